@@ -1,0 +1,146 @@
+//! Stacks: bring one up (or attach to one), hand back its [`Target`], take it down again.
+
+pub mod embedded;
+pub mod local;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use poolproof_fixtures::flaw::Flaw;
+use serde::{Deserialize, Serialize};
+
+use crate::target::Target;
+use crate::topology::Topology;
+
+/// The stacks that can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StackKind {
+    /// Stand-ins for every component, in this process, on loopback sockets.
+    Embedded,
+    /// Real upstream processes: one endpoint picker per pool, a gateway, model servers.
+    Local,
+    /// Whatever the target file names.
+    Url,
+}
+
+/// What a stack is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which stack.
+    pub kind: StackKind,
+    /// What it is to consist of; a `url` stack has its own.
+    pub topology: Topology,
+    /// The target file of a `url` stack.
+    pub target_file: Option<PathBuf>,
+    /// The defect to put in.
+    pub flaw: Option<Flaw>,
+    /// Seed of every random choice in stand-ins.
+    pub seed: u64,
+    /// What only a `local` stack asks for.
+    pub local: local::Options,
+}
+
+/// A part of a running stack, as found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its role: gateway, epp, model-server, kube-api, body-based-router.
+    pub role: String,
+    /// What it is, with its version.
+    pub version: String,
+}
+
+/// One step of a start, and how long it took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What was done.
+    pub name: String,
+    /// Time that it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A running stack. [`Stack::stop`] takes it down; dropping it does so too, without waiting.
+pub struct Stack {
+    /// Its addresses.
+    pub target: Target,
+    /// What it consists of.
+    pub components: Vec<Component>,
+    /// How its start went.
+    pub steps: Vec<Step>,
+    running: Running,
+}
+
+enum Running {
+    Embedded(embedded::Embedded),
+    Local(Box<local::Local>),
+    Url,
+}
+
+/// Tells how a start goes on, and measures its steps.
+pub struct Progress<'a> {
+    steps: Vec<Step>,
+    since: Instant,
+    tell: &'a mut (dyn FnMut(&str) + Send),
+}
+
+impl Progress<'_> {
+    /// Ends the step that ran until now.
+    pub fn done(&mut self, step: impl Into<String>) {
+        let took: Duration = self.since.elapsed();
+        self.since = Instant::now();
+        let name = step.into();
+        (self.tell)(&name);
+        self.steps.push(Step {
+            name,
+            took_ms: took.as_millis() as u64,
+        });
+    }
+}
+
+impl Stack {
+    /// Brings a stack up. `tell` hears of each step that is done. A start that fails leaves nothing behind.
+    pub async fn start(options: &Options, tell: &mut (dyn FnMut(&str) + Send)) -> Result<Self> {
+        let mut progress = Progress {
+            steps: Vec::new(),
+            since: Instant::now(),
+            tell,
+        };
+        let (target, components, running) = match options.kind {
+            StackKind::Embedded => {
+                let (target, components, embedded) =
+                    embedded::start(options, &mut progress).await?;
+                (target, components, Running::Embedded(embedded))
+            }
+            StackKind::Local => {
+                let (target, components, local) = local::start(options, &mut progress).await?;
+                (target, components, Running::Local(Box::new(local)))
+            }
+            StackKind::Url => {
+                if let Some(flaw) = options.flaw {
+                    bail!("flaw {flaw} cannot be put into a stack that is already there");
+                }
+                let file = options
+                    .target_file
+                    .as_deref()
+                    .context("stack url needs --target FILE")?;
+                (Target::load(file)?, Vec::new(), Running::Url)
+            }
+        };
+        Ok(Self {
+            target,
+            components,
+            steps: progress.steps,
+            running,
+        })
+    }
+
+    /// Takes down what was started, and waits until it is gone.
+    pub async fn stop(self) {
+        match self.running {
+            Running::Embedded(embedded) => embedded.stop().await,
+            Running::Local(local) => local.stop().await,
+            Running::Url => {}
+        }
+    }
+}

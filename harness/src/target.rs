@@ -1,0 +1,227 @@
+//! The target: addresses of a running stack, and what is known of it. What `--stack url` reads and `up` prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The header that names a request's InferenceObjective in GIE v1.5.0.
+pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
+
+/// A running stack, as far as a client can know it. Read from TOML; unknown fields are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// A name for reports.
+    pub name: String,
+    /// Where the gateway listens, without path.
+    pub url: Url,
+    /// The request header that names the InferenceObjective.
+    #[serde(default = "gie_objective_header")]
+    pub objective_header: String,
+    /// The longest request body that the gateway takes, in bytes; left out: it has no limit, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_limit_bytes: Option<usize>,
+    /// The models that it serves.
+    pub models: Vec<Model>,
+    /// InferenceObjectives by name, with their priority; higher goes first.
+    #[serde(default)]
+    pub objectives: BTreeMap<String, i32>,
+}
+
+/// One model of a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name that requests carry in `model`.
+    pub name: String,
+    /// The pools that its requests are split over.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
+}
+
+/// One pool of a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its weight among the pools of the model.
+    pub weight: u32,
+    /// The `/metrics` of its endpoint picker: more evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epp_metrics: Option<Url>,
+    /// Whether its endpoint picker queues by priority; left out: unknown, cases that depend on it are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_control: Option<bool>,
+    /// Its endpoints.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One model server of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Its name, as its answers carry it in `x-inference-pod`.
+    pub name: String,
+    /// Where it can be reached past the gateway: needed for ballast and for its counters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+    /// The control API of a poolproof model server: faults, and its log of requests and scrapes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Url>,
+}
+
+fn gie_objective_header() -> String {
+    GIE_OBJECTIVE_HEADER.to_owned()
+}
+
+impl Target {
+    /// Reads a target from a TOML file and checks it.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading target file {}", path.display()))?;
+        let target: Self =
+            toml::from_str(&text).with_context(|| format!("target file {}", path.display()))?;
+        target
+            .check()
+            .with_context(|| format!("target file {}", path.display()))?;
+        Ok(target)
+    }
+
+    /// All pools, in order.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.models.iter().flat_map(|model| &model.pools)
+    }
+
+    /// All endpoints, in order.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.pools().flat_map(|pool| &pool.endpoints)
+    }
+
+    /// The pool that an endpoint of this name belongs to.
+    pub fn pool_of(&self, endpoint: &str) -> Option<&Pool> {
+        self.pools()
+            .find(|pool| pool.endpoints.iter().any(|e| e.name == endpoint))
+    }
+
+    /// The name of the objective with the highest positive, and of the one with the lowest negative priority.
+    pub fn priority_classes(&self) -> Option<(&str, &str)> {
+        let (interactive, highest) = self.objectives.iter().max_by_key(|(_, p)| **p)?;
+        let (batch, lowest) = self.objectives.iter().min_by_key(|(_, p)| **p)?;
+        (*highest >= 0 && *lowest < 0).then_some((interactive, batch))
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(
+            self.url.scheme() == "http" || self.url.scheme() == "https",
+            "`url` is {:?}: it must start with http:// or https://",
+            self.url.as_str()
+        );
+        ensure!(
+            self.objective_header
+                .parse::<reqwest::header::HeaderName>()
+                .is_ok(),
+            "`objective_header` is {:?}: it must be the name of an HTTP header",
+            self.objective_header
+        );
+        ensure!(
+            !self.models.is_empty(),
+            "`models` is empty: at least one [[models]] is needed"
+        );
+        let mut names = BTreeSet::new();
+        for model in &self.models {
+            ensure!(
+                !model.pools.is_empty(),
+                "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
+                model.name
+            );
+            for pool in &model.pools {
+                ensure!(
+                    names.insert(&pool.name),
+                    "model {:?}: pool name {:?} stands there twice",
+                    model.name,
+                    pool.name
+                );
+            }
+            ensure!(
+                model.pools.iter().any(|pool| pool.weight > 0),
+                "model {:?}: every pool has `weight` 0, so that no request could be served",
+                model.name
+            );
+        }
+        let mut names = BTreeSet::new();
+        for endpoint in self.endpoints() {
+            ensure!(
+                names.insert(&endpoint.name),
+                "`endpoints`: name {:?} stands there twice",
+                endpoint.name
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    /// The sum of the weights of its pools.
+    pub fn total_weight(&self) -> u32 {
+        self.pools.iter().map(|pool| pool.weight).sum()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"
+        name = "my-gateway"
+        url = "http://127.0.0.1:8081"
+
+        [[models]]
+        name = "model-a"
+        [[models.pools]]
+        name = "model-a"
+        weight = 100
+        flow_control = true
+        [[models.pools.endpoints]]
+        name = "sim-a-0"
+        url = "http://127.0.0.1:8001"
+
+        [objectives]
+        interactive = 10
+        batch = -10
+    "#;
+
+    #[test]
+    fn an_example_is_read_and_written_back() {
+        let target: Target = toml::from_str(EXAMPLE).unwrap();
+        target.check().unwrap();
+        assert_eq!(target.objective_header, GIE_OBJECTIVE_HEADER);
+        assert_eq!(target.priority_classes(), Some(("interactive", "batch")));
+        let again: Target = toml::from_str(&toml::to_string(&target).unwrap()).unwrap();
+        assert_eq!(again, target);
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let text = EXAMPLE.replace("weight = 100", "wait = 100");
+        let message = toml::from_str::<Target>(&text).unwrap_err().to_string();
+        assert!(message.contains("unknown field `wait`"), "{message}");
+    }
+
+    #[test]
+    fn a_model_without_pools_is_refused() {
+        let target: Target =
+            toml::from_str("name='g'\nurl='http://127.0.0.1:1'\n[[models]]\nname='m'").unwrap();
+        let message = target.check().unwrap_err().to_string();
+        assert!(
+            message.contains("\"m\"") && message.contains("`pools`"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The topology: which models, pools, weights, endpoints and objectives a stack has.
+//!
+//! One value; each stack turns it into a configuration of its own and hands back a [`crate::target::Target`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// What a stack is to consist of. Read from TOML; unknown fields are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// A name for reports.
+    pub name: String,
+    /// The models, each with a route of its own.
+    pub models: Vec<Model>,
+    /// InferenceObjectives by name, with their priority; higher goes first.
+    #[serde(default)]
+    pub objectives: BTreeMap<String, i32>,
+}
+
+/// One model, and the pools that its requests are split over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name that requests carry in `model`.
+    pub name: String,
+    /// The pools behind its route, by weight.
+    pub pools: Vec<Pool>,
+}
+
+/// One InferencePool, with an endpoint picker of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// The name of the InferencePool.
+    pub name: String,
+    /// Its weight among the pools of the model; 0 gets nothing.
+    pub weight: u32,
+    /// The number of model servers in it.
+    pub endpoints: usize,
+    /// Whether its endpoint picker queues by priority (`true`), or sheds negative priorities when saturated.
+    #[serde(default)]
+    pub flow_control: bool,
+}
+
+impl Default for Topology {
+    /// model-a on one pool with flow control; model-b 90/10 over stable and canary, with a next version at weight 0.
+    fn default() -> Self {
+        let pool = |name: &str, weight, endpoints, flow_control| Pool {
+            name: name.to_owned(),
+            weight,
+            endpoints,
+            flow_control,
+        };
+        Self {
+            name: "default".to_owned(),
+            models: vec![
+                Model {
+                    name: "model-a".to_owned(),
+                    pools: vec![pool("model-a", 100, 3, true)],
+                },
+                Model {
+                    name: "model-b".to_owned(),
+                    pools: vec![
+                        pool("model-b-stable", 90, 2, false),
+                        pool("model-b-canary", 10, 2, false),
+                        pool("model-b-next", 0, 1, false),
+                    ],
+                },
+            ],
+            objectives: BTreeMap::from([("interactive".to_owned(), 10), ("batch".to_owned(), -10)]),
+        }
+    }
+}
+
+impl Topology {
+    /// Reads a topology from a TOML file and checks it.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading topology file {}", path.display()))?;
+        let topology: Self =
+            toml::from_str(&text).with_context(|| format!("topology file {}", path.display()))?;
+        topology
+            .check()
+            .with_context(|| format!("topology file {}", path.display()))?;
+        Ok(topology)
+    }
+
+    /// All pools, in order.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.models.iter().flat_map(|model| &model.pools)
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(
+            !self.models.is_empty(),
+            "`models` is empty: at least one [[models]] is needed"
+        );
+        let mut names = BTreeSet::new();
+        for model in &self.models {
+            ensure!(
+                names.insert(&model.name),
+                "`models`: name {:?} stands there twice",
+                model.name
+            );
+            if model.pools.is_empty() {
+                bail!(
+                    "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
+                    model.name
+                );
+            }
+            ensure!(
+                model.pools.iter().any(|pool| pool.weight > 0),
+                "model {:?}: every pool has `weight` 0, so that no request could be served",
+                model.name
+            );
+        }
+        let mut names = BTreeSet::new();
+        for pool in self.pools() {
+            ensure!(
+                names.insert(&pool.name),
+                "`pools`: name {:?} stands there twice",
+                pool.name
+            );
+            ensure!(
+                pool.endpoints > 0,
+                "pool {:?}: `endpoints` is 0: at least 1 is needed",
+                pool.name
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Pool {
+    /// The names of its endpoints: pool name and number.
+    pub fn endpoint_names(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.endpoints).map(|number| format!("{}-{number}", self.name))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_sound_and_survives_toml() {
+        let topology = Topology::default();
+        topology.check().unwrap();
+        let text = toml::to_string(&topology).unwrap();
+        assert_eq!(toml::from_str::<Topology>(&text).unwrap(), topology);
+    }
+
+    #[test]
+    fn a_model_without_traffic_is_refused() {
+        let mut topology = Topology::default();
+        topology.models[0].pools[0].weight = 0;
+        let message = topology.check().unwrap_err().to_string();
+        assert!(
+            message.contains("model-a") && message.contains("weight"),
+            "{message}"
+        );
+    }
+}
