@@ -1,5 +1,16 @@
 //! Everything of poolproof that is not a case: stacks, client, evidence, statistics, runs and reports.
 
+pub mod ballast;
+pub mod case;
+// pub mod cli;
+pub mod client;
+pub mod context;
+pub mod evidence;
+pub mod expect;
+pub mod report;
+pub mod run;
 pub mod stack;
+pub mod stats;
 pub mod target;
 pub mod topology;
+pub mod verdict;

@@ -62,6 +62,8 @@ pub struct Step {
 
 /// A running stack. [`Stack::stop`] takes it down; dropping it does so too, without waiting.
 pub struct Stack {
+    /// Its name: the kind, and what distinguishes it.
+    pub name: String,
     /// Its addresses.
     pub target: Target,
     /// What it consists of.
@@ -98,36 +100,45 @@ impl Progress<'_> {
     }
 }
 
+/// Why a stack could not be had.
+#[derive(Debug)]
+pub enum StartError {
+    /// What was asked for makes no sense: wrong use or a wrong file.
+    Config(anyhow::Error),
+    /// It was not there, or did not come up.
+    Unavailable(anyhow::Error),
+}
+
 impl Stack {
-    /// Brings a stack up. `tell` hears of each step that is done. A start that fails leaves nothing behind.
-    pub async fn start(options: &Options, tell: &mut (dyn FnMut(&str) + Send)) -> Result<Self> {
+    /// Brings a stack up. `tell` hears of each step that is done. A start that fails, or whose future is dropped, leaves
+    /// nothing behind.
+    pub async fn start(
+        options: &Options,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, StartError> {
+        options.check().map_err(StartError::Config)?;
         let mut progress = Progress {
             steps: Vec::new(),
             since: Instant::now(),
             tell,
         };
-        let (target, components, running) = match options.kind {
-            StackKind::Embedded => {
-                let (target, components, embedded) =
-                    embedded::start(options, &mut progress).await?;
-                (target, components, Running::Embedded(embedded))
-            }
-            StackKind::Local => {
-                let (target, components, local) = local::start(options, &mut progress).await?;
-                (target, components, Running::Local(Box::new(local)))
-            }
+        let started = match options.kind {
+            StackKind::Embedded => embedded::start(options, &mut progress)
+                .await
+                .map(|(target, components, it)| (target, components, Running::Embedded(it))),
+            StackKind::Local => local::start(options, &mut progress)
+                .await
+                .map(|(target, components, it)| (target, components, Running::Local(Box::new(it)))),
             StackKind::Url => {
-                if let Some(flaw) = options.flaw {
-                    bail!("flaw {flaw} cannot be put into a stack that is already there");
-                }
-                let file = options
-                    .target_file
-                    .as_deref()
-                    .context("stack url needs --target FILE")?;
-                (Target::load(file)?, Vec::new(), Running::Url)
+                let target = options.load_target().map_err(StartError::Config)?;
+                reach(&target)
+                    .await
+                    .map(|()| (target, Vec::new(), Running::Url))
             }
         };
+        let (target, components, running) = started.map_err(StartError::Unavailable)?;
         Ok(Self {
+            name: target.name.clone(),
             target,
             components,
             steps: progress.steps,
@@ -143,4 +154,36 @@ impl Stack {
             Running::Url => {}
         }
     }
+}
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        match (self.kind, self.flaw) {
+            (StackKind::Url, Some(flaw)) => {
+                bail!("--flaw {flaw}: a stack that is already there cannot be given a flaw")
+            }
+            (StackKind::Local, _) => local::check(self),
+            _ => Ok(()),
+        }
+    }
+
+    fn load_target(&self) -> Result<Target> {
+        let file = self.target_file.as_deref();
+        Target::load(file.context("--stack url needs --target FILE")?)
+    }
+}
+
+/// Fails unless somebody listens at the gateway's address.
+async fn reach(target: &Target) -> Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    let url = &target.url;
+    let host = url.host_str().context("`url` has no host")?;
+    let port = url.port_or_known_default().context("`url` has no port")?;
+    let host = host.trim_matches(['[', ']']);
+    tokio::time::timeout(TIMEOUT, tokio::net::TcpStream::connect((host, port)))
+        .await
+        .with_context(|| format!("nobody answered at {host}:{port} within {TIMEOUT:?}"))
+        .and_then(|connected| Ok(connected?))
+        .with_context(|| format!("the gateway of target {:?} is not there", target.name))?;
+    Ok(())
 }

@@ -42,6 +42,11 @@ pub enum KubeApi {
 /// The processes of a running local stack.
 pub struct Local;
 
+/// Fails if what was asked for cannot be put together.
+pub fn check(_options: &super::Options) -> Result<()> {
+    Ok(())
+}
+
 /// Starts all processes.
 pub async fn start(
     _options: &super::Options,

@@ -1,0 +1,232 @@
+//! Ballast: load sent straight to chosen endpoints, so that they are busy while probes go through the gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::task::JoinHandle;
+
+use crate::client::{Api, Client, Connections, Request, payload};
+use crate::context::{Context, wait_for};
+use crate::evidence::endpoint::{self, Reading};
+use crate::target::Endpoint;
+
+/// How long one request of ballast keeps its place, about. Requests are of differing lengths, so that they do not end
+/// together and leave a gap.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// The longest answer that ballast asks for, in tokens: a bound on what an endpoint has to do that does not notice when
+/// its client leaves.
+const TOKENS_MAX: u32 = 8192;
+
+/// The most requests that ballast sends to one endpoint.
+const REQUESTS_MAX: u64 = 4096;
+
+/// Load on one endpoint. It is topped up until it is released or dropped.
+#[derive(Debug)]
+pub struct Ballast {
+    endpoint: Endpoint,
+    http: reqwest::Client,
+    drain: Duration,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What a request of ballast looks like on one endpoint.
+#[derive(Clone, Debug)]
+struct Load {
+    client: Client,
+    model: Arc<str>,
+    prompt_tokens: usize,
+    max_tokens: u32,
+}
+
+impl Ballast {
+    /// Loads an endpoint until `waiting` requests wait there.
+    pub async fn waiting(
+        ctx: &Context,
+        endpoint: &Endpoint,
+        model: &str,
+        waiting: u64,
+    ) -> Result<Self> {
+        let load = Load::measure(ctx, endpoint, model, 8).await?;
+        let mut ballast = Self::none(ctx, endpoint);
+        ballast
+            .fill(ctx, &load, waiting, |reading| {
+                reading.waiting >= waiting as f64
+            })
+            .await
+            .with_context(|| format!("{waiting} requests waiting at endpoint {}", endpoint.name))?;
+        Ok(ballast)
+    }
+
+    /// Fills the KV cache of an endpoint to at least this share with long prompts that do not wait.
+    pub async fn kv_usage(
+        ctx: &Context,
+        endpoint: &Endpoint,
+        model: &str,
+        usage: f64,
+    ) -> Result<Self> {
+        let reading = endpoint::read(&ctx.http, endpoint).await?;
+        let capacity = reading.kv_capacity_tokens.with_context(|| {
+            format!(
+                "endpoint {} does not say how large its KV cache is",
+                endpoint.name
+            )
+        })?;
+        let prompt_tokens = (capacity * usage / 3.0) as usize;
+        let load = Load::measure(ctx, endpoint, model, prompt_tokens).await?;
+        let mut ballast = Self::none(ctx, endpoint);
+        ballast
+            .fill(ctx, &load, 1, |reading| reading.kv_usage >= usage)
+            .await
+            .with_context(|| format!("KV usage {usage} of endpoint {}", endpoint.name))?;
+        Ok(ballast)
+    }
+
+    /// Takes the load away and waits until the endpoint is idle.
+    pub async fn release(self) -> Result<()> {
+        let (http, endpoint, drain) = (self.http.clone(), self.endpoint.clone(), self.drain);
+        drop(self);
+        wait_until_idle(&http, &endpoint, drain).await
+    }
+
+    fn none(ctx: &Context, endpoint: &Endpoint) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            http: ctx.http.clone(),
+            drain: ctx.timeouts.drain,
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Adds `step` requests at a time, each time waiting until the endpoint counts all of them.
+    async fn fill(
+        &mut self,
+        ctx: &Context,
+        load: &Load,
+        step: u64,
+        full: impl Fn(&Reading) -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + ctx.timeouts.fill;
+        let seeds = Arc::new(AtomicU64::new(ctx.rng(&self.endpoint.name).random()));
+        loop {
+            let sent = self.tasks.len() as f64;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let seen = wait_for(left, || async {
+                let reading = endpoint::read(&self.http, &self.endpoint).await.ok()?;
+                (reading.waiting + reading.running >= sent || full(&reading)).then_some(reading)
+            })
+            .await;
+            match seen {
+                Some(reading) if full(&reading) => return Ok(()),
+                Some(reading) => {
+                    let missing = step.saturating_sub(reading.waiting as u64).max(1);
+                    for _ in 0..missing {
+                        self.tasks
+                            .push(tokio::spawn(keep_up(load.clone(), seeds.clone())));
+                    }
+                }
+                None => bail!(
+                    "not reached within {:?} with {sent} requests",
+                    ctx.timeouts.fill
+                ),
+            }
+            ensure!(
+                (self.tasks.len() as u64) < REQUESTS_MAX,
+                "not reached with {REQUESTS_MAX} requests"
+            );
+        }
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Waits until nothing runs and nothing waits at an endpoint.
+pub async fn wait_until_idle(
+    http: &reqwest::Client,
+    endpoint: &Endpoint,
+    timeout: Duration,
+) -> Result<()> {
+    let idle = wait_for(timeout, || async {
+        let reading = endpoint::read(http, endpoint).await.ok()?;
+        (reading.waiting + reading.running == 0.0).then_some(())
+    });
+    idle.await
+        .with_context(|| format!("endpoint {} is not idle after {timeout:?}", endpoint.name))
+}
+
+/// Sends one request after the other, for as long as it is not aborted.
+async fn keep_up(load: Load, seeds: Arc<AtomicU64>) {
+    loop {
+        let mut rng = ChaCha8Rng::seed_from_u64(seeds.fetch_add(1, Ordering::Relaxed));
+        let exchange = load.client.send(load.request(&mut rng)).await;
+        if !exchange.is_success() {
+            // An endpoint that refuses must not be asked in a tight loop; the watch over its load shows the gap.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Load {
+    /// Finds how many tokens keep a place for [`HOLD`], by the time that a few of them take.
+    async fn measure(
+        ctx: &Context,
+        endpoint: &Endpoint,
+        model: &str,
+        prompt_tokens: usize,
+    ) -> Result<Self> {
+        const FEW_TOKENS: u32 = 17;
+        let url = endpoint
+            .url
+            .as_ref()
+            .with_context(|| format!("endpoint {} has no url", endpoint.name))?;
+        let mut load = Self {
+            client: ctx.client_of(url, Connections::KeepAlive)?,
+            model: model.into(),
+            prompt_tokens: 8,
+            max_tokens: 1,
+        };
+        let mut rng = ctx.rng("ballast");
+        let mut took = [Duration::ZERO; 2];
+        for (tokens, took) in [1, FEW_TOKENS].into_iter().zip(&mut took) {
+            load.max_tokens = tokens;
+            let exchange = load.client.send(load.request(&mut rng)).await;
+            ensure!(
+                exchange.is_success(),
+                "endpoint {} does not serve model {model}: {}",
+                endpoint.name,
+                exchange.describe()
+            );
+            *took = exchange.latency();
+        }
+        let per_token = took[1].saturating_sub(took[0]) / (FEW_TOKENS - 1);
+        let tokens = HOLD.as_secs_f64() / per_token.as_secs_f64().max(1e-6);
+        load.max_tokens = (tokens as u32).clamp(FEW_TOKENS, TOKENS_MAX);
+        load.prompt_tokens = prompt_tokens;
+        Ok(load)
+    }
+
+    fn request(&self, rng: &mut impl Rng) -> Request {
+        let mut prompt = crate::client::nonce(rng);
+        for word in 1..self.prompt_tokens {
+            prompt.push_str(" t");
+            prompt.push_str(&word.to_string());
+        }
+        let longest = self.max_tokens;
+        let max_tokens = match longest {
+            ..=32 => longest,
+            _ => rng.random_range(longest / 2..=longest),
+        };
+        let body = payload(Api::Completions, (*self.model).into(), &prompt, max_tokens);
+        Request::from_json(Api::Completions, &body).timeout(Duration::from_secs(600))
+    }
+}

@@ -1,0 +1,216 @@
+//! Cases and suites: records that a run selects from, and what a case needs of its target.
+
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+use poolproof_fixtures::flaw::Flaw;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::target::{Model, Pool, Target};
+use crate::verdict::Outcome;
+
+/// How much a requirement binds (RFC 2119). Only `Must` decides conformance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// A gateway that fails it does not conform.
+    Must,
+    /// A gateway that fails it should say why.
+    Should,
+    /// A gateway may do either.
+    May,
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::May => "may",
+        })
+    }
+}
+
+/// A group of cases about one promise.
+#[derive(Debug)]
+pub struct Suite {
+    /// Its id: the folder of its cases.
+    pub id: &'static str,
+    /// The promise, in one line.
+    pub promise: &'static str,
+    /// Its cases, in the order in which they run.
+    pub cases: &'static [Case],
+}
+
+/// One requirement and the function that judges it.
+pub struct Case {
+    /// `suite/case`: the path of its file, and what selects it.
+    pub id: &'static str,
+    /// The requirement, in one sentence.
+    pub requirement: &'static str,
+    /// How much it binds.
+    pub level: Level,
+    /// Where the requirement comes from: document and section.
+    pub source: &'static str,
+    /// What the target has to offer.
+    pub needs: &'static [Need],
+    /// Judges the requirement.
+    pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Outcome>>,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id)
+    }
+}
+
+/// Which cases a flaw must fail: the counter-proof of those cases.
+#[derive(Debug)]
+pub struct Catch {
+    /// The flaw.
+    pub flaw: Flaw,
+    /// The ids of the cases that must fail while it is switched on.
+    pub cases: &'static [&'static str],
+}
+
+/// Something that a case needs of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// Two models, so that a wrong route can be told from a right one.
+    TwoModels,
+    /// Endpoints by name in every pool with a weight, so that an answer can be told to come from a pool.
+    EndpointNames,
+    /// A model whose requests are split over two or more pools with a weight.
+    Canary,
+    /// A pool of weight 0 beside others.
+    WeightZeroPool,
+    /// A model with one pool of two or more endpoints, with urls for ballast.
+    PoolToLoad,
+    /// A canary whose pools each have two or more endpoints, with urls for ballast.
+    CanaryToLoad,
+    /// A pool to load whose endpoints take faults.
+    Faults,
+    /// A pool to load whose endpoint picker queues by priority, and objectives above and below.
+    HeldByPriority,
+    /// A model all of whose pools shed when saturated, with urls for ballast, and objectives above and below.
+    ShedByPriority,
+    /// A limit on request bodies.
+    BodyLimit,
+}
+
+impl Need {
+    /// What this need is, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::TwoModels => "two models",
+            Self::EndpointNames => "the endpoints of every pool with a weight, by name",
+            Self::Canary => "a model with two or more pools with a weight",
+            Self::WeightZeroPool => "a pool of weight 0 beside others",
+            Self::PoolToLoad => "a model with one pool of two or more endpoints with urls",
+            Self::CanaryToLoad => {
+                "a model with two or more pools with a weight, each of two or more endpoints with urls"
+            }
+            Self::Faults => "a pool whose endpoints have control urls",
+            Self::HeldByPriority => {
+                "a pool with flow_control = true, endpoint urls, and objectives above and below priority 0"
+            }
+            Self::ShedByPriority => {
+                "a model whose pools have flow_control = false, endpoint urls, and objectives above and below priority 0"
+            }
+            Self::BodyLimit => "body_limit_bytes",
+        }
+    }
+
+    /// Whether the target has it.
+    pub fn is_met(self, target: &Target) -> bool {
+        match self {
+            Self::TwoModels => target.models.len() >= 2,
+            Self::EndpointNames => target
+                .pools()
+                .filter(|pool| pool.weight > 0)
+                .all(|pool| !pool.endpoints.is_empty()),
+            Self::Canary => target.canary().is_some(),
+            Self::WeightZeroPool => target.weight_zero_pool().is_some(),
+            Self::PoolToLoad => target.pool_to_load().is_some(),
+            Self::CanaryToLoad => target
+                .canary()
+                .is_some_and(|model| model.weighted_pools().all(Pool::can_be_loaded)),
+            Self::Faults => target
+                .pool_to_load()
+                .is_some_and(|(_, pool)| pool.takes_faults()),
+            Self::HeldByPriority => target.pool_that_holds().is_some(),
+            Self::ShedByPriority => target.model_that_sheds().is_some(),
+            Self::BodyLimit => target.body_limit_bytes.is_some(),
+        }
+    }
+}
+
+/// What of a target a case takes.
+impl Target {
+    /// The first model whose requests are split.
+    pub fn canary(&self) -> Option<&Model> {
+        self.models
+            .iter()
+            .find(|model| model.weighted_pools().count() >= 2)
+    }
+
+    /// The first pool of weight 0, with its model.
+    pub fn weight_zero_pool(&self) -> Option<(&Model, &Pool)> {
+        self.models.iter().find_map(|model| {
+            let pool = model.pools.iter().find(|pool| pool.weight == 0)?;
+            Some((model, pool))
+        })
+    }
+
+    /// The first pool that gets all requests of its model and whose endpoints can be loaded one by one.
+    pub fn pool_to_load(&self) -> Option<(&Model, &Pool)> {
+        self.single_pools().find(|(_, pool)| pool.can_be_loaded())
+    }
+
+    /// The first such pool whose endpoint picker queues by priority.
+    pub fn pool_that_holds(&self) -> Option<(&Model, &Pool)> {
+        self.priority_classes()?;
+        self.single_pools()
+            .find(|(_, pool)| pool.flow_control == Some(true) && pool.endpoints_have_urls())
+    }
+
+    /// The first model all of whose pools shed when they are saturated.
+    pub fn model_that_sheds(&self) -> Option<&Model> {
+        self.priority_classes()?;
+        self.models.iter().find(|model| {
+            model
+                .weighted_pools()
+                .all(|pool| pool.flow_control == Some(false) && pool.endpoints_have_urls())
+        })
+    }
+
+    fn single_pools(&self) -> impl Iterator<Item = (&Model, &Pool)> {
+        self.models.iter().filter_map(|model| {
+            let mut pools = model.weighted_pools();
+            let pool = pools.next()?;
+            pools.next().is_none().then_some((model, pool))
+        })
+    }
+}
+
+impl Model {
+    /// Its pools that get requests.
+    pub fn weighted_pools(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.weight > 0)
+    }
+}
+
+impl Pool {
+    fn endpoints_have_urls(&self) -> bool {
+        !self.endpoints.is_empty() && self.endpoints.iter().all(|e| e.url.is_some())
+    }
+
+    fn can_be_loaded(&self) -> bool {
+        self.endpoints.len() >= 2 && self.endpoints_have_urls()
+    }
+
+    fn takes_faults(&self) -> bool {
+        self.endpoints.iter().all(|e| e.control.is_some())
+    }
+}

@@ -1,0 +1,40 @@
+//! Sending many requests: with a fixed number in flight, or at a fixed rate.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+
+use super::{Client, Exchange, Request};
+
+/// Sends the requests with at most `in_flight` of them open at once. The exchanges come back in the order of the requests.
+pub async fn closed_loop(
+    client: &Client,
+    in_flight: usize,
+    requests: impl Iterator<Item = Request>,
+) -> Vec<Exchange> {
+    stream::iter(requests)
+        .map(|request| client.send(request))
+        .buffered(in_flight)
+        .collect()
+        .await
+}
+
+/// Starts a request every `interval`, whether or not earlier ones were answered: a slow answer holds up none of the
+/// others. The tasks come back in the order of the requests, all of them started.
+pub async fn open_loop(
+    client: &Client,
+    interval: Duration,
+    requests: impl Iterator<Item = Request>,
+) -> Vec<tokio::task::JoinHandle<Exchange>> {
+    let start = Instant::now();
+    let mut tasks = Vec::new();
+    for (number, request) in requests.enumerate() {
+        let intended = start + interval * number as u32;
+        tokio::time::sleep_until(intended.into()).await;
+        let client = client.clone();
+        tasks.push(tokio::spawn(async move {
+            client.send_at(intended, request).await
+        }));
+    }
+    tasks
+}

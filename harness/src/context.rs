@@ -1,0 +1,170 @@
+//! What a case may touch: the target, clients, evidence, and the list of what has to be undone.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::client::{self, Client, Connections};
+use crate::target::Target;
+
+/// Every wait of a case, in one place. A wait is for a condition; these are the longest that it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// A whole case.
+    pub case: Duration,
+    /// One request, of those that are not meant to be held.
+    pub request: Duration,
+    /// An answer that must come at once.
+    pub prompt_answer: Duration,
+    /// From a change of load until every picker has seen it: four scrapes of 50 ms, GIE's default, and some.
+    pub metrics_settle: Duration,
+    /// Until ballast is where it should be.
+    pub fill: Duration,
+    /// Until endpoints are idle after ballast was taken away.
+    pub drain: Duration,
+    /// Without any held request being served, after which the rest is taken to be lost.
+    pub stall: Duration,
+    /// Until counters agree with what was answered.
+    pub counters: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            case: Duration::from_secs(120),
+            request: Duration::from_secs(30),
+            prompt_answer: Duration::from_secs(1),
+            metrics_settle: Duration::from_millis(250),
+            fill: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
+            stall: Duration::from_secs(5),
+            counters: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What the user may change about how cases judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seed of every random choice of the client.
+    pub seed: u64,
+    /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
+    pub split_tolerance: f64,
+}
+
+struct Undo {
+    what: String,
+    action: BoxFuture<'static, Result<()>>,
+}
+
+/// The context of one case.
+pub struct Context {
+    /// The stack under test.
+    pub target: Arc<Target>,
+    /// The longest waits.
+    pub timeouts: Timeouts,
+    /// What the user set.
+    pub settings: Settings,
+    /// For control and metrics; not for requests that are judged.
+    pub http: reqwest::Client,
+    case: &'static str,
+    clients: AtomicU64,
+    undo: Mutex<Vec<Undo>>,
+}
+
+impl Context {
+    /// The context of a case.
+    pub fn new(
+        target: Arc<Target>,
+        timeouts: Timeouts,
+        settings: Settings,
+        case: &'static str,
+    ) -> Result<Self> {
+        Ok(Self {
+            target,
+            timeouts,
+            settings,
+            http: client::http(usize::MAX)?,
+            case,
+            clients: AtomicU64::new(0),
+            undo: Mutex::default(),
+        })
+    }
+
+    /// A client of the gateway that shares nothing with any other.
+    pub fn client(&self, connections: Connections) -> Result<Client> {
+        self.client_of(&self.target.url, connections)
+    }
+
+    /// A client of any address that shares nothing with any other.
+    pub fn client_of(&self, base: &url::Url, connections: Connections) -> Result<Client> {
+        let number = self.clients.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}", self.case.replace('/', "-"));
+        Client::new(&name, base, connections)
+    }
+
+    /// Random numbers that depend on the run's seed, the case and `purpose` alone.
+    pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.settings.seed.to_le_bytes());
+        for (number, byte) in format!("{}:{purpose}", self.case).bytes().enumerate() {
+            let at = 8 + number % 24;
+            seed[at] = seed[at].rotate_left(3) ^ byte;
+        }
+        ChaCha8Rng::from_seed(seed)
+    }
+
+    /// Registers what has to be undone after the case, whatever becomes of it. Done in reverse order.
+    pub fn undo(&self, what: &str, action: impl Future<Output = Result<()>> + Send + 'static) {
+        let undo = Undo {
+            what: what.to_owned(),
+            action: Box::pin(action),
+        };
+        self.undos().push(undo);
+    }
+
+    /// Undoes what was registered; says what could not be undone.
+    pub(crate) async fn undo_all(&self) -> Vec<String> {
+        let mut failed = Vec::new();
+        loop {
+            let Some(undo) = self.undos().pop() else {
+                return failed;
+            };
+            match tokio::time::timeout(self.timeouts.drain, undo.action).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failed.push(format!("{}: {error:#}", undo.what)),
+                Err(_) => failed.push(format!("{}: timed out", undo.what)),
+            }
+        }
+    }
+
+    fn undos(&self) -> std::sync::MutexGuard<'_, Vec<Undo>> {
+        // A panic while it was held cannot leave the list half changed.
+        self.undo
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Waits until `check` gives a value; `None` after `timeout`. Looks again every few milliseconds.
+pub async fn wait_for<T, F>(timeout: Duration, mut check: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Option<T>>,
+{
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let look = async {
+        loop {
+            if let Some(value) = check().await {
+                return value;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(timeout, look).await.ok()
+}

@@ -1,0 +1,49 @@
+//! Evidence: what endpoints and endpoint pickers counted, and who served a request.
+//!
+//! Everything here is parsed by code of this crate, never with types that a stand-in serializes with, so that one bug
+//! cannot hide at both ends.
+
+pub mod control;
+pub mod endpoint;
+pub mod epp;
+mod prometheus;
+pub mod scrapes;
+pub mod served;
+pub mod watch;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use url::Url;
+
+/// The longest document that is read, in bytes.
+const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
+
+/// How long one reading may take.
+const READING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads a small document of a server, with bounds on its size and time.
+pub(crate) async fn get(http: &reqwest::Client, url: &Url) -> Result<String> {
+    let read = async {
+        let response = http.get(url.clone()).send().await?;
+        if !response.status().is_success() {
+            bail!("answered {}", response.status());
+        }
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            if body.len() + chunk.len() > DOCUMENT_LIMIT_BYTES {
+                bail!("answered with more than {DOCUMENT_LIMIT_BYTES} bytes");
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    };
+    tokio::time::timeout(READING_TIMEOUT, read)
+        .await
+        .map_err(|_| anyhow::anyhow!("no answer within {READING_TIMEOUT:?}"))
+        .and_then(|read| read)
+        .with_context(|| format!("reading {url}"))
+}

@@ -1,0 +1,102 @@
+//! The Prometheus text format, as far as counters and gauges need it.
+//!
+//! Source: Prometheus, "Exposition formats", text-based format version 0.0.4.
+
+/// One sample of a scrape.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sample<'a> {
+    /// The metric's name.
+    pub(super) name: &'a str,
+    /// Its labels, in the order in which they came.
+    pub(super) labels: Vec<(&'a str, String)>,
+    /// Its value.
+    pub(super) value: f64,
+}
+
+impl Sample<'_> {
+    /// The value of a label, empty if it is not there.
+    pub(super) fn label(&self, name: &str) -> &str {
+        self.labels
+            .iter()
+            .find(|(label, _)| *label == name)
+            .map_or("", |(_, value)| value)
+    }
+}
+
+/// The samples of a text; lines that are none are left out.
+pub(super) fn parse(text: &str) -> impl Iterator<Item = Sample<'_>> {
+    text.lines().filter_map(sample)
+}
+
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let end = line.find(|c: char| c == '{' || c.is_whitespace())?;
+    let (name, rest) = line.split_at(end);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (Vec::new(), rest),
+    };
+    let value = rest.split_whitespace().next()?;
+    let value = match value {
+        "+Inf" => f64::INFINITY,
+        "-Inf" => f64::NEG_INFINITY,
+        other => other.parse().ok()?,
+    };
+    Some(Sample {
+        name,
+        labels,
+        value,
+    })
+}
+
+/// The labels up to the closing brace, and what follows it.
+fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
+    let mut labels = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([',', ' ']);
+        if let Some(after) = rest.strip_prefix('}') {
+            return Some((labels, after));
+        }
+        let (name, after) = rest.split_once('=')?;
+        let (value, after) = quoted(after.strip_prefix('"')?)?;
+        labels.push((name.trim(), value));
+        rest = after;
+    }
+}
+
+/// A label value up to its closing quote, and what follows it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_with_and_without_labels() {
+        let text = "# TYPE a gauge\na 1\nb{x=\"1,}\\\"\\n\",y=\"\"} 2.5e3 1700000000\nbroken{x=\"\nc +Inf\n\n";
+        let samples: Vec<_> = parse(text).collect();
+        assert_eq!(samples.len(), 3);
+        assert_eq!((samples[0].name, samples[0].value), ("a", 1.0));
+        assert_eq!(samples[1].label("x"), "1,}\"\n");
+        assert_eq!(samples[1].label("y"), "");
+        assert_eq!(samples[1].value, 2500.0);
+        assert_eq!(samples[2].value, f64::INFINITY);
+    }
+}

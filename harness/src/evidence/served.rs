@@ -1,0 +1,178 @@
+//! Who served a request: by the header of its answer, checked against the counters at the other end.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{endpoint, epp};
+use crate::client::Exchange;
+use crate::target::{Pool, Target};
+
+/// The response header by which a model server names itself (llm-d-inference-sim, poolproof's model server).
+pub const SERVED_BY_HEADER: &str = "x-inference-pod";
+
+/// The response header by which the endpoint picker of GIE v1.5.0 says that it saw the answer.
+pub const SEEN_BY_EPP_HEADER: &str = "x-went-into-resp-headers";
+
+/// The endpoint that an answer names.
+pub fn endpoint_of(exchange: &Exchange) -> Option<&str> {
+    exchange.header(SERVED_BY_HEADER)
+}
+
+/// The pool of the endpoint that an answer names.
+pub fn pool_of<'a>(target: &'a Target, exchange: &Exchange) -> Option<&'a Pool> {
+    target.pool_of(endpoint_of(exchange)?)
+}
+
+/// Counters at the far end, at one time.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Picks by endpoint, for pools whose endpoint picker says so.
+    picks: BTreeMap<String, u64>,
+    /// Requests that endpoint pickers refused.
+    refused: u64,
+    /// Served requests by endpoint, for endpoints that can be reached.
+    served: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    /// Reads the counters of these pools.
+    pub async fn read<'a>(
+        http: &reqwest::Client,
+        pools: impl Iterator<Item = &'a Pool>,
+    ) -> Result<Self> {
+        let mut counters = Self::default();
+        for pool in pools {
+            if let Some(reading) = epp::read(http, pool).await? {
+                counters.refused += reading.refused_total;
+                for endpoint in &pool.endpoints {
+                    counters.picks.entry(endpoint.name.clone()).or_default();
+                }
+                counters.picks.extend(reading.picks);
+            }
+            for endpoint in pool.endpoints.iter().filter(|e| e.url.is_some()) {
+                let reading = endpoint::read(http, endpoint).await?;
+                counters
+                    .served
+                    .insert(endpoint.name.clone(), reading.served_total as u64);
+            }
+        }
+        Ok(counters)
+    }
+
+    /// What was counted since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let difference = |now: &BTreeMap<String, u64>, then: &BTreeMap<String, u64>| {
+            now.iter()
+                .map(|(name, count)| {
+                    let before = then.get(name).copied().unwrap_or(0);
+                    (name.clone(), count.saturating_sub(before))
+                })
+                .collect()
+        };
+        Self {
+            picks: difference(&self.picks, &earlier.picks),
+            refused: self.refused.saturating_sub(earlier.refused),
+            served: difference(&self.served, &earlier.served),
+        }
+    }
+
+    /// What endpoint pickers saw: picks and refusals.
+    pub fn seen_by_epps(&self) -> u64 {
+        self.picks.values().sum::<u64>() + self.refused
+    }
+
+    /// Whether an endpoint picker's counters are among them.
+    pub fn has_picks(&self) -> bool {
+        !self.picks.is_empty()
+    }
+
+    /// The sources that contradict these counts by endpoint, which come from the answers; empty if all agree.
+    /// `others` are requests that went straight to endpoints: pickers do not count them, endpoints do.
+    pub fn contradictions(&self, by_answers: &BTreeMap<String, u64>, others: bool) -> Vec<String> {
+        let mut found = Vec::new();
+        for (source, counts) in [("picks", &self.picks), ("requests served", &self.served)] {
+            if others && source != "picks" {
+                continue;
+            }
+            for (endpoint, counted) in counts {
+                let answered = by_answers.get(endpoint).copied().unwrap_or(0);
+                if answered != *counted {
+                    found.push(format!(
+                        "{endpoint} named itself in {answered} answers, but {counted} {source} were counted"
+                    ));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The answers by the endpoint that they name.
+pub fn by_endpoint<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for endpoint in exchanges.filter_map(endpoint_of) {
+        *counts.entry(endpoint.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// A cross-check of what answers say against what was counted at the far end, over one sample.
+#[derive(Debug)]
+pub struct CrossCheck<'a> {
+    pools: Vec<&'a Pool>,
+    before: Counters,
+}
+
+impl<'a> CrossCheck<'a> {
+    /// Notes the counters before the sample.
+    pub async fn start(http: &reqwest::Client, pools: impl Iterator<Item = &'a Pool>) -> Result<Self> {
+        let pools: Vec<&Pool> = pools.collect();
+        let before = Counters::read(http, pools.iter().copied()).await?;
+        Ok(Self { pools, before })
+    }
+
+    /// Waits until the counters agree with the answers. The reason if they do not in time; `Ok` says by which sources.
+    pub async fn finish(
+        self,
+        http: &reqwest::Client,
+        by_answers: &BTreeMap<String, u64>,
+        others: bool,
+        timeout: std::time::Duration,
+    ) -> Result<Result<String, String>> {
+        let mut last = Vec::new();
+        let mut sources = String::new();
+        let agreed = crate::context::wait_for(timeout, || async {
+            let now = Counters::read(http, self.pools.iter().copied()).await.ok()?;
+            Some(now.since(&self.before))
+        });
+        let Some(mut counted) = agreed.await else {
+            return Ok(Err("the counters could not be read".to_owned()));
+        };
+        let deadline = std::time::Instant::now() + timeout;
+        loop {
+            last.clear();
+            last.extend(counted.contradictions(by_answers, others));
+            if last.is_empty() || std::time::Instant::now() > deadline {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            counted = Counters::read(http, self.pools.iter().copied())
+                .await?
+                .since(&self.before);
+        }
+        for (source, there) in [
+            ("endpoint pickers' counters", counted.has_picks()),
+            ("endpoints' counters", !counted.served.is_empty() && !others),
+        ] {
+            if there {
+                sources.push_str(", ");
+                sources.push_str(source);
+            }
+        }
+        Ok(match last.is_empty() {
+            true => Ok(format!("who served it: {SERVED_BY_HEADER}{sources}")),
+            false => Err(format!("evidence disagrees: {}", last.join("; "))),
+        })
+    }
+}

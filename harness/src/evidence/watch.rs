@@ -1,0 +1,107 @@
+//! A watch over endpoints: their load over time, so that it can be shown to have been there at every probe.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::endpoint::{self, Reading};
+use crate::target::Endpoint;
+
+/// The time between two readings of an endpoint.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// One reading and the time at which it was complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub reading: Reading,
+}
+
+/// Reads the metrics of some endpoints until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    lines: Vec<Arc<Mutex<Vec<Point>>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to watch.
+    pub fn start(http: &reqwest::Client, endpoints: &[Endpoint]) -> Self {
+        let mut watch = Self {
+            lines: Vec::new(),
+            tasks: Vec::new(),
+        };
+        for endpoint in endpoints {
+            let line = Arc::new(Mutex::new(Vec::new()));
+            watch.lines.push(line.clone());
+            let (http, endpoint) = (http.clone(), endpoint.clone());
+            watch.tasks.push(tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(INTERVAL);
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    if let Ok(reading) = endpoint::read(&http, &endpoint).await {
+                        let point = Point {
+                            at: Instant::now(),
+                            reading,
+                        };
+                        lock(&line).push(point);
+                    }
+                }
+            }));
+        }
+        watch
+    }
+
+    /// Whether `holds` was true of all endpoints, given in the order of the start, at every reading from the last one
+    /// before `from` to the first one after `to`. No reading on either side is a no.
+    pub fn held(
+        &self,
+        from: Instant,
+        to: Instant,
+        holds: impl Fn(usize, &Reading) -> bool,
+    ) -> bool {
+        self.lines.iter().enumerate().all(|(number, line)| {
+            let line = lock(line);
+            let first = line.partition_point(|point| point.at <= from);
+            let end = line.partition_point(|point| point.at < to);
+            first > 0
+                && end < line.len()
+                && line[first - 1..=end]
+                    .iter()
+                    .all(|point| holds(number, &point.reading))
+        })
+    }
+
+    /// Waits until every endpoint was read after `after`; the reader is bounded by the timeout of a reading.
+    pub async fn read_after(&self, after: Instant) {
+        let read = |line: &Mutex<Vec<Point>>| lock(line).last().is_some_and(|p| p.at > after);
+        while !self.lines.iter().all(|line| read(line)) {
+            if after.elapsed() > super::READING_TIMEOUT {
+                return;
+            }
+            tokio::time::sleep(INTERVAL / 4).await;
+        }
+    }
+
+    /// All readings of one endpoint so far.
+    pub fn points(&self, number: usize) -> Vec<Point> {
+        lock(&self.lines[number]).clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn lock(line: &Mutex<Vec<Point>>) -> std::sync::MutexGuard<'_, Vec<Point>> {
+    // A panic while it was held cannot leave a list of points half changed.
+    line.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,88 @@
+//! The record as JUnit XML, for CI systems: one test case per case; `fail` is a failure, what was not decided an error.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::record::{CaseRecord, Record};
+use crate::case::Level;
+use crate::verdict::Verdict;
+
+/// Writes the record beside `run.json`.
+pub fn save(record: &Record, path: &Path) -> Result<()> {
+    let text = render(record)?;
+    std::fs::write(path, text).with_context(|| format!("saving {}", path.display()))
+}
+
+/// The XML.
+pub fn render(record: &Record) -> Result<String> {
+    let mut report = Report::new(format!("poolproof on {}", record.stack));
+    for cases in record.cases.chunk_by(|a, b| suite(&a.id) == suite(&b.id)) {
+        let mut test_suite = TestSuite::new(suite(&cases[0].id));
+        test_suite.add_test_cases(cases.iter().map(test_case));
+        report.add_test_suite(test_suite);
+    }
+    report.to_string().context("writing junit")
+}
+
+fn suite(id: &str) -> &str {
+    id.split('/').next().unwrap_or(id)
+}
+
+fn test_case(case: &CaseRecord) -> TestCase {
+    let outcome = &case.outcome;
+    let mut status = match outcome.verdict {
+        Verdict::Pass => TestCaseStatus::success(),
+        Verdict::Skip => TestCaseStatus::skipped(),
+        // What binds less than Must may not turn a build red.
+        Verdict::Fail if case.level != Level::Must => TestCaseStatus::skipped(),
+        Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Inconclusive | Verdict::Invalid | Verdict::Error => {
+            TestCaseStatus::non_success(NonSuccessKind::Error)
+        }
+    };
+    if outcome.verdict != Verdict::Pass {
+        status.set_message(&outcome.summary);
+        status.set_type(format!("{} ({})", outcome.verdict, case.level));
+    }
+    let mut test = TestCase::new(&case.id, status);
+    test.set_classname(suite(&case.id));
+    test.set_time(Duration::from_millis(case.took_ms));
+    let lines = outcome.mismatches.iter().map(ToString::to_string);
+    let lines = lines.chain(outcome.statistics.iter().map(ToString::to_string));
+    let lines = lines.chain(outcome.evidence.iter().cloned());
+    let output: Vec<String> = std::iter::once(case.requirement.clone())
+        .chain(lines)
+        .collect();
+    test.set_system_out(output.join("\n"));
+    test
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::report::record::tests::record;
+    use crate::verdict::Outcome;
+
+    #[test]
+    fn verdicts_become_what_ci_systems_know() {
+        let mut fail = Outcome::pass("1 < 2 & \"so on\"");
+        fail.verdict = Verdict::Fail;
+        let text = render(&record(&[
+            (Level::Must, Outcome::pass("fine")),
+            (Level::Must, fail.clone()),
+            (Level::Should, fail),
+            (Level::Must, Outcome::skip("no urls")),
+            (Level::Must, Outcome::invalid("late")),
+        ]))
+        .unwrap();
+        assert!(
+            text.contains("tests=\"5\" skipped=\"2\" errors=\"1\" failures=\"1\""),
+            "{text}"
+        );
+        assert!(text.contains("1 &lt; 2 &amp; &quot;so on&quot;"), "{text}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Reports: the record of a run, and its renderings.
+
+pub mod junit;
+pub mod record;
+pub mod table;

@@ -1,0 +1,256 @@
+//! The record of a run: all that a reader needs to judge or repeat it. Every table and file is a rendering of it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::case::{Case, Level};
+use crate::stack::{Component, Stack, Step};
+use crate::target::Target;
+use crate::verdict::{Outcome, Verdict};
+
+/// The version of the record's schema.
+pub const SCHEMA: &str = "poolproof/run/1";
+
+/// A run, as it is saved in `run.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of poolproof.
+    pub tool_version: String,
+    /// When the run started.
+    pub started: Timestamp,
+    /// When it was last saved.
+    pub saved: Timestamp,
+    /// Whether it was interrupted before its last case.
+    pub interrupted: bool,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// The smallest deviation of a split that must be caught, as a share.
+    pub split_tolerance: f64,
+    /// The name of the stack.
+    pub stack: String,
+    /// The defect that was put in, if any.
+    pub flaw: Option<String>,
+    /// What the stack consists of, as found.
+    pub components: Vec<Component>,
+    /// How its start went.
+    pub start_steps: Vec<Step>,
+    /// The processors of the machine that sent the requests.
+    pub client_cores: usize,
+    /// The stack under test.
+    pub target: Target,
+    /// The cases, in the order in which they ran.
+    pub cases: Vec<CaseRecord>,
+}
+
+/// One case of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseRecord {
+    /// Its id.
+    pub id: String,
+    /// The requirement.
+    pub requirement: String,
+    /// How much it binds.
+    pub level: Level,
+    /// Where it comes from.
+    pub source: String,
+    /// Time that it took, in milliseconds.
+    pub took_ms: u64,
+    /// What it concluded.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What a run concluded, all cases together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// All Must cases that ran passed.
+    Passed,
+    /// A Must case failed.
+    Failed,
+    /// No Must case failed, but one was not decided.
+    Undecided,
+    /// The run was interrupted.
+    Interrupted,
+}
+
+impl Record {
+    /// The record of a run that starts now.
+    pub fn new(stack: &Stack, flaw: Option<String>, seed: u64, split_tolerance: f64) -> Self {
+        let now = Timestamp::now();
+        Self {
+            schema: SCHEMA.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: now,
+            saved: now,
+            interrupted: false,
+            seed,
+            split_tolerance,
+            stack: stack.name.clone(),
+            flaw,
+            components: stack.components.clone(),
+            start_steps: stack.steps.clone(),
+            client_cores: std::thread::available_parallelism().map_or(1, usize::from),
+            target: without_credentials(&stack.target),
+            cases: Vec::new(),
+        }
+    }
+
+    /// Saves the record: a reader finds the old one or the new one, never a part.
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.saved = Timestamp::now();
+        let text = serde_json::to_string_pretty(self).context("writing the record")?;
+        let partial = path.with_extension("json.partial");
+        std::fs::write(&partial, text + "\n")
+            .and_then(|()| std::fs::rename(&partial, path))
+            .with_context(|| format!("saving {}", path.display()))
+    }
+
+    /// What all cases together say.
+    pub fn conclusion(&self) -> Conclusion {
+        let must = |verdicts: &[Verdict]| {
+            self.cases
+                .iter()
+                .any(|case| case.level == Level::Must && verdicts.contains(&case.outcome.verdict))
+        };
+        if self.interrupted {
+            Conclusion::Interrupted
+        } else if must(&[Verdict::Fail]) {
+            Conclusion::Failed
+        } else if must(&[Verdict::Inconclusive, Verdict::Invalid, Verdict::Error]) {
+            Conclusion::Undecided
+        } else {
+            Conclusion::Passed
+        }
+    }
+
+    /// How many cases ended with each verdict, without those that none did.
+    pub fn counts(&self) -> Vec<(Verdict, usize)> {
+        use Verdict::{Error, Fail, Inconclusive, Invalid, Pass, Skip};
+        [Pass, Fail, Inconclusive, Invalid, Skip, Error]
+            .into_iter()
+            .map(|verdict| {
+                let with = |case: &&CaseRecord| case.outcome.verdict == verdict;
+                (verdict, self.cases.iter().filter(with).count())
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+impl CaseRecord {
+    /// The record of a case that ended.
+    pub fn new(case: &Case, outcome: Outcome, took_ms: u64) -> Self {
+        Self {
+            id: case.id.to_owned(),
+            requirement: case.requirement.to_owned(),
+            level: case.level,
+            source: case.source.to_owned(),
+            took_ms,
+            outcome,
+        }
+    }
+}
+
+/// The target without user names and passwords, which must not reach a report.
+fn without_credentials(target: &Target) -> Target {
+    let mut target = target.clone();
+    // Both setters fail only for urls that cannot carry credentials.
+    let strip = |url: &mut url::Url| {
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    };
+    strip(&mut target.url);
+    for pool in target.models.iter_mut().flat_map(|m| &mut m.pools) {
+        pool.epp_metrics.iter_mut().for_each(strip);
+        for endpoint in &mut pool.endpoints {
+            endpoint.url.iter_mut().for_each(strip);
+            endpoint.control.iter_mut().for_each(strip);
+        }
+    }
+    target
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record with cases of these levels and verdicts.
+    pub(crate) fn record(cases: &[(Level, Outcome)]) -> Record {
+        let target: Target = toml::from_str(
+            "name='t'\nurl='http://me:secret@127.0.0.1:1'\n[[models]]\nname='m'\n[[models.pools]]\nname='p'\nweight=1",
+        )
+        .unwrap();
+        Record {
+            schema: SCHEMA.into(),
+            tool_version: "0".into(),
+            started: Timestamp::UNIX_EPOCH,
+            saved: Timestamp::UNIX_EPOCH,
+            interrupted: false,
+            seed: 1,
+            split_tolerance: 0.03,
+            stack: "url".into(),
+            flaw: None,
+            components: vec![],
+            start_steps: vec![],
+            client_cores: 2,
+            target: without_credentials(&target),
+            cases: cases
+                .iter()
+                .enumerate()
+                .map(|(number, (level, outcome))| CaseRecord {
+                    id: format!("suite/case-{number}"),
+                    requirement: "it works".into(),
+                    level: *level,
+                    source: "a document".into(),
+                    took_ms: 1500,
+                    outcome: outcome.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn only_must_cases_decide() {
+        let fail = || {
+            let mut outcome = Outcome::pass("");
+            outcome.verdict = Verdict::Fail;
+            outcome
+        };
+        let conclusion = |cases: &[(Level, Outcome)]| record(cases).conclusion();
+        let pass = (Level::Must, Outcome::pass(""));
+        assert_eq!(
+            conclusion(&[pass.clone(), (Level::Should, fail())]),
+            Conclusion::Passed
+        );
+        assert_eq!(
+            conclusion(&[pass.clone(), (Level::Must, Outcome::invalid(""))]),
+            Conclusion::Undecided
+        );
+        assert_eq!(
+            conclusion(&[(Level::Must, Outcome::invalid("")), (Level::Must, fail())]),
+            Conclusion::Failed
+        );
+        assert_eq!(
+            conclusion(&[(Level::Must, Outcome::skip(""))]),
+            Conclusion::Passed
+        );
+    }
+
+    #[test]
+    fn a_saved_record_is_read_back_without_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        let mut saved = record(&[(Level::Must, Outcome::pass("fine"))]);
+        saved.save(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("secret"));
+        let read: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.cases[0].outcome, saved.cases[0].outcome);
+    }
+}

@@ -1,0 +1,255 @@
+//! A run: selects cases, turns what the target lacks into skips, runs the rest one by one, and records each verdict.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::case::{Case, Suite};
+use crate::context::{Context, Settings, Timeouts};
+use crate::report::record::{CaseRecord, Record};
+use crate::target::Target;
+use crate::verdict::{Outcome, Verdict};
+
+/// What a run is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the user set about how cases judge.
+    pub settings: Settings,
+    /// The longest waits.
+    pub timeouts: Timeouts,
+    /// Whether the first Must case that does not pass ends the run.
+    pub fail_fast: bool,
+    /// Ends the run: the case that runs is abandoned, what it changed is undone.
+    pub stop: CancellationToken,
+}
+
+/// The cases that the selectors name, in the order of the suites: a suite, a case id, or the start of ids and `*`.
+pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'static Case>> {
+    let all = || suites.iter().flat_map(|suite| suite.cases);
+    for selector in selectors {
+        if !all().any(|case| matches(selector, case.id)) {
+            let ids: Vec<&str> = suites.iter().map(|suite| suite.id).collect();
+            bail!(
+                "selector {selector:?} matches no case; suites are {}, `poolproof list` names the cases",
+                ids.join(", ")
+            );
+        }
+    }
+    let selected = |case: &&Case| {
+        selectors.is_empty() || selectors.iter().any(|selector| matches(selector, case.id))
+    };
+    Ok(all().filter(selected).collect())
+}
+
+fn matches(selector: &str, id: &str) -> bool {
+    let rest = id.strip_prefix(selector.trim_end_matches(['*', '/']));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selector.ends_with('*'))
+}
+
+/// What the observer of a run hears of.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A case starts.
+    Started(&'a Case),
+    /// A case ended; it stands last in the record.
+    Ended(&'a Record),
+}
+
+/// Runs cases against a target and adds their results to the record. The observer hears of each start and each end.
+pub async fn run(
+    cases: &[&'static Case],
+    target: &Arc<Target>,
+    options: &Options,
+    record: &mut Record,
+    observe: &mut (dyn FnMut(Event<'_>) -> Result<()> + Send),
+) -> Result<()> {
+    for case in cases {
+        observe(Event::Started(case))?;
+        let started = Instant::now();
+        let Some(outcome) = run_case(case, target, options).await else {
+            record.interrupted = true;
+            return Ok(());
+        };
+        let took_ms = started.elapsed().as_millis() as u64;
+        let verdict = outcome.verdict;
+        record.cases.push(CaseRecord::new(case, outcome, took_ms));
+        observe(Event::Ended(record))?;
+        let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
+        if options.fail_fast && !passed && case.level == crate::case::Level::Must {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Runs one case; `None` if the run was ended meanwhile. What the case changed is undone before this returns.
+pub async fn run_case(
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+) -> Option<Outcome> {
+    if let Some(reason) = missing(case, target) {
+        return Some(Outcome::skip(reason));
+    }
+    let context = Context::new(target.clone(), options.timeouts, options.settings, case.id);
+    let context = match context {
+        Ok(context) => context,
+        Err(error) => return Some(Outcome::error(&error)),
+    };
+    let guarded = AssertUnwindSafe((case.run)(&context)).catch_unwind();
+    let outcome = tokio::select! {
+        ended = tokio::time::timeout(options.timeouts.case, guarded) => Some(match ended {
+            Ok(Ok(Ok(outcome))) => outcome,
+            Ok(Ok(Err(error))) => Outcome::error(&error),
+            Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
+            Err(_) => Outcome::inconclusive(format!(
+                "not decided within {:?}; a longer time would be needed",
+                options.timeouts.case
+            )),
+        }),
+        () = options.stop.cancelled() => None,
+    };
+    let failed = context.undo_all().await;
+    let outcome = outcome?;
+    Some(failed.into_iter().fold(outcome, |outcome, line| {
+        outcome.evidence(format!("could not be undone: {line}"))
+    }))
+}
+
+/// Why a case cannot be run on this target, if it cannot.
+pub fn missing(case: &Case, target: &Target) -> Option<String> {
+    let missing: Vec<&str> = case
+        .needs
+        .iter()
+        .filter(|need| !need.is_met(target))
+        .map(|need| need.describe())
+        .collect();
+    (!missing.is_empty()).then(|| format!("the target lacks {}", missing.join("; ")))
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("for a reason that is no text")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::case::{Level, Need};
+    use crate::report::record::tests::record;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static UNDONE: AtomicU32 = AtomicU32::new(0);
+
+    const fn case(
+        id: &'static str,
+        needs: &'static [Need],
+        run: for<'a> fn(&'a Context) -> futures_util::future::BoxFuture<'a, Result<Outcome>>,
+    ) -> Case {
+        Case {
+            id,
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs,
+            run,
+        }
+    }
+
+    static SUITES: &[Suite] = &[Suite {
+        id: "a",
+        promise: "p",
+        cases: &[
+            case("a/passes", &[], |_| {
+                Box::pin(async { Ok(Outcome::pass("")) })
+            }),
+            case("a/panics", &[], |ctx| {
+                Box::pin(async {
+                    ctx.undo("it", async {
+                        UNDONE.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    });
+                    panic!("oh")
+                })
+            }),
+            case("a/needs", &[Need::Canary], |_| {
+                Box::pin(async { Ok(Outcome::pass("")) })
+            }),
+            case("a/passes-too", &[], |_| Box::pin(std::future::pending())),
+        ],
+    }];
+
+    fn options() -> Options {
+        Options {
+            settings: Settings {
+                seed: 1,
+                split_tolerance: 0.03,
+            },
+            timeouts: Timeouts::default(),
+            fail_fast: false,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    #[test]
+    fn selectors_name_suites_cases_and_starts() {
+        let ids = |selector: &str| -> Vec<&str> {
+            let selected = select(SUITES, &[selector.to_owned()]).unwrap();
+            selected.iter().map(|case| case.id).collect()
+        };
+        assert_eq!(ids("a").len(), 4);
+        assert_eq!(ids("a/"), ids("a"));
+        assert_eq!(ids("a/passes"), ["a/passes"]);
+        assert_eq!(ids("a/passes*"), ["a/passes", "a/passes-too"]);
+        let message = select(SUITES, &["b".to_owned()]).unwrap_err().to_string();
+        assert!(
+            message.contains("\"b\"") && message.contains("poolproof list"),
+            "{message}"
+        );
+    }
+
+    #[tokio::test]
+    async fn panics_are_errors_lacks_are_skips_and_changes_are_undone() {
+        let mut record = record(&[]);
+        let target = Arc::new(record.target.clone());
+        let cases = &select(SUITES, &[]).unwrap()[..3];
+        run(cases, &target, &options(), &mut record, &mut |_| Ok(()))
+            .await
+            .unwrap();
+        let verdicts: Vec<Verdict> = record.cases.iter().map(|c| c.outcome.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Error, Verdict::Skip]);
+        assert!(record.cases[1].outcome.summary.contains("oh"));
+        assert_eq!(UNDONE.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_case_and_leaves_the_record() {
+        let mut record = record(&[]);
+        let target = Arc::new(record.target.clone());
+        let options = options();
+        let cases = [
+            select(SUITES, &[]).unwrap()[0],
+            select(SUITES, &[]).unwrap()[3],
+        ];
+        let stop = options.stop.clone();
+        let mut observe = |event: Event<'_>| {
+            if let Event::Started(case) = event
+                && case.id == "a/passes-too"
+            {
+                stop.cancel();
+            }
+            Ok(())
+        };
+        run(&cases, &target, &options, &mut record, &mut observe)
+            .await
+            .unwrap();
+        assert!(record.interrupted);
+        assert_eq!(record.cases.len(), 1);
+    }
+}
