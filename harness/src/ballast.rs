@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Api, Client, Connections, Request, payload};
 use crate::context::{Context, wait_for};
+use crate::evidence::control;
 use crate::evidence::endpoint::{self, Reading};
 use crate::target::Endpoint;
 
@@ -31,7 +32,17 @@ pub struct Ballast {
     endpoint: Endpoint,
     http: reqwest::Client,
     drain: Duration,
+    source: Source,
     tasks: Vec<JoinHandle<()>>,
+}
+
+/// By what the load of an endpoint is read while it is being put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Its metrics.
+    Metrics,
+    /// Its control API, where its metrics are made to lie.
+    Control,
 }
 
 /// What a request of ballast looks like on one endpoint.
@@ -51,8 +62,20 @@ impl Ballast {
         model: &str,
         waiting: u64,
     ) -> Result<Self> {
+        Self::waiting_by(ctx, endpoint, model, waiting, Source::Metrics).await
+    }
+
+    /// The same, measured by another source than the endpoint's metrics.
+    pub async fn waiting_by(
+        ctx: &Context,
+        endpoint: &Endpoint,
+        model: &str,
+        waiting: u64,
+        source: Source,
+    ) -> Result<Self> {
         let load = Load::measure(ctx, endpoint, model, 8).await?;
         let mut ballast = Self::none(ctx, endpoint);
+        ballast.source = source;
         ballast
             .fill(ctx, &load, waiting, |reading| {
                 reading.waiting >= waiting as f64
@@ -98,7 +121,27 @@ impl Ballast {
             endpoint: endpoint.clone(),
             http: ctx.http.clone(),
             drain: ctx.timeouts.drain,
+            source: Source::Metrics,
             tasks: Vec::new(),
+        }
+    }
+
+    /// How many requests it keeps there.
+    pub fn requests(&self) -> usize {
+        self.tasks.len()
+    }
+
+    async fn read(&self) -> Result<Reading> {
+        match self.source {
+            Source::Metrics => endpoint::read(&self.http, &self.endpoint).await,
+            Source::Control => {
+                let state = control::state(&self.http, &self.endpoint).await?;
+                Ok(Reading {
+                    waiting: state.waiting as f64,
+                    running: state.running as f64,
+                    ..Reading::default()
+                })
+            }
         }
     }
 
@@ -116,7 +159,7 @@ impl Ballast {
             let sent = self.tasks.len() as f64;
             let left = deadline.saturating_duration_since(Instant::now());
             let seen = wait_for(left, || async {
-                let reading = endpoint::read(&self.http, &self.endpoint).await.ok()?;
+                let reading = self.read().await.ok()?;
                 (reading.waiting + reading.running >= sent || full(&reading)).then_some(reading)
             })
             .await;

@@ -28,6 +28,8 @@ pub struct Timeouts {
     pub fill: Duration,
     /// Until endpoints are idle after ballast was taken away.
     pub drain: Duration,
+    /// Until requests that cannot go on are seen to be held.
+    pub held: Duration,
     /// Without any held request being served, after which the rest is taken to be lost.
     pub stall: Duration,
     /// Until counters agree with what was answered.
@@ -43,6 +45,7 @@ impl Default for Timeouts {
             metrics_settle: Duration::from_millis(250),
             fill: Duration::from_secs(20),
             drain: Duration::from_secs(30),
+            held: Duration::from_secs(3),
             stall: Duration::from_secs(5),
             counters: Duration::from_secs(3),
         }

@@ -13,7 +13,12 @@ use crate::verdict::Mismatch;
 pub type Found = Result<(), Mismatch>;
 
 /// Nothing wrong if `holds`.
-pub fn that(holds: bool, what: &str, expected: impl Into<Value>, actual: impl Into<Value>) -> Found {
+pub fn that(
+    holds: bool,
+    what: &str,
+    expected: impl Into<Value>,
+    actual: impl Into<Value>,
+) -> Found {
     match holds {
         true => Ok(()),
         false => Err(Mismatch {
@@ -35,7 +40,9 @@ pub fn statuses(what: &str, exchange: &Exchange, wanted: RangeInclusive<u16>) ->
         true => json!(wanted.start()),
         false => json!(format!("{} to {}", wanted.start(), wanted.end())),
     };
-    let ok = exchange.status.is_some_and(|status| wanted.contains(&status))
+    let ok = exchange
+        .status
+        .is_some_and(|status| wanted.contains(&status))
         && exchange.ending == Ending::Complete;
     that(ok, what, expected, exchange.describe())
 }
@@ -53,7 +60,10 @@ pub fn success(what: &str, exchange: &Exchange) -> Found {
 pub fn served_by(what: &str, exchange: &Exchange, target: &Target, model: &Model) -> Found {
     let pool = served::pool_of(target, exchange);
     let ok = pool.is_some_and(|pool| model.weighted_pools().any(|own| own.name == pool.name));
-    let own: Vec<&str> = model.weighted_pools().map(|pool| pool.name.as_str()).collect();
+    let own: Vec<&str> = model
+        .weighted_pools()
+        .map(|pool| pool.name.as_str())
+        .collect();
     let actual = match (pool, served::endpoint_of(exchange)) {
         (Some(pool), _) => format!("pool {}", pool.name),
         (None, Some(endpoint)) => format!("endpoint {endpoint}, of no pool of the target"),

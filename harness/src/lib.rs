@@ -2,7 +2,7 @@
 
 pub mod ballast;
 pub mod case;
-// pub mod cli;
+pub mod cli;
 pub mod client;
 pub mod context;
 pub mod evidence;

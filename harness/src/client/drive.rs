@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use tokio::task::JoinHandle;
 
 use super::{Client, Exchange, Request};
 
@@ -25,11 +26,21 @@ pub async fn open_loop(
     client: &Client,
     interval: Duration,
     requests: impl Iterator<Item = Request>,
-) -> Vec<tokio::task::JoinHandle<Exchange>> {
-    let start = Instant::now();
+) -> Vec<JoinHandle<Exchange>> {
+    let due = requests.enumerate();
+    let due = due.map(|(number, request)| (interval * number as u32, request));
+    scheduled(client, Instant::now(), due).await
+}
+
+/// Starts each request when it is due, counted from `start`, in the order in which they are given.
+pub async fn scheduled(
+    client: &Client,
+    start: Instant,
+    due: impl Iterator<Item = (Duration, Request)>,
+) -> Vec<JoinHandle<Exchange>> {
     let mut tasks = Vec::new();
-    for (number, request) in requests.enumerate() {
-        let intended = start + interval * number as u32;
+    for (after, request) in due {
+        let intended = start + after;
         tokio::time::sleep_until(intended.into()).await;
         let client = client.clone();
         tasks.push(tokio::spawn(async move {

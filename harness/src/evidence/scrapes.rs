@@ -27,7 +27,10 @@ pub async fn starved(
 ) -> Option<String> {
     let until_us = now_us();
     let mut worst: Option<(Duration, &str)> = None;
-    for endpoint in endpoints.iter().filter(|endpoint| endpoint.control.is_some()) {
+    for endpoint in endpoints
+        .iter()
+        .filter(|endpoint| endpoint.control.is_some())
+    {
         let Ok(scrapes) = control::scrapes_us(http, endpoint, since_us).await else {
             continue;
         };

@@ -1,6 +1,7 @@
 //! Who served a request: by the header of its answer, checked against the counters at the other end.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -108,6 +109,19 @@ impl Counters {
     }
 }
 
+impl Counters {
+    fn sources(&self, others: bool) -> String {
+        let mut text = format!("who served it: {SERVED_BY_HEADER} of the answers");
+        if self.has_picks() {
+            text.push_str(", agreeing with the endpoint pickers' counters");
+        }
+        if !self.served.is_empty() && !others {
+            text.push_str(", agreeing with the endpoints' counters");
+        }
+        text
+    }
+}
+
 /// The answers by the endpoint that they name.
 pub fn by_endpoint<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
@@ -126,53 +140,36 @@ pub struct CrossCheck<'a> {
 
 impl<'a> CrossCheck<'a> {
     /// Notes the counters before the sample.
-    pub async fn start(http: &reqwest::Client, pools: impl Iterator<Item = &'a Pool>) -> Result<Self> {
+    pub async fn start(
+        http: &reqwest::Client,
+        pools: impl Iterator<Item = &'a Pool>,
+    ) -> Result<Self> {
         let pools: Vec<&Pool> = pools.collect();
         let before = Counters::read(http, pools.iter().copied()).await?;
         Ok(Self { pools, before })
     }
 
-    /// Waits until the counters agree with the answers. The reason if they do not in time; `Ok` says by which sources.
+    /// Waits until the counters agree with the answers: by which sources, or what disagrees in the end.
     pub async fn finish(
         self,
         http: &reqwest::Client,
         by_answers: &BTreeMap<String, u64>,
         others: bool,
-        timeout: std::time::Duration,
+        timeout: Duration,
     ) -> Result<Result<String, String>> {
-        let mut last = Vec::new();
-        let mut sources = String::new();
-        let agreed = crate::context::wait_for(timeout, || async {
-            let now = Counters::read(http, self.pools.iter().copied()).await.ok()?;
-            Some(now.since(&self.before))
-        });
-        let Some(mut counted) = agreed.await else {
-            return Ok(Err("the counters could not be read".to_owned()));
-        };
-        let deadline = std::time::Instant::now() + timeout;
+        const READ_AGAIN: Duration = Duration::from_millis(10);
+        let deadline = Instant::now() + timeout;
         loop {
-            last.clear();
-            last.extend(counted.contradictions(by_answers, others));
-            if last.is_empty() || std::time::Instant::now() > deadline {
-                break;
+            let now = Counters::read(http, self.pools.iter().copied()).await?;
+            let counted = now.since(&self.before);
+            let found = counted.contradictions(by_answers, others);
+            if found.is_empty() {
+                return Ok(Ok(counted.sources(others)));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            counted = Counters::read(http, self.pools.iter().copied())
-                .await?
-                .since(&self.before);
-        }
-        for (source, there) in [
-            ("endpoint pickers' counters", counted.has_picks()),
-            ("endpoints' counters", !counted.served.is_empty() && !others),
-        ] {
-            if there {
-                sources.push_str(", ");
-                sources.push_str(source);
+            if Instant::now() > deadline {
+                return Ok(Err(format!("evidence disagrees: {}", found.join("; "))));
             }
+            tokio::time::sleep(READ_AGAIN).await;
         }
-        Ok(match last.is_empty() {
-            true => Ok(format!("who served it: {SERVED_BY_HEADER}{sources}")),
-            false => Err(format!("evidence disagrees: {}", last.join("; "))),
-        })
     }
 }

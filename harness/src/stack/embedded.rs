@@ -1,22 +1,236 @@
 //! The embedded stack: stand-ins for every component, in this process, on loopback sockets.
 
-use anyhow::{Result, bail};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use poolproof_fixtures::epp::{self, EndpointPicker};
+use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
+use poolproof_fixtures::gateway::{self, FailureMode, Gateway, Route};
+use poolproof_fixtures::model_server::{self, ModelServer};
+use tokio::runtime::Runtime;
+use url::Url;
 
 use super::{Component, Options, Progress};
-use crate::target::Target;
+use crate::target::{self, Target};
+use crate::topology::{Model, Pool, Topology};
 
-/// The servers of a running embedded stack.
-pub struct Embedded;
+/// Picks follow the load within a few of these; cases wait for four.
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(20);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_LIMIT_BYTES: usize = 2 << 20;
+const GATEWAY_EPP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The servers of a running embedded stack. They run on threads of their own, so that they and the client meet only at
+/// sockets.
+pub struct Embedded {
+    runtime: Option<Runtime>,
+    servers: Option<Servers>,
+}
+
+#[derive(Default)]
+struct Servers {
+    gateway: Option<Gateway>,
+    pickers: Vec<EndpointPicker>,
+    model_servers: Vec<ModelServer>,
+}
 
 /// Starts all servers.
 pub async fn start(
-    _options: &Options,
-    _progress: &mut Progress<'_>,
+    options: &Options,
+    progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Embedded)> {
-    bail!("the embedded stack is not there yet")
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("fixtures")
+        .enable_all()
+        .build()
+        .context("starting the threads of the embedded stack")?;
+    let (topology, flaw, seed) = (options.topology.clone(), options.flaw, options.seed);
+    let started = runtime.spawn(async move {
+        let mut servers = Servers::default();
+        let target = servers.start(&topology, flaw, seed).await?;
+        anyhow::Ok((servers, target))
+    });
+    let embedded = |servers| Embedded {
+        runtime: Some(runtime),
+        servers,
+    };
+    let (servers, target) = match started.await.context("starting the embedded stack")? {
+        Ok(started) => started,
+        Err(error) => {
+            embedded(None).stop().await;
+            return Err(error);
+        }
+    };
+    progress.done("gateway, endpoint pickers and model servers");
+    let components = ["gateway", "epp", "model-server"].map(|role| Component {
+        role: role.to_owned(),
+        version: format!("poolproof fixture {}", env!("CARGO_PKG_VERSION")),
+    });
+    Ok((target, components.into(), embedded(Some(servers))))
 }
 
 impl Embedded {
     /// Stops all servers.
-    pub async fn stop(self) {}
+    pub async fn stop(mut self) {
+        if let (Some(runtime), Some(servers)) = (&self.runtime, self.servers.take()) {
+            // A panic of it has been printed.
+            let _ = runtime.spawn(servers.stop()).await;
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        drop(self.servers.take());
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for threads is not allowed in asynchronous code; none of them holds anything.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Servers {
+    async fn start(
+        &mut self,
+        topology: &Topology,
+        flaw: Option<Flaw>,
+        seed: u64,
+    ) -> Result<Target> {
+        let mut models = Vec::new();
+        let mut routes = Vec::new();
+        for model in &topology.models {
+            let mut pools = Vec::new();
+            let mut backends = Vec::new();
+            for pool in &model.pools {
+                let endpoints = self.start_model_servers(model, pool).await?;
+                let backend = self
+                    .start_picker(topology, pool, &endpoints, flaw, seed)
+                    .await?;
+                let metrics = self.pickers.last().map(EndpointPicker::metrics_address);
+                pools.push(target::Pool {
+                    name: pool.name.clone(),
+                    weight: pool.weight,
+                    epp_metrics: metrics.map(|at| url(at, "/metrics")).transpose()?,
+                    flow_control: Some(pool.flow_control),
+                    endpoints: target_endpoints(endpoints)?,
+                });
+                backends.push(backend);
+            }
+            routes.push(Route {
+                model: model.name.clone(),
+                pools: backends,
+            });
+            models.push(target::Model {
+                name: model.name.clone(),
+                pools,
+            });
+        }
+        let gateway = Gateway::start(gateway::Config {
+            listen: any_port(),
+            metrics_listen: any_port(),
+            routes,
+            body_limit_bytes: BODY_LIMIT_BYTES,
+            epp_timeout: GATEWAY_EPP_TIMEOUT,
+            seed,
+            flaw: flaw.filter(|flaw| flaw.component() == Flawed::Gateway),
+        })
+        .await?;
+        let address = gateway.address();
+        self.gateway = Some(gateway);
+        for picker in &self.pickers {
+            picker.ready(READY_TIMEOUT).await?;
+        }
+        Ok(Target {
+            name: "embedded".to_owned(),
+            url: url(address, "")?,
+            objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+            body_limit_bytes: Some(BODY_LIMIT_BYTES),
+            models,
+            objectives: topology.objectives.clone(),
+        })
+    }
+
+    async fn start_model_servers(
+        &mut self,
+        model: &Model,
+        pool: &Pool,
+    ) -> Result<Vec<epp::Endpoint>> {
+        let mut endpoints = Vec::new();
+        for name in pool.endpoint_names() {
+            let server = ModelServer::start(model_server::Config {
+                listen: any_port(),
+                name: name.clone(),
+                namespace: "default".to_owned(),
+                models: vec![model.name.clone()],
+                settings: model_server::Settings::default(),
+            })
+            .await?;
+            endpoints.push(epp::Endpoint {
+                name,
+                address: server.address(),
+            });
+            self.model_servers.push(server);
+        }
+        Ok(endpoints)
+    }
+
+    async fn start_picker(
+        &mut self,
+        topology: &Topology,
+        pool: &Pool,
+        endpoints: &[epp::Endpoint],
+        flaw: Option<Flaw>,
+        seed: u64,
+    ) -> Result<gateway::Pool> {
+        let mut config = epp::Config::new(pool.name.as_str(), endpoints.to_vec());
+        config.objectives = topology.objectives.clone();
+        config.scrape.interval = SCRAPE_INTERVAL;
+        config.flow_control = pool.flow_control.then(epp::FlowControl::default);
+        config.seed = seed.wrapping_add(self.pickers.len() as u64);
+        config.flaw = flaw.filter(|flaw| flaw.component() == Flawed::EndpointPicker);
+        let picker = EndpointPicker::start(config)
+            .await
+            .with_context(|| format!("endpoint picker of pool {}", pool.name))?;
+        let epp = picker.address();
+        self.pickers.push(picker);
+        Ok(gateway::Pool {
+            name: pool.name.clone(),
+            weight: pool.weight,
+            epp,
+            failure_mode: FailureMode::FailClose,
+        })
+    }
+
+    /// Stops all, the side of the client first.
+    async fn stop(self) {
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
+        for picker in self.pickers {
+            picker.stop().await;
+        }
+        for server in self.model_servers {
+            server.stop().await;
+        }
+    }
+}
+
+fn target_endpoints(endpoints: Vec<epp::Endpoint>) -> Result<Vec<target::Endpoint>> {
+    let endpoints = endpoints.into_iter().map(|endpoint| {
+        Ok(target::Endpoint {
+            name: endpoint.name,
+            url: Some(url(endpoint.address, "")?),
+            control: Some(url(endpoint.address, "/poolproof")?),
+        })
+    });
+    endpoints.collect()
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+fn url(address: SocketAddr, path: &str) -> Result<Url> {
+    Ok(Url::parse(&format!("http://{address}{path}"))?)
 }

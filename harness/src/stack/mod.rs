@@ -74,7 +74,7 @@ pub struct Stack {
 }
 
 enum Running {
-    Embedded(embedded::Embedded),
+    Embedded(Box<embedded::Embedded>),
     Local(Box<local::Local>),
     Url,
 }
@@ -123,9 +123,13 @@ impl Stack {
             tell,
         };
         let started = match options.kind {
-            StackKind::Embedded => embedded::start(options, &mut progress)
-                .await
-                .map(|(target, components, it)| (target, components, Running::Embedded(it))),
+            StackKind::Embedded => {
+                embedded::start(options, &mut progress)
+                    .await
+                    .map(|(target, components, it)| {
+                        (target, components, Running::Embedded(Box::new(it)))
+                    })
+            }
             StackKind::Local => local::start(options, &mut progress)
                 .await
                 .map(|(target, components, it)| (target, components, Running::Local(Box::new(it)))),

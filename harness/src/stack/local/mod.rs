@@ -59,3 +59,24 @@ impl Local {
     /// Stops all processes and waits until they are gone.
     pub async fn stop(self) {}
 }
+
+/// An upstream program that is not there.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    /// Its name.
+    pub name: &'static str,
+    /// What needs it.
+    pub needed_for: &'static str,
+    /// How to get it.
+    pub how: &'static str,
+}
+
+/// The programs that these options need and that are not there.
+pub fn missing(_options: &super::Options) -> Vec<Missing> {
+    Vec::new()
+}
+
+/// Becomes another program, which ends when its parent does.
+pub fn exec_child(_command: &[String]) -> Result<std::convert::Infallible> {
+    bail!("the local stack is not there yet")
+}

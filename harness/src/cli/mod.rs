@@ -1,0 +1,178 @@
+//! The command line: arguments, and exit codes.
+
+mod doctor;
+mod list;
+mod run;
+mod serve;
+mod stack;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::case::{Catch, Suite};
+use crate::stack::StartError;
+
+/// What the command line is about: the suites, and which cases catch which flaw.
+#[derive(Clone, Copy, Debug)]
+pub struct App {
+    /// All suites, in the order in which they run.
+    pub suites: &'static [Suite],
+    /// For each flaw the cases that must fail.
+    pub catches: &'static [Catch],
+}
+
+/// Does my inference gateway do what its InferencePools promise?
+#[derive(Debug, Parser)]
+#[command(
+    name = "poolproof",
+    version,
+    max_term_width = 120,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes:
+  0    every Must case that could be run passed
+  1    a Must case failed
+  2    wrong use or configuration
+  3    not decided: a Must case was inconclusive or invalid
+  4    the stack could not be had
+  130  interrupted; what is known is written
+
+Without a command, `poolproof` is `poolproof run`."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run cases against a stack and exit with the verdict
+    Run(run::Args),
+    /// List the cases, or the flaws that can be switched on
+    List(list::Args),
+    /// Start a stack and keep it until Ctrl-C or `poolproof down`
+    Up(up::Args),
+    /// Stop the stacks that `poolproof up` keeps
+    Down,
+    /// Say what is there for each stack, what is missing, and how to get it
+    Doctor(doctor::Args),
+    /// Serve one component as a process of its own
+    #[command(subcommand)]
+    Serve(serve::Component),
+    /// Become another program that ends with its parent
+    #[command(hide = true)]
+    ExecChild {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+/// An error and the exit code that it means.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: anyhow::Error) -> Self {
+        Self { code: 2, error }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    /// What breaks in the middle of the work leaves the question undecided.
+    fn from(error: anyhow::Error) -> Self {
+        Self { code: 3, error }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self { code: 2, error },
+            StartError::Unavailable(error) => Self { code: 4, error },
+        }
+    }
+}
+
+/// The exit code of an interrupted run, as shells have it for SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// The whole program.
+pub fn main(app: App) -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error")),
+        )
+        .init();
+    match dispatch(app, arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
+    let command = arguments.command.unwrap_or(Command::Run(arguments.run));
+    match command {
+        Command::Run(args) => in_runtime(run::run(app, args)),
+        Command::List(args) => list::list(app, &args),
+        Command::Up(args) => in_runtime(up::up(args)),
+        Command::Down => up::down(),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Serve(component) => in_runtime(serve::serve(component)),
+        Command::ExecChild { command } => match crate::stack::local::exec_child(&command) {
+            Ok(never) => match never {},
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    // Held requests are open sockets at both ends; the soft limit of many shells is 1,024.
+    if let Ok((_, hard)) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+    {
+        let _ =
+            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from(anyhow::Error::from(error)))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// A token that is cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = token.clone();
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if first {
+                stop.cancel();
+            }
+        }
+        std::process::exit(i32::from(INTERRUPTED));
+    });
+    Ok(token)
+}

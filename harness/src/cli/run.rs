@@ -1,0 +1,153 @@
+//! `poolproof run`: bring up a stack, run cases, write the record, exit with the verdict.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::stack::StackArgs;
+use super::{App, Failure, INTERRUPTED, stop_on_signal};
+use crate::context::{Settings, Timeouts};
+use crate::report::record::{Conclusion, Record};
+use crate::report::{junit, table};
+use crate::run::{self, Event};
+use crate::stack::Stack;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof run                                        all suites on the embedded stack
+  poolproof run canary routing/unknown-model           one suite and one case
+  poolproof run --flaw split-80-20 canary              a gateway that splits 80/20: must fail
+  poolproof run --stack url --target my-gateway.toml   a stack that is already there
+  poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy")]
+pub(super) struct Args {
+    /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
+    selectors: Vec<String>,
+    #[command(flatten)]
+    stack: StackArgs,
+    /// The folder for run.json and junit.xml
+    #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
+    out: PathBuf,
+    /// The smallest deviation of a split that must be caught, in percentage points
+    #[arg(long, value_name = "POINTS", default_value_t = 3.0)]
+    tolerance: f64,
+    /// End the run with the first Must case that does not pass
+    #[arg(long)]
+    fail_fast: bool,
+    /// Print the record to standard output instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
+    let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
+    let options = args.stack.options().map_err(Failure::usage)?;
+    if !(args.tolerance > 0.0 && args.tolerance < 50.0) {
+        return Err(Failure::usage(anyhow!(
+            "--tolerance {}: must be above 0 and below 50 percentage points",
+            args.tolerance
+        )));
+    }
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("--out {}: cannot make the folder", args.out.display()))
+        .map_err(Failure::usage)?;
+    let stop = stop_on_signal()?;
+    let progress = Progress::new();
+
+    let mut tell = |step: &str| progress.note(&format!("start: {step}"));
+    let stack = tokio::select! {
+        started = Stack::start(&options, &mut tell) => started?,
+        () = stop.cancelled() => return Ok(INTERRUPTED),
+    };
+    let settings = Settings {
+        seed: options.seed,
+        split_tolerance: args.tolerance / 100.0,
+    };
+    let flaw = options.flaw.map(|flaw| flaw.to_string());
+    let mut record = Record::new(&stack, flaw, settings.seed, settings.split_tolerance);
+    let run_options = run::Options {
+        settings,
+        timeouts: Timeouts::default(),
+        fail_fast: args.fail_fast,
+        stop,
+    };
+    let path = args.out.join("run.json");
+    let mut observe = |event: Event<'_>| {
+        match event {
+            Event::Started(case) => progress.running(case.id),
+            Event::Ended(record) => {
+                if let Some(case) = record.cases.last() {
+                    let outcome = &case.outcome;
+                    progress.note(&format!("{:12} {}", outcome.verdict, case.id));
+                }
+                record.clone().save(&path)?;
+            }
+        }
+        Ok(())
+    };
+    let target = Arc::new(stack.target.clone());
+    let ran = run::run(&cases, &target, &run_options, &mut record, &mut observe).await;
+    stack.stop().await;
+    ran?;
+    record.save(&path)?;
+    junit::save(&record, &args.out.join("junit.xml"))?;
+    progress.finish();
+    print(&record, &args)?;
+    Ok(match record.conclusion() {
+        Conclusion::Passed => 0,
+        Conclusion::Failed => 1,
+        Conclusion::Undecided => 3,
+        Conclusion::Interrupted => INTERRUPTED,
+    })
+}
+
+fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(record)?);
+        return Ok(());
+    }
+    let terminal = std::io::stdout().is_terminal();
+    let look = table::Look {
+        width: match terminal {
+            true => usize::from(console::Term::stdout().size().1),
+            false => 160,
+        },
+        colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+    };
+    println!("{}", table::render(record, look));
+    println!("record: {}", args.out.join("run.json").display());
+    Ok(())
+}
+
+/// Progress on a terminal; nothing in a pipe.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new() -> Self {
+        let bar = match std::io::stderr().is_terminal() {
+            true => ProgressBar::new_spinner(),
+            false => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    fn running(&self, case: &str) {
+        self.0.set_message(case.to_owned());
+        self.0.reset_elapsed();
+    }
+
+    fn note(&self, line: &str) {
+        self.0.println(line);
+    }
+
+    fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

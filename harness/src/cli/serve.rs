@@ -1,0 +1,50 @@
+//! `poolproof serve`: one component of a stack as a process of its own.
+
+use clap::Subcommand;
+use poolproof_fixtures::epp::{self, EndpointPicker};
+use poolproof_fixtures::gateway::{self, Gateway};
+use poolproof_fixtures::model_server::{self, ModelServer};
+
+use super::{Failure, stop_on_signal};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Component {
+    /// A model server that behaves like vLLM
+    ModelServer(model_server::Args),
+    /// An endpoint picker that behaves like that of the Gateway API Inference Extension
+    Epp(epp::Args),
+    /// A gateway that routes by model name, splits by weight and asks endpoint pickers
+    Gateway(gateway::Args),
+}
+
+pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
+    let stop = stop_on_signal()?;
+    match component {
+        Component::ModelServer(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let server = ModelServer::start(config).await.map_err(Failure::usage)?;
+            println!("listening on {}", server.address());
+            stop.cancelled().await;
+            server.stop().await;
+        }
+        Component::Epp(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let picker = EndpointPicker::start(config)
+                .await
+                .map_err(Failure::usage)?;
+            println!("listening on {}", picker.address());
+            println!("metrics on {}", picker.metrics_address());
+            stop.cancelled().await;
+            picker.stop().await;
+        }
+        Component::Gateway(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let gateway = Gateway::start(config).await.map_err(Failure::usage)?;
+            println!("listening on {}", gateway.address());
+            println!("metrics on {}", gateway.metrics_address());
+            stop.cancelled().await;
+            gateway.stop().await;
+        }
+    }
+    Ok(0)
+}

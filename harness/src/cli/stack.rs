@@ -1,0 +1,71 @@
+//! The arguments that say which stack, shared by all commands that need one.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use poolproof_fixtures::flaw::Flaw;
+
+use crate::stack::{Options, StackKind, local};
+use crate::topology::Topology;
+
+/// Which stack, and what it is to consist of.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StackArgs {
+    /// The stack
+    #[arg(long, value_enum, default_value = "embedded", env = "POOLPROOF_STACK")]
+    pub(super) stack: StackKind,
+    /// The target file of stack `url`
+    #[arg(long, value_name = "FILE", env = "POOLPROOF_TARGET")]
+    pub(super) target: Option<PathBuf>,
+    /// A topology to start instead of the default one
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// A defect to put in; `poolproof list --flaws` names them
+    #[arg(long, value_name = "NAME")]
+    pub(super) flaw: Option<Flaw>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Stack `local`: the gateway in front
+    #[arg(long, value_enum, default_value = "envoy", env = "POOLPROOF_GATEWAY")]
+    gateway: local::Gateway,
+    /// Stack `local`: the Kubernetes API that endpoint pickers watch
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stand-in",
+        env = "POOLPROOF_KUBE_API"
+    )]
+    kube_api: local::KubeApi,
+    /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
+    #[arg(long, value_name = "DIR", env = "POOLPROOF_BIN_DIR")]
+    bin_dir: Option<PathBuf>,
+}
+
+impl StackArgs {
+    /// The options that they mean. Given a target file, the stack is `url`.
+    pub(super) fn options(&self) -> Result<Options> {
+        let kind = match (&self.target, self.stack) {
+            (Some(_), StackKind::Embedded) => StackKind::Url,
+            (_, stack) => stack,
+        };
+        let topology = match &self.topology {
+            Some(file) => Topology::load(file)?,
+            None => Topology::default(),
+        };
+        Ok(Options {
+            kind,
+            topology,
+            target_file: self.target.clone(),
+            flaw: self.flaw,
+            seed: self.seed,
+            local: local::Options {
+                program: std::env::current_exe().context("finding the poolproof program")?,
+                bin_dir: self.bin_dir.clone(),
+                gateway: self.gateway,
+                kube_api: self.kube_api,
+            },
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! `poolproof up` and `down`: keep a stack, and stop what is kept.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::stack::StackArgs;
+use super::{Failure, stop_on_signal};
+use crate::stack::Stack;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof up                                    the embedded stack, until Ctrl-C
+  poolproof up --print-target > target.toml &     keep it, and run cases against it
+  poolproof run --stack url --target target.toml
+  poolproof down")]
+pub(super) struct Args {
+    #[command(flatten)]
+    stack: StackArgs,
+    /// Print the target as TOML once the stack is up, as `--stack url` reads it
+    #[arg(long)]
+    print_target: bool,
+}
+
+pub(super) async fn up(args: Args) -> Result<u8, Failure> {
+    let options = args.stack.options().map_err(Failure::usage)?;
+    let stop = stop_on_signal()?;
+    let mut tell = |step: &str| eprintln!("{step}");
+    let stack = tokio::select! {
+        started = Stack::start(&options, &mut tell) => started?,
+        () = stop.cancelled() => return Ok(0),
+    };
+    let kept = Kept::new(&stack.name)?;
+    if args.print_target {
+        let text = toml::to_string(&stack.target).context("writing the target")?;
+        println!("{text}");
+    }
+    eprintln!(
+        "{} is up at {}; Ctrl-C or `poolproof down` stops it",
+        stack.name, stack.target.url
+    );
+    stop.cancelled().await;
+    stack.stop().await;
+    drop(kept);
+    Ok(0)
+}
+
+pub(super) fn down() -> Result<u8, Failure> {
+    let mut stopped = 0;
+    for file in kept_files()? {
+        if stop_kept(&file)? {
+            stopped += 1;
+        }
+    }
+    println!(
+        "{}",
+        match stopped {
+            0 => "no stack is kept".to_owned(),
+            1 => "1 stack stopped".to_owned(),
+            more => format!("{more} stacks stopped"),
+        }
+    );
+    Ok(0)
+}
+
+/// The note that a stack is kept by this process: a file named by its pid, gone with it.
+struct Kept(PathBuf);
+
+impl Kept {
+    fn new(name: &str) -> Result<Self> {
+        let folder = folder()?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let file = folder.join(std::process::id().to_string());
+        std::fs::write(&file, name).with_context(|| format!("writing {}", file.display()))?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Whoever removed it before did what is wanted here.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn folder() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")));
+    Ok(base
+        .context("neither XDG_STATE_HOME nor HOME is set")?
+        .join("poolproof/stacks"))
+}
+
+fn kept_files() -> Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder()?) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).context("reading the list of kept stacks"),
+    }
+}
+
+/// Stops the process that a file names, and waits until it is gone. Says whether there was one.
+fn stop_kept(file: &Path) -> Result<bool> {
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    let pid = file
+        .file_name()
+        .and_then(|name| name.to_str()?.parse().ok());
+    let Some(pid) = pid.filter(|pid| is_poolproof(*pid)) else {
+        // Its process was killed, and may be another program's by now.
+        std::fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
+        return Ok(false);
+    };
+    kill(Pid::from_raw(pid), Signal::SIGTERM).with_context(|| format!("stopping process {pid}"))?;
+    let started = Instant::now();
+    while is_poolproof(pid) {
+        if started.elapsed() > TIMEOUT {
+            bail!("process {pid} still runs {TIMEOUT:?} after SIGTERM");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(true)
+}
+
+fn is_poolproof(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| name.trim() == "poolproof")
+}

@@ -1,0 +1,26 @@
+//! The split over a new connection for each request.
+
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::Connections;
+use poolproof_harness::context::Context;
+use poolproof_harness::verdict::Outcome;
+
+use super::split;
+
+pub(super) const CASE: Case = Case {
+    id: "canary/split-new-connections",
+    requirement: "With a new connection for each request, each pool gets the share that its weight says, within the tolerance.",
+    level: Level::Must,
+    source: "Gateway API v1.5.1, BackendRef.weight: the proportion of requests",
+    needs: &[Need::Canary, Need::EndpointNames],
+    run: |ctx| Box::pin(split_new_connections(ctx)),
+};
+
+/// Requests in flight: enough to keep two cores busy, few enough for every accept queue.
+const IN_FLIGHT: usize = 8;
+
+async fn split_new_connections(ctx: &Context) -> Result<Outcome> {
+    let client = ctx.client(Connections::NewPerRequest)?;
+    split::judge(ctx, &client, IN_FLIGHT).await
+}

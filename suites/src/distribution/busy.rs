@@ -1,0 +1,43 @@
+//! The judgement that the cases of this suite share: busy endpoints get (almost) nothing.
+
+use anyhow::Result;
+use poolproof_harness::context::Context;
+use poolproof_harness::stats::binomial::{Plan, Question};
+use poolproof_harness::stats::{ALPHA, POWER};
+use poolproof_harness::target::{Model, Pool};
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use crate::loaded::{Load, Probes};
+
+/// Requests that wait at a busy endpoint: load that a picker sees (running requests are invisible to it), below the
+/// saturation of the pool, from which on a picker with flow control holds all probes.
+pub(super) const WAITING: u64 = 2;
+
+/// The share that busy endpoints may get, and the one that must be refused.
+pub(super) const ALMOST_NOTHING: Question = Question::AtMost {
+    null: 0.02,
+    bad: 0.08,
+};
+
+/// Probes to send for a plan, with some more for those that will be left out.
+pub(super) fn probes_for(plan: &Plan) -> u64 {
+    plan.n + plan.n / 8
+}
+
+/// Makes endpoints busy and judges what they get.
+pub(super) async fn judge(
+    ctx: &Context,
+    model: &Model,
+    pool: &Pool,
+    busy: &[&str],
+    load: Load,
+) -> Result<Outcome> {
+    let plan = Plan::new(ALMOST_NOTHING, ALPHA, POWER)?;
+    let probes = Probes::send(ctx, model, busy, load, probes_for(&plan)).await?;
+    let mut findings = Findings::default();
+    let (hits, picks) = probes.to_busy(pool);
+    let of = format!("share of busy {}", busy.join(" and "));
+    findings.add_statistic(plan.decide(of, hits, picks));
+    let summary = format!("{} busy: {}", busy.join(" and "), probes.summary());
+    probes.conclude(findings, summary)
+}

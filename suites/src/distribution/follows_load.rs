@@ -1,0 +1,130 @@
+//! When the load moves, the picks follow.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::ballast::wait_until_idle;
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::{Api, Connections, Exchange, Request};
+use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::evidence::watch::Watch;
+use poolproof_harness::evidence::{scrapes, served};
+use poolproof_harness::stats::binomial::{Plan, Question};
+use poolproof_harness::stats::{ALPHA, POWER};
+use poolproof_harness::target::Endpoint;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::busy::WAITING;
+use crate::loaded::{Load, interval};
+
+pub(super) const CASE: Case = Case {
+    id: "distribution/follows-load",
+    requirement: "When the queue moves from one endpoint to another, the picks follow within a second.",
+    level: Level::Should,
+    source: "GIE v1.5.0, --refresh-metrics-interval: 50 ms by default",
+    needs: &[Need::PoolToLoad],
+    run: |ctx| Box::pin(follows_load(ctx)),
+};
+
+/// The time after which picks must have followed.
+const FOLLOWED_AFTER: Duration = Duration::from_secs(1);
+
+async fn follows_load(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (first, second) = (&pool.endpoints[0], &pool.endpoints[1]);
+    let question = Question::AtMost {
+        null: 0.02,
+        bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
+    };
+    let plan = Plan::new(question, ALPHA, POWER)?;
+    for endpoint in &pool.endpoints {
+        wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
+    }
+    let client = ctx.client(Connections::KeepAlive)?;
+    let idle = pool.endpoints.len() - 1;
+    let interval = interval(ctx, &client, model, idle).await?;
+    let load = Load::Waiting(WAITING);
+
+    let ballast = load.put(ctx, first, &model.name).await?;
+    let watch = Watch::start(&ctx.http, &pool.endpoints);
+    let since_us = scrapes::now_us();
+    tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+    // Probes run on while the load moves, so that the last wrong pick is seen.
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut rng = ctx.rng("probes");
+    let prober = {
+        let (client, model, timeout) = (client.clone(), model.name.clone(), ctx.timeouts.case);
+        tokio::spawn(async move {
+            let mut tasks = Vec::new();
+            let mut ticks = tokio::time::interval(interval);
+            while stopped.try_recv().is_err() {
+                ticks.tick().await;
+                let request = Request::new(Api::Completions, &model, 1, &mut rng);
+                let client = client.clone();
+                tasks.push(tokio::spawn(async move {
+                    client.send(request.timeout(timeout)).await
+                }));
+            }
+            tasks
+        })
+    };
+    let moved_ballast = load.put(ctx, second, &model.name).await?;
+    ballast.release().await?;
+    let moved_at = seen_moved(ctx, &watch)
+        .await
+        .context("the load did not move")?;
+    tokio::time::sleep(FOLLOWED_AFTER + interval * plan.n as u32).await;
+    drop(stop);
+    let tasks = prober.await?;
+    let judged_until = Instant::now();
+    watch.read_after(judged_until).await;
+    let starved = scrapes::starved(&ctx.http, &pool.endpoints, since_us).await;
+    moved_ballast.release().await?;
+    let mut exchanges = Vec::new();
+    for task in tasks {
+        exchanges.push(task.await?);
+    }
+    Ok(judge(&exchanges, second, moved_at, &plan, starved))
+}
+
+/// When the endpoints first showed the second one busy and the first one not.
+async fn seen_moved(ctx: &Context, watch: &Watch) -> Option<Instant> {
+    let idle_again = wait_for(ctx.timeouts.fill, || async {
+        let last = watch.points(0).pop()?;
+        (last.reading.waiting == 0.0).then_some(last.at)
+    });
+    let idle_again = idle_again.await?;
+    let busy = watch.points(1).into_iter();
+    let busy = busy
+        .filter(|point| point.reading.waiting >= 1.0)
+        .map(|p| p.at);
+    busy.min().map(|busy| busy.max(idle_again))
+}
+
+fn judge(
+    exchanges: &[Exchange],
+    busy: &Endpoint,
+    moved_at: Instant,
+    plan: &Plan,
+    starved: Option<String>,
+) -> Outcome {
+    let wrong = |e: &&Exchange| served::endpoint_of(e) == Some(&busy.name);
+    let after = exchanges.iter().filter(|e| e.sent_at > moved_at);
+    let last_wrong = after.filter(wrong).map(|e| e.sent_at).max();
+    let followed_ms = last_wrong.map_or(0, |at| (at - moved_at).as_millis());
+    let judged: Vec<&Exchange> = exchanges
+        .iter()
+        .filter(|e| e.sent_at > moved_at + FOLLOWED_AFTER)
+        .collect();
+    let hits = judged.iter().copied().filter(|e| wrong(e)).count() as u64;
+    let mut findings = Findings::default();
+    let of = format!("share of {} from 1 s after it became busy", busy.name);
+    findings.add_statistic(plan.decide(of, hits, judged.len() as u64));
+    findings.note(format!(
+        "last pick of the newly busy endpoint {followed_ms} ms after its queue was seen"
+    ));
+    findings.outcome_unless(
+        format!("the picks followed within {followed_ms} ms"),
+        starved,
+    )
+}

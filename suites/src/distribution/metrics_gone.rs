@@ -1,0 +1,116 @@
+//! An endpoint whose metrics are gone is no magnet.
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::ballast::{Ballast, Source, wait_until_idle};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::{Api, Connections, Request, drive};
+use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::evidence::{control, scrapes, served};
+use poolproof_harness::expect;
+use poolproof_harness::stats::binomial::{Plan, Question};
+use poolproof_harness::stats::{ALPHA, POWER};
+use poolproof_harness::target::Endpoint;
+use poolproof_harness::verdict::{Findings, Outcome};
+use serde_json::json;
+
+use crate::loaded::{Load, interval};
+
+pub(super) const CASE: Case = Case {
+    id: "distribution/metrics-gone",
+    requirement: "An endpoint whose /metrics has failed for some time, after it was idle, does not draw the requests of a \
+                  pool whose other endpoints have a queue.",
+    level: Level::Should,
+    source: "GIE v1.5.0, utilization-detector: stale metrics count as saturated; the default configuration does not use it \
+             to pick, and keeps the last values for ever",
+    needs: &[Need::PoolToLoad, Need::Faults],
+    run: |ctx| Box::pin(metrics_gone(ctx)),
+};
+
+/// Requests that wait at the endpoint without metrics, and at the others: it is the worst choice.
+const WAITING_THERE: u64 = 4;
+const WAITING_ELSEWHERE: u64 = 1;
+
+/// Scrapes that fail before anything is judged.
+const FAILED_SCRAPES: usize = 8;
+
+async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (silent, others) = pool.endpoints.split_first().context("an endpoint")?;
+    let question = Question::AtMost {
+        null: 0.5,
+        bad: 0.95,
+    };
+    let plan = Plan::new(question, ALPHA, POWER)?;
+    for endpoint in &pool.endpoints {
+        wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
+    }
+    let client = ctx.client(Connections::KeepAlive)?;
+    let interval = interval(ctx, &client, model, others.len()).await?;
+
+    // The ballast of the silent endpoint needs its metrics to be measured out, so its place is filled while they are
+    // frozen at what an idle endpoint says, and then they go.
+    set_metrics_fault(ctx, silent, "frozen").await?;
+    let (http, endpoint) = (ctx.http.clone(), silent.clone());
+    ctx.undo("metrics of an endpoint", async move {
+        control::change_settings(&http, &endpoint, &json!({"metrics_fault": "none"})).await
+    });
+    tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+    set_metrics_fault(ctx, silent, "status-404").await?;
+    failed_scrapes(ctx, silent).await?;
+
+    let mut ballast = Vec::new();
+    for endpoint in others {
+        let load = Load::Waiting(WAITING_ELSEWHERE);
+        ballast.push(load.put(ctx, endpoint, &model.name).await?);
+    }
+    let state = || async { control::state(&ctx.http, silent).await.ok() };
+    let unseen = Ballast::waiting_by(ctx, silent, &model.name, WAITING_THERE, Source::Control);
+    ballast.push(unseen.await?);
+    tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+    let mut rng = ctx.rng("probes");
+    let requests = (0..plan.n).map(|_| {
+        Request::new(Api::Completions, &model.name, 1, &mut rng).timeout(ctx.timeouts.case)
+    });
+    let sent = drive::open_loop(&client, interval, requests).await;
+    tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+    let held = state()
+        .await
+        .is_some_and(|state| state.waiting >= WAITING_ELSEWHERE);
+    set_metrics_fault(ctx, silent, "none").await?;
+    for load in ballast {
+        load.release().await?;
+    }
+    let mut findings = Findings::default();
+    let mut exchanges = Vec::new();
+    for task in sent {
+        let exchange = task.await?;
+        findings.add(expect::success("every probe", &exchange));
+        exchanges.push(exchange);
+    }
+    let counts = served::by_endpoint(exchanges.iter());
+    let hits = counts.get(&silent.name).copied().unwrap_or(0);
+    let of = format!("share of {}, whose metrics are gone", silent.name);
+    findings.add_statistic(plan.decide(of, hits, plan.n));
+    let doubt = (!held).then(|| format!("the ballast of {} did not last", silent.name));
+    Ok(findings.outcome_unless(format!("{counts:?} of {}", plan.n), doubt))
+}
+
+async fn set_metrics_fault(ctx: &Context, endpoint: &Endpoint, fault: &str) -> Result<()> {
+    control::change_settings(&ctx.http, endpoint, &json!({ "metrics_fault": fault })).await
+}
+
+/// Waits until the picker has met the fault often enough.
+async fn failed_scrapes(ctx: &Context, endpoint: &Endpoint) -> Result<()> {
+    let since_us = scrapes::now_us();
+    wait_for(ctx.timeouts.fill, || async {
+        let scrapes = control::scrapes_us(&ctx.http, endpoint, since_us)
+            .await
+            .ok()?;
+        (scrapes.len() >= FAILED_SCRAPES).then_some(())
+    })
+    .await
+    .with_context(|| format!("endpoint {} is not scraped", endpoint.name))?;
+    // And longer than any staleness that a picker is usually given.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    Ok(())
+}

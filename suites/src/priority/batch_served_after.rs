@@ -1,0 +1,54 @@
+//! After the interactive load ends, batch is served, and none is lost.
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::context::Context;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::contention::{Class, hold};
+
+pub(super) const CASE: Case = Case {
+    id: "priority/batch-served-after",
+    requirement: "Batch requests that interactive ones went before are all served once the interactive load ends.",
+    level: Level::Must,
+    source: "GIE v1.5.0, pkg/epp/flowcontrol: what is queued is dispatched, or its client is told",
+    needs: &[Need::HeldByPriority],
+    run: |ctx| Box::pin(batch_served_after(ctx)),
+};
+
+const INTERACTIVE: usize = 60;
+const BATCH: usize = 40;
+
+async fn batch_served_after(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
+    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let class = |name, objective, requests| Class {
+        name,
+        objective: Some(objective),
+        requests,
+    };
+    let classes = [
+        class("interactive", interactive, INTERACTIVE),
+        class("batch", batch, BATCH),
+    ];
+    let held = hold(ctx, model, pool, classes).await?;
+    let mut findings = Findings::default();
+    for exchange in &held.second {
+        findings.add(expect::success("every batch request", exchange));
+    }
+    findings.add(expect::that(
+        held.lost[1] == 0,
+        &format!(
+            "batch requests without an answer when nothing had moved for {:?}",
+            ctx.timeouts.stall
+        ),
+        0,
+        held.lost[1],
+    ));
+    let summary = format!("{BATCH} of {BATCH} batch requests served; {}", held.shown);
+    match held.doubt {
+        Some(doubt) => Ok(Outcome::invalid(doubt)),
+        None => Ok(findings.outcome(summary)),
+    }
+}

@@ -1,0 +1,276 @@
+//! Contention: endpoints filled with ballast, both classes held at the picker, then the ballast is taken away.
+//!
+//! It is shown, not assumed: requests wait at every endpoint for as long as classes are being held, and the picker (or, where
+//! it does not say, the client's count less the endpoints') holds most of both.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use futures_util::future::try_join_all;
+use poolproof_harness::ballast::{Ballast, wait_until_idle};
+use poolproof_harness::client::{Client, Connections, Exchange, Lane, Request, drive};
+use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::evidence::watch::Watch;
+use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
+use poolproof_harness::target::{Endpoint, Model, Pool};
+use rand::seq::SliceRandom;
+use tokio::task::JoinHandle;
+
+/// Waiting requests that fill an endpoint: above GIE's default threshold of 5. More are tried where a picker says that
+/// its pool is not saturated yet.
+const WAITING: [u64; 3] = [8, 16, 32];
+/// How far apart requests are sent.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// The share of the requests of a class that must have been held.
+const HELD_SHARE: f64 = 0.8;
+
+/// One class of requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class<'a> {
+    /// Its name, for its thread and its requests.
+    pub(super) name: &'a str,
+    /// Its objective.
+    pub(super) objective: Option<&'a str>,
+    /// How many requests it sends.
+    pub(super) requests: usize,
+}
+
+/// What became of two classes that were held together.
+pub(super) struct Held {
+    /// The exchanges of the first class that ended, by the order in which they were sent.
+    pub(super) first: Vec<Exchange>,
+    /// Those of the second class.
+    pub(super) second: Vec<Exchange>,
+    /// Requests of each class that nobody answered: the client gave up when nothing moved any more.
+    pub(super) lost: [usize; 2],
+    /// When the ballast was taken away.
+    pub(super) released_at: Instant,
+    /// How it was shown that they were held.
+    pub(super) shown: String,
+    /// Why it is not contention that was measured, if it was not.
+    pub(super) doubt: Option<String>,
+}
+
+/// Fills the endpoints, sends two classes through lanes of their own, shows that both are held, takes the ballast away, and
+/// waits until all are served or nothing moves.
+pub(super) async fn hold(
+    ctx: &Context,
+    model: &Model,
+    pool: &Pool,
+    classes: [Class<'_>; 2],
+) -> Result<Held> {
+    for endpoint in &pool.endpoints {
+        wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
+    }
+    let ballast = saturate(ctx, model, pool).await?;
+    let watch = Watch::start(&ctx.http, &pool.endpoints);
+    tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+    let (begun_at, begun_us) = (Instant::now(), scrapes::now_us());
+    let mut sent = send(ctx, model, classes).await?;
+
+    let shown = shown_held(ctx, pool, classes, &ballast, &sent).await;
+    let filled_until = Instant::now();
+    watch.read_after(filled_until).await;
+    let waiting = watch.held(begun_at, filled_until, |_, reading| reading.waiting >= 1.0);
+    let starved = scrapes::starved(&ctx.http, &pool.endpoints, begun_us).await;
+    let released_at = Instant::now();
+    drop(ballast);
+    wait_while_served(&sent, ctx.timeouts.stall).await;
+
+    let mut held = Held {
+        first: Vec::new(),
+        second: Vec::new(),
+        lost: [0; 2],
+        released_at,
+        shown: String::new(),
+        doubt: starved,
+    };
+    let ended = [&mut held.first, &mut held.second];
+    for ((class, ended), lost) in sent.iter_mut().zip(ended).zip(&mut held.lost) {
+        for task in class.tasks.drain(..) {
+            match task.is_finished() {
+                true => ended.push(task.await?),
+                false => {
+                    task.abort();
+                    *lost += 1;
+                }
+            }
+        }
+    }
+    if !waiting {
+        held.doubt = Some("requests did not wait at every endpoint all the time".to_owned());
+    }
+    match shown {
+        Ok(shown) => held.shown = shown,
+        Err(doubt) => held.doubt = Some(doubt),
+    }
+    Ok(held)
+}
+
+impl Held {
+    /// When each of some exchanges reached its endpoint, in milliseconds since the ballast was taken away, by the
+    /// endpoints' logs; where they keep none, when its answer began. Exchanges that were not held are left out.
+    pub(super) async fn arrivals_ms(
+        &self,
+        ctx: &Context,
+        endpoints: &[Endpoint],
+    ) -> Result<([Vec<f64>; 2], &'static str)> {
+        let classes = [&self.first, &self.second];
+        if endpoints.iter().any(|endpoint| endpoint.control.is_none()) {
+            let began = |exchange: &Exchange| {
+                let at = exchange
+                    .first_byte_at?
+                    .checked_duration_since(self.released_at)?;
+                Some(at.as_secs_f64() * 1e3)
+            };
+            let began = classes.map(|class| class.iter().filter_map(began).collect());
+            return Ok((began, "the beginning of answers"));
+        }
+        let mut arrived_us = HashMap::new();
+        for endpoint in endpoints {
+            for request in control::requests(&ctx.http, endpoint).await? {
+                arrived_us.extend(request.id.map(|id| (id, request.arrived_us)));
+            }
+        }
+        let released_us = scrapes::now_us() as f64 - self.released_at.elapsed().as_secs_f64() * 1e6;
+        let arrived = |exchange: &Exchange| {
+            let after_us = *arrived_us.get(&exchange.id)? as f64 - released_us;
+            (after_us >= 0.0).then_some(after_us / 1e3)
+        };
+        let arrived = classes.map(|class| class.iter().filter_map(arrived).collect());
+        Ok((arrived, "arrival in the endpoints' logs"))
+    }
+}
+
+/// Puts ballast on every endpoint until the picker takes its pool to be saturated, where it says so.
+async fn saturate(ctx: &Context, model: &Model, pool: &Pool) -> Result<Vec<Ballast>> {
+    let mut ballast = Vec::new();
+    let mut before = 0;
+    for waiting in WAITING {
+        let more = pool
+            .endpoints
+            .iter()
+            .map(|endpoint| Ballast::waiting(ctx, endpoint, &model.name, waiting));
+        ballast.extend(try_join_all(more).await?);
+        tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+        let saturation = epp::read(&ctx.http, pool)
+            .await?
+            .and_then(|it| it.saturation);
+        if saturation.is_none_or(|saturation| saturation >= 1.0) {
+            return Ok(ballast);
+        }
+        before = waiting;
+    }
+    anyhow::bail!(
+        "the endpoint picker of pool {} does not take it to be saturated with {before} requests waiting at every endpoint",
+        pool.name
+    )
+}
+
+/// The requests of a class on their way. Its lane ends with it.
+struct Sent {
+    tasks: Vec<JoinHandle<Exchange>>,
+    _lane: Lane,
+}
+
+/// Sends both classes, interleaved at random, from clients that share nothing. Returns when all have been sent.
+async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[Sent; 2]> {
+    let mut rng = ctx.rng("order");
+    let total = classes[0].requests + classes[1].requests;
+    let mut slots: Vec<usize> = (0..total).collect();
+    slots.shuffle(&mut rng);
+    let (first, second) = slots.split_at(classes[0].requests);
+    let start = Instant::now() + INTERVAL * 10;
+    let mut sending = Vec::new();
+    for (class, slots) in classes.into_iter().zip([first, second]) {
+        let mut slots = slots.to_vec();
+        slots.sort_unstable();
+        let due: Vec<(Duration, Request)> = slots
+            .into_iter()
+            .map(|slot| {
+                let request = super::request(ctx, &model.name, class.objective, &mut rng);
+                (INTERVAL * slot as u32, request)
+            })
+            .collect();
+        let lane = Lane::start(class.name)?;
+        let client: Client = ctx.client(Connections::KeepAlive)?;
+        let sent =
+            lane.spawn(async move { drive::scheduled(&client, start, due.into_iter()).await });
+        sending.push((lane, sent));
+    }
+    let mut all = Vec::new();
+    for (lane, sent) in sending {
+        all.push(Sent {
+            tasks: sent.await?,
+            _lane: lane,
+        });
+    }
+    all.try_into().ok().context("two classes")
+}
+
+/// Waits until so many requests are held that most of either class must be among them; says how that is known.
+/// Counted without regard to priority: a picker that never learns of priorities holds them too, and is to be judged.
+async fn shown_held(
+    ctx: &Context,
+    pool: &Pool,
+    classes: [Class<'_>; 2],
+    ballast: &[Ballast],
+    sent: &[Sent; 2],
+) -> Result<String, String> {
+    let sizes = classes.map(|class| class.requests);
+    let total: usize = sizes.iter().sum();
+    let smallest = sizes.into_iter().min().unwrap_or(0) as f64;
+    let wanted = total as f64 - smallest * (1.0 - HELD_SHARE);
+    let source = match pool.epp_metrics {
+        Some(_) => "the endpoint picker's metrics",
+        None => "the client's count less the endpoints'",
+    };
+    let last = AtomicU64::new(0);
+    let held = wait_for(ctx.timeouts.held, || async {
+        let held = match epp::read(&ctx.http, pool).await.ok()? {
+            Some(reading) => reading.held.values().sum::<u64>() as f64,
+            None => in_flight(sent) as f64 - probes_at_endpoints(ctx, pool, ballast).await.ok()?,
+        };
+        last.store(held.max(0.0) as u64, Ordering::Relaxed);
+        (held >= wanted).then_some(())
+    });
+    let reached = held.await.is_some();
+    let last = last.into_inner();
+    match reached {
+        true => Ok(format!("{last} of {total} requests held, by {source}")),
+        false => Err(format!(
+            "only {last} of {total} requests were held, by {source}: no contention"
+        )),
+    }
+}
+
+/// Requests at the endpoints that are not ballast.
+async fn probes_at_endpoints(ctx: &Context, pool: &Pool, ballast: &[Ballast]) -> Result<f64> {
+    let mut there = 0.0;
+    for endpoint in &pool.endpoints {
+        let reading = endpoint::read(&ctx.http, endpoint).await?;
+        there += reading.running + reading.waiting;
+    }
+    let ballast: usize = ballast.iter().map(Ballast::requests).sum();
+    Ok((there - ballast as f64).max(0.0))
+}
+
+fn in_flight(sent: &[Sent; 2]) -> usize {
+    let tasks = sent.iter().flat_map(|class| &class.tasks);
+    tasks.filter(|task| !task.is_finished()).count()
+}
+
+/// Waits until all have ended, or none has for `stall`.
+async fn wait_while_served(sent: &[Sent; 2], stall: Duration) {
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let (mut left, mut since) = (in_flight(sent), Instant::now());
+    while left > 0 && since.elapsed() < stall {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let now = in_flight(sent);
+        if now < left {
+            (left, since) = (now, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! With both classes held, interactive goes before batch.
+
+use anyhow::{Context as _, Result};
+use hdrhistogram::Histogram;
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::{Connections, Exchange};
+use poolproof_harness::context::Context;
+use poolproof_harness::expect;
+use poolproof_harness::stats::{ALPHA, rank};
+use poolproof_harness::target::{Model, Pool};
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::contention::{Class, Held, hold};
+
+pub(super) const CASE: Case = Case {
+    id: "priority/held-order",
+    requirement: "When interactive and batch requests are both held, interactive ones reach the endpoints before batch ones. \
+                  (Control: two classes of one priority show no order.)",
+    level: Level::Must,
+    source: "GIE v1.5.0, pkg/epp/flowcontrol: bands of higher priority are dispatched first",
+    needs: &[Need::HeldByPriority],
+    run: |ctx| Box::pin(held_order(ctx)),
+};
+
+const INTERACTIVE: usize = 30;
+const BATCH: usize = 60;
+/// How often interactive goes before batch in a picker that does it right: dispatch follows scrapes, so that a few
+/// requests of the first burst may overtake each other on their way.
+const EXPECTED: f64 = 0.95;
+/// An order that the control arm must be able to see.
+const CONTROL_DEVIATION: f64 = 0.75;
+
+async fn held_order(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
+    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let mut findings = Findings::default();
+
+    let same = [
+        class("first", None, INTERACTIVE),
+        class("second", None, BATCH),
+    ];
+    let control = hold(ctx, model, pool, same).await?;
+    if let Some(doubt) = control.doubt {
+        return Ok(Outcome::invalid(format!("control arm: {doubt}")));
+    }
+    let (arrived, _) = control.arrivals_ms(ctx, &pool.endpoints).await?;
+    let order = rank::order(&arrived[0], &arrived[1]).context("control arm: nothing arrived")?;
+    let n = arrived[0].len() + arrived[1].len();
+    let no_order = order.decide_none("control arm", n, ALPHA, CONTROL_DEVIATION);
+    let (low, high) = no_order.accepted;
+    if no_order.observed < low || no_order.observed > high {
+        return Ok(Outcome::invalid(format!(
+            "two classes of one priority differ: {no_order}"
+        )));
+    }
+    findings.note(format!("control arm of one priority: {no_order}"));
+
+    let alone = alone(ctx, model, interactive).await?;
+    let classes = [
+        class("interactive", Some(interactive), INTERACTIVE),
+        class("batch", Some(batch), BATCH),
+    ];
+    let held = hold(ctx, model, pool, classes).await?;
+    judge(ctx, &held, pool, &mut findings).await?;
+    report_ttft(&held.first, &alone, &mut findings)?;
+    let summary = format!(
+        "{INTERACTIVE} interactive before {BATCH} batch; {}",
+        held.shown
+    );
+    match held.doubt {
+        // What was not held has no order to speak of.
+        Some(doubt) => Ok(Outcome::invalid(doubt)),
+        None => Ok(findings.outcome(summary)),
+    }
+}
+
+fn class<'a>(name: &'a str, objective: Option<&'a str>, requests: usize) -> Class<'a> {
+    Class {
+        name,
+        objective,
+        requests,
+    }
+}
+
+/// Adds whether the held requests were served, and in which order they arrived.
+async fn judge(ctx: &Context, held: &Held, pool: &Pool, findings: &mut Findings) -> Result<()> {
+    for (name, class) in [("interactive", &held.first), ("batch", &held.second)] {
+        for exchange in class {
+            findings.add(expect::success(
+                &format!("every held {name} request"),
+                exchange,
+            ));
+        }
+    }
+    let (arrived, source) = held.arrivals_ms(ctx, &pool.endpoints).await?;
+    let n = arrived[0].len() + arrived[1].len();
+    let what = "interactive before batch";
+    match rank::order(&arrived[0], &arrived[1]) {
+        Some(order) => findings.add_statistic(order.decide_first(what, n, ALPHA, EXPECTED)),
+        None => findings.add(expect::that(false, what, "both classes served", n)),
+    }
+    findings.note(format!("order by {source}"));
+    Ok(())
+}
+
+/// Interactive requests one after the other on an idle stack.
+async fn alone(ctx: &Context, model: &Model, objective: &str) -> Result<Vec<Exchange>> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("alone");
+    let mut exchanges = Vec::new();
+    for _ in 0..INTERACTIVE {
+        let request = super::request(ctx, &model.name, Some(objective), &mut rng);
+        exchanges.push(client.send(request).await);
+    }
+    Ok(exchanges)
+}
+
+/// Notes what contention costs interactive requests. A figure, not a demand: the real endpoint picker's is 2 to 7.
+fn report_ttft(held: &[Exchange], alone: &[Exchange], findings: &mut Findings) -> Result<()> {
+    let [held, alone] = [p95_us(held)?, p95_us(alone)?];
+    if alone > 0 {
+        findings.note(format!(
+            "interactive TTFT p95: {:.1} ms held, {:.1} ms uncontended, ratio {:.1} (time spent filling included; not judged)",
+            held as f64 / 1e3,
+            alone as f64 / 1e3,
+            held as f64 / alone as f64
+        ));
+    }
+    Ok(())
+}
+
+fn p95_us(exchanges: &[Exchange]) -> Result<u64> {
+    let mut histogram = Histogram::<u64>::new(3)?;
+    for ttft in exchanges.iter().filter_map(Exchange::ttft) {
+        histogram.record(ttft.as_micros() as u64)?;
+    }
+    Ok(histogram.value_at_quantile(0.95))
+}

@@ -1,0 +1,57 @@
+//! No interactive request is refused while batch is admitted.
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::Exchange;
+use poolproof_harness::context::Context;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::contention::{Class, hold};
+
+pub(super) const CASE: Case = Case {
+    id: "priority/interactive-admitted",
+    requirement: "While the pool is saturated, no interactive request is refused if a batch request is admitted.",
+    level: Level::Must,
+    source: "GIE v1.5.0, InferenceObjective: lower priorities are shed first",
+    needs: &[Need::HeldByPriority],
+    run: |ctx| Box::pin(interactive_admitted(ctx)),
+};
+
+const REQUESTS: usize = 40;
+
+async fn interactive_admitted(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
+    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let class = |name, objective| Class {
+        name,
+        objective: Some(objective),
+        requests: REQUESTS,
+    };
+    let classes = [class("interactive", interactive), class("batch", batch)];
+    let held = hold(ctx, model, pool, classes).await?;
+    let count = |class: &[Exchange], status: fn(u16) -> bool| {
+        class
+            .iter()
+            .filter(|e| e.status.is_some_and(status))
+            .count()
+    };
+    let refused = count(&held.first, |status| status >= 400);
+    let admitted = count(&held.second, |status| status == 200) + held.lost[1];
+    let mut findings = Findings::default();
+    findings.add(expect::that(
+        refused == 0 || admitted == 0,
+        &format!("interactive requests refused while {admitted} of {REQUESTS} batch requests were admitted"),
+        0,
+        refused,
+    ));
+    let summary = format!(
+        "{refused} interactive refused, {admitted} batch admitted; {}",
+        held.shown
+    );
+    match held.doubt {
+        // Whoever refuses holds less: that is the finding itself.
+        Some(doubt) if refused == 0 => Ok(Outcome::invalid(doubt)),
+        _ => Ok(findings.outcome(summary)),
+    }
+}

@@ -1,0 +1,84 @@
+//! Without contention, priority changes nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::ballast::wait_until_idle;
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::Connections;
+use poolproof_harness::context::Context;
+use poolproof_harness::expect;
+use poolproof_harness::stats::{ALPHA, rank};
+use poolproof_harness::verdict::{Findings, Outcome};
+use rand::seq::SliceRandom;
+
+pub(super) const CASE: Case = Case {
+    id: "priority/uncontended",
+    requirement: "On an idle pool, interactive and batch requests are served alike.",
+    level: Level::Must,
+    source: "GIE v1.5.0, pkg/epp/flowcontrol: priorities order what is queued, and nothing else",
+    needs: &[Need::HeldByPriority],
+    run: |ctx| Box::pin(uncontended(ctx)),
+};
+
+/// Requests of each class.
+const REQUESTS: usize = 120;
+/// How often one class would be faster if priority made a difference.
+const DEVIATION: f64 = 0.75;
+/// A difference of the medians below both of these matters to nobody.
+const SHIFT_SHARE: f64 = 0.2;
+const SHIFT_MIN: Duration = Duration::from_millis(2);
+
+async fn uncontended(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
+    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    for endpoint in &pool.endpoints {
+        wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
+    }
+    let clients = [(); 2].map(|()| ctx.client(Connections::KeepAlive));
+    let [first, second] = clients;
+    let classes = [(interactive, first?), (batch, second?)];
+    let mut rng = ctx.rng("order");
+    let mut findings = Findings::default();
+    let mut latencies_ms = [Vec::new(), Vec::new()];
+    for _ in 0..REQUESTS {
+        let mut pair = [0, 1];
+        pair.shuffle(&mut rng);
+        for class in pair {
+            let (objective, client) = &classes[class];
+            let request = super::request(ctx, &model.name, Some(objective), &mut rng);
+            let exchange = client.send(request).await;
+            findings.add(expect::success(
+                &format!("every {objective} request"),
+                &exchange,
+            ));
+            latencies_ms[class].push(exchange.latency().as_secs_f64() * 1e3);
+        }
+    }
+    let order = rank::order(&latencies_ms[0], &latencies_ms[1]).context("no latencies")?;
+    let faster = order.decide_none(
+        "interactive faster than batch",
+        2 * REQUESTS,
+        ALPHA,
+        DEVIATION,
+    );
+    let medians = latencies_ms.map(median);
+    let shift_ms = medians[1] - medians[0];
+    let matters_ms = (medians[0] * SHIFT_SHARE).max(SHIFT_MIN.as_secs_f64() * 1e3);
+    let summary = format!(
+        "median {:.1} ms interactive, {:.1} ms batch, {REQUESTS} requests each",
+        medians[0], medians[1]
+    );
+    match shift_ms.abs() > matters_ms {
+        true => findings.add_statistic(faster),
+        false => findings.note(format!(
+            "the medians differ by {shift_ms:.2} ms, of {matters_ms:.1} ms that would matter; {faster}"
+        )),
+    }
+    Ok(findings.outcome(summary))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,34 @@
+//! Blanks at the ends of a model name.
+
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
+use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
+use poolproof_harness::context::Context;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::refused;
+
+pub(super) const CASE: Case = Case {
+    id: "routing/blanks",
+    requirement: "A name with blanks at its ends is another name. (A gateway that matches by a header cannot tell: \
+                  HTTP trims header values.)",
+    level: Level::May,
+    source: "RFC 9110, section 5.5: field values have no leading or trailing whitespace",
+    needs: &[],
+    run: |ctx| Box::pin(blanks(ctx)),
+};
+
+async fn blanks(ctx: &Context) -> Result<Outcome> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("prompts");
+    let mut findings = Findings::default();
+    for model in &ctx.target.models {
+        for name in [format!(" {}", model.name), format!("{} ", model.name)] {
+            let body = payload(Api::Completions, name.as_str().into(), &nonce(&mut rng), 1);
+            let request = Request::from_json(Api::Completions, &body);
+            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+            refused(&mut findings, &format!("model {name:?}"), &exchange);
+        }
+    }
+    Ok(findings.outcome("a name with blanks at its ends is another name"))
+}

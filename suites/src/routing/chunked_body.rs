@@ -1,0 +1,38 @@
+//! A body without content-length is a body.
+
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::{Api, Connections, Request};
+use poolproof_harness::context::Context;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::refused;
+
+pub(super) const CASE: Case = Case {
+    id: "routing/chunked-body",
+    requirement: "A request body in chunks, without content-length, is routed as any other.",
+    level: Level::Must,
+    source: "RFC 9112, section 7.1: a recipient must be able to parse the chunked transfer coding",
+    needs: &[Need::EndpointNames],
+    run: |ctx| Box::pin(chunked_body(ctx)),
+};
+
+async fn chunked_body(ctx: &Context) -> Result<Outcome> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("prompts");
+    let mut findings = Findings::default();
+    for model in &ctx.target.models {
+        for api in [Api::Completions, Api::Chat] {
+            let request = Request::new(api, &model.name, 2, &mut rng).chunked();
+            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+            let what = format!("{} in chunks by {api:?}", model.name);
+            findings.add(expect::success(&what, &exchange));
+            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
+        }
+    }
+    let request = Request::new(Api::Completions, "no-such-model", 2, &mut rng).chunked();
+    let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+    refused(&mut findings, "an unknown model in chunks", &exchange);
+    Ok(findings.outcome("routed by the model in its body"))
+}

@@ -1,0 +1,52 @@
+//! A body from which no model name can be read is the client's error, and goes nowhere.
+
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
+use poolproof_harness::client::{Api, Connections, Request};
+use poolproof_harness::context::Context;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::{FarEnd, refused};
+
+pub(super) const CASE: Case = Case {
+    id: "routing/invalid-model",
+    requirement: "A request whose model is missing, null, a number or empty, or whose body is empty or no JSON, \
+                  gets a 4xx and is routed nowhere.",
+    level: Level::Must,
+    source: "OpenAI API, completions: model is a required string; RFC 9110, section 15.5",
+    needs: &[],
+    run: |ctx| Box::pin(invalid_model(ctx)),
+};
+
+async fn invalid_model(ctx: &Context) -> Result<Outcome> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut findings = Findings::default();
+    let before = FarEnd::read(ctx).await?;
+    let bodies = [
+        ("missing model", r#"{"prompt":"p","max_tokens":1}"#),
+        (
+            "null model",
+            r#"{"model":null,"prompt":"p","max_tokens":1}"#,
+        ),
+        (
+            "numeric model",
+            r#"{"model":7,"prompt":"p","max_tokens":1}"#,
+        ),
+        ("empty model", r#"{"model":"","prompt":"p","max_tokens":1}"#),
+        ("empty body", ""),
+        ("malformed JSON", r#"{"model":"#),
+        ("an array", "[1]"),
+    ];
+    for (what, body) in bodies {
+        for api in [Api::Completions, Api::Chat] {
+            let request = Request::from_bytes(api, body).timeout(ctx.timeouts.request);
+            let exchange = client.send(request).await;
+            refused(&mut findings, &format!("{what} by {api:?}"), &exchange);
+        }
+    }
+    before.expect_untouched(ctx, &mut findings).await?;
+    Ok(findings.outcome(format!(
+        "{} bodies without a model name refused by both APIs, seen by nobody else",
+        bodies.len()
+    )))
+}

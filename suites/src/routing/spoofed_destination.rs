@@ -1,0 +1,76 @@
+//! The endpoint picker chooses the endpoint; a client cannot.
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::{Api, Connections, Request};
+use poolproof_harness::context::Context;
+use poolproof_harness::evidence::served;
+use poolproof_harness::expect;
+use poolproof_harness::stats::{ALPHA, POWER, binomial};
+use poolproof_harness::verdict::{Findings, Outcome};
+
+pub(super) const CASE: Case = Case {
+    id: "routing/spoofed-destination",
+    requirement: "A client-sent x-gateway-destination-endpoint never chooses the endpoint.",
+    level: Level::Must,
+    source: "GIE v1.5.0, docs/proposals/004-endpoint-picker-protocol: the endpoint picker sets the header",
+    needs: &[Need::TwoModels, Need::EndpointNames, Need::PoolToLoad],
+    run: |ctx| Box::pin(spoofed_destination(ctx)),
+};
+
+async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("prompts");
+    let mut findings = Findings::default();
+    let (own_model, own_pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let address = |endpoint: &poolproof_harness::target::Endpoint| -> Option<String> {
+        let url = endpoint.url.as_ref()?;
+        Some(format!(
+            "{}:{}",
+            url.host_str()?,
+            url.port_or_known_default()?
+        ))
+    };
+    // An endpoint of another pool: reaching it once is enough.
+    let foreign = ctx
+        .target
+        .pools()
+        .filter(|pool| pool.name != own_pool.name)
+        .flat_map(|pool| &pool.endpoints)
+        .find_map(address);
+    if let Some(foreign) = foreign {
+        for _ in 0..10 {
+            let request = Request::new(Api::Completions, &own_model.name, 1, &mut rng)
+                .header("x-gateway-destination-endpoint", &foreign);
+            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+            let what = format!("{} with the endpoint of another pool", own_model.name);
+            findings.add(expect::served_by(&what, &exchange, &ctx.target, own_model));
+        }
+    }
+    // An endpoint of the own pool: a picker of an idle pool takes it about as often as the others.
+    let endpoint = own_pool.endpoints.last().context("an endpoint")?;
+    let wanted = address(endpoint).context("its address")?;
+    let fair = 1.0 / own_pool.endpoints.len() as f64;
+    let question = binomial::Question::AtMost {
+        null: fair + (1.0 - fair) / 4.0,
+        bad: 0.95,
+    };
+    let plan = binomial::Plan::new(question, ALPHA, POWER)?;
+    let mut hits = 0;
+    for _ in 0..plan.n {
+        let request = Request::new(Api::Completions, &own_model.name, 1, &mut rng)
+            .header("x-gateway-destination-endpoint", &wanted);
+        let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+        findings.add(expect::success(
+            "a request with a destination of its own",
+            &exchange,
+        ));
+        hits += u64::from(served::endpoint_of(&exchange) == Some(&endpoint.name));
+    }
+    let of = format!("share of {}, which the client asked for", endpoint.name);
+    findings.add_statistic(plan.decide(of, hits, plan.n));
+    Ok(findings.outcome(format!(
+        "the client's choice was served by {hits} of {} requests, others were not reached",
+        plan.n
+    )))
+}

@@ -1,0 +1,66 @@
+//! The header that routes match is the gateway's: what a client puts into it never changes the route.
+
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
+use poolproof_harness::context::Context;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::{FarEnd, refused};
+
+pub(super) const CASE: Case = Case {
+    id: "routing/spoofed-model-header",
+    requirement: "A client-sent X-Gateway-Base-Model-Name or X-Gateway-Model-Name never changes the route: the model in \
+                  the body decides, and a body without one is still refused.",
+    level: Level::Must,
+    source: "GIE v1.5.0, pkg/bbr/plugins: the header is derived from the body",
+    needs: &[Need::TwoModels, Need::EndpointNames],
+    run: |ctx| Box::pin(spoofed_model_header(ctx)),
+};
+
+const HEADERS: [&str; 2] = ["X-Gateway-Base-Model-Name", "X-Gateway-Model-Name"];
+
+async fn spoofed_model_header(ctx: &Context) -> Result<Outcome> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("prompts");
+    let mut findings = Findings::default();
+    let models = &ctx.target.models;
+    for (model, other) in models.iter().zip(models.iter().cycle().skip(1)) {
+        for header in HEADERS {
+            let body = payload(
+                Api::Completions,
+                model.name.as_str().into(),
+                &nonce(&mut rng),
+                1,
+            );
+            let request = Request::from_json(Api::Completions, &body).header(header, &other.name);
+            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+            let what = format!("model {} with {header}: {}", model.name, other.name);
+            findings.add(expect::success(&what, &exchange));
+            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
+        }
+    }
+    let before = FarEnd::read(ctx).await?;
+    for header in HEADERS {
+        let bodies = [
+            (
+                "an unknown model",
+                payload(Api::Completions, "no-such-model".into(), "p", 1),
+            ),
+            (
+                "a body without model",
+                serde_json::json!({"prompt": "p", "max_tokens": 1}),
+            ),
+        ];
+        for (what, body) in bodies {
+            let request =
+                Request::from_json(Api::Completions, &body).header(header, &models[0].name);
+            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+            let what = format!("{what} with {header}: {}", models[0].name);
+            refused(&mut findings, &what, &exchange);
+        }
+    }
+    before.expect_untouched(ctx, &mut findings).await?;
+    Ok(findings.outcome("the body decides, whatever the client puts into the header"))
+}
