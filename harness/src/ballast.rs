@@ -26,6 +26,9 @@ const TOKENS_MAX: u32 = 8192;
 /// The most requests that ballast sends to one endpoint.
 const REQUESTS_MAX: u64 = 4096;
 
+/// The least time for an endpoint to take in what has arrived; a slow one gets as long as its first token takes.
+const STEP_MIN: Duration = Duration::from_millis(10);
+
 /// Load on one endpoint. It is topped up until it is released or dropped.
 #[derive(Debug)]
 pub struct Ballast {
@@ -52,6 +55,8 @@ struct Load {
     model: Arc<str>,
     prompt_tokens: usize,
     max_tokens: u32,
+    /// A time in which an endpoint takes in what has arrived.
+    step: Duration,
 }
 
 impl Ballast {
@@ -164,7 +169,13 @@ impl Ballast {
             })
             .await;
             match seen {
-                Some(reading) if full(&reading) => return Ok(()),
+                Some(reading) if full(&reading) => {
+                    // What has just arrived waits until the next step takes it in: only what still waits then is a queue.
+                    tokio::time::sleep(load.step).await;
+                    if self.read().await.is_ok_and(|reading| full(&reading)) {
+                        return Ok(());
+                    }
+                }
                 Some(reading) => {
                     let missing = step.saturating_sub(reading.waiting as u64).max(1);
                     for _ in 0..missing {
@@ -237,6 +248,7 @@ impl Load {
             model: model.into(),
             prompt_tokens: 8,
             max_tokens: 1,
+            step: Duration::ZERO,
         };
         let mut rng = ctx.rng("ballast");
         let mut took = [Duration::ZERO; 2];
@@ -255,6 +267,7 @@ impl Load {
         let tokens = HOLD.as_secs_f64() / per_token.as_secs_f64().max(1e-6);
         load.max_tokens = (tokens as u32).clamp(FEW_TOKENS, TOKENS_MAX);
         load.prompt_tokens = prompt_tokens;
+        load.step = took[0].max(STEP_MIN);
         Ok(load)
     }
 

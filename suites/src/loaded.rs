@@ -103,7 +103,7 @@ impl Probes {
         tokio::time::sleep(ctx.timeouts.metrics_settle).await;
 
         let since_us = scrapes::now_us();
-        let mut rng = ctx.rng("probes");
+        let mut rng = ctx.rng(&format!("probes with {busy:?} busy"));
         let requests = (0..wanted).map(|_| {
             Request::new(Api::Completions, &model.name, 1, &mut rng).timeout(ctx.timeouts.case)
         });

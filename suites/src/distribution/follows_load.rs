@@ -13,6 +13,7 @@ use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::stats::{ALPHA, POWER};
 use poolproof_harness::target::Endpoint;
 use poolproof_harness::verdict::{Findings, Outcome};
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::busy::WAITING;
 use crate::loaded::{Load, interval};
@@ -50,14 +51,14 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
     let since_us = scrapes::now_us();
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
     // Probes run on while the load moves, so that the last wrong pick is seen.
-    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, mut stopped) = oneshot::channel::<()>();
     let mut rng = ctx.rng("probes");
     let prober = {
         let (client, model, timeout) = (client.clone(), model.name.clone(), ctx.timeouts.case);
         tokio::spawn(async move {
             let mut tasks = Vec::new();
             let mut ticks = tokio::time::interval(interval);
-            while stopped.try_recv().is_err() {
+            while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
                 ticks.tick().await;
                 let request = Request::new(Api::Completions, &model, 1, &mut rng);
                 let client = client.clone();
