@@ -15,6 +15,7 @@ use poolproof_harness::evidence::endpoint::Reading;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{scrapes, served};
 use poolproof_harness::expect;
+use poolproof_harness::stats::binomial::Plan;
 use poolproof_harness::target::{Endpoint, Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -71,6 +72,8 @@ pub(crate) struct Probes {
     counted: Vec<Exchange>,
     failed: Vec<Exchange>,
     left_out: usize,
+    /// It failed even if every probe that was left out had been a right pick.
+    failed_anyway: bool,
     doubt: Option<String>,
 }
 
@@ -129,6 +132,7 @@ impl Probes {
             counted: Vec::new(),
             failed: Vec::new(),
             left_out: 0,
+            failed_anyway: false,
             doubt,
         };
         for exchange in answered {
@@ -152,13 +156,23 @@ impl Probes {
         Ok(probes)
     }
 
-    /// Picks of the busy endpoints of a pool, and of all its endpoints.
-    pub(crate) fn to_busy(&self, pool: &Pool) -> (u64, u64) {
+    /// Judges the share that the busy endpoints of a pool got; says how many picks and hits there were.
+    pub(crate) fn judge(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        of: String,
+        findings: &mut Findings,
+    ) -> (u64, u64) {
         let counts = served::by_endpoint(self.counted.iter());
-        let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+        let of_endpoint = |name: &str| counts.get(name).copied().unwrap_or(0);
         let names = || pool.endpoints.iter().map(|endpoint| endpoint.name.as_str());
         let busy = names().filter(|name| self.busy.iter().any(|b| b == name));
-        (busy.map(of).sum(), names().map(of).sum())
+        let (hits, picks) = (busy.map(of_endpoint).sum(), names().map(of_endpoint).sum());
+        let charitable = plan.decide(of.as_str(), hits, picks + self.left_out as u64);
+        self.failed_anyway |= charitable.observed > charitable.accepted.1;
+        findings.add_statistic(plan.decide(of, hits, picks));
+        (hits, picks)
     }
 
     /// Who served the probes that count.
@@ -182,7 +196,8 @@ impl Probes {
             self.counted.len()
         ));
         let lost = self.left_out as f64 / total.max(1) as f64;
-        let doubt = match lost > LEFT_OUT_MAX {
+        // A picker that is blind to load piles up requests, and so spoils what was arranged by itself.
+        let doubt = match lost > LEFT_OUT_MAX && !self.failed_anyway {
             true => Some(format!(
                 "{} of {total} probes did not meet the load as arranged",
                 self.left_out

@@ -20,7 +20,7 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     let options = args.stack.options().map_err(Failure::usage)?;
     println!("embedded  ready: needs nothing");
     println!("url       ready: needs a target file (`poolproof up --print-target` prints one)");
-    let missing = local::missing(&options);
+    let missing = local::missing(&options.local);
     match missing.as_slice() {
         [] => println!("local     ready"),
         _ => println!("local     not ready"),

@@ -66,6 +66,7 @@ enum Command {
     /// Become another program that ends with its parent
     #[command(hide = true)]
     ExecChild {
+        parent: u32,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
@@ -131,10 +132,12 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Down => up::down(),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Serve(component) => in_runtime(serve::serve(component)),
-        Command::ExecChild { command } => match crate::stack::local::exec_child(&command) {
-            Ok(never) => match never {},
-            Err(error) => Err(error.into()),
-        },
+        Command::ExecChild { parent, command } => {
+            match crate::stack::local::exec_child(parent, &command) {
+                Ok(never) => match never {},
+                Err(error) => Err(error.into()),
+            }
+        }
     }
 }
 

@@ -81,7 +81,7 @@ fn details(text: &mut String, case: &CaseRecord) {
         "\n{} {} ({})\n  requires: {}\n  source:   {}",
         outcome.verdict, case.id, case.level, case.requirement, case.source
     );
-    if outcome.mismatches.is_empty() {
+    if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
         let _ = writeln!(text, "  because:  {}", outcome.summary);
     }
     for mismatch in &outcome.mismatches {

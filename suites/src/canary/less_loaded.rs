@@ -38,12 +38,11 @@ async fn less_loaded(ctx: &Context) -> Result<Outcome> {
         .filter_map(|pool| pool.endpoints.first())
         .map(|endpoint| endpoint.name.as_str())
         .collect();
-    let probes = Probes::send(ctx, model, &busy, Load::Waiting(WAITING), wanted).await?;
+    let mut probes = Probes::send(ctx, model, &busy, Load::Waiting(WAITING), wanted).await?;
     let mut findings = Findings::default();
     for pool in model.weighted_pools() {
-        let (hits, picks) = probes.to_busy(pool);
         let of = format!("share of the busy endpoint of {}", pool.name);
-        findings.add_statistic(plan.decide(of, hits, picks));
+        let (_, picks) = probes.judge(pool, &plan, of, &mut findings);
         if picks < plan.n {
             let reason = format!("{picks} picks in {}, {} are needed", pool.name, plan.n);
             return Ok(Outcome::inconclusive(reason));

@@ -33,11 +33,10 @@ pub(super) async fn judge(
     load: Load,
 ) -> Result<Outcome> {
     let plan = Plan::new(ALMOST_NOTHING, ALPHA, POWER)?;
-    let probes = Probes::send(ctx, model, busy, load, probes_for(&plan)).await?;
+    let mut probes = Probes::send(ctx, model, busy, load, probes_for(&plan)).await?;
     let mut findings = Findings::default();
-    let (hits, picks) = probes.to_busy(pool);
     let of = format!("share of busy {}", busy.join(" and "));
-    findings.add_statistic(plan.decide(of, hits, picks));
+    probes.judge(pool, &plan, of, &mut findings);
     let summary = format!("{} busy: {}", busy.join(" and "), probes.summary());
     probes.conclude(findings, summary)
 }

@@ -32,11 +32,10 @@ async fn each_in_turn(ctx: &Context) -> Result<Outcome> {
     for endpoint in &pool.endpoints {
         let busy = [endpoint.name.as_str()];
         let load = Load::Waiting(WAITING);
-        let probes = Probes::send(ctx, model, &busy, load, probes_for(&plan)).await?;
-        let (hits, picks) = probes.to_busy(pool);
+        let mut probes = Probes::send(ctx, model, &busy, load, probes_for(&plan)).await?;
         let mut findings = Findings::default();
         let of = format!("share of busy {}", endpoint.name);
-        findings.add_statistic(plan.decide(of, hits, picks));
+        let (hits, picks) = probes.judge(pool, &plan, of, &mut findings);
         let one = probes.conclude(findings, format!("{hits} of {picks}"))?;
         summaries.push(format!("{} {}", endpoint.name, one.summary));
         if one.verdict != Verdict::Pass && all.verdict != Verdict::Fail {

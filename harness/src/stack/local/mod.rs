@@ -1,12 +1,40 @@
 //! The stack of real upstream processes: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind.
 
-use std::path::PathBuf;
+mod envoy;
+mod epp;
+mod gateway;
+mod kube;
+mod objects;
+mod ports;
+mod process;
+mod programs;
 
-use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
+use url::Url;
 
 use super::{Component, Progress};
-use crate::target::Target;
+use crate::client;
+use crate::target::{self, Target};
+use crate::topology::Topology;
+
+pub use process::exec_child;
+pub use programs::{Missing, missing};
+
+use kube::Kube;
+use ports::Ports;
+use process::{Nursery, Process};
+
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The limit of the reference gateway; Envoy in this configuration has none.
+const BODY_LIMIT_BYTES: usize = 2 << 20;
 
 /// What a local stack is put together from.
 #[derive(Clone, Debug)]
@@ -40,43 +68,256 @@ pub enum KubeApi {
 }
 
 /// The processes of a running local stack.
-pub struct Local;
+#[derive(Default)]
+pub struct Local {
+    gateway: Vec<Process>,
+    pickers: Vec<Process>,
+    model_servers: Vec<Process>,
+    kube: Option<Kube>,
+    /// What processes write; gone with the stack.
+    folder: Option<tempfile::TempDir>,
+}
 
 /// Fails if what was asked for cannot be put together.
-pub fn check(_options: &super::Options) -> Result<()> {
+pub fn check(options: &super::Options) -> Result<()> {
+    if let Some(flaw) = options.flaw
+        && !can_have(options.local.gateway, flaw)
+    {
+        bail!(
+            "--flaw {flaw}: no real {} can be made to have it; use --stack embedded",
+            flaw.component()
+        );
+    }
+    for pool in options.topology.pools() {
+        ensure!(
+            pool.endpoints <= objects::ENDPOINTS_MAX,
+            "pool {:?}: `endpoints` is {}: stack local takes at most {}, the ports that an InferencePool may have",
+            pool.name,
+            pool.endpoints,
+            objects::ENDPOINTS_MAX
+        );
+    }
     Ok(())
+}
+
+/// Flaws of the gateway are put into its configuration, some of the endpoint picker into its own or its objectives.
+fn can_have(gateway: Gateway, flaw: Flaw) -> bool {
+    match flaw.component() {
+        Flawed::Gateway => gateway == Gateway::Poolproof || envoy::can_have(flaw),
+        Flawed::EndpointPicker => matches!(
+            flaw,
+            Flaw::Random | Flaw::KvIgnored | Flaw::PriorityIgnored | Flaw::PriorityInverted
+        ),
+    }
 }
 
 /// Starts all processes.
 pub async fn start(
-    _options: &super::Options,
-    _progress: &mut Progress<'_>,
+    options: &super::Options,
+    progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Local)> {
-    bail!("the local stack is not there yet")
+    programs::check(&options.local)?;
+    let mut local = Local::default();
+    match local.start(options, progress).await {
+        Ok((target, components)) => Ok((target, components, local)),
+        Err(error) => {
+            local.stop().await;
+            Err(error)
+        }
+    }
 }
 
 impl Local {
-    /// Stops all processes and waits until they are gone.
-    pub async fn stop(self) {}
+    async fn start(
+        &mut self,
+        options: &super::Options,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Target, Vec<Component>)> {
+        let folder = tempfile::Builder::new()
+            .prefix("poolproof-")
+            .tempdir()
+            .context("making a folder for what processes write")?;
+        let nursery = Nursery {
+            program: options.local.program.clone(),
+            logs: folder.path().to_owned(),
+        };
+        self.folder = Some(folder);
+        let topology = &options.topology;
+        let mut ports = Ports::new();
+        let http = client::http(usize::MAX)?;
+
+        let kube = self
+            .kube
+            .insert(kube::start(&options.local, &nursery, &mut ports).await?);
+        progress.done("Kubernetes API");
+
+        let mut endpoints = BTreeMap::new();
+        for model in &topology.models {
+            for pool in &model.pools {
+                let mut of_pool = Vec::new();
+                for name in pool.endpoint_names() {
+                    let mut process = start_model_server(&nursery, &name, &model.name)?;
+                    let address = listening_on(&mut process, READY_TIMEOUT).await;
+                    self.model_servers.push(process);
+                    of_pool.push((name, address?));
+                }
+                endpoints.insert(pool.name.as_str(), of_pool);
+            }
+        }
+        progress.done("model servers");
+
+        let objectives = flawed_objectives(topology, options.flaw);
+        let mut pickers = Vec::new();
+        for pool in topology.pools() {
+            let at = epp::Ports3::take(&mut ports)?;
+            let of_pool = &endpoints[pool.name.as_str()];
+            let objects = objects::of_pool(&objectives, pool, of_pool, at.grpc.port());
+            kube.apply(objects).await?;
+            pickers.push(epp::start(
+                &nursery,
+                &programs::find(&options.local, "epp")?,
+                &at,
+                &kube.kubeconfig,
+                (topology, pool),
+                options.flaw,
+            )?);
+        }
+        let models = topology.models.iter().map(objects::of_model);
+        kube.apply(models.collect()).await?;
+        for picker in &mut pickers {
+            picker.ready(&http).await?;
+        }
+        progress.done("endpoint pickers");
+
+        let addresses: Vec<SocketAddr> = pickers.iter().map(|picker| picker.address).collect();
+        let plan = (topology, addresses.as_slice(), options.flaw);
+        let running = match options.local.gateway {
+            Gateway::Envoy => {
+                gateway::start_envoy(&options.local, &nursery, &mut ports, kube, plan).await?
+            }
+            Gateway::Poolproof => gateway::start_reference(&nursery, plan, options.seed).await?,
+        };
+        self.gateway = running.processes;
+        progress.done("gateway");
+
+        let mut components = vec![component("kube-api", kube.version.clone())];
+        if let Some(picker) = pickers.first() {
+            components.push(component("epp", picker.version(&http).await));
+        }
+        let server = format!("poolproof fixture {}", env!("CARGO_PKG_VERSION"));
+        components.push(component("model-server", server));
+        components.extend(
+            running
+                .versions
+                .into_iter()
+                .map(|(role, it)| component(role, it)),
+        );
+        let metrics = pickers
+            .iter()
+            .map(|picker| picker.metrics.clone())
+            .collect();
+        self.pickers = pickers.into_iter().map(|picker| picker.process).collect();
+        let target = target(options, running.address, metrics, &endpoints)?;
+        Ok((target, components))
+    }
+
+    /// Stops all processes and waits until they are gone, the side of the client first.
+    pub async fn stop(self) {
+        for process in self.gateway.into_iter().chain(self.pickers) {
+            process.stop().await;
+        }
+        for process in self.model_servers {
+            process.stop().await;
+        }
+        if let Some(kube) = self.kube {
+            kube.stop().await;
+        }
+    }
 }
 
-/// An upstream program that is not there.
-#[derive(Clone, Debug)]
-pub struct Missing {
-    /// Its name.
-    pub name: &'static str,
-    /// What needs it.
-    pub needed_for: &'static str,
-    /// How to get it.
-    pub how: &'static str,
+fn start_model_server(nursery: &Nursery, name: &str, model: &str) -> Result<Process> {
+    let mut command = Command::new(&nursery.program);
+    command
+        .args(["serve", "model-server", "--listen", "127.0.0.1:0"])
+        .args(["--name", name, "--model", model]);
+    nursery.start(name, &command)
 }
 
-/// The programs that these options need and that are not there.
-pub fn missing(_options: &super::Options) -> Vec<Missing> {
-    Vec::new()
+/// Where a component of poolproof says that it listens.
+async fn listening_on(process: &mut Process, timeout: Duration) -> Result<SocketAddr> {
+    let output = process.stdout();
+    let listening = || {
+        let text = std::fs::read_to_string(&output).unwrap_or_default();
+        let address = text
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on "));
+        let address = address.and_then(|address| address.parse().ok());
+        async move { address }
+    };
+    process.wait_for("address", timeout, listening).await
 }
 
-/// Becomes another program, which ends when its parent does.
-pub fn exec_child(_command: &[String]) -> Result<std::convert::Infallible> {
-    bail!("the local stack is not there yet")
+/// The topology with the priorities that objectives get: under some flaws not those that it has.
+fn flawed_objectives(topology: &Topology, flaw: Option<Flaw>) -> Topology {
+    let mut topology = topology.clone();
+    for priority in topology.objectives.values_mut() {
+        *priority = match flaw {
+            Some(Flaw::PriorityIgnored) => 0,
+            Some(Flaw::PriorityInverted) => -*priority,
+            _ => *priority,
+        };
+    }
+    topology
+}
+
+fn target(
+    options: &super::Options,
+    gateway: SocketAddr,
+    metrics: Vec<Url>,
+    endpoints: &BTreeMap<&str, Vec<(String, SocketAddr)>>,
+) -> Result<Target> {
+    let mut metrics = metrics.into_iter();
+    let mut models = Vec::new();
+    for model in &options.topology.models {
+        let mut pools = Vec::new();
+        for pool in &model.pools {
+            let endpoints = endpoints[pool.name.as_str()].iter().map(|(name, address)| {
+                Ok(target::Endpoint {
+                    name: name.clone(),
+                    url: Some(format!("http://{address}").parse()?),
+                    control: Some(format!("http://{address}/poolproof").parse()?),
+                })
+            });
+            pools.push(target::Pool {
+                name: pool.name.clone(),
+                weight: pool.weight,
+                epp_metrics: metrics.next(),
+                flow_control: Some(pool.flow_control),
+                endpoints: endpoints.collect::<Result<_>>()?,
+            });
+        }
+        models.push(target::Model {
+            name: model.name.clone(),
+            pools,
+        });
+    }
+    let (name, body_limit_bytes) = match options.local.gateway {
+        Gateway::Envoy => ("local (envoy)", None),
+        Gateway::Poolproof => ("local (poolproof)", Some(BODY_LIMIT_BYTES)),
+    };
+    Ok(Target {
+        name: name.to_owned(),
+        url: format!("http://{gateway}").parse()?,
+        objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+        body_limit_bytes,
+        models,
+        objectives: options.topology.objectives.clone(),
+    })
+}
+
+fn component(role: &str, version: String) -> Component {
+    Component {
+        role: role.to_owned(),
+        version,
+    }
 }

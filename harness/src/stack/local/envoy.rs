@@ -1,0 +1,278 @@
+//! Envoy's configuration: the body-based router, a route for each model, the endpoint picker of the chosen pool.
+//!
+//! Source: Envoy 1.39 API, config.bootstrap.v3.Bootstrap; GIE v1.5.0, docs/proposals/004-endpoint-picker-protocol. The
+//! filter for endpoint pickers does nothing by itself; each route, or weighted cluster, names its own picker.
+
+use std::net::SocketAddr;
+
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::{Value, json};
+
+use crate::topology::{Model, Pool, Topology};
+
+const MODEL_HEADER: &str = "x-gateway-base-model-name";
+const DESTINATION_HEADER: &str = "x-gateway-destination-endpoint";
+/// What a client must not say: it is for the body-based router and the endpoint picker.
+const RESERVED_HEADERS: [&str; 3] = [MODEL_HEADER, "x-gateway-model-name", DESTINATION_HEADER];
+
+const CHAT_PATH: &str = "/v1/chat/completions";
+/// Above the longest time that a request may be held.
+const MESSAGE_TIMEOUT: &str = "120s";
+/// Envoy's default limits of 1,024 answer an empty 500 when more requests are held.
+const LIMIT: u32 = 40_000;
+/// What the flaw `weight-zero-leak` gives to a pool of weight 0, in a hundred.
+const LEAKED_PERCENT: u32 = 1;
+
+/// Where Envoy and what it talks to are.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses {
+    pub(super) listener: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) bbr: SocketAddr,
+    /// In the order of the topology's pools.
+    pub(super) pickers: Vec<SocketAddr>,
+}
+
+/// Whether a flaw can be had by configuring Envoy so.
+pub(super) fn can_have(flaw: Flaw) -> bool {
+    matches!(
+        flaw,
+        Flaw::CatchAllRoute
+            | Flaw::TrustedModelHeader
+            | Flaw::PrefixMatch
+            | Flaw::CrossedRoutes
+            | Flaw::ChatRouteMissing
+            | Flaw::Split8020
+            | Flaw::Split8713
+            | Flaw::WeightZeroLeak
+    )
+}
+
+/// The whole configuration.
+pub(super) fn bootstrap(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> Value {
+    let mut clusters = vec![destination_cluster(), grpc_cluster("bbr", at.bbr)];
+    for (pool, picker) in topology.pools().zip(&at.pickers) {
+        clusters.push(grpc_cluster(&picker_cluster(pool), *picker));
+    }
+    json!({
+        "admin": {"address": socket_address(at.admin)},
+        "static_resources": {
+            "listeners": [{
+                "name": "inference",
+                "address": socket_address(at.listener),
+                "filter_chains": [{"filters": [connection_manager(topology, flaw)]}],
+            }],
+            "clusters": clusters,
+        },
+    })
+}
+
+fn connection_manager(topology: &Topology, flaw: Option<Flaw>) -> Value {
+    let mut filters = Vec::new();
+    if flaw != Some(Flaw::TrustedModelHeader) {
+        let removed: Vec<Value> = RESERVED_HEADERS
+            .iter()
+            .map(|name| json!({"remove": name}))
+            .collect();
+        filters.push(json!({
+            "name": "envoy.filters.http.header_mutation",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                "mutations": {"request_mutations": removed},
+            },
+        }));
+    }
+    filters.push(ext_proc(
+        "bbr",
+        "bbr",
+        json!({
+            "request_header_mode": "SEND", "request_body_mode": "FULL_DUPLEX_STREAMED", "request_trailer_mode": "SEND",
+            "response_header_mode": "SKIP", "response_body_mode": "NONE", "response_trailer_mode": "SKIP",
+        }),
+    ));
+    let any_picker = topology
+        .pools()
+        .next()
+        .map(picker_cluster)
+        .unwrap_or_default();
+    filters.push(ext_proc(
+        "epp",
+        &any_picker,
+        json!({
+            "request_header_mode": "SKIP", "request_body_mode": "NONE", "request_trailer_mode": "SKIP",
+            "response_header_mode": "SKIP", "response_body_mode": "NONE", "response_trailer_mode": "SKIP",
+        }),
+    ));
+    filters.push(json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    }));
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "inference",
+            "stream_idle_timeout": "0s",
+            "http_filters": filters,
+            "route_config": {
+                "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": routes(topology, flaw)}],
+            },
+        },
+    })
+}
+
+fn ext_proc(name: &str, cluster: &str, processing_mode: Value) -> Value {
+    json!({
+        "name": name,
+        "typed_config": {
+            "@type": format!("type.googleapis.com/{EXT_PROC_TYPE}ExternalProcessor"),
+            "grpc_service": grpc_service(cluster),
+            "processing_mode": processing_mode,
+            "message_timeout": MESSAGE_TIMEOUT,
+            "failure_mode_allow": false,
+        },
+    })
+}
+const EXT_PROC_TYPE: &str = "envoy.extensions.filters.http.ext_proc.v3.";
+
+/// Routes by the header into which the body-based router has lifted the model name; anything else is not found.
+fn routes(topology: &Topology, flaw: Option<Flaw>) -> Vec<Value> {
+    let mut routes = Vec::new();
+    if flaw == Some(Flaw::ChatRouteMissing) {
+        routes.push(not_found(json!({"prefix": CHAT_PATH})));
+    }
+    let models = &topology.models;
+    for (number, model) in models.iter().enumerate() {
+        let kind = match flaw {
+            Some(Flaw::PrefixMatch) => "prefix",
+            _ => "exact",
+        };
+        let header = json!({"name": MODEL_HEADER, "string_match": {kind: model.name}});
+        let target = match flaw {
+            Some(Flaw::CrossedRoutes) => &models[(number + 1) % models.len()],
+            _ => model,
+        };
+        routes.push(forward(
+            json!({"prefix": "/", "headers": [header]}),
+            target,
+            flaw,
+        ));
+    }
+    let rest = json!({"prefix": "/"});
+    routes.push(match (flaw, models.first()) {
+        (Some(Flaw::CatchAllRoute), Some(first)) => forward(rest, first, flaw),
+        _ => not_found(rest),
+    });
+    routes
+}
+
+fn forward(matched: Value, model: &Model, flaw: Option<Flaw>) -> Value {
+    let weights = weights(model, flaw);
+    let clusters: Vec<Value> = model
+        .pools
+        .iter()
+        .zip(weights)
+        .map(|(pool, weight)| {
+            json!({
+                "name": "destination",
+                "weight": weight,
+                "typed_per_filter_config": {"epp": picker_of(pool)},
+            })
+        })
+        .collect();
+    json!({
+        "match": matched,
+        "route": {"weighted_clusters": {"clusters": clusters}, "timeout": "0s", "idle_timeout": "0s"},
+    })
+}
+
+fn weights(model: &Model, flaw: Option<Flaw>) -> Vec<u32> {
+    let mut weights: Vec<u32> = model.pools.iter().map(|pool| pool.weight).collect();
+    let weighted: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0).collect();
+    match (flaw, weighted.as_slice()) {
+        (Some(Flaw::Split8020), [first, second]) => (weights[*first], weights[*second]) = (80, 20),
+        (Some(Flaw::Split8713), [first, second]) => (weights[*first], weights[*second]) = (87, 13),
+        (Some(Flaw::WeightZeroLeak), _) => {
+            let total: u32 = weights.iter().sum();
+            if let Some(unweighted) = weights.iter().position(|weight| *weight == 0) {
+                for weight in &mut weights {
+                    *weight *= 100 - LEAKED_PERCENT;
+                }
+                weights[unweighted] = total * LEAKED_PERCENT;
+            }
+        }
+        _ => {}
+    }
+    weights
+}
+
+/// Asks the endpoint picker of a pool.
+fn picker_of(pool: &Pool) -> Value {
+    json!({
+        "@type": format!("type.googleapis.com/{EXT_PROC_TYPE}ExtProcPerRoute"),
+        "overrides": {
+            "grpc_service": grpc_service(&picker_cluster(pool)),
+            "processing_mode": {
+                "request_header_mode": "SEND", "request_body_mode": "FULL_DUPLEX_STREAMED", "request_trailer_mode": "SEND",
+                "response_header_mode": "SEND", "response_body_mode": "FULL_DUPLEX_STREAMED", "response_trailer_mode": "SEND",
+            },
+        },
+    })
+}
+
+fn not_found(matched: Value) -> Value {
+    json!({
+        "match": matched,
+        "direct_response": {"status": 404, "body": {"inline_string": "route not found"}},
+        "typed_per_filter_config": {
+            "epp": {"@type": format!("type.googleapis.com/{EXT_PROC_TYPE}ExtProcPerRoute"), "disabled": true},
+        },
+    })
+}
+
+fn picker_cluster(pool: &Pool) -> String {
+    format!("epp-{}", pool.name)
+}
+
+fn grpc_service(cluster: &str) -> Value {
+    json!({"envoy_grpc": {"cluster_name": cluster}, "timeout": MESSAGE_TIMEOUT})
+}
+
+/// Sends a request to the address that the endpoint picker put into a header.
+fn destination_cluster() -> Value {
+    json!({
+        "name": "destination",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "5s",
+        "original_dst_lb_config": {"use_http_header": true, "http_header_name": DESTINATION_HEADER},
+        "circuit_breakers": circuit_breakers(),
+    })
+}
+
+fn grpc_cluster(name: &str, address: SocketAddr) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "circuit_breakers": circuit_breakers(),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            },
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(address)}}]}],
+        },
+    })
+}
+
+fn circuit_breakers() -> Value {
+    json!({"thresholds": [{"max_connections": LIMIT, "max_pending_requests": LIMIT, "max_requests": LIMIT}]})
+}
+
+fn socket_address(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}

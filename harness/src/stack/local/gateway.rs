@@ -1,0 +1,141 @@
+//! The gateway in front: Envoy with GIE's body-based router, or the reference gateway.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use poolproof_fixtures::flaw::{Component, Flaw};
+
+use super::envoy::{self, Addresses};
+use super::epp::Ports3;
+use super::kube::Kube;
+use super::objects::MODELS_NAMESPACE;
+use super::ports::Ports;
+use super::process::{Nursery, Process};
+use super::programs::find;
+use super::{Options, listening_on};
+use crate::topology::Topology;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A running gateway.
+pub(super) struct Running {
+    /// Its processes, in the order in which they are to be stopped.
+    pub(super) processes: Vec<Process>,
+    pub(super) address: SocketAddr,
+    /// What it is, by role.
+    pub(super) versions: Vec<(&'static str, String)>,
+}
+
+/// Starts the body-based router and Envoy, and waits until both serve.
+pub(super) async fn start_envoy(
+    options: &Options,
+    nursery: &Nursery,
+    ports: &mut Ports,
+    kube: &Kube,
+    (topology, pickers, flaw): (&Topology, &[SocketAddr], Option<Flaw>),
+) -> Result<Running> {
+    let bbr_ports = Ports3::take(ports)?;
+    let mut command = Command::new(find(options, "bbr")?);
+    command
+        .env("KUBECONFIG", &kube.kubeconfig)
+        .env("NAMESPACE", MODELS_NAMESPACE)
+        .args(bbr_ports.flags())
+        .args(["--streaming", "--secure-serving=false"])
+        .args(["--metrics-endpoint-auth=false", "--tracing=false"]);
+    let mut bbr = nursery.start("bbr", &command)?;
+
+    let addresses = Addresses {
+        listener: ports.take()?,
+        admin: ports.take()?,
+        bbr: bbr_ports.grpc,
+        pickers: pickers.to_vec(),
+    };
+    let program = find(options, "envoy")?;
+    let file = nursery.logs.join("envoy.json");
+    let config = envoy::bootstrap(topology, &addresses, flaw);
+    std::fs::write(&file, format!("{config:#}"))
+        .with_context(|| format!("writing {}", file.display()))?;
+    let mut command = Command::new(&program);
+    command.arg("-c").arg(&file).args([
+        "--concurrency",
+        "2",
+        "-l",
+        "warning",
+        "--disable-hot-restart",
+    ]);
+    let mut gateway = nursery.start("envoy", &command)?;
+
+    for (process, what, address) in [
+        (&mut bbr, "gRPC health", bbr_ports.health()),
+        (&mut gateway, "listener", addresses.listener),
+    ] {
+        let connected = || async move { tokio::net::TcpStream::connect(address).await.ok() };
+        process.wait_for(what, READY_TIMEOUT, connected).await?;
+    }
+    let version = Command::new(&program)
+        .arg("--version")
+        .output()
+        .context("envoy --version")?;
+    let version = String::from_utf8_lossy(&version.stdout);
+    let version = version
+        .split("version:")
+        .last()
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    Ok(Running {
+        processes: vec![gateway, bbr],
+        address: addresses.listener,
+        versions: vec![
+            ("gateway", format!("Envoy {version}")),
+            (
+                "body-based-router",
+                "Gateway API Inference Extension body-based router".to_owned(),
+            ),
+        ],
+    })
+}
+
+/// Starts the reference gateway.
+pub(super) async fn start_reference(
+    nursery: &Nursery,
+    (topology, pickers, flaw): (&Topology, &[SocketAddr], Option<Flaw>),
+    seed: u64,
+) -> Result<Running> {
+    let mut pickers = pickers.iter();
+    let mut command = Command::new(&nursery.program);
+    command.args([
+        "serve",
+        "gateway",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ]);
+    command.arg("--seed").arg(seed.to_string());
+    for model in &topology.models {
+        let pools: Vec<String> = model
+            .pools
+            .iter()
+            .zip(&mut pickers)
+            .map(|(pool, picker)| format!("{}:{}@{picker}", pool.name, pool.weight))
+            .collect();
+        command.arg("--route");
+        command.arg(format!("{}={}", model.name, pools.join(",")));
+    }
+    if let Some(flaw) = flaw.filter(|flaw| flaw.component() == Component::Gateway) {
+        command.args(["--flaw", flaw.name()]);
+    }
+    let mut process = nursery.start("gateway", &command)?;
+    let address = listening_on(&mut process, READY_TIMEOUT).await?;
+    Ok(Running {
+        processes: vec![process],
+        address,
+        versions: vec![(
+            "gateway",
+            format!("poolproof reference gateway {}", env!("CARGO_PKG_VERSION")),
+        )],
+    })
+}

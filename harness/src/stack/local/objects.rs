@@ -1,0 +1,110 @@
+//! The Kubernetes objects that a topology means: what endpoint pickers and the body-based router watch.
+//!
+//! Source: GIE v1.5.0, api/v1, apix/v1alpha2, pkg/bbr. Each pool has a namespace of its own, since an InferenceObjective
+//! belongs to one pool and has the name that clients send.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::topology::{Model, Pool, Topology};
+
+/// The most ports that an InferencePool may have, and so the most endpoints that may share one address.
+pub(super) const ENDPOINTS_MAX: usize = 8;
+
+/// Where the body-based router looks for models.
+pub(super) const MODELS_NAMESPACE: &str = "poolproof";
+
+/// The namespace of a pool's objects.
+pub(super) fn namespace(pool: &Pool) -> &str {
+    &pool.name
+}
+
+/// The InferencePool, its Pods and its InferenceObjectives.
+pub(super) fn of_pool(
+    topology: &Topology,
+    pool: &Pool,
+    endpoints: &[(String, SocketAddr)],
+    epp_port: u16,
+) -> Vec<Value> {
+    let namespace = namespace(pool);
+    let ports: Vec<Value> = endpoints
+        .iter()
+        .map(|(_, address)| json!({"number": address.port()}))
+        .collect();
+    let mut objects = vec![json!({
+        "apiVersion": "inference.networking.k8s.io/v1",
+        "kind": "InferencePool",
+        "metadata": {"name": pool.name, "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": {"app": pool.name}},
+            "targetPorts": ports,
+            "endpointPickerRef": {
+                "name": format!("{}-epp", pool.name), "port": {"number": epp_port}, "failureMode": "FailClose",
+            },
+        },
+    })];
+    objects.extend(
+        endpoints
+            .iter()
+            .map(|(name, address)| pod(pool, name, *address)),
+    );
+    objects.extend(topology.objectives.iter().map(|(name, priority)| {
+        json!({
+            "apiVersion": "inference.networking.x-k8s.io/v1alpha2",
+            "kind": "InferenceObjective",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "priority": priority,
+                "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
+            },
+        })
+    }));
+    objects
+}
+
+/// A Pod that is ready, though no kubelet runs it: its model server is a process on this machine. All share one address,
+/// so each says which of the pool's ports is its own.
+fn pod(pool: &Pool, name: &str, address: SocketAddr) -> Value {
+    let ip = address.ip().to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace(pool),
+            "labels": {"app": pool.name, "inference.networking.k8s.io/engine-type": "vllm"},
+            "annotations": {"inference.networking.k8s.io/active-ports": address.port().to_string()},
+        },
+        "spec": {
+            "automountServiceAccountToken": false,
+            "containers": [{"name": "model-server", "image": "none"}],
+        },
+        "status": {
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    })
+}
+
+/// The ConfigMap by which the body-based router knows a model.
+pub(super) fn of_model(model: &Model) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            // Model names may hold characters that names of objects may not.
+            "name": format!("model-{:x}", fnv(&model.name)),
+            "namespace": MODELS_NAMESPACE,
+            "labels": {"inference.networking.k8s.io/bbr-managed": "true"},
+        },
+        "data": {"baseModel": model.name},
+    })
+}
+
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
