@@ -7,6 +7,7 @@ pub mod client;
 pub mod context;
 pub mod evidence;
 pub mod expect;
+pub mod limits;
 pub mod report;
 pub mod run;
 pub mod stack;

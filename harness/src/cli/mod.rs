@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::case::{Catch, Suite};
 use crate::stack::StartError;
 
+pub use stack::from_env as stack_from_env;
+
 /// What the command line is about: the suites, and which cases catch which flaw.
 #[derive(Clone, Copy, Debug)]
 pub struct App {
@@ -142,13 +144,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
 }
 
 fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
-    // Held requests are open sockets at both ends; the soft limit of many shells is 1,024.
-    if let Ok((_, hard)) =
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-    {
-        let _ =
-            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard);
-    }
+    crate::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

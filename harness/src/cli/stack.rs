@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
 
 use crate::stack::{Options, StackKind, local};
@@ -68,4 +68,19 @@ impl StackArgs {
             },
         })
     }
+}
+
+/// The stack that the environment names, by the variables that `--help` shows: for tests, which have no command line.
+/// `program` is the poolproof program, whose components a local stack consists of.
+pub fn from_env(program: PathBuf) -> Result<Options> {
+    #[derive(Parser)]
+    struct Environment {
+        #[command(flatten)]
+        stack: StackArgs,
+    }
+    let mut options = Environment::try_parse_from(["poolproof"])?
+        .stack
+        .options()?;
+    options.local.program = program;
+    Ok(options)
 }

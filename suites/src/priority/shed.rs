@@ -69,8 +69,8 @@ async fn shed(ctx: &Context) -> Result<Outcome> {
 
     let ballast = load(ctx, model, &all, WAITING_AT_ALL).await?;
     let watch = Watch::start(&ctx.http, &all);
-    let (begun_at, begun_us) = (Instant::now(), scrapes::now_us());
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+    let (begun_at, begun_us) = (Instant::now(), scrapes::now_us());
     let (late, preferred) = tokio::join!(
         send(ctx, &clients.0, model, batch, "late"),
         send(ctx, &clients.1, model, interactive, "interactive"),

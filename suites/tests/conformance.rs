@@ -1,0 +1,71 @@
+//! Every case as a test, on the stack that `POOLPROOF_STACK` names: `embedded` unless it is set.
+//!
+//! The variables that `poolproof run --help` shows say more: `POOLPROOF_TARGET`, `POOLPROOF_GATEWAY`, `POOLPROOF_KUBE_API`.
+//! A case whose needs the target does not meet is ignored; one that is no Must cannot fail a test.
+
+mod common;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Conclusion, Trial};
+use poolproof_harness::case::{Case, Level};
+use poolproof_harness::run::missing;
+use poolproof_harness::verdict::{Outcome, Verdict};
+
+fn main() -> std::process::ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Cases load the stack that they share: two at once would measure each other.
+    arguments.test_threads = Some(1);
+    let cases: Vec<&'static Case> = poolproof::SUITES
+        .iter()
+        .flat_map(|suite| suite.cases)
+        .collect();
+    if arguments.list {
+        let trials = cases.iter().map(|case| Trial::test(case.id, || Ok(())));
+        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    }
+    match run(&arguments, &cases) {
+        Ok(conclusion) => conclusion.exit_code(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, String> {
+    let program = env!("CARGO_BIN_EXE_poolproof").into();
+    let options = poolproof_harness::cli::stack_from_env(program).map_err(|e| format!("{e:#}"))?;
+    let runtime = Arc::new(common::runtime());
+    let stack = common::start(&runtime, &options)
+        .map_err(|failed| failed.message().unwrap_or("no stack").to_owned())?;
+    let stack = Arc::new(stack);
+    let trials = cases.iter().map(|case| {
+        let case: &'static Case = case;
+        let (runtime, stack) = (runtime.clone(), stack.clone());
+        let seed = options.seed;
+        Trial::test(case.id, {
+            let stack = stack.clone();
+            move || {
+                let outcome = common::run_case(&runtime, &stack, seed, case);
+                match decides(case, &outcome) {
+                    true => Err(common::describe(case, &outcome).into()),
+                    false => Ok(()),
+                }
+            }
+        })
+        .with_kind(case.level.to_string())
+        .with_ignored_flag(missing(case, &stack.target).is_some())
+    });
+    let conclusion = libtest_mimic::run(arguments, trials.collect());
+    match Arc::try_unwrap(stack) {
+        Ok(stack) => runtime.block_on(stack.stop()),
+        Err(_) => return Err("a test still holds the stack".to_owned()),
+    }
+    Ok(conclusion)
+}
+
+/// Only Must cases decide conformance.
+fn decides(case: &Case, outcome: &Outcome) -> bool {
+    case.level == Level::Must && !matches!(outcome.verdict, Verdict::Pass | Verdict::Skip)
+}
