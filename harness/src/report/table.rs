@@ -73,6 +73,9 @@ fn table(record: &Record, width: usize) -> String {
         .to_string()
 }
 
+/// How many mismatches of a case are shown; the record has all.
+const MISMATCHES_SHOWN: usize = 8;
+
 fn details(text: &mut String, case: &CaseRecord) {
     let outcome = &case.outcome;
     // Writing to a string cannot fail.
@@ -84,8 +87,11 @@ fn details(text: &mut String, case: &CaseRecord) {
     if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
         let _ = writeln!(text, "  because:  {}", outcome.summary);
     }
-    for mismatch in &outcome.mismatches {
+    for mismatch in outcome.mismatches.iter().take(MISMATCHES_SHOWN) {
         let _ = writeln!(text, "  found:    {mismatch}");
+    }
+    if let Some(more @ 1..) = outcome.mismatches.len().checked_sub(MISMATCHES_SHOWN) {
+        let _ = writeln!(text, "  found:    and {more} more, in the record");
     }
     for statistic in &outcome.statistics {
         let _ = writeln!(text, "  measured: {statistic}");

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::context::Context;
-use poolproof_harness::stats::binomial::{Plan, Question};
+use poolproof_harness::stats::binomial::{Plan, Question, trials_for};
 use poolproof_harness::stats::{ALPHA, POWER};
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -32,7 +32,8 @@ async fn less_loaded(ctx: &Context) -> Result<Outcome> {
     };
     let plan = Plan::new(question, ALPHA, POWER)?;
     let (_, lightest) = split::judged(model)?;
-    let wanted = (plan.n as f64 / lightest * 1.25).ceil() as u64;
+    // An eighth more, for probes that do not meet the load as arranged.
+    let wanted = trials_for(plan.n + plan.n / 8, lightest, ALPHA)?;
     let busy: Vec<&str> = model
         .weighted_pools()
         .filter_map(|pool| pool.endpoints.first())

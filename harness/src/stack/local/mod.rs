@@ -21,7 +21,7 @@ use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
 
 use super::{Component, Progress};
-use crate::client;
+use crate::client::{self, Api, Client, Connections, Request};
 use crate::target::{self, Target};
 use crate::topology::Topology;
 
@@ -198,7 +198,10 @@ impl Local {
             Gateway::Poolproof => gateway::start_reference(&nursery, plan, options.seed).await?,
         };
         self.gateway = running.processes;
-        progress.done("gateway");
+        for model in &topology.models {
+            first_answer(&mut self.gateway, running.address, &model.name).await?;
+        }
+        progress.done("gateway, to the first answer for each model");
 
         let mut components = vec![component("kube-api", kube.version.clone())];
         if let Some(picker) = pickers.first() {
@@ -255,6 +258,26 @@ async fn listening_on(process: &mut Process, timeout: Duration) -> Result<Socket
         async move { address }
     };
     process.wait_for("address", timeout, listening).await
+}
+
+/// Waits until a request for a model is served: a gateway that listens may not know its models yet.
+async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str) -> Result<()> {
+    let url = format!("http://{address}").parse()?;
+    let client = Client::new("first", &url, Connections::NewPerRequest)?;
+    let served = || {
+        let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
+        async {
+            let exchange = client.send(request).await;
+            exchange.is_success().then_some(())
+        }
+    };
+    match gateway {
+        [process, ..] => {
+            let what = format!("answer for model {model}");
+            process.wait_for(&what, READY_TIMEOUT, served).await
+        }
+        [] => Ok(()),
+    }
 }
 
 /// The topology with the priorities that objectives get: under some flaws not those that it has.

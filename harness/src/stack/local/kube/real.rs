@@ -106,9 +106,13 @@ fn start_apiserver(
 ) -> Result<Process> {
     let tokens = nursery.logs.join("tokens.csv");
     write(&tokens, &format!("{token},{USER},{USER}\n"))?;
-    let key = nursery.logs.join("service-accounts.key");
+    let (private, public) = (
+        nursery.logs.join("service-accounts.key"),
+        nursery.logs.join("service-accounts.pub"),
+    );
     let pair = rcgen::KeyPair::generate().context("a key for service accounts")?;
-    write(&key, &pair.serialize_pem())?;
+    write(&private, &pair.serialize_pem())?;
+    write(&public, &pair.public_key_pem())?;
     let mut command = Command::new(program);
     command
         .arg(format!("--etcd-servers=http://{etcd}"))
@@ -119,10 +123,10 @@ fn start_apiserver(
             nursery.logs.join("certs").display()
         ))
         .arg(format!("--token-auth-file={}", tokens.display()))
-        .arg(format!("--service-account-key-file={}", key.display()))
+        .arg(format!("--service-account-key-file={}", public.display()))
         .arg(format!(
             "--service-account-signing-key-file={}",
-            key.display()
+            private.display()
         ))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .arg("--service-cluster-ip-range=10.0.0.0/24")
