@@ -3,8 +3,8 @@
 use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::Failure;
 use super::stack::StackArgs;
+use super::{Failure, say};
 use crate::stack::local;
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
@@ -18,26 +18,28 @@ pub(super) struct Args {
 
 pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     let options = args.stack.options().map_err(Failure::usage)?;
-    println!("embedded  ready: needs nothing");
-    println!("url       ready: needs a target file (`poolproof up --print-target` prints one)");
+    say("embedded  ready: needs nothing");
+    say("url       ready: needs a target file (`poolproof up --print-target` prints one)");
     let missing = local::missing(&options.local);
     match missing.as_slice() {
-        [] => println!("local     ready"),
-        _ => println!("local     not ready"),
+        [] => say("local     ready"),
+        _ => say("local     not ready"),
     }
     for program in &missing {
-        println!(
+        say(&format!(
             "          missing: {} ({})",
             program.name, program.needed_for
-        );
-        println!("          get it:  {}", program.how);
+        ));
+        say(&format!("          get it:  {}", program.how));
     }
     let (_, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit on open files")?;
     if hard < FILES_WANTED {
-        println!("limits    open files: {hard} is low, `ulimit -n {FILES_WANTED}` before a run");
+        say(&format!(
+            "limits    open files: {hard} is low, `ulimit -n {FILES_WANTED}` before a run"
+        ));
     } else {
-        println!("limits    open files: {hard}");
+        say(&format!("limits    open files: {hard}"));
     }
     let wanted_is_missing =
         args.stack.stack == crate::stack::StackKind::Local && !missing.is_empty();

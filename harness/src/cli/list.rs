@@ -4,9 +4,10 @@ use anyhow::Context;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 use tabled::builder::Builder;
+use tabled::settings::object::Columns as ColumnOf;
 use tabled::settings::{Style, Width};
 
-use super::{App, Failure};
+use super::{App, Failure, say};
 use crate::run;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -26,18 +27,27 @@ pub(super) struct Args {
 }
 
 pub(super) fn list(app: App, args: &Args) -> Result<u8, Failure> {
-    let rows = match args.flaws {
-        true => flaws(app),
-        false => cases(app, &args.selectors)?,
+    let (rows, columns) = match args.flaws {
+        true => (flaws(app), FLAW_COLUMNS),
+        false => (cases(app, &args.selectors)?, CASE_COLUMNS),
     };
-    if args.json {
-        let text = serde_json::to_string_pretty(&rows).context("writing the list")?;
-        println!("{text}");
-    } else {
-        println!("{}", table(&rows));
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&rows).context("writing the list")?),
+        false => say(&table(&rows, columns)),
     }
     Ok(0)
 }
+
+/// Field, and the width at which it is wrapped.
+type Columns = &'static [(&'static str, usize)];
+
+const CASE_COLUMNS: Columns = &[("id", 32), ("level", 6), ("requirement", 64), ("needs", 44)];
+const FLAW_COLUMNS: Columns = &[
+    ("name", 28),
+    ("component", 16),
+    ("summary", 56),
+    ("caught_by", 44),
+];
 
 fn cases(app: App, selectors: &[String]) -> Result<Vec<Value>, Failure> {
     let cases = run::select(app.suites, selectors).map_err(Failure::usage)?;
@@ -70,28 +80,24 @@ fn flaws(app: App) -> Vec<Value> {
         .collect()
 }
 
-fn table(rows: &[Value]) -> String {
+fn table(rows: &[Value], columns: Columns) -> String {
     let cell = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => {
             let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-            texts.join("; ")
+            texts.join(", ")
         }
         other => other.to_string(),
     };
     let mut table = Builder::default();
-    let columns: Vec<String> = rows
-        .first()
-        .and_then(Value::as_object)
-        .map(|row| row.keys().cloned().collect())
-        .unwrap_or_default();
-    table.push_record(columns.iter().map(|name| name.replace('_', " ")));
+    table.push_record(columns.iter().map(|(name, _)| name.replace('_', " ")));
     for row in rows {
-        table.push_record(columns.iter().map(|name| cell(&row[name.as_str()])));
+        table.push_record(columns.iter().map(|(name, _)| cell(&row[*name])));
     }
-    table
-        .build()
-        .with(Style::sharp())
-        .with(Width::wrap(160).keep_words(true))
-        .to_string()
+    let mut table = table.build();
+    table.with(Style::sharp());
+    for (number, (_, width)) in columns.iter().enumerate() {
+        table.modify(ColumnOf::one(number), Width::wrap(*width).keep_words(true));
+    }
+    table.to_string()
 }

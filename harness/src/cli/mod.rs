@@ -154,6 +154,12 @@ fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Fai
     result
 }
 
+/// Prints text to standard output; a reader that has seen enough and left is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// A token that is cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};

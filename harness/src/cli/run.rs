@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::stack::StackArgs;
-use super::{App, Failure, INTERRUPTED, stop_on_signal};
+use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
 use crate::context::{Settings, Timeouts};
 use crate::report::record::{Conclusion, Record};
 use crate::report::{junit, table};
@@ -106,7 +106,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
 
 fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
     if args.json {
-        println!("{}", serde_json::to_string_pretty(record)?);
+        say(&serde_json::to_string_pretty(record)?);
         return Ok(());
     }
     let terminal = std::io::stdout().is_terminal();
@@ -117,8 +117,8 @@ fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
         },
         colour: terminal && std::env::var_os("NO_COLOR").is_none(),
     };
-    println!("{}", table::render(record, look));
-    println!("record: {}", args.out.join("run.json").display());
+    say(&table::render(record, look));
+    say(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use url::Url;
 
 use super::{Component, Progress};
 use crate::client::{self, Api, Client, Connections, Request};
+use crate::evidence::served;
 use crate::target::{self, Target};
 use crate::topology::Topology;
 
@@ -260,7 +261,7 @@ async fn listening_on(process: &mut Process, timeout: Duration) -> Result<Socket
     process.wait_for("address", timeout, listening).await
 }
 
-/// Waits until a request for a model is served: a gateway that listens may not know its models yet.
+/// Waits until an endpoint answers a request for a model: a gateway that listens may not know its models yet.
 async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str) -> Result<()> {
     let url = format!("http://{address}").parse()?;
     let client = Client::new("first", &url, Connections::NewPerRequest)?;
@@ -268,7 +269,7 @@ async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str)
         let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
         async {
             let exchange = client.send(request).await;
-            exchange.is_success().then_some(())
+            served::endpoint_of(&exchange).map(|_| ())
         }
     };
     match gateway {
