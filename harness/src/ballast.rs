@@ -17,7 +17,11 @@ use crate::target::Endpoint;
 
 /// How long one request of ballast keeps its place, about. Requests are of differing lengths, so that they do not end
 /// together and leave a gap.
-const HOLD: Duration = Duration::from_secs(2);
+const HOLD: Duration = Duration::from_secs(3);
+
+/// The requests that fill a KV cache: so many that one of them can end without a gap that a picker would see, and so few that
+/// small servers run them all.
+const KV_REQUESTS: f64 = 5.0;
 
 /// The longest answer that ballast asks for, in tokens: a bound on what an endpoint has to do that does not notice when
 /// its client leaves.
@@ -104,7 +108,7 @@ impl Ballast {
                 endpoint.name
             )
         })?;
-        let prompt_tokens = (capacity * usage / 3.0) as usize;
+        let prompt_tokens = (capacity * usage / KV_REQUESTS) as usize;
         let load = Load::measure(ctx, endpoint, model, prompt_tokens).await?;
         let mut ballast = Self::none(ctx, endpoint);
         ballast

@@ -3,13 +3,13 @@
 //! A probe counts only if its endpoints were loaded as arranged at every reading around it: one wrong pick queues behind
 //! the ballast, and if the ballast drained meanwhile, the rest of the sample would judge an idle pool.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use poolproof_harness::ballast::{Ballast, wait_until_idle};
-use poolproof_harness::client::{Api, Client, Connections, Exchange, Request, drive};
+use poolproof_harness::client::drive::{self, Sent};
+use poolproof_harness::client::{Api, Client, Connections, Exchange, Request};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::endpoint::Reading;
 use poolproof_harness::evidence::watch::Watch;
@@ -29,7 +29,7 @@ pub(crate) enum Load {
 }
 
 /// KV usage by which a busy endpoint must differ from every idle one.
-const KV_CONTRAST: f64 = 0.1;
+const KV_CONTRAST: f64 = 0.15;
 
 /// The share of probes that may be left out because the load around them was not as arranged.
 const LEFT_OUT_MAX: f64 = 0.2;
@@ -177,12 +177,8 @@ impl Probes {
 
     /// Who served the probes that count.
     pub(crate) fn summary(&self) -> String {
-        let counts: BTreeMap<String, u64> = served::by_endpoint(self.counted.iter());
-        let counts: Vec<String> = counts
-            .iter()
-            .map(|(name, n)| format!("{name} {n}"))
-            .collect();
-        format!("{} of {}", counts.join(", "), self.counted.len())
+        let counts = served::by_endpoint(self.counted.iter());
+        format!("{} of {}", served::in_words(&counts), self.counted.len())
     }
 
     /// The outcome of a case by these findings, unless too few probes met the load that was arranged.
@@ -236,10 +232,7 @@ pub(crate) async fn interval(
 }
 
 /// The exchanges that ended within `grace`, and the tasks of those that did not.
-async fn settle(
-    sent: Vec<tokio::task::JoinHandle<Exchange>>,
-    grace: Duration,
-) -> (Vec<Exchange>, Vec<tokio::task::JoinHandle<Exchange>>) {
+async fn settle(sent: Vec<Sent>, grace: Duration) -> (Vec<Exchange>, Vec<Sent>) {
     let deadline = tokio::time::Instant::now() + grace;
     let (mut ended, mut open) = (Vec::new(), Vec::new());
     for mut task in sent {

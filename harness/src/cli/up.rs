@@ -124,7 +124,12 @@ fn stop_kept(file: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether this process runs and is ours: by `PID (NAME) STATE …` of proc(5). A zombie has ended; whoever started it has only
+/// not asked how.
 fn is_poolproof(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/comm"))
-        .is_ok_and(|name| name.trim() == "poolproof")
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let name_and_state = stat
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(") "));
+    name_and_state.is_some_and(|(name, state)| name == "poolproof" && !state.starts_with('Z'))
 }

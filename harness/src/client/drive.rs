@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Client, Exchange, Request};
+
+/// A request on its way. Dropping it gives it up, so that an abandoned case leaves nothing behind.
+pub type Sent = AbortOnDropHandle<Exchange>;
 
 /// Sends the requests with at most `in_flight` of them open at once. The exchanges come back in the order of the requests.
 pub async fn closed_loop(
@@ -26,7 +29,7 @@ pub async fn open_loop(
     client: &Client,
     interval: Duration,
     requests: impl Iterator<Item = Request>,
-) -> Vec<JoinHandle<Exchange>> {
+) -> Vec<Sent> {
     let due = requests.enumerate();
     let due = due.map(|(number, request)| (interval * number as u32, request));
     scheduled(client, Instant::now(), due).await
@@ -37,15 +40,14 @@ pub async fn scheduled(
     client: &Client,
     start: Instant,
     due: impl Iterator<Item = (Duration, Request)>,
-) -> Vec<JoinHandle<Exchange>> {
+) -> Vec<Sent> {
     let mut tasks = Vec::new();
     for (after, request) in due {
         let intended = start + after;
         tokio::time::sleep_until(intended.into()).await;
         let client = client.clone();
-        tasks.push(tokio::spawn(async move {
-            client.send_at(intended, request).await
-        }));
+        let exchange = async move { client.send_at(intended, request).await };
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(exchange)));
     }
     tasks
 }

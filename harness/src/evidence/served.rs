@@ -131,6 +131,15 @@ pub fn by_endpoint<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> BTreeMa
     counts
 }
 
+/// Counts by endpoint or pool, for people.
+pub fn in_words(counts: &BTreeMap<String, u64>) -> String {
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
+    words.join(", ")
+}
+
 /// A cross-check of what answers say against what was counted at the far end, over one sample.
 #[derive(Debug)]
 pub struct CrossCheck<'a> {

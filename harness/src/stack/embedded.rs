@@ -51,23 +51,19 @@ pub async fn start(
         let target = servers.start(&topology, flaw, seed).await?;
         anyhow::Ok((servers, target))
     });
-    let embedded = |servers| Embedded {
+    // Shuts the threads down also if this start fails or is abandoned.
+    let mut embedded = Embedded {
         runtime: Some(runtime),
-        servers,
+        servers: None,
     };
-    let (servers, target) = match started.await.context("starting the embedded stack")? {
-        Ok(started) => started,
-        Err(error) => {
-            embedded(None).stop().await;
-            return Err(error);
-        }
-    };
+    let (servers, target) = started.await.context("starting the embedded stack")??;
+    embedded.servers = Some(servers);
     progress.done("gateway, endpoint pickers and model servers");
     let components = ["gateway", "epp", "model-server"].map(|role| Component {
         role: role.to_owned(),
         version: format!("poolproof fixture {}", env!("CARGO_PKG_VERSION")),
     });
-    Ok((target, components.into(), embedded(Some(servers))))
+    Ok((target, components.into(), embedded))
 }
 
 impl Embedded {

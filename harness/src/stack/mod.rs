@@ -6,7 +6,7 @@ pub mod local;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use poolproof_fixtures::flaw::Flaw;
 use serde::{Deserialize, Serialize};
@@ -184,10 +184,16 @@ async fn reach(target: &Target) -> Result<()> {
     let host = url.host_str().context("`url` has no host")?;
     let port = url.port_or_known_default().context("`url` has no port")?;
     let host = host.trim_matches(['[', ']']);
-    tokio::time::timeout(TIMEOUT, tokio::net::TcpStream::connect((host, port)))
-        .await
-        .with_context(|| format!("nobody answered at {host}:{port} within {TIMEOUT:?}"))
-        .and_then(|connected| Ok(connected?))
-        .with_context(|| format!("the gateway of target {:?} is not there", target.name))?;
+    let connected = tokio::time::timeout(TIMEOUT, tokio::net::TcpStream::connect((host, port)));
+    let connected = match connected.await {
+        Ok(connected) => connected.map(|_| ()).map_err(Into::into),
+        Err(_) => Err(anyhow!("no answer within {TIMEOUT:?}")),
+    };
+    connected.with_context(|| {
+        format!(
+            "the gateway of target {:?} is not there: `url` {url}",
+            target.name
+        )
+    })?;
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(super) const CASE: Case = Case {
 };
 
 /// Requests that wait at the busy endpoint of each pool.
-const WAITING: u64 = 2;
+const WAITING: u64 = 3;
 
 async fn less_loaded(ctx: &Context) -> Result<Outcome> {
     let model = ctx.target.canary().context("a canary")?;
@@ -49,5 +49,8 @@ async fn less_loaded(ctx: &Context) -> Result<Outcome> {
             return Ok(Outcome::inconclusive(reason));
         }
     }
-    probes.conclude(findings, format!("{busy:?} busy: {}", probes.summary()))
+    probes.conclude(
+        findings,
+        format!("{} busy: {}", busy.join(" and "), probes.summary()),
+    )
 }

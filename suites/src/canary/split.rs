@@ -84,7 +84,7 @@ pub(super) async fn judge(ctx: &Context, client: &Client, in_flight: usize) -> R
     by_weight.sort_by_key(|pool| pool.weight);
     for pool in &by_weight {
         let hits = served.iter().filter(|e| is_of(pool, e)).count() as u64;
-        shares.insert(&pool.name, hits);
+        shares.insert(pool.name.clone(), hits);
         if shares.len() < pools.len() {
             let question = plan_of(share_of(pool))?.question;
             let plan = Plan::of_size(question, served.len() as u64, alpha);
@@ -92,7 +92,11 @@ pub(super) async fn judge(ctx: &Context, client: &Client, in_flight: usize) -> R
             findings.add_statistic(plan.decide(of, hits, served.len() as u64));
         }
     }
-    conclude(findings, sample.sources, format!("{shares:?} of {n}"))
+    conclude(
+        findings,
+        sample.sources,
+        format!("{} of {n}", served::in_words(&shares)),
+    )
 }
 
 /// The exchanges that were answered with 200; the others are findings.

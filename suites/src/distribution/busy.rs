@@ -11,7 +11,7 @@ use crate::loaded::{Load, Probes};
 
 /// Requests that wait at a busy endpoint: load that a picker sees (running requests are invisible to it), below the
 /// saturation of the pool, from which on a picker with flow control holds all probes.
-pub(super) const WAITING: u64 = 2;
+pub(super) const WAITING: u64 = 3;
 
 /// The share that busy endpoints may get, and the one that must be refused.
 pub(super) const ALMOST_NOTHING: Question = Question::AtMost {

@@ -14,6 +14,7 @@ use poolproof_harness::stats::{ALPHA, POWER};
 use poolproof_harness::target::Endpoint;
 use poolproof_harness::verdict::{Findings, Outcome};
 use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::busy::WAITING;
 use crate::loaded::{Load, interval};
@@ -55,19 +56,18 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
     let mut rng = ctx.rng("probes");
     let prober = {
         let (client, model, timeout) = (client.clone(), model.name.clone(), ctx.timeouts.case);
-        tokio::spawn(async move {
+        AbortOnDropHandle::new(tokio::spawn(async move {
             let mut tasks = Vec::new();
             let mut ticks = tokio::time::interval(interval);
             while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
                 ticks.tick().await;
                 let request = Request::new(Api::Completions, &model, 1, &mut rng);
                 let client = client.clone();
-                tasks.push(tokio::spawn(async move {
-                    client.send(request.timeout(timeout)).await
-                }));
+                let exchange = async move { client.send(request.timeout(timeout)).await };
+                tasks.push(AbortOnDropHandle::new(tokio::spawn(exchange)));
             }
             tasks
-        })
+        }))
     };
     let moved_ballast = load.put(ctx, second, &model.name).await?;
     ballast.release().await?;

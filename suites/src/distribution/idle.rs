@@ -51,5 +51,5 @@ async fn idle(ctx: &Context) -> Result<Outcome> {
         Ok(sources) => findings.note(sources),
         Err(disagreement) => return Ok(Outcome::invalid(disagreement)),
     }
-    Ok(findings.outcome(format!("{counts:?} of {}", plan.n)))
+    Ok(findings.outcome(format!("{} of {}", served::in_words(&counts), plan.n)))
 }

@@ -92,7 +92,10 @@ async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
     let of = format!("share of {}, whose metrics are gone", silent.name);
     findings.add_statistic(plan.decide(of, hits, plan.n));
     let doubt = (!held).then(|| format!("the ballast of {} did not last", silent.name));
-    Ok(findings.outcome_unless(format!("{counts:?} of {}", plan.n), doubt))
+    Ok(findings.outcome_unless(
+        format!("{} of {}", served::in_words(&counts), plan.n),
+        doubt,
+    ))
 }
 
 async fn set_metrics_fault(ctx: &Context, endpoint: &Endpoint, fault: &str) -> Result<()> {

@@ -16,7 +16,6 @@ use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
 use poolproof_harness::target::{Endpoint, Model, Pool};
 use rand::seq::SliceRandom;
-use tokio::task::JoinHandle;
 
 /// Waiting requests that fill an endpoint: above GIE's default threshold of 5. More are tried where a picker says that
 /// its pool is not saturated yet.
@@ -92,10 +91,7 @@ pub(super) async fn hold(
         for task in class.tasks.drain(..) {
             match task.is_finished() {
                 true => ended.push(task.await?),
-                false => {
-                    task.abort();
-                    *lost += 1;
-                }
+                false => *lost += 1,
             }
         }
     }
@@ -170,13 +166,13 @@ async fn saturate(ctx: &Context, model: &Model, pool: &Pool) -> Result<Vec<Balla
 }
 
 /// The requests of a class on their way. Its lane ends with it.
-struct Sent {
-    tasks: Vec<JoinHandle<Exchange>>,
+struct OnTheWay {
+    tasks: Vec<drive::Sent>,
     _lane: Lane,
 }
 
 /// Sends both classes, interleaved at random, from clients that share nothing. Returns when all have been sent.
-async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[Sent; 2]> {
+async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[OnTheWay; 2]> {
     let mut rng = ctx.rng("order");
     let total = classes[0].requests + classes[1].requests;
     let mut slots: Vec<usize> = (0..total).collect();
@@ -202,7 +198,7 @@ async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[
     }
     let mut all = Vec::new();
     for (lane, sent) in sending {
-        all.push(Sent {
+        all.push(OnTheWay {
             tasks: sent.await?,
             _lane: lane,
         });
@@ -217,7 +213,7 @@ async fn shown_held(
     pool: &Pool,
     classes: [Class<'_>; 2],
     ballast: &[Ballast],
-    sent: &[Sent; 2],
+    sent: &[OnTheWay; 2],
 ) -> Result<String, String> {
     let sizes = classes.map(|class| class.requests);
     let total: usize = sizes.iter().sum();
@@ -257,13 +253,13 @@ async fn probes_at_endpoints(ctx: &Context, pool: &Pool, ballast: &[Ballast]) ->
     Ok((there - ballast as f64).max(0.0))
 }
 
-fn in_flight(sent: &[Sent; 2]) -> usize {
+fn in_flight(sent: &[OnTheWay; 2]) -> usize {
     let tasks = sent.iter().flat_map(|class| &class.tasks);
     tasks.filter(|task| !task.is_finished()).count()
 }
 
 /// Waits until all have ended, or none has for `stall`.
-async fn wait_while_served(sent: &[Sent; 2], stall: Duration) {
+async fn wait_while_served(sent: &[OnTheWay; 2], stall: Duration) {
     const LOOK_AGAIN: Duration = Duration::from_millis(5);
     let (mut left, mut since) = (in_flight(sent), Instant::now());
     while left > 0 && since.elapsed() < stall {

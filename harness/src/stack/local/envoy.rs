@@ -272,3 +272,52 @@ fn circuit_breakers() -> Value {
 fn socket_address(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn weights_under(flaw: Option<Flaw>) -> Vec<u32> {
+        weights(&Topology::default().models[1], flaw)
+    }
+
+    #[test]
+    fn weights_are_those_of_the_topology_but_for_flaws() {
+        assert_eq!(weights_under(None), [90, 10, 0]);
+        assert_eq!(weights_under(Some(Flaw::Split8713)), [87, 13, 0]);
+        let leak = weights_under(Some(Flaw::WeightZeroLeak));
+        assert_eq!(leak[2] * 100, leak.iter().sum::<u32>());
+    }
+
+    #[test]
+    fn what_no_model_matches_is_not_found_but_under_the_flaw() {
+        let topology = Topology::default();
+        let sound = routes(&topology, None);
+        assert_eq!(sound.len(), topology.models.len() + 1);
+        assert_eq!(sound.last().unwrap()["direct_response"]["status"], 404);
+        let caught = routes(&topology, Some(Flaw::CatchAllRoute));
+        assert!(caught.last().unwrap()["route"].is_object());
+        let crossed = routes(&topology, Some(Flaw::CrossedRoutes));
+        assert_eq!(crossed[0]["route"], sound[1]["route"]);
+    }
+
+    #[test]
+    fn each_pool_asks_its_own_picker() {
+        let route = &routes(&Topology::default(), None)[1]["route"];
+        let picker = "/typed_per_filter_config/epp/overrides/grpc_service/envoy_grpc/cluster_name";
+        let clusters = route["weighted_clusters"]["clusters"].as_array().unwrap();
+        let pickers: Vec<_> = clusters
+            .iter()
+            .map(|it| it.pointer(picker).unwrap())
+            .collect();
+        assert_eq!(
+            pickers,
+            [
+                "epp-model-b-stable",
+                "epp-model-b-canary",
+                "epp-model-b-next"
+            ]
+        );
+    }
+}

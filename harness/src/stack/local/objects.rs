@@ -108,3 +108,58 @@ fn fnv(text: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_that_share_an_address_have_a_port_of_the_pool_each() {
+        let topology = Topology::default();
+        let pool = &topology.models[0].pools[0];
+        let endpoints: Vec<_> = pool
+            .endpoint_names()
+            .zip(8001..)
+            .map(|(name, port)| (name, SocketAddr::from(([127, 0, 0, 1], port))))
+            .collect();
+        let objects = of_pool(&topology, pool, &endpoints, 9002);
+        let of_kind = |kind: &str| {
+            objects
+                .iter()
+                .filter(|it| it["kind"] == kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of_kind("InferencePool")[0]["spec"]["targetPorts"][2]["number"],
+            8003
+        );
+        let pod = of_kind("Pod")[1];
+        assert_eq!(pod["metadata"]["name"], "model-a-1");
+        let annotations = &pod["metadata"]["annotations"];
+        assert_eq!(
+            annotations["inference.networking.k8s.io/active-ports"],
+            "8002"
+        );
+        let objectives: Vec<_> = of_kind("InferenceObjective")
+            .iter()
+            .map(|it| it["spec"]["priority"].as_i64().unwrap())
+            .collect();
+        assert_eq!(objectives, [-10, 10]);
+    }
+
+    #[test]
+    fn a_model_of_any_name_has_a_config_map() {
+        let model = Model {
+            name: "org/Model_1".into(),
+            pools: Vec::new(),
+        };
+        let object = of_model(&model);
+        assert_eq!(object["data"]["baseModel"], "org/Model_1");
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert!(
+            name.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! The program from outside: exit codes, messages, and what it leaves behind.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A bound on every wait of a test.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn poolproof(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    command
+        .current_dir(folder)
+        .env("XDG_STATE_HOME", folder.path())
+        .env_remove("POOLPROOF_STACK")
+        .args(arguments);
+    command
+}
+
+/// Runs it to its end: exit code, standard output, standard error.
+fn run(folder: &TempDir, arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = poolproof(folder, arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn record(folder: &TempDir) -> Value {
+    let text = std::fs::read_to_string(folder.path().join("poolproof-out/run.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn wait_for(what: &str, check: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !check() {
+        assert!(started.elapsed() < LIMIT, "{what}: not in time");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_verdict_is_the_exit_code_and_the_record_says_why() {
+    let folder = TempDir::new().unwrap();
+    let (code, table, _) = run(&folder, &["run", "routing/unknown-model"]);
+    assert_eq!(code, 0, "{table}");
+    assert!(table.contains("routing/unknown-model") && table.contains("pass"));
+    assert_eq!(record(&folder)["cases"][0]["verdict"], "pass");
+    assert!(folder.path().join("poolproof-out/junit.xml").exists());
+
+    let flawed = ["run", "routing/unknown-model", "--flaw", "catch-all-route"];
+    let (code, table, _) = run(&folder, &flawed);
+    assert_eq!(code, 1, "{table}");
+    assert!(
+        table.contains("expected routed nowhere, got endpoint"),
+        "{table}"
+    );
+    let record = record(&folder);
+    assert_eq!(record["flaw"], "catch-all-route");
+    assert_eq!(record["cases"][0]["verdict"], "fail");
+    let mismatch = &record["cases"][0]["mismatches"][0];
+    assert_eq!(mismatch["expected"], "routed nowhere");
+}
+
+#[test]
+fn wrong_use_is_2_and_says_what_would_be_right() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let model = "[[models]]\nname = \"m\"\n";
+    let head = "name = \"g\"\nurl = \"http://127.0.0.1:1\"\n";
+    write("no-pools.toml", &format!("{head}{model}"));
+    write(
+        "unknown.toml",
+        &format!("{head}{model}[[models.pools]]\nname = \"p\"\nwait = 1\n"),
+    );
+    write(
+        "topology.toml",
+        &format!(
+            "name = \"t\"\n{model}[[models.pools]]\nname = \"p\"\nweight = 0\nendpoints = 1\n"
+        ),
+    );
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, why) in [
+        (
+            &["run", "--target", "no-pools.toml"][..],
+            "no-pools.toml: model \"m\": `pools`",
+        ),
+        (&["run", "--target", "unknown.toml"], "unknown field `wait`"),
+        (&["run", "--target", "absent.toml"], "absent.toml"),
+        (
+            &["run", "--topology", "topology.toml"],
+            "topology.toml: model \"m\"",
+        ),
+        (&["run", "rooting"], "suites are routing"),
+        (&["run", "--stack", "url"], "--target FILE"),
+        (&["run", "--flaw", "none-such"], "list --flaws"),
+        (&["run", "--tolerance", "77"], "--tolerance 77"),
+        (
+            &["run", "--stack", "local", "--flaw", "round-robin"],
+            "--stack embedded",
+        ),
+        (
+            &["serve", "model-server", "--model", "m", "--listen", &taken],
+            "Address already in use",
+        ),
+        (
+            &["serve", "gateway", "--route", "m=p"],
+            "POOL[:WEIGHT]@HOST:PORT",
+        ),
+    ] {
+        let (code, _, error) = run(&folder, arguments);
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.contains(why), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_stack_that_cannot_be_had_is_4_and_says_what_is_missing() {
+    let folder = TempDir::new().unwrap();
+    let text = "name = \"g\"\nurl = \"http://127.0.0.1:1\"\n[[models]]\nname = \"m\"\n[[models.pools]]\nname = \"p\"\nweight = 1\n";
+    std::fs::write(folder.path().join("dead.toml"), text).unwrap();
+    let (code, _, error) = run(&folder, &["run", "--target", "dead.toml"]);
+    assert_eq!(code, 4, "{error}");
+    assert!(error.contains("`url` http://127.0.0.1:1"), "{error}");
+
+    for arguments in [
+        &["run", "--stack", "local"][..],
+        &["doctor", "--stack", "local"],
+    ] {
+        let output = poolproof(&folder, arguments)
+            .env("PATH", "")
+            .env("POOLPROOF_BIN_DIR", folder.path())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(
+            said.contains("epp") && said.contains("ci/upstream/build"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn an_interrupted_run_writes_what_is_known() {
+    let folder = TempDir::new().unwrap();
+    let mut child = poolproof(&folder, &["run", "routing/unknown-model", "distribution"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let path = folder.path().join("poolproof-out/run.json");
+    wait_for("a first record", || path.exists());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let record = record(&folder);
+    assert_eq!(record["interrupted"], true);
+    assert_eq!(record["cases"][0]["verdict"], "pass");
+}
+
+#[test]
+fn a_kept_stack_is_a_target_until_it_is_taken_down() {
+    let folder = TempDir::new().unwrap();
+    let mut kept = poolproof(&folder, &["up", "--print-target"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut target = String::new();
+    let mut lines = BufReader::new(kept.stdout.take().unwrap()).lines();
+    // The objectives stand last.
+    while !target.contains("interactive =") {
+        target.push_str(&lines.next().unwrap().unwrap());
+        target.push('\n');
+    }
+    std::fs::write(folder.path().join("target.toml"), target).unwrap();
+    let (code, table, error) = run(
+        &folder,
+        &["run", "--target", "target.toml", "routing/known-model"],
+    );
+    assert_eq!(code, 0, "{table}{error}");
+    let is_noted = |folder: &Path| {
+        std::fs::read_dir(folder.join("poolproof/stacks")).is_ok_and(|mut it| it.next().is_some())
+    };
+    wait_for("the note of the stack", || is_noted(folder.path()));
+    let (code, said, _) = run(&folder, &["down"]);
+    assert_eq!((code, said.trim()), (0, "1 stack stopped"));
+    assert_eq!(kept.wait().unwrap().code(), Some(0));
+    assert!(!is_noted(folder.path()));
+}
+
+#[test]
+fn lists_are_for_people_and_for_programs() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, name) in [
+        (&["list", "canary"][..], "canary/windows"),
+        (&["list", "--flaws"], "split-80-20"),
+    ] {
+        let (code, table, _) = run(&folder, arguments);
+        assert!(code == 0 && table.contains(name), "{table}");
+        let (_, json, _) = run(&folder, &[arguments, &["--json"]].concat());
+        let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
+        assert!(
+            rows.iter()
+                .any(|row| row["id"] == name || row["name"] == name)
+        );
+    }
+}
