@@ -1,7 +1,6 @@
 //! What a case may touch: the target, clients, evidence, and the list of what has to be undone.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,17 +76,18 @@ pub struct Context {
     /// For control and metrics; not for requests that are judged.
     pub http: reqwest::Client,
     case: &'static str,
-    clients: AtomicU64,
+    attempt: u8,
     undo: Mutex<Vec<Undo>>,
 }
 
 impl Context {
-    /// The context of a case.
+    /// The context of the attempt with this number at a case.
     pub fn new(
         target: Arc<Target>,
         timeouts: Timeouts,
         settings: Settings,
         case: &'static str,
+        attempt: u8,
     ) -> Result<Self> {
         Ok(Self {
             target,
@@ -95,7 +95,7 @@ impl Context {
             settings,
             http: client::http(usize::MAX)?,
             case,
-            clients: AtomicU64::new(0),
+            attempt,
             undo: Mutex::default(),
         })
     }
@@ -107,17 +107,16 @@ impl Context {
 
     /// A client of any address that shares nothing with any other.
     pub fn client_of(&self, base: &url::Url, connections: Connections) -> Result<Client> {
-        let number = self.clients.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", self.case.replace('/', "-"));
-        Client::new(&name, base, connections)
+        Client::new(&self.case.replace('/', "-"), base, connections)
     }
 
-    /// Random numbers that depend on the run's seed, the case and `purpose` alone.
+    /// Random numbers that depend on the run's seed, the case, the attempt and `purpose` alone.
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.settings.seed.to_le_bytes());
+        seed[8] = self.attempt;
         for (number, byte) in format!("{}:{purpose}", self.case).bytes().enumerate() {
-            let at = 8 + number % 24;
+            let at = 9 + number % 23;
             seed[at] = seed[at].rotate_left(3) ^ byte;
         }
         ChaCha8Rng::from_seed(seed)

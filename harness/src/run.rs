@@ -86,7 +86,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Runs one case; `None` if the run was ended meanwhile. What the case changed is undone before this returns.
+/// Runs one case; `None` if the run was ended meanwhile. A measurement that is not to be trusted is made once more, and the
+/// outcome says so; a failure is never measured again.
 pub async fn run_case(
     case: &'static Case,
     target: &Arc<Target>,
@@ -95,20 +96,38 @@ pub async fn run_case(
     if let Some(reason) = missing(case, target) {
         return Some(Outcome::skip(reason));
     }
-    let context = Context::new(target.clone(), options.timeouts, options.settings, case.id);
-    let context = match context {
+    let first = attempt(case, target, options, 0).await?;
+    if first.verdict != Verdict::Invalid {
+        return Some(first);
+    }
+    let second = attempt(case, target, options, 1).await?;
+    Some(second.evidence(format!(
+        "measured twice; the first measurement was invalid: {}",
+        first.summary
+    )))
+}
+
+/// Runs one case once. What it changed is undone before this returns.
+async fn attempt(
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+    number: u8,
+) -> Option<Outcome> {
+    let (timeouts, settings) = (options.timeouts, options.settings);
+    let context = match Context::new(target.clone(), timeouts, settings, case.id, number) {
         Ok(context) => context,
         Err(error) => return Some(Outcome::error(&error)),
     };
     let guarded = AssertUnwindSafe((case.run)(&context)).catch_unwind();
     let outcome = tokio::select! {
-        ended = tokio::time::timeout(options.timeouts.case, guarded) => Some(match ended {
+        ended = tokio::time::timeout(timeouts.case, guarded) => Some(match ended {
             Ok(Ok(Ok(outcome))) => outcome,
             Ok(Ok(Err(error))) => Outcome::error(&error),
             Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
             Err(_) => Outcome::inconclusive(format!(
                 "not decided within {:?}; a longer time would be needed",
-                options.timeouts.case
+                timeouts.case
             )),
         }),
         () = options.stop.cancelled() => None,
@@ -146,6 +165,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     static UNDONE: AtomicU32 = AtomicU32::new(0);
+    static MEASURED: AtomicU32 = AtomicU32::new(0);
 
     const fn case(
         id: &'static str,
@@ -182,6 +202,17 @@ mod tests {
                 Box::pin(async { Ok(Outcome::pass("")) })
             }),
             case("a/passes-too", &[], |_| Box::pin(std::future::pending())),
+            case("a/settles", &[], |_| {
+                Box::pin(async {
+                    Ok(match MEASURED.fetch_add(1, Ordering::SeqCst) {
+                        0 => Outcome::invalid("a busy machine"),
+                        _ => Outcome::pass("fine"),
+                    })
+                })
+            }),
+            case("a/stays-invalid", &[], |_| {
+                Box::pin(async { Ok(Outcome::invalid("always")) })
+            }),
         ],
     }];
 
@@ -203,7 +234,7 @@ mod tests {
             let selected = select(SUITES, &[selector.to_owned()]).unwrap();
             selected.iter().map(|case| case.id).collect()
         };
-        assert_eq!(ids("a").len(), 4);
+        assert_eq!(ids("a").len(), 6);
         assert_eq!(ids("a/"), ids("a"));
         assert_eq!(ids("a/passes"), ["a/passes"]);
         assert_eq!(ids("a/passes*"), ["a/passes", "a/passes-too"]);
@@ -226,6 +257,19 @@ mod tests {
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Error, Verdict::Skip]);
         assert!(record.cases[1].outcome.summary.contains("oh"));
         assert_eq!(UNDONE.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn an_invalid_measurement_is_made_once_more_and_shown() {
+        let target = Arc::new(record(&[]).target);
+        let outcome = async |id: &str| {
+            let case = select(SUITES, &[id.to_owned()]).unwrap()[0];
+            run_case(case, &target, &options()).await.unwrap()
+        };
+        let settled = outcome("a/settles").await;
+        assert_eq!(settled.verdict, Verdict::Pass);
+        assert!(settled.evidence[0].contains("a busy machine"));
+        assert_eq!(outcome("a/stays-invalid").await.verdict, Verdict::Invalid);
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Probes through the gateway while chosen endpoints are busy with ballast.
 //!
-//! A probe counts only if its endpoints were loaded as arranged at every reading around it: one wrong pick queues behind
-//! the ballast, and if the ballast drained meanwhile, the rest of the sample would judge an idle pool.
+//! A probe counts only if the readings around it show the load that was arranged: one wrong pick queues behind the ballast,
+//! and if the ballast drained meanwhile, the rest of the sample would judge an idle pool. What does not count is sent again,
+//! whatever became of it, until the sample is as large as planned.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,8 @@ pub(crate) enum Load {
 /// KV usage by which a busy endpoint must differ from every idle one.
 const KV_CONTRAST: f64 = 0.15;
 
-/// The share of probes that may be left out because the load around them was not as arranged.
-const LEFT_OUT_MAX: f64 = 0.2;
+/// How often probes that did not count are made up for.
+const ROUNDS: usize = 4;
 
 /// The shortest time between two probes.
 const INTERVAL_MIN: Duration = Duration::from_millis(4);
@@ -51,17 +52,44 @@ impl Load {
         }
     }
 
-    /// Whether a reading is that of a busy, or of an idle endpoint.
-    pub(crate) fn is_seen(self, busy: bool, reading: &Reading) -> bool {
-        match (self, busy) {
-            (Self::Waiting(_), true) => reading.waiting >= 1.0,
-            (Self::Waiting(_), false) => reading.waiting == 0.0,
-            (Self::KvUsage(usage), true) => {
-                reading.kv_usage >= usage - KV_CONTRAST && reading.waiting == 0.0
+    /// Whether endpoints differed as arranged all the time. What is idle may have a queue for a moment, as long as it is
+    /// shorter than that of whatever is busy: a picker goes by the order of queues, not by their size.
+    fn is_seen(self, busy: &[Around], idle: &[Around]) -> bool {
+        let (mut busy, mut idle) = (busy.iter(), idle.iter());
+        match self {
+            Self::Waiting(_) => {
+                let shortest = busy.map(|it| it.waiting.0).fold(f64::INFINITY, f64::min);
+                shortest >= 1.0 && idle.all(|it| it.waiting.1 < shortest)
             }
-            (Self::KvUsage(usage), false) => {
-                reading.kv_usage < usage - 2.0 * KV_CONTRAST && reading.waiting == 0.0
+            // A queue anywhere is another reason for a pick; with one idle endpoint free of it, the KV cache decides.
+            Self::KvUsage(usage) => {
+                let free = idle.clone().any(|it| it.waiting.1 == 0.0);
+                let is_full = |it: &Around| it.kv_usage.0 >= usage - KV_CONTRAST;
+                free && busy.all(|it| is_full(it) && it.waiting.1 == 0.0)
+                    && idle.all(|it| it.kv_usage.1 < usage - 2.0 * KV_CONTRAST)
             }
+        }
+    }
+}
+
+/// What the readings of an endpoint around a probe say: the least and the most.
+#[derive(Clone, Copy, Debug)]
+struct Around {
+    waiting: (f64, f64),
+    kv_usage: (f64, f64),
+}
+
+impl Around {
+    fn new(readings: &[Reading]) -> Self {
+        let range = |value: fn(&Reading) -> f64| {
+            let values = readings.iter().map(value);
+            values.fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
+                (least.min(value), most.max(value))
+            })
+        };
+        Self {
+            waiting: range(|reading| reading.waiting),
+            kv_usage: range(|reading| reading.kv_usage),
         }
     }
 }
@@ -69,16 +97,20 @@ impl Load {
 /// What became of the probes.
 pub(crate) struct Probes {
     busy: Vec<String>,
+    wanted: u64,
     counted: Vec<Exchange>,
     failed: Vec<Exchange>,
     left_out: usize,
+    /// Why the first of them was left out.
+    left_out_for: Option<String>,
     /// It failed even if every probe that was left out had been a right pick.
     failed_anyway: bool,
     doubt: Option<String>,
 }
 
 impl Probes {
-    /// Makes the endpoints in `busy` busy, sends about `wanted` probes for the model, and takes the load away again.
+    /// Makes the endpoints in `busy` busy, sends probes for the model until `wanted` of them count, and takes the load away
+    /// again.
     pub(crate) async fn send(
         ctx: &Context,
         model: &Model,
@@ -86,74 +118,87 @@ impl Probes {
         load: Load,
         wanted: u64,
     ) -> Result<Self> {
-        let endpoints: Vec<Endpoint> = model
+        let (busy_endpoints, idle_endpoints): (Vec<Endpoint>, Vec<Endpoint>) = model
             .weighted_pools()
             .flat_map(|pool| pool.endpoints.clone())
-            .collect();
-        let is_busy = |name: &str| busy.contains(&name);
+            .partition(|endpoint| busy.contains(&endpoint.name.as_str()));
+        let endpoints = [busy_endpoints.as_slice(), &idle_endpoints].concat();
         for endpoint in &endpoints {
             wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
         }
         let client = ctx.client(Connections::KeepAlive)?;
-        let interval = interval(ctx, &client, model, endpoints.len() - busy.len()).await?;
+        let interval = interval(ctx, &client, model, idle_endpoints.len()).await?;
 
-        let ballast = endpoints
+        let ballast = busy_endpoints
             .iter()
-            .filter(|endpoint| is_busy(&endpoint.name))
             .map(|endpoint| load.put(ctx, endpoint, &model.name));
         let ballast = try_join_all(ballast).await?;
         let watch = Watch::start(&ctx.http, &endpoints);
         tokio::time::sleep(ctx.timeouts.metrics_settle).await;
 
-        let since_us = scrapes::now_us();
-        let mut rng = ctx.rng(&format!("probes with {busy:?} busy"));
-        let requests = (0..wanted).map(|_| {
-            Request::new(Api::Completions, &model.name, 1, &mut rng).timeout(ctx.timeouts.case)
-        });
-        let sent = drive::open_loop(&client, interval, requests).await;
-        let all_sent_at = Instant::now();
-        let (answered, waiting) = settle(sent, ctx.timeouts.prompt_answer).await;
-        watch.read_after(all_sent_at).await;
-        let doubt = scrapes::starved(&ctx.http, &endpoints, since_us).await;
-        for load in ballast {
-            load.release().await?;
-        }
-
-        let as_arranged = |exchange: &Exchange| {
-            // The picker decided by figures that were up to a few scrapes old.
-            let from = exchange.sent_at - ctx.timeouts.metrics_settle / 2;
-            let to = exchange.sent_at + interval;
-            watch.held(from, to, |number, reading| {
-                load.is_seen(is_busy(&endpoints[number].name), reading)
-            })
-        };
         let mut probes = Self {
             busy: busy.iter().map(|name| (*name).to_owned()).collect(),
+            wanted,
             counted: Vec::new(),
             failed: Vec::new(),
             left_out: 0,
+            left_out_for: None,
             failed_anyway: false,
-            doubt,
+            doubt: None,
         };
-        for exchange in answered {
-            match exchange.is_success() {
-                true if as_arranged(&exchange) => probes.counted.push(exchange),
-                true => probes.left_out += 1,
-                false => probes.failed.push(exchange),
+        let not_as_arranged = |exchange: &Exchange| {
+            // The picker decided by figures that were up to a few scrapes old.
+            let from = exchange.sent_at - ctx.timeouts.metrics_settle / 2;
+            let to = exchange.sent_at + interval;
+            not_as_arranged(&watch, &endpoints, busy.len(), load, from, to)
+        };
+        let since_us = scrapes::now_us();
+        let mut rng = ctx.rng(&format!("probes with {busy:?} busy"));
+        let mut open = Vec::new();
+        for _ in 0..ROUNDS {
+            let missing = wanted.saturating_sub((probes.counted.len() + open.len()) as u64);
+            if missing == 0 || !probes.failed.is_empty() {
+                break;
             }
+            let requests = (0..missing + missing / 8).map(|_| {
+                let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
+                request.timeout(ctx.timeouts.case)
+            });
+            let sent = drive::open_loop(&client, interval, requests).await;
+            let all_sent_at = Instant::now();
+            let (answered, waiting) = settle(sent, ctx.timeouts.prompt_answer).await;
+            watch.read_after(all_sent_at + interval).await;
+            for exchange in answered {
+                let reason = not_as_arranged(&exchange);
+                probes.add(exchange, reason);
+            }
+            open.extend(waiting);
+        }
+        probes.doubt = scrapes::starved(&ctx.http, &endpoints, since_us).await;
+        for load in ballast {
+            load.release().await?;
         }
         // What was still waiting when all had been sent: behind ballast if a busy endpoint served it. If another one
         // did, it was held on its way and went when the ballast was gone, which says nothing.
-        for task in waiting {
+        for task in open {
             let exchange = task.await?;
-            let stuck = served::endpoint_of(&exchange).is_some_and(is_busy);
-            match exchange.is_success() {
-                true if stuck => probes.counted.push(exchange),
-                true => probes.left_out += 1,
-                false => probes.failed.push(exchange),
-            }
+            let stuck = served::endpoint_of(&exchange).is_some_and(|name| busy.contains(&name));
+            let reason = (!stuck).then(|| "held on its way".to_owned());
+            probes.add(exchange, reason);
         }
         Ok(probes)
+    }
+
+    /// Adds a probe that was answered, which does not count if there is a reason against it.
+    fn add(&mut self, exchange: Exchange, reason: Option<String>) {
+        match (exchange.is_success(), reason) {
+            (false, _) => self.failed.push(exchange),
+            (true, None) => self.counted.push(exchange),
+            (true, Some(reason)) => {
+                self.left_out += 1;
+                self.left_out_for.get_or_insert(reason);
+            }
+        }
     }
 
     /// Judges the share that the busy endpoints of a pool got; says how many picks and hits there were.
@@ -186,25 +231,54 @@ impl Probes {
         for exchange in &self.failed {
             findings.add(expect::success("every probe", exchange));
         }
-        let total = self.counted.len() + self.left_out;
+        let (counted, total) = (self.counted.len(), self.counted.len() + self.left_out);
         findings.note(format!(
-            "{} of {total} probes met the load as arranged, by readings of the endpoints around each",
-            self.counted.len()
+            "{counted} of {total} probes met the load as arranged, by readings of the endpoints around each"
         ));
-        let lost = self.left_out as f64 / total.max(1) as f64;
         // A picker that is blind to load piles up requests, and so spoils what was arranged by itself.
-        let doubt = match lost > LEFT_OUT_MAX && !self.failed_anyway {
-            true => Some(format!(
-                "{} of {total} probes did not meet the load as arranged",
-                self.left_out
-            )),
-            false => None,
-        };
-        if let (Some(reason), false) = (&doubt, findings.failed()) {
-            return Ok(Outcome::invalid(reason.clone()));
+        let too_few = (counted as u64) < self.wanted && !self.failed_anyway;
+        let doubt = too_few.then(|| {
+            format!(
+                "{counted} of {total} probes met the load as arranged, {} are needed; the first that did not: {}",
+                self.wanted,
+                self.left_out_for.as_deref().unwrap_or("not answered")
+            )
+        });
+        match doubt {
+            Some(reason) if !findings.failed() => Ok(Outcome::invalid(reason)),
+            doubt => Ok(findings.outcome_unless(summary, doubt.or_else(|| self.doubt.clone()))),
         }
-        Ok(findings.outcome_unless(summary, doubt.or_else(|| self.doubt.clone())))
     }
+}
+
+/// How the load of endpoints, of which the first ones are busy, was not as arranged at some time between; `None` if it was.
+fn not_as_arranged(
+    watch: &Watch,
+    endpoints: &[Endpoint],
+    busy: usize,
+    load: Load,
+    from: Instant,
+    to: Instant,
+) -> Option<String> {
+    let mut around = Vec::new();
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        match watch.readings(number, from, to) {
+            Some(readings) => around.push(Around::new(&readings)),
+            None => return Some(format!("{} was not read around it", endpoint.name)),
+        }
+    }
+    let (busy, idle) = around.split_at(busy);
+    let in_words = || {
+        let words = endpoints.iter().zip(&around).map(|(endpoint, it)| {
+            let (waiting, kv_usage) = (it.waiting, it.kv_usage);
+            format!(
+                "{} {} to {} waiting, KV usage {:.2} to {:.2}",
+                endpoint.name, waiting.0, waiting.1, kv_usage.0, kv_usage.1
+            )
+        });
+        words.collect::<Vec<_>>().join("; ")
+    };
+    (!load.is_seen(busy, idle)).then(in_words)
 }
 
 /// A time between probes that keeps idle endpoints idle: by the time that one takes through the gateway.
@@ -244,4 +318,39 @@ async fn settle(sent: Vec<Sent>, grace: Duration) -> (Vec<Exchange>, Vec<Sent>) 
         }
     }
     (ended, open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(waiting: [f64; 2], kv_usage: f64) -> Around {
+        Around {
+            waiting: (waiting[0], waiting[1]),
+            kv_usage: (kv_usage, kv_usage),
+        }
+    }
+
+    #[test]
+    fn queues_differ_as_long_as_the_shortest_busy_one_is_longer_than_any_idle_one() {
+        let load = Load::Waiting(3);
+        let busy = [around([2.0, 3.0], 0.0), around([3.0, 4.0], 0.0)];
+        assert!(load.is_seen(&busy, &[around([0.0, 0.0], 0.0)]));
+        assert!(load.is_seen(&busy, &[around([0.0, 1.0], 0.0)]));
+        assert!(!load.is_seen(&busy, &[around([0.0, 2.0], 0.0)]));
+        assert!(!load.is_seen(&[around([0.0, 3.0], 0.0)], &[around([0.0, 0.0], 0.0)]));
+    }
+
+    #[test]
+    fn kv_usage_decides_only_where_no_queue_does() {
+        let load = Load::KvUsage(0.5);
+        let free = around([0.0, 0.0], 0.01);
+        let queued = around([0.0, 1.0], 0.01);
+        let busy = around([0.0, 0.0], 0.45);
+        assert!(load.is_seen(&[busy], &[free, queued]));
+        assert!(!load.is_seen(&[busy], &[queued, queued]));
+        assert!(!load.is_seen(&[around([0.0, 1.0], 0.45)], &[free, free]));
+        assert!(!load.is_seen(&[around([0.0, 0.0], 0.2)], &[free, free]));
+        assert!(!load.is_seen(&[busy], &[free, around([0.0, 0.0], 0.3)]));
+    }
 }

@@ -7,8 +7,8 @@ mod lane;
 mod request;
 pub mod sse;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -21,6 +21,10 @@ pub use request::{Api, Body, Request, nonce, payload};
 
 /// The header by which a request of ours is found again in a model server's log.
 pub const REQUEST_ID_HEADER: &str = "x-poolproof-request";
+
+/// Differs from run to run, whatever the seed: a stack that outlives runs must not take the requests of one for those of
+/// another.
+static RUN: LazyLock<u128> = LazyLock::new(rand::random);
 
 /// The longest answer that is kept, in bytes; more is cut and ends as [`Ending::TooLarge`].
 const ANSWER_LIMIT_BYTES: usize = 8 << 20;
@@ -44,8 +48,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `base`. `name` marks its requests; it should be unique in a run.
-    pub fn new(name: &str, base: &Url, connections: Connections) -> Result<Self> {
+    /// A client of `base`. `purpose` and a number of its own mark its requests.
+    pub fn new(purpose: &str, base: &Url, connections: Connections) -> Result<Self> {
+        static CLIENTS: AtomicU64 = AtomicU64::new(0);
+        let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
         let idle = match connections {
             Connections::KeepAlive => usize::MAX,
             Connections::NewPerRequest => 0,
@@ -54,7 +60,7 @@ impl Client {
             http: http(idle)?,
             base: base.clone(),
             next_id: Arc::default(),
-            name: name.into(),
+            name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
         })
     }
 

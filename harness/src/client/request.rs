@@ -101,7 +101,12 @@ pub fn payload(api: Api, model: Value, prompt: &str, max_tokens: u32) -> Value {
 }
 
 /// 64 characters that no other request starts with: an endpoint picker hashes prompts in blocks of 64 bytes
-/// (GIE v1.5.0, approximateprefix), so that requests which differ there share no prefix.
+/// (GIE v1.5.0, approximateprefix), so that requests which differ there share no prefix. A stack outlives runs and remembers
+/// prefixes, so that those of the same seed in another run differ too.
 pub fn nonce(rng: &mut impl Rng) -> String {
-    format!("{:032x}{:032x}", rng.random::<u128>(), rng.random::<u128>())
+    format!(
+        "{:032x}{:032x}",
+        rng.random::<u128>() ^ *super::RUN,
+        rng.random::<u128>()
+    )
 }

@@ -56,24 +56,23 @@ impl Watch {
         watch
     }
 
-    /// Whether `holds` was true of all endpoints, given in the order of the start, at every reading from the last one
-    /// before `from` to the first one after `to`. No reading on either side is a no.
-    pub fn held(
-        &self,
-        from: Instant,
-        to: Instant,
-        holds: impl Fn(usize, &Reading) -> bool,
-    ) -> bool {
-        self.lines.iter().enumerate().all(|(number, line)| {
-            let line = lock(line);
-            let first = line.partition_point(|point| point.at <= from);
-            let end = line.partition_point(|point| point.at < to);
-            first > 0
-                && end < line.len()
-                && line[first - 1..=end]
-                    .iter()
-                    .all(|point| holds(number, &point.reading))
+    /// Whether `holds` was true of all endpoints, at every reading from the last one before `from` to the first one after
+    /// `to`. No reading on either side is a no.
+    pub fn held(&self, from: Instant, to: Instant, holds: impl Fn(&Reading) -> bool) -> bool {
+        (0..self.lines.len()).all(|number| {
+            let readings = self.readings(number, from, to);
+            readings.is_some_and(|readings| readings.iter().all(&holds))
         })
+    }
+
+    /// The readings of one endpoint, from the last one before `from` to the first one after `to`; `None` if there is none
+    /// on either side.
+    pub fn readings(&self, number: usize, from: Instant, to: Instant) -> Option<Vec<Reading>> {
+        let line = lock(&self.lines[number]);
+        let first = line.partition_point(|point| point.at <= from);
+        let end = line.partition_point(|point| point.at < to);
+        let around = line.get(first.checked_sub(1)?..=end)?;
+        Some(around.iter().map(|point| point.reading).collect())
     }
 
     /// Waits until every endpoint was read after `after`; the reader is bounded by the timeout of a reading.

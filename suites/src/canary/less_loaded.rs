@@ -32,8 +32,7 @@ async fn less_loaded(ctx: &Context) -> Result<Outcome> {
     };
     let plan = Plan::new(question, ALPHA, POWER)?;
     let (_, lightest) = split::judged(model)?;
-    // An eighth more, for probes that do not meet the load as arranged.
-    let wanted = trials_for(plan.n + plan.n / 8, lightest, ALPHA)?;
+    let wanted = trials_for(plan.n, lightest, ALPHA)?;
     let busy: Vec<&str> = model
         .weighted_pools()
         .filter_map(|pool| pool.endpoints.first())

@@ -19,11 +19,6 @@ pub(super) const ALMOST_NOTHING: Question = Question::AtMost {
     bad: 0.08,
 };
 
-/// Probes to send for a plan, with some more for those that will be left out.
-pub(super) fn probes_for(plan: &Plan) -> u64 {
-    plan.n + plan.n / 8
-}
-
 /// Makes endpoints busy and judges what they get.
 pub(super) async fn judge(
     ctx: &Context,
@@ -33,7 +28,7 @@ pub(super) async fn judge(
     load: Load,
 ) -> Result<Outcome> {
     let plan = Plan::new(ALMOST_NOTHING, ALPHA, POWER)?;
-    let mut probes = Probes::send(ctx, model, busy, load, probes_for(&plan)).await?;
+    let mut probes = Probes::send(ctx, model, busy, load, plan.n).await?;
     let mut findings = Findings::default();
     let of = format!("share of busy {}", busy.join(" and "));
     probes.judge(pool, &plan, of, &mut findings);

@@ -7,7 +7,7 @@ use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::stats::{ALPHA, POWER};
 use poolproof_harness::verdict::{Findings, Outcome, Verdict};
 
-use super::busy::{WAITING, probes_for};
+use super::busy::WAITING;
 use crate::loaded::{Load, Probes};
 
 pub(super) const CASE: Case = Case {
@@ -32,7 +32,7 @@ async fn each_in_turn(ctx: &Context) -> Result<Outcome> {
     for endpoint in &pool.endpoints {
         let busy = [endpoint.name.as_str()];
         let load = Load::Waiting(WAITING);
-        let mut probes = Probes::send(ctx, model, &busy, load, probes_for(&plan)).await?;
+        let mut probes = Probes::send(ctx, model, &busy, load, plan.n).await?;
         let mut findings = Findings::default();
         let of = format!("share of busy {}", endpoint.name);
         let (hits, picks) = probes.judge(pool, &plan, of, &mut findings);

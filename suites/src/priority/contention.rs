@@ -72,7 +72,7 @@ pub(super) async fn hold(
     let shown = shown_held(ctx, pool, classes, &ballast, &sent).await;
     let filled_until = Instant::now();
     watch.read_after(filled_until).await;
-    let waiting = watch.held(begun_at, filled_until, |_, reading| reading.waiting >= 1.0);
+    let waiting = watch.held(begun_at, filled_until, |reading| reading.waiting >= 1.0);
     let starved = scrapes::starved(&ctx.http, &pool.endpoints, begun_us).await;
     let released_at = Instant::now();
     drop(ballast);
@@ -178,8 +178,7 @@ async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[
     let mut slots: Vec<usize> = (0..total).collect();
     slots.shuffle(&mut rng);
     let (first, second) = slots.split_at(classes[0].requests);
-    let start = Instant::now() + INTERVAL * 10;
-    let mut sending = Vec::new();
+    let mut ready = Vec::new();
     for (class, slots) in classes.into_iter().zip([first, second]) {
         let mut slots = slots.to_vec();
         slots.sort_unstable();
@@ -190,20 +189,26 @@ async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[
                 (INTERVAL * slot as u32, request)
             })
             .collect();
-        let lane = Lane::start(class.name)?;
         let client: Client = ctx.client(Connections::KeepAlive)?;
+        ready.push((Lane::start(class.name)?, client, due));
+    }
+    // Only now, when nothing is left to prepare: a class that is ready later would be sent later.
+    let start = Instant::now() + INTERVAL * 10;
+    let sending = ready.into_iter().map(|(lane, client, due)| {
         let sent =
             lane.spawn(async move { drive::scheduled(&client, start, due.into_iter()).await });
-        sending.push((lane, sent));
-    }
-    let mut all = Vec::new();
-    for (lane, sent) in sending {
-        all.push(OnTheWay {
-            tasks: sent.await?,
-            _lane: lane,
-        });
-    }
-    all.try_into().ok().context("two classes")
+        async {
+            anyhow::Ok(OnTheWay {
+                tasks: sent.await?,
+                _lane: lane,
+            })
+        }
+    });
+    try_join_all(sending)
+        .await?
+        .try_into()
+        .ok()
+        .context("two classes")
 }
 
 /// Waits until so many requests are held that most of either class must be among them; says how that is known.

@@ -77,7 +77,7 @@ async fn shed(ctx: &Context) -> Result<Outcome> {
     );
     let ended_at = Instant::now();
     watch.read_after(ended_at).await;
-    let full = watch.held(begun_at, ended_at, |_, reading| reading.waiting >= FULL);
+    let full = watch.held(begun_at, ended_at, |reading| reading.waiting >= FULL);
     let starved = scrapes::starved(&ctx.http, &all, begun_us).await;
     release(ballast).await?;
 
