@@ -14,6 +14,7 @@ use poolproof_harness::client::{Client, Connections, Exchange, Lane, Request, dr
 use poolproof_harness::context::{Context, wait_for};
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
+use poolproof_harness::stats::rank;
 use poolproof_harness::target::{Endpoint, Model, Pool};
 use rand::seq::SliceRandom;
 
@@ -24,6 +25,9 @@ const WAITING: [u64; 3] = [8, 16, 32];
 const INTERVAL: Duration = Duration::from_millis(1);
 /// The share of the requests of a class that must have been held.
 const HELD_SHARE: f64 = 0.8;
+
+/// By how much the order in which the classes were sent may differ from the planned one, as a share of pairs.
+const SENT_APART_MAX: f64 = 0.1;
 
 /// One class of requests.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +98,11 @@ pub(super) async fn hold(
                 false => *lost += 1,
             }
         }
+    }
+    if let Some(shift) = sent_apart(&held.first, &held.second) {
+        held.doubt = Some(format!(
+            "the client sent one class late: {shift:.2} more of the pairs in order than planned"
+        ));
     }
     if !waiting {
         held.doubt = Some("requests did not wait at every endpoint all the time".to_owned());
@@ -209,6 +218,25 @@ async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[
         .try_into()
         .ok()
         .context("two classes")
+}
+
+/// By how much more the first class was sent before the second than was planned, if that is more than a test of their order
+/// bears.
+fn sent_apart(first: &[Exchange], second: &[Exchange]) -> Option<f64> {
+    let begun = first.iter().chain(second).map(|it| it.intended_at).min()?;
+    let order_by = |time: fn(&Exchange) -> Instant| {
+        let times = [first, second].map(|class| {
+            let since = |exchange| {
+                time(exchange)
+                    .saturating_duration_since(begun)
+                    .as_secs_f64()
+            };
+            class.iter().map(since).collect::<Vec<_>>()
+        });
+        Some(rank::order(&times[0], &times[1])?.first_below)
+    };
+    let shift = order_by(|it| it.sent_at)? - order_by(|it| it.intended_at)?;
+    (shift.abs() > SENT_APART_MAX).then_some(shift)
 }
 
 /// Waits until so many requests are held that most of either class must be among them; says how that is known.
