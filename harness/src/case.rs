@@ -5,7 +5,8 @@ use futures_util::future::BoxFuture;
 use poolproof_fixtures::flaw::Flaw;
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
+use crate::context::{Context, Settings};
+use crate::effort::Effort;
 use crate::target::{Model, Pool, Target};
 use crate::verdict::Outcome;
 
@@ -54,6 +55,8 @@ pub struct Case {
     pub source: &'static str,
     /// What the target has to offer.
     pub needs: &'static [Need],
+    /// What it sends to a target that has what it needs.
+    pub plan: fn(&Target, &Settings) -> Result<Effort>,
     /// Judges the requirement.
     pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Outcome>>,
 }

@@ -1,10 +1,11 @@
 //! What a case may touch: the target, clients, evidence, and the list of what has to be undone.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +59,54 @@ pub struct Settings {
     pub seed: u64,
     /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
     pub split_tolerance: f64,
+    /// The chance with which a whole run may fail a correct stack. Cases share it out: see [`Settings::alpha`].
+    pub run_alpha: f64,
+    /// The chance with which each statistical case catches the smallest deviation that matters.
+    pub power: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            split_tolerance: 0.03,
+            run_alpha: 0.001,
+            power: 0.99,
+        }
+    }
+}
+
+impl Settings {
+    /// Fails if a target cannot be judged by these.
+    pub fn check(&self, target: &Target) -> Result<()> {
+        let tolerance = self.split_tolerance;
+        if let Some(model) = target.canary() {
+            for pool in model.weighted_pools() {
+                let share = f64::from(pool.weight) / f64::from(model.total_weight());
+                ensure!(
+                    tolerance < share.min(1.0 - share),
+                    "--tolerance {}: must be below the share of pool {}, {} % of model {}",
+                    tolerance * 100.0,
+                    pool.name,
+                    share * 100.0,
+                    model.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of the run's alpha that a statistical Must case may spend. The parts are fixed, so that what a case says depends on
+    /// no other one; a run takes at most three parts of [`Settings::split_alpha`] and fourteen of these, together all of it
+    /// (Bonferroni's inequality).
+    pub fn alpha(&self) -> f64 {
+        self.run_alpha / 20.0
+    }
+
+    /// The part of a case about splits, whose samples are by far the largest.
+    pub fn split_alpha(&self) -> f64 {
+        self.run_alpha / 10.0
+    }
 }
 
 struct Undo {
@@ -77,6 +126,7 @@ pub struct Context {
     pub http: reqwest::Client,
     case: &'static str,
     attempt: u8,
+    sent: Arc<AtomicU64>,
     undo: Mutex<Vec<Undo>>,
 }
 
@@ -96,18 +146,26 @@ impl Context {
             http: client::http(usize::MAX)?,
             case,
             attempt,
+            sent: Arc::default(),
             undo: Mutex::default(),
         })
     }
 
     /// A client of the gateway that shares nothing with any other.
     pub fn client(&self, connections: Connections) -> Result<Client> {
-        self.client_of(&self.target.url, connections)
+        let purpose = self.case.replace('/', "-");
+        Client::new(&purpose, &self.target.url, connections, self.sent.clone())
     }
 
-    /// A client of any address that shares nothing with any other.
-    pub fn client_of(&self, base: &url::Url, connections: Connections) -> Result<Client> {
-        Client::new(&self.case.replace('/', "-"), base, connections)
+    /// A client of an endpoint that shares nothing with any other.
+    pub fn client_of(&self, endpoint: &url::Url, connections: Connections) -> Result<Client> {
+        let purpose = self.case.replace('/', "-");
+        Client::new(&purpose, endpoint, connections, Arc::default())
+    }
+
+    /// The requests that were sent to the gateway.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Random numbers that depend on the run's seed, the case, the attempt and `purpose` alone.

@@ -5,6 +5,7 @@ pub mod case;
 pub mod cli;
 pub mod client;
 pub mod context;
+pub mod effort;
 pub mod evidence;
 pub mod expect;
 pub mod limits;

@@ -100,7 +100,8 @@ pub async fn run_case(
     if first.verdict != Verdict::Invalid {
         return Some(first);
     }
-    let second = attempt(case, target, options, 1).await?;
+    let mut second = attempt(case, target, options, 1).await?;
+    second.requests += first.requests;
     Some(second.evidence(format!(
         "measured twice; the first measurement was invalid: {}",
         first.summary
@@ -133,7 +134,8 @@ async fn attempt(
         () = options.stop.cancelled() => None,
     };
     let failed = context.undo_all().await;
-    let outcome = outcome?;
+    let mut outcome = outcome?;
+    outcome.requests = context.sent();
     Some(failed.into_iter().fold(outcome, |outcome, line| {
         outcome.evidence(format!("could not be undone: {line}"))
     }))
@@ -178,6 +180,7 @@ mod tests {
             level: Level::Must,
             source: "s",
             needs,
+            plan: |_, _| Ok(crate::effort::Effort::requests(0)),
             run,
         }
     }
@@ -218,10 +221,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            settings: Settings {
-                seed: 1,
-                split_tolerance: 0.03,
-            },
+            settings: Settings::default(),
             timeouts: Timeouts::default(),
             fail_fast: false,
             stop: CancellationToken::new(),

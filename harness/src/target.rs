@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::topology::{self, Topology};
+
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
 
@@ -81,6 +83,37 @@ fn gie_objective_header() -> String {
 }
 
 impl Target {
+    /// A target as a stack of ours would have it, for planning: its addresses lead nowhere.
+    pub fn planned(topology: &Topology) -> Result<Self> {
+        let nowhere = Url::parse("http://127.0.0.1:9")?;
+        let pool = |pool: &topology::Pool| Pool {
+            name: pool.name.clone(),
+            weight: pool.weight,
+            epp_metrics: Some(nowhere.clone()),
+            flow_control: Some(pool.flow_control),
+            endpoints: pool
+                .endpoint_names()
+                .map(|name| Endpoint {
+                    name,
+                    url: Some(nowhere.clone()),
+                    control: Some(nowhere.clone()),
+                })
+                .collect(),
+        };
+        let models = topology.models.iter().map(|model| Model {
+            name: model.name.clone(),
+            pools: model.pools.iter().map(pool).collect(),
+        });
+        Ok(Self {
+            name: topology.name.clone(),
+            url: nowhere.clone(),
+            objective_header: gie_objective_header(),
+            body_limit_bytes: Some(1 << 20),
+            models: models.collect(),
+            objectives: topology.objectives.clone(),
+        })
+    }
+
     /// Reads a target from a TOML file and checks it.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)

@@ -47,6 +47,9 @@ pub struct Statistic {
     pub n: u64,
     /// The observed effect: a share, or a probability.
     pub observed: f64,
+    /// What the observed effect does not contradict, at 95 %, in its unit: from, to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<(f64, f64)>,
     /// The hypothesis that a correct system fulfils, or that a useless one would; in words.
     pub null: String,
     /// The chance of failing a correct system.
@@ -63,11 +66,13 @@ pub struct Statistic {
 
 impl fmt::Display for Statistic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:.4}", self.of, self.observed)?;
+        if let Some((low, high)) = self.interval {
+            write!(f, " (95 %: {low:.4} to {high:.4})")?;
+        }
         write!(
             f,
-            "{}: {:.4} of n={}, accepted {:.4} to {:.4} ({}; null: {}, p={:.2e}, alpha={:.1e}, power={:.4} against {})",
-            self.of,
-            self.observed,
+            " of n={}, accepted {:.4} to {:.4} ({}; null: {}, p={:.2e}, alpha={:.1e}, power={:.4} against {})",
             self.n,
             self.accepted.0,
             self.accepted.1,
@@ -115,6 +120,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The reason, in a line.
     pub summary: String,
+    /// The requests that it took, through the gateway.
+    #[serde(default)]
+    pub requests: u64,
     /// With `fail`: each expectation that did not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mismatches: Vec<Mismatch>,
@@ -131,6 +139,7 @@ impl Outcome {
         Self {
             verdict,
             summary: summary.into(),
+            requests: 0,
             mismatches: Vec::new(),
             statistics: Vec::new(),
             evidence: Vec::new(),

@@ -6,6 +6,7 @@ mod distribution;
 mod loaded;
 mod priority;
 mod routing;
+mod sample;
 
 use poolproof_harness::case::Suite;
 use poolproof_harness::cli::App;
@@ -25,3 +26,28 @@ pub const APP: App = App {
     suites: SUITES,
     catches: CATCHES,
 };
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use poolproof_harness::case::Level;
+    use poolproof_harness::context::Settings;
+    use poolproof_harness::run::missing;
+    use poolproof_harness::target::Target;
+    use poolproof_harness::topology::Topology;
+
+    use super::SUITES;
+
+    #[test]
+    fn the_cases_together_spend_no_more_alpha_than_the_run_has() {
+        let target = Target::planned(&Topology::default()).unwrap();
+        let settings = Settings::default();
+        let musts = SUITES.iter().flat_map(|suite| suite.cases);
+        let musts = musts.filter(|case| case.level == Level::Must);
+        let mut spent = 0.0;
+        for case in musts.filter(|case| missing(case, &target).is_none()) {
+            spent += (case.plan)(&target, &settings).unwrap().alpha;
+        }
+        assert!(spent > 0.0 && spent <= settings.run_alpha, "{spent}");
+    }
+}

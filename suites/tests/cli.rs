@@ -108,6 +108,18 @@ fn wrong_use_is_2_and_says_what_would_be_right() {
         (&["run", "--stack", "url"], "--target FILE"),
         (&["run", "--flaw", "none-such"], "list --flaws"),
         (&["run", "--tolerance", "77"], "--tolerance 77"),
+        (&["run", "--tolerance", "10"], "below the share of pool"),
+        (&["run", "--alpha", "0"], "--alpha 0"),
+        (&["plan", "--all", "--power", "1"], "--power 1"),
+        (&["plan", "canary", "--weights", "0,0"], "sum to 0"),
+        (
+            &["plan", "canary", "--weights", "7"],
+            "one pool gets everything",
+        ),
+        (
+            &["plan", "canary", "--tolerance", "10"],
+            "below the lightest share",
+        ),
         (
             &["run", "--stack", "local", "--flaw", "round-robin"],
             "--stack embedded",
@@ -224,6 +236,19 @@ fn a_kept_stack_is_a_target_until_it_is_taken_down() {
     assert_eq!((code, said.trim()), (0, "1 stack stopped"));
     assert_eq!(kept.wait().unwrap().code(), Some(0));
     assert!(!is_noted(folder.path()));
+}
+
+#[test]
+fn plans_are_for_people_and_for_programs() {
+    let folder = TempDir::new().unwrap();
+    let asked = ["plan", "canary", "--weights", "90,10", "--have", "60"];
+    let (code, text, _) = run(&folder, &asked);
+    assert!(code == 0 && text.contains("4319 requests"), "{text}");
+    assert!(text.contains("60 requests: pass with 0 to 17"), "{text}");
+    let (_, json, _) = run(&folder, &["plan", "--all", "--json"]);
+    let plan: Value = serde_json::from_str(&json).unwrap();
+    assert!(plan["total"]["requests_mean"].as_f64() > Some(1000.0));
+    assert!(plan["total"]["alpha"].as_f64() <= Some(0.001));
 }
 
 #[test]

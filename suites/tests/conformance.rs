@@ -7,9 +7,11 @@ mod common;
 
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Conclusion, Trial};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use poolproof_harness::case::{Case, Level};
+use poolproof_harness::context::Settings;
 use poolproof_harness::run::missing;
+use poolproof_harness::stack::Stack;
 use poolproof_harness::verdict::{Outcome, Verdict};
 
 fn main() -> std::process::ExitCode {
@@ -48,10 +50,10 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
             let stack = stack.clone();
             move || {
                 let outcome = common::run_case(&runtime, &stack, seed, case);
-                match decides(case, &outcome) {
-                    true => Err(common::describe(case, &outcome).into()),
-                    false => Ok(()),
+                if decides(case, &outcome) {
+                    return Err(common::describe(case, &outcome).into());
                 }
+                as_planned(case, &stack, &outcome)
             }
         })
         .with_kind(case.level.to_string())
@@ -63,6 +65,16 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
         Err(_) => return Err("a test still holds the stack".to_owned()),
     }
     Ok(conclusion)
+}
+
+/// A case that passes has sent no more than it announced.
+fn as_planned(case: &Case, stack: &Stack, outcome: &Outcome) -> Result<(), Failed> {
+    let planned = (case.plan)(&stack.target, &Settings::default())?.requests_max;
+    let sent = outcome.requests;
+    match outcome.verdict != Verdict::Pass || sent <= planned {
+        true => Ok(()),
+        false => Err(format!("{sent} requests sent, {planned} planned").into()),
+    }
 }
 
 /// Only Must cases decide conformance.

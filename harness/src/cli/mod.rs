@@ -2,6 +2,8 @@
 
 mod doctor;
 mod list;
+mod plan;
+mod rates;
 mod run;
 mod serve;
 mod stack;
@@ -56,6 +58,8 @@ enum Command {
     Run(run::Args),
     /// List the cases, or the flaws that can be switched on
     List(list::Args),
+    /// Say how many requests a question needs, before anything is sent
+    Plan(plan::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
     Up(up::Args),
     /// Stop the stacks that `poolproof up` keeps
@@ -130,6 +134,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => in_runtime(run::run(app, args)),
         Command::List(args) => list::list(app, &args),
+        Command::Plan(args) => plan::plan(app, &args),
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Down => up::down(),
         Command::Doctor(args) => doctor::doctor(&args),

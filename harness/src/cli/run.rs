@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
-use crate::context::{Settings, Timeouts};
+use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{junit, table};
 use crate::run::{self, Event};
@@ -31,9 +32,8 @@ pub(super) struct Args {
     /// The folder for run.json and junit.xml
     #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
     out: PathBuf,
-    /// The smallest deviation of a split that must be caught, in percentage points
-    #[arg(long, value_name = "POINTS", default_value_t = 3.0)]
-    tolerance: f64,
+    #[command(flatten)]
+    rates: RateArgs,
     /// End the run with the first Must case that does not pass
     #[arg(long)]
     fail_fast: bool,
@@ -45,12 +45,7 @@ pub(super) struct Args {
 pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
-    if !(args.tolerance > 0.0 && args.tolerance < 50.0) {
-        return Err(Failure::usage(anyhow!(
-            "--tolerance {}: must be above 0 and below 50 percentage points",
-            args.tolerance
-        )));
-    }
+    let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("--out {}: cannot make the folder", args.out.display()))
         .map_err(Failure::usage)?;
@@ -62,12 +57,12 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         started = Stack::start(&options, &mut tell) => started?,
         () = stop.cancelled() => return Ok(INTERRUPTED),
     };
-    let settings = Settings {
-        seed: options.seed,
-        split_tolerance: args.tolerance / 100.0,
-    };
+    if let Err(error) = settings.check(&stack.target) {
+        stack.stop().await;
+        return Err(Failure::usage(error));
+    }
     let flaw = options.flaw.map(|flaw| flaw.to_string());
-    let mut record = Record::new(&stack, flaw, settings.seed, settings.split_tolerance);
+    let mut record = Record::new(&stack, flaw, &settings);
     let run_options = run::Options {
         settings,
         timeouts: Timeouts::default(),

@@ -45,11 +45,17 @@ pub struct Client {
     base: Url,
     next_id: Arc<AtomicU64>,
     name: Arc<str>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Client {
-    /// A client of `base`. `purpose` and a number of its own mark its requests.
-    pub fn new(purpose: &str, base: &Url, connections: Connections) -> Result<Self> {
+    /// A client of `base`. `purpose` and a number of its own mark its requests, which are counted in `sent`.
+    pub fn new(
+        purpose: &str,
+        base: &Url,
+        connections: Connections,
+        sent: Arc<AtomicU64>,
+    ) -> Result<Self> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
         let idle = match connections {
@@ -61,6 +67,7 @@ impl Client {
             base: base.clone(),
             next_id: Arc::default(),
             name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
+            sent,
         })
     }
 
@@ -76,6 +83,7 @@ impl Client {
             self.name,
             self.next_id.fetch_add(1, Ordering::Relaxed)
         );
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let timeout = request.timeout;
         let mut exchange = Exchange::new(id, intended);
         let collected = self.collect(request, &mut exchange);

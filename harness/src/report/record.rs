@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Level};
+use crate::context::Settings;
 use crate::stack::{Component, Stack, Step};
 use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
@@ -31,6 +32,12 @@ pub struct Record {
     pub seed: u64,
     /// The smallest deviation of a split that must be caught, as a share.
     pub split_tolerance: f64,
+    /// The chance with which the run may fail a correct stack.
+    #[serde(default = "default_run_alpha")]
+    pub run_alpha: f64,
+    /// The chance with which each statistical case catches the smallest deviation that matters.
+    #[serde(default = "default_power")]
+    pub power: f64,
     /// The name of the stack.
     pub stack: String,
     /// The defect that was put in, if any.
@@ -80,7 +87,7 @@ pub enum Conclusion {
 
 impl Record {
     /// The record of a run that starts now.
-    pub fn new(stack: &Stack, flaw: Option<String>, seed: u64, split_tolerance: f64) -> Self {
+    pub fn new(stack: &Stack, flaw: Option<String>, settings: &Settings) -> Self {
         let now = Timestamp::now();
         Self {
             schema: SCHEMA.to_owned(),
@@ -88,8 +95,10 @@ impl Record {
             started: now,
             saved: now,
             interrupted: false,
-            seed,
-            split_tolerance,
+            seed: settings.seed,
+            split_tolerance: settings.split_tolerance,
+            run_alpha: settings.run_alpha,
+            power: settings.power,
             stack: stack.name.clone(),
             flaw,
             components: stack.components.clone(),
@@ -156,6 +165,15 @@ impl CaseRecord {
     }
 }
 
+/// What runs were made with before their records said so.
+fn default_run_alpha() -> f64 {
+    Settings::default().run_alpha
+}
+
+fn default_power() -> f64 {
+    Settings::default().power
+}
+
 /// The target without user names and passwords, which must not reach a report.
 fn without_credentials(target: &Target) -> Target {
     let mut target = target.clone();
@@ -194,6 +212,8 @@ pub(crate) mod tests {
             interrupted: false,
             seed: 1,
             split_tolerance: 0.03,
+            run_alpha: default_run_alpha(),
+            power: default_power(),
             stack: "url".into(),
             flaw: None,
             components: vec![],

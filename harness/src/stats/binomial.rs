@@ -7,15 +7,17 @@
 use std::ops::RangeInclusive;
 
 use anyhow::{Result, ensure};
+use serde::Serialize;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
+use super::interval;
 use crate::verdict::Statistic;
 
 /// The largest sample that is planned; a question that needs more is refused.
 const N_MAX: u64 = 1_000_000;
 
 /// What a share is held against.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Question {
     /// The share is `null`; `null` ± `deviation` must be caught.
     Equal {
@@ -116,6 +118,11 @@ impl Plan {
         }
     }
 
+    /// The chance with which a system of this share passes.
+    pub fn passes(&self, share: f64) -> f64 {
+        within(share, self.n, &self.accepted)
+    }
+
     /// What a count of `hits` in `n` observations says; `n` may differ from the plan's where a sample came out otherwise.
     pub fn decide(&self, of: impl Into<String>, hits: u64, n: u64) -> Statistic {
         let plan = if n == self.n {
@@ -124,43 +131,72 @@ impl Plan {
             Self::of_size(self.question, n, self.alpha)
         };
         let share = |count: u64| count as f64 / n.max(1) as f64;
-        let (null, bad, p_value) = match self.question {
-            Question::Equal { null, deviation } => {
-                let law = law(null, n);
-                let tail = law.cdf(hits).min(at_least(&law, hits));
-                (
-                    format!("share = {null:.4}"),
-                    format!("{:.4} or {:.4}", null - deviation, null + deviation),
-                    (2.0 * tail).min(1.0),
-                )
-            }
-            Question::AtMost { null, bad } => (
-                format!("share <= {null:.4}"),
-                format!("{bad:.4}"),
-                at_least(&law(null, n), hits),
-            ),
-            Question::AtLeast { null, bad } => (
-                format!("share >= {null:.4}"),
-                format!("{bad:.4}"),
-                law(null, n).cdf(hits),
-            ),
+        let tails = |p: f64| {
+            let law = law(p, n);
+            (law.cdf(hits), at_least(&law, hits))
         };
         Statistic {
             test: "exact binomial".to_owned(),
             of: of.into(),
             n,
             observed: share(hits),
-            null,
+            interval: Some(interval::invert(share(hits), tails)),
+            null: self.question.null_in_words(),
             alpha: self.alpha,
             power: plan.power,
-            power_against: bad,
+            power_against: self.question.deviations_in_words(),
             accepted: (share(*plan.accepted.start()), share(*plan.accepted.end())),
-            p_value,
+            p_value: self.question.p_value(tails),
         }
     }
 }
 
 impl Question {
+    /// The share that a correct system has, or is held to.
+    pub fn null(self) -> f64 {
+        match self {
+            Self::Equal { null, .. } | Self::AtMost { null, .. } | Self::AtLeast { null, .. } => {
+                null
+            }
+        }
+    }
+
+    /// The shares that must be caught; none that no system can have.
+    pub fn deviations(self) -> Vec<f64> {
+        let shares = match self {
+            Self::Equal { null, deviation } => vec![null - deviation, null + deviation],
+            Self::AtMost { bad, .. } | Self::AtLeast { bad, .. } => vec![bad],
+        };
+        let possible = |share: &f64| *share > 0.0 && *share < 1.0;
+        shares.into_iter().filter(possible).collect()
+    }
+
+    /// The null, for people.
+    pub fn null_in_words(self) -> String {
+        match self {
+            Self::Equal { null, .. } => format!("share = {null:.4}"),
+            Self::AtMost { null, .. } => format!("share <= {null:.4}"),
+            Self::AtLeast { null, .. } => format!("share >= {null:.4}"),
+        }
+    }
+
+    /// The shares that must be caught, for people.
+    pub fn deviations_in_words(self) -> String {
+        let shares = self.deviations().into_iter();
+        let shares: Vec<String> = shares.map(|share| format!("{share:.4}")).collect();
+        shares.join(" or ")
+    }
+
+    /// The chance under the null of what `tails` gives the chances of at most, and of at least, for a share.
+    pub(super) fn p_value(self, tails: impl Fn(f64) -> (f64, f64)) -> f64 {
+        let (at_most, at_least) = tails(self.null());
+        match self {
+            Self::Equal { .. } => (2.0 * at_most.min(at_least)).min(1.0),
+            Self::AtMost { .. } => at_least,
+            Self::AtLeast { .. } => at_most,
+        }
+    }
+
     fn check(self) -> Result<()> {
         let (null, bad) = match self {
             Self::Equal { null, deviation } => (null, null + deviation),

@@ -2,14 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
-use poolproof_harness::context::Context;
-use poolproof_harness::stats::binomial::{Plan, Question, trials_for};
-use poolproof_harness::stats::{ALPHA, POWER};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::stats::binomial::Question;
+use poolproof_harness::stats::sequential::Sequential;
+use poolproof_harness::target::{Model, Pool};
+use poolproof_harness::verdict::Outcome;
 
-use crate::loaded::{Load, Probes};
-
-use super::split;
+use crate::loaded::{self, Load, PoolTest};
 
 pub(super) const CASE: Case = Case {
     id: "canary/less-loaded",
@@ -17,39 +16,37 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
     needs: &[Need::CanaryToLoad],
+    plan: |target, settings| {
+        let model = target.canary().context("a canary")?;
+        let tests = tests(model, settings)?;
+        Ok(loaded::effort(model, tests.len(), &tests))
+    },
     run: |ctx| Box::pin(less_loaded(ctx)),
 };
 
 /// Requests that wait at the busy endpoint of each pool.
 const WAITING: u64 = 3;
 
-async fn less_loaded(ctx: &Context) -> Result<Outcome> {
-    let model = ctx.target.canary().context("a canary")?;
-    // The share of a picker that is blind among two endpoints is a half; the split leaves the lightest pool few picks.
+/// The share of a picker that is blind among two endpoints is a half; the split leaves the lightest pool few picks.
+fn tests<'a>(model: &'a Model, settings: &Settings) -> Result<Vec<PoolTest<'a>>> {
     let question = Question::AtMost {
         null: 0.02,
         bad: 0.30,
     };
-    let plan = Plan::new(question, ALPHA, POWER)?;
-    let (_, lightest) = split::judged(model)?;
-    let wanted = trials_for(plan.n, lightest, ALPHA)?;
-    let busy: Vec<&str> = model
-        .weighted_pools()
-        .filter_map(|pool| pool.endpoints.first())
-        .map(|endpoint| endpoint.name.as_str())
-        .collect();
-    let mut probes = Probes::send(ctx, model, &busy, Load::Waiting(WAITING), wanted).await?;
-    let mut findings = Findings::default();
-    for pool in model.weighted_pools() {
-        let of = format!("share of the busy endpoint of {}", pool.name);
-        let (_, picks) = probes.judge(pool, &plan, of, &mut findings);
-        if picks < plan.n {
-            let reason = format!("{picks} picks in {}, {} are needed", pool.name, plan.n);
-            return Ok(Outcome::inconclusive(reason));
-        }
-    }
-    probes.conclude(
-        findings,
-        format!("{} busy: {}", busy.join(" and "), probes.summary()),
-    )
+    let pools: Vec<&Pool> = model.weighted_pools().collect();
+    let alpha = settings.alpha() / pools.len() as f64;
+    let test = Sequential::new(question, alpha, settings.power)?;
+    let tests = pools.into_iter().map(|pool| PoolTest {
+        pool,
+        test: test.clone(),
+    });
+    Ok(tests.collect())
+}
+
+async fn less_loaded(ctx: &Context) -> Result<Outcome> {
+    let model = ctx.target.canary().context("a canary")?;
+    let tests = tests(model, &ctx.settings)?;
+    let busy = tests.iter().filter_map(|it| it.pool.endpoints.first());
+    let busy: Vec<&str> = busy.map(|endpoint| endpoint.name.as_str()).collect();
+    loaded::judge(ctx, model, &busy, Load::Waiting(WAITING), &tests).await
 }

@@ -14,6 +14,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight: the proportion of requests",
     needs: &[Need::Canary, Need::EndpointNames],
+    plan: split::effort,
     run: |ctx| Box::pin(split_keep_alive(ctx)),
 };
 

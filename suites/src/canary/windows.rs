@@ -3,12 +3,14 @@
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::Connections;
-use poolproof_harness::context::Context;
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::effort::Effort;
 use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::stats::{POWER, SPLIT_ALPHA};
+use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::split;
+use crate::sample::{Sample, is_of};
 
 pub(super) const CASE: Case = Case {
     id: "canary/windows",
@@ -16,27 +18,42 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight; exact binomial per window, Bonferroni over the windows",
     needs: &[Need::Canary, Need::EndpointNames],
+    plan: |target, settings| {
+        let model = target.canary().context("a canary")?;
+        let windows = Effort::fixed(&plan(model, settings)?).times(WINDOWS);
+        Ok(windows.in_flight(IN_FLIGHT))
+    },
     run: |ctx| Box::pin(windows(ctx)),
 };
 
-const WINDOWS: u64 = 8;
+const WINDOWS: usize = 8;
 const IN_FLIGHT: usize = 8;
 
-async fn windows(ctx: &Context) -> Result<Outcome> {
-    let model = ctx.target.canary().context("a canary")?;
-    let (pool, share) = split::judged(model)?;
+/// The test of one window.
+fn plan(model: &Model, settings: &Settings) -> Result<Plan> {
+    let (_, share) = split::judged(model)?;
     let question = Question::Equal {
         null: share,
         deviation: share,
     };
-    let plan = Plan::new(question, SPLIT_ALPHA / WINDOWS as f64, POWER)?;
+    Plan::new(
+        question,
+        settings.split_alpha() / WINDOWS as f64,
+        settings.power,
+    )
+}
+
+async fn windows(ctx: &Context) -> Result<Outcome> {
+    let model = ctx.target.canary().context("a canary")?;
+    let (pool, _) = split::judged(model)?;
+    let plan = plan(model, &ctx.settings)?;
     let client = ctx.client(Connections::KeepAlive)?;
-    let sample = split::sample(ctx, &client, model, plan.n * WINDOWS, IN_FLIGHT).await?;
+    let mut sample = Sample::start(ctx, &client, model, IN_FLIGHT).await?;
+    sample.more(plan.n * WINDOWS as u64).await;
     let mut findings = Findings::default();
-    split::answered(&mut findings, &sample);
     let mut counts = Vec::new();
     for (number, window) in sample.exchanges.chunks(plan.n as usize).enumerate() {
-        let hits = window.iter().filter(|e| split::is_of(pool, e)).count() as u64;
+        let hits = window.iter().filter(|it| is_of(pool, it)).count() as u64;
         counts.push(hits);
         let of = format!(
             "share of {} in window {} of {WINDOWS}",
@@ -46,5 +63,5 @@ async fn windows(ctx: &Context) -> Result<Outcome> {
         findings.add_statistic(plan.decide(of, hits, window.len() as u64));
     }
     let summary = format!("{} got {counts:?} of {} in each window", pool.name, plan.n);
-    split::conclude(findings, sample.sources, summary)
+    sample.conclude(findings, summary).await
 }

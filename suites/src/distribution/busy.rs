@@ -1,13 +1,14 @@
 //! The judgement that the cases of this suite share: busy endpoints get (almost) nothing.
 
-use anyhow::Result;
-use poolproof_harness::context::Context;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::stats::{ALPHA, POWER};
-use poolproof_harness::target::{Model, Pool};
-use poolproof_harness::verdict::{Findings, Outcome};
+use anyhow::{Context as _, Result};
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::effort::Effort;
+use poolproof_harness::stats::binomial::Question;
+use poolproof_harness::stats::sequential::Sequential;
+use poolproof_harness::target::{Model, Pool, Target};
+use poolproof_harness::verdict::Outcome;
 
-use crate::loaded::{Load, Probes};
+use crate::loaded::{self, Load, PoolTest};
 
 /// Requests that wait at a busy endpoint: load that a picker sees (running requests are invisible to it), below the
 /// saturation of the pool, from which on a picker with flow control holds all probes.
@@ -19,6 +20,17 @@ pub(super) const ALMOST_NOTHING: Question = Question::AtMost {
     bad: 0.08,
 };
 
+/// What judging takes while so many endpoints of the pool to load are busy.
+pub(super) fn effort(target: &Target, settings: &Settings, busy: usize) -> Result<Effort> {
+    let (model, pool) = target.pool_to_load().context("a pool to load")?;
+    Ok(loaded::effort(model, busy, &[test(pool, settings)?]))
+}
+
+fn test<'a>(pool: &'a Pool, settings: &Settings) -> Result<PoolTest<'a>> {
+    let test = Sequential::new(ALMOST_NOTHING, settings.alpha(), settings.power)?;
+    Ok(PoolTest { pool, test })
+}
+
 /// Makes endpoints busy and judges what they get.
 pub(super) async fn judge(
     ctx: &Context,
@@ -27,11 +39,5 @@ pub(super) async fn judge(
     busy: &[&str],
     load: Load,
 ) -> Result<Outcome> {
-    let plan = Plan::new(ALMOST_NOTHING, ALPHA, POWER)?;
-    let mut probes = Probes::send(ctx, model, busy, load, plan.n).await?;
-    let mut findings = Findings::default();
-    let of = format!("share of busy {}", busy.join(" and "));
-    probes.judge(pool, &plan, of, &mut findings);
-    let summary = format!("{} busy: {}", busy.join(" and "), probes.summary());
-    probes.conclude(findings, summary)
+    loaded::judge(ctx, model, busy, load, &[test(pool, &ctx.settings)?]).await
 }

@@ -2,13 +2,14 @@
 
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
-use poolproof_harness::context::Context;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::stats::{ALPHA, POWER};
-use poolproof_harness::verdict::{Findings, Outcome, Verdict};
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::stats::binomial::Question;
+use poolproof_harness::stats::sequential::Sequential;
+use poolproof_harness::target::Pool;
+use poolproof_harness::verdict::{Outcome, Verdict};
 
 use super::busy::WAITING;
-use crate::loaded::{Load, Probes};
+use crate::loaded::{self, Load, PoolTest};
 
 pub(super) const CASE: Case = Case {
     id: "distribution/each-in-turn",
@@ -16,28 +17,34 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
     needs: &[Need::PoolToLoad],
+    plan: |target, settings| {
+        let (model, pool) = target.pool_to_load().context("a pool to load")?;
+        let one = loaded::effort(model, 1, &[test(pool, settings)?]);
+        Ok(one.times(pool.endpoints.len()))
+    },
     run: |ctx| Box::pin(each_in_turn(ctx)),
 };
 
-async fn each_in_turn(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
-    // A picker that is blind to one endpoint gives it an equal share of the probes.
+/// A picker that is blind to one endpoint gives it an equal share of the probes.
+fn test<'a>(pool: &'a Pool, settings: &Settings) -> Result<PoolTest<'a>> {
     let question = Question::AtMost {
         null: 0.02,
         bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
     };
-    let plan = Plan::new(question, ALPHA / pool.endpoints.len() as f64, POWER)?;
+    let alpha = settings.alpha() / pool.endpoints.len() as f64;
+    let test = Sequential::new(question, alpha, settings.power)?;
+    Ok(PoolTest { pool, test })
+}
+
+async fn each_in_turn(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let tests = [test(pool, &ctx.settings)?];
     let mut all = Outcome::pass("");
     let mut summaries = Vec::new();
     for endpoint in &pool.endpoints {
-        let busy = [endpoint.name.as_str()];
         let load = Load::Waiting(WAITING);
-        let mut probes = Probes::send(ctx, model, &busy, load, plan.n).await?;
-        let mut findings = Findings::default();
-        let of = format!("share of busy {}", endpoint.name);
-        let (hits, picks) = probes.judge(pool, &plan, of, &mut findings);
-        let one = probes.conclude(findings, format!("{hits} of {picks}"))?;
-        summaries.push(format!("{} {}", endpoint.name, one.summary));
+        let one = loaded::judge(ctx, model, &[&endpoint.name], load, &tests).await?;
+        summaries.push(one.summary);
         if one.verdict != Verdict::Pass && all.verdict != Verdict::Fail {
             all.verdict = one.verdict;
         }
@@ -45,6 +52,6 @@ async fn each_in_turn(ctx: &Context) -> Result<Outcome> {
         all.statistics.extend(one.statistics);
         all.evidence.extend(one.evidence);
     }
-    all.summary = format!("busy in turn: {}", summaries.join("; "));
+    all.summary = summaries.join("; ");
     Ok(all)
 }

@@ -6,18 +6,18 @@ use anyhow::{Context as _, Result};
 use poolproof_harness::ballast::wait_until_idle;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Exchange, Request};
-use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::context::{Context, Settings, Timeouts, wait_for};
+use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{scrapes, served};
 use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::stats::{ALPHA, POWER};
-use poolproof_harness::target::Endpoint;
+use poolproof_harness::target::{Endpoint, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::busy::WAITING;
-use crate::loaded::{Load, interval};
+use crate::loaded::{INTERVAL_MIN, Load, interval};
 
 pub(super) const CASE: Case = Case {
     id: "distribution/follows-load",
@@ -25,20 +25,34 @@ pub(super) const CASE: Case = Case {
     level: Level::Should,
     source: "GIE v1.5.0, --refresh-metrics-interval: 50 ms by default",
     needs: &[Need::PoolToLoad],
+    plan: |target, settings| {
+        let (_, pool) = target.pool_to_load().context("a pool to load")?;
+        let plan = plan(pool, settings)?;
+        // Probes run on while the load moves, and for the time that it may take to be followed.
+        let probes_in = |time: Duration| (time.as_millis() / INTERVAL_MIN.as_millis()) as usize;
+        let slowest = probes_in(Timeouts::default().fill + FOLLOWED_AFTER) as u64;
+        let probes = Effort::fixed(&plan).and(2 * probes_in(FOLLOWED_AFTER));
+        let probes = probes.in_flight(pool.endpoints.len()).waits(2.0);
+        Ok(probes.at_most(plan.n + slowest))
+    },
     run: |ctx| Box::pin(follows_load(ctx)),
 };
 
 /// The time after which picks must have followed.
 const FOLLOWED_AFTER: Duration = Duration::from_secs(1);
 
-async fn follows_load(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
-    let (first, second) = (&pool.endpoints[0], &pool.endpoints[1]);
+fn plan(pool: &Pool, settings: &Settings) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.02,
         bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
     };
-    let plan = Plan::new(question, ALPHA, POWER)?;
+    Plan::new(question, settings.alpha(), settings.power)
+}
+
+async fn follows_load(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (first, second) = (&pool.endpoints[0], &pool.endpoints[1]);
+    let plan = plan(pool, &ctx.settings)?;
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }

@@ -2,13 +2,16 @@
 
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
-use poolproof_harness::client::{Api, Connections, Request, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::served::{self, CrossCheck};
-use poolproof_harness::expect;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::stats::{ALPHA, POWER};
+use poolproof_harness::client::Connections;
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::effort::Effort;
+use poolproof_harness::evidence::served;
+use poolproof_harness::stats::binomial::Question;
+use poolproof_harness::stats::sequential::Sequential;
+use poolproof_harness::target::Pool;
 use poolproof_harness::verdict::{Findings, Outcome};
+
+use crate::sample::{Sample, ShareTest};
 
 pub(super) const CASE: Case = Case {
     id: "distribution/idle",
@@ -16,40 +19,41 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, max-score-picker: uniform among equal scores",
     needs: &[Need::PoolToLoad, Need::EndpointNames],
+    plan: |target, settings| {
+        let (_, pool) = target.pool_to_load().context("a pool to load")?;
+        let tests = tests(pool, settings)?;
+        Ok(Effort::sequential(tests.iter().map(|it| (&it.test, 1.0))))
+    },
     run: |ctx| Box::pin(idle(ctx)),
 };
 
-async fn idle(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+fn tests<'a>(pool: &'a Pool, settings: &Settings) -> Result<Vec<ShareTest<'a>>> {
     let endpoints = pool.endpoints.len() as f64;
     let question = Question::AtLeast {
         null: 0.5 / endpoints,
         bad: 0.05 / endpoints,
     };
-    let plan = Plan::new(question, ALPHA / endpoints, POWER)?;
-    let client = ctx.client(Connections::KeepAlive)?;
-    let mut rng = ctx.rng("prompts");
-    let check = CrossCheck::start(&ctx.http, std::iter::once(pool)).await?;
-    let requests = (0..plan.n).map(|_| {
-        Request::new(Api::Completions, &model.name, 1, &mut rng).timeout(ctx.timeouts.request)
+    let test = Sequential::new(question, settings.alpha() / endpoints, settings.power)?;
+    let tests = pool.endpoints.iter().map(|endpoint| ShareTest {
+        of: format!("share of {}", endpoint.name),
+        endpoints: vec![&endpoint.name],
+        test: test.clone(),
     });
-    let exchanges = drive::closed_loop(&client, 1, requests).await;
-    let counts = served::by_endpoint(exchanges.iter());
-    let sources = check
-        .finish(&ctx.http, &counts, false, ctx.timeouts.counters)
-        .await?;
+    Ok(tests.collect())
+}
+
+async fn idle(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let tests = tests(pool, &ctx.settings)?;
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut sample = Sample::start(ctx, &client, model, 1).await?;
     let mut findings = Findings::default();
-    for exchange in &exchanges {
-        findings.add(expect::success("every request of the sample", exchange));
-    }
-    for endpoint in &pool.endpoints {
-        let hits = counts.get(&endpoint.name).copied().unwrap_or(0);
-        let of = format!("share of {}", endpoint.name);
-        findings.add_statistic(plan.decide(of, hits, plan.n));
-    }
-    match sources {
-        Ok(sources) => findings.note(sources),
-        Err(disagreement) => return Ok(Outcome::invalid(disagreement)),
-    }
-    Ok(findings.outcome(format!("{} of {}", served::in_words(&counts), plan.n)))
+    sample.settle(&tests, &mut findings).await;
+    let counts = served::by_endpoint(sample.exchanges.iter());
+    let summary = format!(
+        "{} of {}",
+        served::in_words(&counts),
+        sample.exchanges.len()
+    );
+    sample.conclude(findings, summary).await
 }

@@ -6,7 +6,7 @@ use poolproof_harness::context::Context;
 use poolproof_harness::evidence::endpoint;
 use poolproof_harness::verdict::Outcome;
 
-use super::busy::judge;
+use super::busy::{effort, judge};
 use crate::loaded::Load;
 
 pub(super) const CASE: Case = Case {
@@ -15,6 +15,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, kv-cache-utilization-scorer: P/scheduling/scorer/kvcacheutilization",
     needs: &[Need::PoolToLoad],
+    plan: |target, settings| effort(target, settings, 1),
     run: |ctx| Box::pin(kv_pressure(ctx)),
 };
 

@@ -4,16 +4,16 @@ use anyhow::{Context as _, Result};
 use poolproof_harness::ballast::{Ballast, Source, wait_until_idle};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Request, drive};
-use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::context::{Context, Settings, wait_for};
+use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::{control, scrapes, served};
 use poolproof_harness::expect;
 use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::stats::{ALPHA, POWER};
 use poolproof_harness::target::Endpoint;
 use poolproof_harness::verdict::{Findings, Outcome};
 use serde_json::json;
 
-use crate::loaded::{Load, interval};
+use crate::loaded::{Load, PACE_SAMPLES, interval};
 
 pub(super) const CASE: Case = Case {
     id: "distribution/metrics-gone",
@@ -23,6 +23,11 @@ pub(super) const CASE: Case = Case {
     source: "GIE v1.5.0, utilization-detector: stale metrics count as saturated; the default configuration does not use it \
              to pick, and keeps the last values for ever",
     needs: &[Need::PoolToLoad, Need::Faults],
+    plan: |_, settings| {
+        Ok(Effort::fixed(&plan(settings)?)
+            .and(PACE_SAMPLES as usize)
+            .waits(2.5))
+    },
     run: |ctx| Box::pin(metrics_gone(ctx)),
 };
 
@@ -33,14 +38,18 @@ const WAITING_ELSEWHERE: u64 = 1;
 /// Scrapes that fail before anything is judged.
 const FAILED_SCRAPES: usize = 8;
 
-async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
-    let (silent, others) = pool.endpoints.split_first().context("an endpoint")?;
+fn plan(settings: &Settings) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.5,
         bad: 0.95,
     };
-    let plan = Plan::new(question, ALPHA, POWER)?;
+    Plan::new(question, settings.alpha(), settings.power)
+}
+
+async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (silent, others) = pool.endpoints.split_first().context("an endpoint")?;
+    let plan = plan(&ctx.settings)?;
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }

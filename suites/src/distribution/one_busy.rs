@@ -5,7 +5,7 @@ use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::context::Context;
 use poolproof_harness::verdict::Outcome;
 
-use super::busy::{WAITING, judge};
+use super::busy::{WAITING, effort, judge};
 use crate::loaded::Load;
 
 pub(super) const CASE: Case = Case {
@@ -14,6 +14,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
     needs: &[Need::PoolToLoad],
+    plan: |target, settings| effort(target, settings, 1),
     run: |ctx| Box::pin(one_busy(ctx)),
 };
 

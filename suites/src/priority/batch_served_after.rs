@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -14,6 +15,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: what is queued is dispatched, or its client is told",
     needs: &[Need::HeldByPriority],
+    plan: |_, _| Ok(Effort::requests(INTERACTIVE + BATCH).waits(1.0)),
     run: |ctx| Box::pin(batch_served_after(ctx)),
 };
 

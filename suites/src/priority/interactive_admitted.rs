@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::Exchange;
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -15,6 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, InferenceObjective: lower priorities are shed first",
     needs: &[Need::HeldByPriority],
+    plan: |_, _| Ok(Effort::requests(2 * REQUESTS).waits(1.0)),
     run: |ctx| Box::pin(interactive_admitted(ctx)),
 };
 

@@ -6,6 +6,7 @@ use poolproof_harness::ballast::{Ballast, wait_until_idle};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Client, Connections, Ending, Exchange, drive};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::scrapes;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::expect;
@@ -20,6 +21,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/requestcontrol/admission.go (LegacyAdmissionController); utilization-detector defaults",
     needs: &[Need::ShedByPriority],
+    plan: |_, _| Ok(Effort::requests(3 * REQUESTS).waits(2.0)),
     run: |ctx| Box::pin(shed(ctx)),
 };
 

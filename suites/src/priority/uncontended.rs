@@ -7,8 +7,9 @@ use poolproof_harness::ballast::wait_until_idle;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::Connections;
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
-use poolproof_harness::stats::{ALPHA, rank};
+use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::verdict::{Findings, Outcome};
 use rand::seq::SliceRandom;
 
@@ -18,6 +19,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: priorities order what is queued, and nothing else",
     needs: &[Need::HeldByPriority],
+    plan: |_, settings| Ok(Effort::requests(2 * REQUESTS).decides(settings.alpha(), POWER)),
     run: |ctx| Box::pin(uncontended(ctx)),
 };
 
@@ -25,7 +27,9 @@ pub(super) const CASE: Case = Case {
 const REQUESTS: usize = 120;
 /// How often one class would be faster if priority made a difference.
 const DEVIATION: f64 = 0.75;
-/// A difference of the medians below both of these matters to nobody.
+/// The chance of finding that, by the size of the sample.
+const POWER: f64 = 0.99;
+/// A shift below both of these matters to nobody.
 const SHIFT_SHARE: f64 = 0.2;
 const SHIFT_MIN: Duration = Duration::from_millis(2);
 
@@ -59,26 +63,21 @@ async fn uncontended(ctx: &Context) -> Result<Outcome> {
     let faster = order.decide_none(
         "interactive faster than batch",
         2 * REQUESTS,
-        ALPHA,
+        ctx.settings.alpha(),
         DEVIATION,
     );
-    let medians = latencies_ms.map(median);
-    let shift_ms = medians[1] - medians[0];
-    let matters_ms = (medians[0] * SHIFT_SHARE).max(SHIFT_MIN.as_secs_f64() * 1e3);
+    let [first, second] = &latencies_ms;
+    let shift = interval::shift(first, second).context("no latencies")?;
+    let typical = interval::quantile(first, 0.5).context("too few latencies for a median")?;
+    let matters_ms = (typical.value * SHIFT_SHARE).max(SHIFT_MIN.as_secs_f64() * 1e3);
     let summary = format!(
-        "median {:.1} ms interactive, {:.1} ms batch, {REQUESTS} requests each",
-        medians[0], medians[1]
+        "interactive takes {typical:.1} ms, batch {shift:.2} ms more, {REQUESTS} requests each"
     );
-    match shift_ms.abs() > matters_ms {
+    match shift.value.abs() > matters_ms {
         true => findings.add_statistic(faster),
         false => findings.note(format!(
-            "the medians differ by {shift_ms:.2} ms, of {matters_ms:.1} ms that would matter; {faster}"
+            "batch takes {shift:.2} ms more (Hodges-Lehmann, 95 %), of {matters_ms:.1} ms that would matter; {faster}"
         )),
     }
     Ok(findings.outcome(summary))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

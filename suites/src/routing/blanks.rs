@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::refused;
@@ -15,6 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::May,
     source: "RFC 9110, section 5.5: field values have no leading or trailing whitespace",
     needs: &[],
+    plan: |target, _| Ok(Effort::requests(target.models.len() * 2)),
     run: |ctx| Box::pin(blanks(ctx)),
 };
 

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Ending, Request, nonce};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -13,6 +14,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Should,
     source: "RFC 9110, section 15.5.14",
     needs: &[Need::BodyLimit],
+    plan: |target, _| Ok(Effort::requests(target.models.len() * 2).tokens(0)),
     run: |ctx| Box::pin(body_limit(ctx)),
 };
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Request};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -15,6 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "RFC 9112, section 7.1: a recipient must be able to parse the chunked transfer coding",
     needs: &[Need::EndpointNames],
+    plan: |target, _| Ok(Effort::requests(target.models.len() * 2 + 1)),
     run: |ctx| Box::pin(chunked_body(ctx)),
 };
 

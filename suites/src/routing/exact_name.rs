@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -16,6 +17,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, HTTPHeaderMatch type Exact; RFC 8259, section 8.3",
     needs: &[Need::EndpointNames],
+    plan: |target, _| Ok(Effort::requests(target.models.len() * 7)),
     run: |ctx| Box::pin(exact_name(ctx)),
 };
 

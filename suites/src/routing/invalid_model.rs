@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::{FarEnd, refused};
@@ -15,6 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "OpenAI API, completions: model is a required string; RFC 9110, section 15.5",
     needs: &[],
+    plan: |_, _| Ok(Effort::requests(14)),
     run: |ctx| Box::pin(invalid_model(ctx)),
 };
 

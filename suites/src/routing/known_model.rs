@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served::{self, CrossCheck};
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -14,6 +15,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, site-src/guides/serving-multiple-models: routes match X-Gateway-Base-Model-Name",
     needs: &[Need::TwoModels, Need::EndpointNames],
+    plan: |target, _| Ok(Effort::requests(target.models.len() * 4 * REPEATS)),
     run: |ctx| Box::pin(known_model(ctx)),
 };
 

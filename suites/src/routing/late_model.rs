@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Request, nonce};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -13,9 +14,15 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "RFC 8259, section 4: members of an object have no order; GIE v1.5.0, pkg/bbr: the whole body is read",
     needs: &[Need::EndpointNames],
+    plan: |target, _| {
+        let models = target.models.len();
+        Ok(Effort::requests(models * 2).tokens(models * (64 + 1024) * KIB / BYTES_PER_TOKEN))
+    },
     run: |ctx| Box::pin(late_model(ctx)),
 };
 
+/// Of a long word, for most tokenizers.
+const BYTES_PER_TOKEN: usize = 8;
 const KIB: usize = 1024;
 
 async fn late_model(ctx: &Context) -> Result<Outcome> {

@@ -3,10 +3,12 @@
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Api, Connections, Request};
-use poolproof_harness::context::Context;
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
-use poolproof_harness::stats::{ALPHA, POWER, binomial};
+use poolproof_harness::stats::binomial;
+use poolproof_harness::target::Pool;
 use poolproof_harness::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
@@ -15,8 +17,24 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, docs/proposals/004-endpoint-picker-protocol: the endpoint picker sets the header",
     needs: &[Need::TwoModels, Need::EndpointNames, Need::PoolToLoad],
+    plan: |target, settings| {
+        let (_, pool) = target.pool_to_load().context("a pool to load")?;
+        Ok(Effort::fixed(&plan(pool, settings)?).and(FOREIGN))
+    },
     run: |ctx| Box::pin(spoofed_destination(ctx)),
 };
+
+/// Requests that ask for an endpoint of another pool.
+const FOREIGN: usize = 10;
+
+fn plan(pool: &Pool, settings: &Settings) -> Result<binomial::Plan> {
+    let fair = 1.0 / pool.endpoints.len() as f64;
+    let question = binomial::Question::AtMost {
+        null: fair + (1.0 - fair) / 4.0,
+        bad: 0.95,
+    };
+    binomial::Plan::new(question, settings.alpha(), settings.power)
+}
 
 async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
@@ -39,7 +57,7 @@ async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
         .flat_map(|pool| &pool.endpoints)
         .find_map(address);
     if let Some(foreign) = foreign {
-        for _ in 0..10 {
+        for _ in 0..FOREIGN {
             let request = Request::new(Api::Completions, &own_model.name, 1, &mut rng)
                 .header("x-gateway-destination-endpoint", &foreign);
             let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
@@ -50,12 +68,7 @@ async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
     // An endpoint of the own pool: a picker of an idle pool takes it about as often as the others.
     let endpoint = own_pool.endpoints.last().context("an endpoint")?;
     let wanted = address(endpoint).context("its address")?;
-    let fair = 1.0 / own_pool.endpoints.len() as f64;
-    let question = binomial::Question::AtMost {
-        null: fair + (1.0 - fair) / 4.0,
-        bad: 0.95,
-    };
-    let plan = binomial::Plan::new(question, ALPHA, POWER)?;
+    let plan = plan(own_pool, &ctx.settings)?;
     let mut hits = 0;
     for _ in 0..plan.n {
         let request = Request::new(Api::Completions, &own_model.name, 1, &mut rng)

@@ -4,6 +4,7 @@ use anyhow::Result;
 use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -16,6 +17,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, HTTPRouteRule: unmatched requests get 404; OpenAI API, errors: 404 for an unknown model",
     needs: &[],
+    plan: |_, _| Ok(Effort::requests(12)),
     run: |ctx| Box::pin(unknown_model(ctx)),
 };
 

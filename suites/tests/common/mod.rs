@@ -32,7 +32,7 @@ pub fn run_case(runtime: &Runtime, stack: &Stack, seed: u64, case: &'static Case
     let options = Options {
         settings: Settings {
             seed,
-            split_tolerance: 0.03,
+            ..Settings::default()
         },
         timeouts: Timeouts::default(),
         fail_fast: false,

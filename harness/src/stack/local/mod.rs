@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -264,7 +265,7 @@ async fn listening_on(process: &mut Process, timeout: Duration) -> Result<Socket
 /// Waits until an endpoint answers a request for a model: a gateway that listens may not know its models yet.
 async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str) -> Result<()> {
     let url = format!("http://{address}").parse()?;
-    let client = Client::new("first", &url, Connections::NewPerRequest)?;
+    let client = Client::new("first", &url, Connections::NewPerRequest, Arc::default())?;
     let served = || {
         let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
         async {

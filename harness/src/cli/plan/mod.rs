@@ -1,0 +1,90 @@
+//! `poolproof plan`: how many requests a question needs, before anything is sent.
+
+mod canary;
+mod whole_run;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use serde_json::Value;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::rates::RateArgs;
+use super::{App, Failure, say};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof plan canary --weights 90,10 --tolerance 3          what a split takes, and what would pass
+  poolproof plan canary --weights 90,10 --have 60,200          what samples of these sizes can show
+  poolproof plan --all --target my-gateway.toml --latency 400  requests, tokens and time of a whole run")]
+pub(super) struct Args {
+    /// The question
+    #[arg(required_unless_present = "all")]
+    question: Option<Asked>,
+    /// Plan every case of a run instead
+    #[arg(long, conflicts_with = "question")]
+    all: bool,
+    /// The weights of the pools of a split
+    #[arg(
+        long,
+        value_name = "W,W",
+        value_delimiter = ',',
+        default_value = "90,10"
+    )]
+    weights: Vec<u32>,
+    /// Sizes of samples that are there, or affordable
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    have: Vec<u64>,
+    /// Requests per second, for the time that a split takes
+    #[arg(long, value_name = "N", default_value_t = 50.0)]
+    rate: f64,
+    /// With --all: the time of a request, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 50.0)]
+    latency: f64,
+    /// With --all: the target [default: that of the topology]
+    #[arg(long, value_name = "FILE", env = "POOLPROOF_TARGET")]
+    target: Option<std::path::PathBuf>,
+    /// With --all: a topology instead of the default one
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    topology: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    rates: RateArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Asked {
+    /// Does each pool of a split get its share?
+    Canary,
+}
+
+pub(super) fn plan(app: App, args: &Args) -> Result<u8, Failure> {
+    let settings = args.rates.settings(1).map_err(Failure::usage)?;
+    let (value, text) = match args.question {
+        Some(Asked::Canary) => canary::plan(args, &settings),
+        None => whole_run::plan(app, args, &settings),
+    }
+    .map_err(Failure::usage)?;
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&value).context("writing the plan")?),
+        false => say(&text),
+    }
+    Ok(0)
+}
+
+fn figure(row: &Value, name: &str) -> f64 {
+    row[name].as_f64().unwrap_or(0.0)
+}
+
+fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(headings.iter().copied());
+    for row in rows {
+        builder.push_record(row);
+    }
+    let mut table = builder.build();
+    table.with(Style::sharp());
+    table.to_string()
+}

@@ -1,0 +1,136 @@
+//! Confidence intervals: by inverting exact tests, for shares; by order statistics, for quantiles and shifts.
+
+use std::fmt;
+
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
+
+/// The chance with which an interval covers the truth.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// The shares that the observed one does not contradict. `tails` gives, for a share, the chances of at most and of at least what
+/// was observed; both intervals of Clopper and Pearson 1934 and those after a sequential test are had that way.
+pub fn invert(observed: f64, tails: impl Fn(f64) -> (f64, f64)) -> (f64, f64) {
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    let low = search(0.0, observed, |share| tails(share).1 > tail);
+    let high = search(observed, 1.0, |share| tails(share).0 <= tail);
+    (low, high)
+}
+
+/// Where `holds` begins to be true between two shares; the second one if it never does.
+fn search(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    const PRECISION: f64 = 1e-5;
+    if holds(low) {
+        return low;
+    }
+    while high - low > PRECISION {
+        let middle = f64::midpoint(low, high);
+        match holds(middle) {
+            true => high = middle,
+            false => low = middle,
+        }
+    }
+    high
+}
+
+/// A quantile of a sample, and the interval that covers the true one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantile {
+    /// The quantile of the sample.
+    pub value: f64,
+    /// From an order statistic below to one above.
+    pub interval: (f64, f64),
+}
+
+impl fmt::Display for Quantile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(2);
+        let (low, high) = self.interval;
+        write!(
+            f,
+            "{:.digits$} ({low:.digits$} to {high:.digits$})",
+            self.value
+        )
+    }
+}
+
+/// Values above a quantile that a sample must have before it says anything about it: 1,000 values for p99, 10,000 for p99.9.
+const BEYOND_MIN: f64 = 10.0;
+
+/// A quantile with the order statistics around it (David and Nagaraja, "Order Statistics", 2003, section 7.1); `None` if the
+/// sample cannot support it.
+pub fn quantile(values: &[f64], q: f64) -> Option<Quantile> {
+    let n = values.len() as u64;
+    let law = Binomial::new(q, n).ok()?;
+    if (n as f64) * q.min(1.0 - q) < BEYOND_MIN - 1e-9 {
+        return None;
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    let at = |rank: u64| sorted.get(rank.saturating_sub(1) as usize).copied();
+    Some(Quantile {
+        value: at((n as f64 * q).ceil() as u64)?,
+        interval: (
+            at(law.inverse_cdf(tail))?,
+            at((law.inverse_cdf(1.0 - tail) + 1).min(n))?,
+        ),
+    })
+}
+
+/// By how much the second sample lies above the first: the median of all differences (Hodges and Lehmann 1963), with the interval
+/// of Lehmann, "Nonparametrics", 1975, section 2.5. `None` if one is empty.
+pub fn shift(first: &[f64], second: &[f64]) -> Option<Quantile> {
+    let differences = second.iter().flat_map(|b| first.iter().map(move |a| b - a));
+    let mut sorted: Vec<f64> = differences.collect();
+    sorted.sort_by(f64::total_cmp);
+    let (m, n) = (first.len() as f64, second.len() as f64);
+    let z = Normal::standard().inverse_cdf(f64::midpoint(1.0, CONFIDENCE));
+    let below = (m * n / 2.0 - z * (m * n * (m + n + 1.0) / 12.0).sqrt()).max(0.0) as usize;
+    let last = sorted.len().checked_sub(1)?;
+    Some(Quantile {
+        value: f64::midpoint(sorted[last / 2], sorted[sorted.len() / 2]),
+        interval: (sorted[below.min(last)], sorted[last - below.min(last)]),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clopper_and_pearson_of_a_textbook_sample() {
+        // 5 of 60: 0.0276 to 0.1839 (R, binom.test).
+        let tails = |p: f64| {
+            let law = Binomial::new(p, 60).unwrap();
+            (law.cdf(5), law.sf(4))
+        };
+        let (low, high) = invert(5.0 / 60.0, tails);
+        assert!(
+            (low - 0.0276).abs() < 1e-3 && (high - 0.1839).abs() < 1e-3,
+            "{low} {high}"
+        );
+    }
+
+    #[test]
+    fn a_quantile_that_the_sample_cannot_support_is_refused() {
+        let values = |n: u32| (1..=n).map(f64::from).collect::<Vec<f64>>();
+        assert_eq!(quantile(&values(999), 0.99), None);
+        assert_eq!(quantile(&values(9_999), 0.999), None);
+        let p99 = quantile(&values(1_000), 0.99).unwrap();
+        // Ranks 984 and 997 (exact binomial).
+        assert_eq!((p99.value, p99.interval), (990.0, (984.0, 997.0)));
+        let p50 = quantile(&values(100), 0.5).unwrap();
+        assert_eq!((p50.value, p50.interval), (50.0, (40.0, 61.0)));
+    }
+
+    #[test]
+    fn a_shift_is_found_with_an_interval_around_it() {
+        let first: Vec<f64> = (0..40).map(f64::from).collect();
+        let second: Vec<f64> = first.iter().map(|value| value + 5.0).collect();
+        let found = shift(&first, &second).unwrap();
+        assert!((found.value - 5.0).abs() < 1e-9);
+        assert!(found.interval.0 < 5.0 && found.interval.1 > 5.0);
+        assert_eq!(shift(&[], &[1.0]), None);
+    }
+}

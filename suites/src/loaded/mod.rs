@@ -1,0 +1,312 @@
+//! Probes through the gateway while chosen endpoints are busy with ballast: busy endpoints get (almost) nothing.
+//!
+//! A probe counts only if the readings around it show the load that was arranged: one wrong pick queues behind the ballast,
+//! and if the ballast drained meanwhile, the rest of the sample would judge an idle pool. What does not count is sent again,
+//! whatever became of it.
+
+mod arranged;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+use poolproof_harness::ballast::wait_until_idle;
+use poolproof_harness::client::drive::{self, Sent};
+use poolproof_harness::client::{Api, Client, Connections, Exchange, Request};
+use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
+use poolproof_harness::evidence::watch::Watch;
+use poolproof_harness::evidence::{scrapes, served};
+use poolproof_harness::expect;
+use poolproof_harness::stats::sequential::{Progress, Sequential};
+use poolproof_harness::target::{Endpoint, Model, Pool};
+use poolproof_harness::verdict::{Findings, Outcome};
+use rand::Rng;
+
+pub(crate) use arranged::Load;
+use arranged::not_as_arranged;
+
+/// How often load is put and probes are sent, where those of one time do not decide.
+const CYCLES: usize = 3;
+
+/// Rounds of probes in a cycle: some more than a test has looks, for probes that do not count.
+const ROUNDS: usize = 60;
+
+/// Requests by which the pace of probes is found.
+pub(crate) const PACE_SAMPLES: u32 = 8;
+
+/// Probes that are open at once for each idle endpoint, by the time that one takes while all are idle.
+const IN_FLIGHT_PER_IDLE: usize = 2;
+
+/// The time of a cycle beside its probes, about, in seconds: ballast is put and seen, and drains.
+const WAITS_S: f64 = 1.0;
+
+/// The shortest time between two probes.
+pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(4);
+
+/// A test of the share that the busy endpoints of a pool get of its picks.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolTest<'a> {
+    /// The pool.
+    pub(crate) pool: &'a Pool,
+    /// The test.
+    pub(crate) test: Sequential,
+}
+
+/// What judging takes while `busy` endpoints are busy.
+pub(crate) fn effort(model: &Model, busy: usize, tests: &[PoolTest<'_>]) -> Effort {
+    let weight = f64::from(model.total_weight());
+    let tests = tests
+        .iter()
+        .map(|it| (&it.test, f64::from(it.pool.weight) / weight));
+    let endpoints: usize = model
+        .weighted_pools()
+        .map(|pool| pool.endpoints.len())
+        .sum();
+    Effort::sequential(tests)
+        .and(PACE_SAMPLES as usize)
+        .in_flight(IN_FLIGHT_PER_IDLE * endpoints.saturating_sub(busy).max(1))
+        .waits(WAITS_S)
+}
+
+/// A probe that was answered.
+struct Probe {
+    exchange: Exchange,
+    /// Why it does not count, if it does not.
+    reason: Option<String>,
+}
+
+/// What became of the probes.
+struct Probes<'a> {
+    ctx: &'a Context,
+    model: &'a Model,
+    busy: &'a [&'a str],
+    load: Load,
+    tests: &'a [PoolTest<'a>],
+    /// In the order in which they were sent.
+    answered: Vec<Probe>,
+    failed: Vec<Exchange>,
+    starved: Option<String>,
+}
+
+/// Makes the endpoints in `busy` busy and sends probes for the model until all tests have ended.
+pub(crate) async fn judge(
+    ctx: &Context,
+    model: &Model,
+    busy: &[&str],
+    load: Load,
+    tests: &[PoolTest<'_>],
+) -> Result<Outcome> {
+    let mut probes = Probes {
+        ctx,
+        model,
+        busy,
+        load,
+        tests,
+        answered: Vec::new(),
+        failed: Vec::new(),
+        starved: None,
+    };
+    let mut rng = ctx.rng(&format!("probes with {busy:?} busy"));
+    for _ in 0..CYCLES {
+        if probes.missing(0) == 0 || !probes.failed.is_empty() {
+            break;
+        }
+        probes.cycle(&mut rng).await?;
+    }
+    Ok(probes.conclude())
+}
+
+impl Probes<'_> {
+    /// Puts the load, sends probes until they are likely to decide, takes the load away, and waits for all answers.
+    async fn cycle(&mut self, rng: &mut impl Rng) -> Result<()> {
+        let (ctx, model) = (self.ctx, self.model);
+        let (busy, idle): (Vec<Endpoint>, Vec<Endpoint>) = model
+            .weighted_pools()
+            .flat_map(|pool| pool.endpoints.clone())
+            .partition(|endpoint| self.is_busy(&endpoint.name));
+        let endpoints = [busy.as_slice(), &idle].concat();
+        for endpoint in &endpoints {
+            wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
+        }
+        let client = ctx.client(Connections::KeepAlive)?;
+        let interval = interval(ctx, &client, model, idle.len()).await?;
+        let put = busy
+            .iter()
+            .map(|endpoint| self.load.put(ctx, endpoint, &model.name));
+        let ballast = try_join_all(put).await?;
+        let watch = Watch::start(&ctx.http, &endpoints);
+        tokio::time::sleep(ctx.timeouts.metrics_settle).await;
+
+        let since_us = scrapes::now_us();
+        let mut open = Vec::new();
+        for _ in 0..ROUNDS {
+            let missing = self.missing(open.len());
+            if missing == 0 || !self.failed.is_empty() {
+                break;
+            }
+            let requests = (0..missing).map(|_| {
+                let request = Request::new(Api::Completions, &model.name, 1, rng);
+                request.timeout(ctx.timeouts.case)
+            });
+            let sent = drive::open_loop(&client, interval, requests).await;
+            let all_sent_at = Instant::now();
+            let (answered, waiting) = settle(sent, ctx.timeouts.prompt_answer).await;
+            watch.read_after(all_sent_at + interval).await;
+            for exchange in answered {
+                // The picker decided by figures that were up to a few scrapes old.
+                let from = exchange.sent_at - ctx.timeouts.metrics_settle / 2;
+                let to = exchange.sent_at + interval;
+                let reason = not_as_arranged(&watch, &endpoints, busy.len(), self.load, from, to);
+                self.add(exchange, reason);
+            }
+            open.extend(waiting);
+        }
+        let starved = scrapes::starved(&ctx.http, &endpoints, since_us).await;
+        self.starved = self.starved.take().or(starved);
+        for load in ballast {
+            load.release().await?;
+        }
+        // What was still waiting when all had been sent: behind ballast if a busy endpoint served it. If another one
+        // did, it was held on its way and went when the ballast was gone, which says nothing.
+        for task in open {
+            let exchange = task.await?;
+            let stuck = served::endpoint_of(&exchange).is_some_and(|name| self.is_busy(name));
+            self.add(exchange, (!stuck).then(|| "held on its way".to_owned()));
+        }
+        self.answered.sort_by_key(|probe| probe.exchange.sent_at);
+        Ok(())
+    }
+
+    fn is_busy(&self, endpoint: &str) -> bool {
+        self.busy.contains(&endpoint)
+    }
+
+    fn add(&mut self, exchange: Exchange, reason: Option<String>) {
+        match exchange.is_success() {
+            true => self.answered.push(Probe { exchange, reason }),
+            false => self.failed.push(exchange),
+        }
+    }
+
+    /// The probes that are still to be sent before the next test can end, if those that are `open` will turn out to be behind the
+    /// ballast of the pool in question.
+    fn missing(&self, open: usize) -> u64 {
+        let missing = self.tests.iter().map(|it| {
+            let picks = self.picks(it.pool, false);
+            match it
+                .test
+                .progress(picks.chain(std::iter::repeat_n(true, open)))
+            {
+                Progress::Open { missing } => self.probes_for(it.pool, missing),
+                Progress::Ended { .. } => 0,
+            }
+        });
+        missing.max().unwrap_or(0)
+    }
+
+    /// The probes of which about so many go to a pool.
+    fn probes_for(&self, pool: &Pool, picks: u64) -> u64 {
+        (picks * u64::from(self.model.total_weight())).div_ceil(u64::from(pool.weight.max(1)))
+    }
+
+    /// The picks of a pool in the order in which probes were sent, true for those of a busy endpoint. Probes that do not count are
+    /// left out or, where a picker is given the benefit of the doubt, taken for right ones.
+    fn picks(&self, pool: &Pool, charitable: bool) -> impl Iterator<Item = bool> {
+        let of_pool = |name: &str| pool.endpoints.iter().any(|it| it.name == name);
+        self.answered.iter().filter_map(move |probe| {
+            let name = served::endpoint_of(&probe.exchange).filter(|name| of_pool(name))?;
+            match &probe.reason {
+                None => Some(self.is_busy(name)),
+                Some(_) => charitable.then_some(false),
+            }
+        })
+    }
+
+    fn conclude(self) -> Outcome {
+        let mut findings = Findings::default();
+        for exchange in &self.failed {
+            findings.add(expect::success("every probe", exchange));
+        }
+        let mut undecided = Vec::new();
+        for PoolTest { pool, test } in self.tests {
+            // A picker that is blind to load piles up requests, and so spoils what was arranged by itself: it fails all the same.
+            let counted = test.progress(self.picks(pool, false));
+            let progress = match counted {
+                Progress::Ended { .. } => counted,
+                Progress::Open { .. } => test.progress(self.picks(pool, true)),
+            };
+            let busy = pool.endpoints.iter().filter(|it| self.is_busy(&it.name));
+            let busy: Vec<&str> = busy.map(|it| it.name.as_str()).collect();
+            match progress {
+                Progress::Ended { look, hits } if progress == counted || test.fails(look, hits) => {
+                    let of = format!("share of busy {} in {}", busy.join(" and "), pool.name);
+                    findings.add_statistic(test.decide(of, look, hits));
+                }
+                _ => undecided.push(pool.name.as_str()),
+            }
+        }
+        let counts = |probe: &&Probe| probe.reason.is_none();
+        let counted = self.answered.iter().filter(counts).map(|it| &it.exchange);
+        let (by_endpoint, of) = (served::by_endpoint(counted.clone()), counted.count());
+        let total = self.answered.len();
+        findings.note(format!(
+            "{of} of {total} probes met the load as arranged, by readings of the endpoints around each"
+        ));
+        if !undecided.is_empty() && !findings.failed() {
+            let first = self
+                .answered
+                .iter()
+                .find_map(|probe| probe.reason.as_deref());
+            return Outcome::invalid(format!(
+                "{of} of {total} probes met the load as arranged, too few to judge {}; the first that did not: {}",
+                undecided.join(" and "),
+                first.unwrap_or("none")
+            ));
+        }
+        let served = served::in_words(&by_endpoint);
+        let summary = format!("{} busy: {served} of {of}", self.busy.join(" and "));
+        findings.outcome_unless(summary, self.starved)
+    }
+}
+
+/// A time between probes that keeps idle endpoints idle: by the time that one takes through the gateway.
+pub(crate) async fn interval(
+    ctx: &Context,
+    client: &Client,
+    model: &Model,
+    idle_endpoints: usize,
+) -> Result<Duration> {
+    let mut rng = ctx.rng("pace");
+    let mut total = Duration::ZERO;
+    for _ in 0..PACE_SAMPLES {
+        let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
+        let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+        ensure!(
+            exchange.is_success(),
+            "a request for {} on an idle stack: {}",
+            model.name,
+            exchange.describe()
+        );
+        total += exchange.latency();
+    }
+    Ok(
+        (total / PACE_SAMPLES / (IN_FLIGHT_PER_IDLE * idle_endpoints.max(1)) as u32)
+            .max(INTERVAL_MIN),
+    )
+}
+
+/// The exchanges that ended within `grace`, and the tasks of those that did not.
+async fn settle(sent: Vec<Sent>, grace: Duration) -> (Vec<Exchange>, Vec<Sent>) {
+    let deadline = tokio::time::Instant::now() + grace;
+    let (mut ended, mut open) = (Vec::new(), Vec::new());
+    for mut task in sent {
+        match tokio::time::timeout_at(deadline, &mut task).await {
+            Ok(Ok(exchange)) => ended.push(exchange),
+            // A send that panicked has said so on standard error; it counts as no probe.
+            Ok(Err(_)) => {}
+            Err(_) => open.push(task),
+        }
+    }
+    (ended, open)
+}
