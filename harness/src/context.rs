@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures_util::future::BoxFuture;
@@ -127,6 +127,7 @@ pub struct Context {
     case: &'static str,
     attempt: u8,
     sent: Arc<AtomicU64>,
+    started: Instant,
     undo: Mutex<Vec<Undo>>,
 }
 
@@ -147,6 +148,7 @@ impl Context {
             case,
             attempt,
             sent: Arc::default(),
+            started: Instant::now(),
             undo: Mutex::default(),
         })
     }
@@ -161,6 +163,12 @@ impl Context {
     pub fn client_of(&self, endpoint: &url::Url, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
         Client::new(&purpose, endpoint, connections, Arc::default())
+    }
+
+    /// Whether most of the case's time is over: a sample that is not complete by now has to do.
+    pub fn is_late(&self) -> bool {
+        const TIME_FOR_SAMPLES: f64 = 0.9;
+        self.started.elapsed() > self.timeouts.case.mul_f64(TIME_FOR_SAMPLES)
     }
 
     /// The requests that were sent to the gateway.

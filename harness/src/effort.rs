@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::stats::binomial::Plan;
+use crate::stats::rank::Order;
 use crate::stats::sequential::Sequential;
 
 /// Tokens of a request where a case says nothing else, at most: a prompt of 64 characters, and an answer of one token.
@@ -21,10 +22,69 @@ pub struct Effort {
     pub in_flight: f64,
     /// Time that passes whatever the latency of a request is, in seconds: endpoints are filled, pickers look, queues drain.
     pub waits_s: f64,
+    /// The statistical decisions; a case that judges every answer takes none.
+    pub decisions: Vec<Decision>,
+}
+
+/// A statistical decision, planned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "test", rename_all = "kebab-case")]
+pub enum Decision {
+    /// Of a share, by a sample of fixed size.
+    Fixed(Plan),
+    /// Of a share, by a sample that ends when it is settled.
+    Sequential(Sequential),
+    /// That two samples show no order.
+    NoOrder {
+        /// The size of each sample.
+        sizes: [usize; 2],
+        /// The chance of finding an order where there is none.
+        alpha: f64,
+        /// The order that must be found: the chance that a value of the first sample is below one of the second.
+        deviating: f64,
+    },
+    /// That values of the first sample are below those of the second.
+    FirstBelow {
+        /// The size of each sample.
+        sizes: [usize; 2],
+        /// The chance of not finding that where it is so.
+        alpha: f64,
+        /// The least chance that a value of the first is below one of the second in a correct system.
+        null: f64,
+    },
+}
+
+impl Decision {
     /// The chance with which it fails a correct stack.
-    pub alpha: f64,
-    /// The chance with which it catches the smallest deviation that matters; a case that judges every answer has none.
-    pub power: Option<f64>,
+    pub fn alpha(&self) -> f64 {
+        match self {
+            Self::Fixed(plan) => plan.alpha,
+            Self::Sequential(test) => test.alpha,
+            Self::NoOrder { alpha, .. } | Self::FirstBelow { alpha, .. } => *alpha,
+        }
+    }
+
+    /// The chance with which it catches the smallest deviation that matters.
+    pub fn power(&self) -> f64 {
+        match self {
+            Self::Fixed(plan) => plan.power,
+            Self::Sequential(test) => test.at_deviation.fails,
+            Self::NoOrder {
+                sizes,
+                alpha,
+                deviating,
+            } => {
+                Order::of_sizes(*sizes)
+                    .decide_none("", 0, *alpha, *deviating)
+                    .power
+            }
+            Self::FirstBelow { sizes, alpha, null } => {
+                Order::of_sizes(*sizes)
+                    .decide_first("", 0, *alpha, *null)
+                    .power
+            }
+        }
+    }
 }
 
 impl Effort {
@@ -36,18 +96,13 @@ impl Effort {
             tokens_mean: n as f64 * TOKENS_PER_REQUEST,
             in_flight: 1.0,
             waits_s: 0.0,
-            alpha: 0.0,
-            power: None,
+            decisions: Vec::new(),
         }
     }
 
     /// A sample of fixed size.
     pub fn fixed(plan: &Plan) -> Self {
-        Self {
-            alpha: plan.alpha,
-            power: Some(plan.power),
-            ..Self::requests(plan.n as usize)
-        }
+        Self::requests(plan.n as usize).decides([Decision::Fixed(plan.clone())])
     }
 
     /// One sample for several tests at once, each with the share of the requests that it can use.
@@ -57,9 +112,7 @@ impl Effort {
             let most = (test.n_max() as f64 / share).ceil() as u64;
             all.requests_max = all.requests_max.max(most);
             all.requests_mean = all.requests_mean.max(test.at_null.mean_n / share);
-            all.alpha += test.alpha;
-            let power = test.at_deviation.fails;
-            all.power = Some(all.power.map_or(power, |least: f64| least.min(power)));
+            all.decisions.push(Decision::Sequential(test.clone()));
         }
         all.tokens_mean = all.requests_mean * TOKENS_PER_REQUEST;
         all
@@ -72,10 +125,11 @@ impl Effort {
             &mut self.requests_mean,
             &mut self.tokens_mean,
             &mut self.waits_s,
-            &mut self.alpha,
         ] {
             *figure *= n as f64;
         }
+        let all = std::iter::repeat_n(self.decisions, n);
+        self.decisions = all.flatten().collect();
         self
     }
 
@@ -116,13 +170,23 @@ impl Effort {
         }
     }
 
-    /// The same, for a decision at these error rates.
-    pub fn decides(self, alpha: f64, power: f64) -> Self {
+    /// The same, with these decisions.
+    pub fn decides(self, decisions: impl Into<Vec<Decision>>) -> Self {
         Self {
-            alpha,
-            power: Some(power),
+            decisions: decisions.into(),
             ..self
         }
+    }
+
+    /// The chance with which it fails a correct stack.
+    pub fn alpha(&self) -> f64 {
+        self.decisions.iter().map(Decision::alpha).sum()
+    }
+
+    /// The chance with which its weakest decision catches the smallest deviation that matters.
+    pub fn power(&self) -> Option<f64> {
+        let powers = self.decisions.iter().map(Decision::power);
+        powers.min_by(f64::total_cmp)
     }
 
     /// How long it takes on a correct stack, in seconds, if a request takes `latency_s`.

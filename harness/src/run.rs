@@ -127,7 +127,7 @@ async fn attempt(
             Ok(Ok(Err(error))) => Outcome::error(&error),
             Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
             Err(_) => Outcome::inconclusive(format!(
-                "not decided within {:?}; a longer time would be needed",
+                "not decided within {:?}; --case-timeout gives it more time",
                 timeouts.case
             )),
         }),

@@ -46,7 +46,7 @@ mod tests {
         let musts = musts.filter(|case| case.level == Level::Must);
         let mut spent = 0.0;
         for case in musts.filter(|case| missing(case, &target).is_none()) {
-            spent += (case.plan)(&target, &settings).unwrap().alpha;
+            spent += (case.plan)(&target, &settings).unwrap().alpha();
         }
         assert!(spent > 0.0 && spent <= settings.run_alpha, "{spent}");
     }

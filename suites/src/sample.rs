@@ -10,6 +10,9 @@ use poolproof_harness::target::{Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 use rand_chacha::ChaCha8Rng;
 
+/// Requests after which the clock is looked at.
+const BATCH: u64 = 64;
+
 /// A share of a sample that is judged: that of the answers by some endpoints.
 #[derive(Clone, Debug)]
 pub(crate) struct ShareTest<'a> {
@@ -37,6 +40,8 @@ pub(crate) struct Sample<'a> {
     in_flight: usize,
     rng: ChaCha8Rng,
     check: CrossCheck<'a>,
+    /// The requests that were still to be sent when the time was over.
+    missing: u64,
     /// All exchanges, in the order in which they were sent.
     pub(crate) exchanges: Vec<Exchange>,
 }
@@ -56,18 +61,24 @@ impl<'a> Sample<'a> {
             in_flight,
             rng: ctx.rng("prompts"),
             check: CrossCheck::start(&ctx.http, model.pools.iter()).await?,
+            missing: 0,
             exchanges: Vec::new(),
         })
     }
 
-    /// Sends so many more requests, and waits for their answers.
+    /// Sends so many more requests, or as many as there is time for, and waits for their answers.
     pub(crate) async fn more(&mut self, n: u64) {
-        let requests = (0..n).map(|_| {
-            let request = Request::new(Api::Completions, &self.model.name, 1, &mut self.rng);
-            request.timeout(self.ctx.timeouts.request)
-        });
-        let exchanges = drive::closed_loop(self.client, self.in_flight, requests).await;
-        self.exchanges.extend(exchanges);
+        self.missing = n;
+        while self.missing > 0 && !self.ctx.is_late() {
+            let batch = self.missing.min(BATCH);
+            let requests = (0..batch).map(|_| {
+                let request = Request::new(Api::Completions, &self.model.name, 1, &mut self.rng);
+                request.timeout(self.ctx.timeouts.request)
+            });
+            let exchanges = drive::closed_loop(self.client, self.in_flight, requests).await;
+            self.exchanges.extend(exchanges);
+            self.missing -= batch;
+        }
     }
 
     /// Sends requests until all tests have ended, and adds what they say. A request that is not answered ends the sample: it is a
@@ -83,6 +94,11 @@ impl<'a> Sample<'a> {
                 break;
             }
             self.more(missing).await;
+            if self.missing > 0 {
+                let most = tests.iter().map(|it| it.test.n_max()).max().unwrap_or(0);
+                self.missing = most.saturating_sub(self.exchanges.len() as u64);
+                break;
+            }
         }
         for it in tests {
             if let Progress::Ended { look, hits } = it.progress(&self.exchanges) {
@@ -100,6 +116,12 @@ impl<'a> Sample<'a> {
         let timeout = self.ctx.timeouts.counters;
         let sources = self.check.finish(&self.ctx.http, &answered, false, timeout);
         match sources.await? {
+            Ok(_) if self.missing > 0 && !findings.failed() => Ok(Outcome::inconclusive(format!(
+                "{} requests were answered in {:?}, {} more at most would decide; --case-timeout gives it more time",
+                self.exchanges.len(),
+                self.ctx.timeouts.case,
+                self.missing
+            ))),
             Ok(sources) => {
                 findings.note(sources);
                 Ok(findings.outcome(summary))

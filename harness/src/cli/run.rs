@@ -34,6 +34,9 @@ pub(super) struct Args {
     out: PathBuf,
     #[command(flatten)]
     rates: RateArgs,
+    /// The longest time of a case, in seconds; a slow fleet needs more for samples of thousands
+    #[arg(long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
+    case_timeout: u64,
     /// End the run with the first Must case that does not pass
     #[arg(long)]
     fail_fast: bool,
@@ -65,7 +68,10 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let mut record = Record::new(&stack, flaw, &settings);
     let run_options = run::Options {
         settings,
-        timeouts: Timeouts::default(),
+        timeouts: Timeouts {
+            case: Duration::from_secs(args.case_timeout),
+            ..Timeouts::default()
+        },
         fail_fast: args.fail_fast,
         stop,
     };

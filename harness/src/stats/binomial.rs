@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use super::interval;
+use super::interval::{self, CONFIDENCE};
 use crate::verdict::Statistic;
 
 /// The largest sample that is planned; a question that needs more is refused.
@@ -43,7 +43,7 @@ pub enum Question {
 }
 
 /// A planned test.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// What is asked.
     pub question: Question,
@@ -131,16 +131,13 @@ impl Plan {
             Self::of_size(self.question, n, self.alpha)
         };
         let share = |count: u64| count as f64 / n.max(1) as f64;
-        let tails = |p: f64| {
-            let law = law(p, n);
-            (law.cdf(hits), at_least(&law, hits))
-        };
+        let tails = |p: f64| tails(p, n, hits);
         Statistic {
             test: "exact binomial".to_owned(),
             of: of.into(),
             n,
             observed: share(hits),
-            interval: Some(interval::invert(share(hits), tails)),
+            interval: Some(interval(n, hits, CONFIDENCE)),
             null: self.question.null_in_words(),
             alpha: self.alpha,
             power: plan.power,
@@ -235,6 +232,18 @@ pub fn trials_for(count: u64, share: f64, miss: f64) -> Result<u64> {
         }
     }
     Ok(high)
+}
+
+/// The shares that `hits` in `n` observations do not contradict, at this confidence (Clopper and Pearson 1934).
+pub fn interval(n: u64, hits: u64, confidence: f64) -> (f64, f64) {
+    let observed = hits as f64 / n.max(1) as f64;
+    interval::invert(observed, confidence, |p| tails(p, n, hits))
+}
+
+/// The chances of at most and of at least so many hits.
+pub(super) fn tails(p: f64, n: u64, hits: u64) -> (f64, f64) {
+    let law = law(p, n);
+    (law.cdf(hits), at_least(&law, hits))
 }
 
 fn law(p: f64, n: u64) -> Binomial {

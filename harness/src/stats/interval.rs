@@ -7,10 +7,10 @@ use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 /// The chance with which an interval covers the truth.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The shares that the observed one does not contradict. `tails` gives, for a share, the chances of at most and of at least what
-/// was observed; both intervals of Clopper and Pearson 1934 and those after a sequential test are had that way.
-pub fn invert(observed: f64, tails: impl Fn(f64) -> (f64, f64)) -> (f64, f64) {
-    let tail = (1.0 - CONFIDENCE) / 2.0;
+/// The shares that the observed one does not contradict, at this confidence. `tails` gives, for a share, the chances of at most and
+/// of at least what was observed; both intervals of Clopper and Pearson 1934 and those after a sequential test are had that way.
+pub fn invert(observed: f64, confidence: f64, tails: impl Fn(f64) -> (f64, f64)) -> (f64, f64) {
+    let tail = (1.0 - confidence) / 2.0;
     let low = search(0.0, observed, |share| tails(share).1 > tail);
     let high = search(observed, 1.0, |share| tails(share).0 <= tail);
     (low, high)
@@ -18,7 +18,7 @@ pub fn invert(observed: f64, tails: impl Fn(f64) -> (f64, f64)) -> (f64, f64) {
 
 /// Where `holds` begins to be true between two shares; the second one if it never does.
 fn search(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
-    const PRECISION: f64 = 1e-5;
+    const PRECISION: f64 = 1e-7;
     if holds(low) {
         return low;
     }
@@ -105,7 +105,7 @@ mod tests {
             let law = Binomial::new(p, 60).unwrap();
             (law.cdf(5), law.sf(4))
         };
-        let (low, high) = invert(5.0 / 60.0, tails);
+        let (low, high) = invert(5.0 / 60.0, CONFIDENCE, tails);
         assert!(
             (low - 0.0276).abs() < 1e-3 && (high - 0.1839).abs() < 1e-3,
             "{low} {high}"

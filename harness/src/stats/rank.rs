@@ -5,6 +5,7 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
+use super::binomial::{Plan, Question, tails};
 use crate::verdict::Statistic;
 
 /// How two samples are ordered.
@@ -49,14 +50,27 @@ fn rank_of(all: &[(f64, bool)], group: &[(f64, bool)]) -> f64 {
 }
 
 impl Order {
+    /// No order at all, between samples of these sizes without ties: for planning.
+    pub fn of_sizes([m, n]: [usize; 2]) -> Self {
+        let (m, n) = (m as f64, n as f64);
+        Self {
+            first_below: 0.5,
+            spread: ((m + n + 1.0) / (12.0 * m * n)).sqrt(),
+            smaller: m.min(n),
+        }
+    }
+
     /// Decides "the first class goes before the second with a chance of `null` or more": accepted unless the order is weaker than
-    /// that at `alpha`. How far the order of such a system varies depends on its laws; taken is the most that any laws allow (van
-    /// Dantzig 1951: variance at most p(1-p) by the size of the smaller sample). The power is the chance of catching a system in
-    /// which there is no order.
+    /// that at `alpha`. How far the order of such a system varies depends on its laws; taken are those under which it varies most
+    /// (van Dantzig 1951: variance p(1-p) by the size of the smaller sample), where each value of the smaller sample is on the right
+    /// or on the wrong side of all others, so that the order is binomial. The power is the chance of catching a system in which
+    /// there is no order.
     pub fn decide_first(self, of: impl Into<String>, n: usize, alpha: f64, null: f64) -> Statistic {
-        let normal = Normal::standard();
-        let widest = (null * (1.0 - null) / self.smaller).sqrt();
-        let threshold = null - normal.inverse_cdf(1.0 - alpha) * widest;
+        let smaller = self.smaller as u64;
+        let question = Question::AtLeast { null, bad: 0.5 };
+        let threshold =
+            *Plan::of_size(question, smaller, alpha).accepted.start() as f64 / self.smaller;
+        let in_order = (self.first_below * self.smaller).floor() as u64;
         Statistic {
             test: "Mann-Whitney, one-sided".to_owned(),
             of: of.into(),
@@ -65,10 +79,10 @@ impl Order {
             interval: None,
             null: format!("order >= {null:.2}"),
             alpha,
-            power: normal.cdf((threshold - 0.5) / self.spread),
+            power: Normal::standard().cdf((threshold - 0.5) / self.spread),
             power_against: "no order: 0.5".to_owned(),
             accepted: (threshold, 1.0),
-            p_value: normal.cdf((self.first_below - null) / widest),
+            p_value: question.p_value(|p| tails(p, smaller, in_order)),
         }
     }
 

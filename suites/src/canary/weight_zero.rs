@@ -16,10 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight: if 0, no traffic should be forwarded",
     needs: &[Need::WeightZeroPool, Need::EndpointNames],
-    plan: |_, settings| {
-        let plan = Effort::fixed(&plan(settings)?).in_flight(IN_FLIGHT);
-        Ok(plan.decides(0.0, settings.power))
-    },
+    plan: |_, settings| Ok(Effort::fixed(&plan(settings)?).in_flight(IN_FLIGHT)),
     run: |ctx| Box::pin(weight_zero(ctx)),
 };
 
@@ -32,7 +29,7 @@ fn plan(settings: &Settings) -> Result<Plan> {
         null: 0.0,
         bad: LEAK,
     };
-    // A correct gateway never leaks, so that no alpha is spent; it only has to be some number.
+    // A correct gateway never leaks: no alpha is spent, as small as it may be.
     Plan::new(question, 1e-9, settings.power)
 }
 

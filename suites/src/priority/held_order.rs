@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Connections, Exchange};
 use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
+use poolproof_harness::effort::{Decision, Effort};
 use poolproof_harness::expect;
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::target::{Model, Pool};
@@ -22,9 +22,20 @@ pub(super) const CASE: Case = Case {
     source: "GIE v1.5.0, pkg/epp/flowcontrol: bands of higher priority are dispatched first",
     needs: &[Need::HeldByPriority],
     plan: |_, settings| {
-        // Either arm may be taken for what it is not.
         let arms = Effort::requests(2 * CONTROL + 2 * INTERACTIVE + BATCH).waits(2.0);
-        Ok(arms.decides(2.0 * settings.alpha(), 0.99))
+        let alpha = settings.alpha();
+        Ok(arms.decides([
+            Decision::NoOrder {
+                sizes: [CONTROL, CONTROL],
+                alpha,
+                deviating: CONTROL_DEVIATION,
+            },
+            Decision::FirstBelow {
+                sizes: [INTERACTIVE, BATCH],
+                alpha,
+                null: EXPECTED,
+            },
+        ]))
     },
     run: |ctx| Box::pin(held_order(ctx)),
 };

@@ -7,7 +7,7 @@ use poolproof_harness::ballast::wait_until_idle;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::Connections;
 use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
+use poolproof_harness::effort::{Decision, Effort};
 use poolproof_harness::expect;
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -19,7 +19,13 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: priorities order what is queued, and nothing else",
     needs: &[Need::HeldByPriority],
-    plan: |_, settings| Ok(Effort::requests(2 * REQUESTS).decides(settings.alpha(), POWER)),
+    plan: |_, settings| {
+        Ok(Effort::requests(2 * REQUESTS).decides([Decision::NoOrder {
+            sizes: [REQUESTS, REQUESTS],
+            alpha: settings.alpha(),
+            deviating: DEVIATION,
+        }]))
+    },
     run: |ctx| Box::pin(uncontended(ctx)),
 };
 
@@ -27,8 +33,6 @@ pub(super) const CASE: Case = Case {
 const REQUESTS: usize = 120;
 /// How often one class would be faster if priority made a difference.
 const DEVIATION: f64 = 0.75;
-/// The chance of finding that, by the size of the sample.
-const POWER: f64 = 0.99;
 /// A shift below both of these matters to nobody.
 const SHIFT_SHARE: f64 = 0.2;
 const SHIFT_MIN: Duration = Duration::from_millis(2);

@@ -38,13 +38,15 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
             effort.requests_max as f64,
             effort.tokens_mean,
             seconds,
-            effort.alpha,
+            effort.alpha(),
         ]) {
             *total += figure;
         }
         let mut row = serde_json::to_value(&effort)?;
         row["case"] = case.id.into();
         row["seconds_mean"] = seconds.into();
+        row["alpha"] = effort.alpha().into();
+        row["power"] = effort.power().into();
         rows.push(row);
     }
     let [mean, most, tokens, seconds, alpha] = totals;

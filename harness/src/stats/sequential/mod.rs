@@ -191,7 +191,7 @@ impl Sequential {
             of: of.into(),
             n: at.n,
             observed,
-            interval: Some(interval::invert(observed, tails)),
+            interval: Some(interval::invert(observed, interval::CONFIDENCE, tails)),
             null: self.question.null_in_words(),
             alpha: self.alpha,
             power: self.at_deviation.fails,
