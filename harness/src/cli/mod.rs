@@ -2,7 +2,9 @@
 
 mod doctor;
 mod list;
+mod progress;
 mod run;
+mod selftest;
 mod serve;
 mod stack;
 mod up;
@@ -22,7 +24,7 @@ pub use stack::from_env as stack_from_env;
 pub struct App {
     /// All suites, in the order in which they run.
     pub suites: &'static [Suite],
-    /// For each flaw the cases that must fail.
+    /// For each flaw the cases that must fail, and those that may.
     pub catches: &'static [Catch],
 }
 
@@ -56,6 +58,8 @@ enum Command {
     Run(run::Args),
     /// List the cases, or the flaws that can be switched on
     List(list::Args),
+    /// Run every flaw against the verdicts that it must cause
+    Selftest(selftest::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
     Up(up::Args),
     /// Stop the stacks that `poolproof up` keeps
@@ -130,6 +134,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => in_runtime(run::run(app, args)),
         Command::List(args) => list::list(app, &args),
+        Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Down => up::down(),
         Command::Doctor(args) => doctor::doctor(&args),

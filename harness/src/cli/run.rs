@@ -3,11 +3,10 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress::Progress;
 use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
 use crate::context::{Settings, Timeouts};
@@ -120,34 +119,4 @@ fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
     say(&table::render(record, look));
     say(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
-}
-
-/// Progress on a terminal; nothing in a pipe.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new() -> Self {
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::new_spinner(),
-            false => ProgressBar::hidden(),
-        };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Self(bar)
-    }
-
-    fn running(&self, case: &str) {
-        self.0.set_message(case.to_owned());
-        self.0.reset_elapsed();
-    }
-
-    fn note(&self, line: &str) {
-        self.0.println(line);
-    }
-
-    fn finish(&self) {
-        self.0.finish_and_clear();
-    }
 }
