@@ -71,7 +71,7 @@ pub struct Catch {
     pub flaw: Flaw,
     /// The ids of the cases that must fail while it is switched on.
     pub must_fail: &'static [&'static str],
-    /// The ids of those that need not pass: they meet the flaw by chance, or cannot be measured beside it.
+    /// The others that need not pass, by id or by suite: they meet the flaw by chance, or cannot be measured beside it.
     pub may_fail: &'static [&'static str],
 }
 
