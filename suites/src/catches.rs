@@ -77,7 +77,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::UnknownSlow, &["routing/unknown-model"], &[]),
     catch(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded"]),
     // Answers and the picker's counters disagree on who served, so that whoever compares them decides nothing.
-    catch(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution"]),
+    catch(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority"]),
     catch(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], &[]),
     catch(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority"]),
     catch(Flaw::StreamBuffered, &["routing/stream-unbuffered"], &[]),
@@ -91,8 +91,8 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::StaleMetrics, &["distribution/one-busy", "distribution/follows-load"],
         &["distribution", "canary/less-loaded", "priority"]),
     catch(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
-    // With two endpoints in a pool and one of them starved, all goes to the other, busy or not.
-    catch(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded"]),
+    // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
+    catch(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "priority/shed"]),
     catch(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &[]),
     catch(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
     catch(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority"]),

@@ -252,7 +252,7 @@ fn a_selftest_is_a_matrix_for_people_documents_and_programs() {
     let (code, matrix, errors) = run(&folder, &arguments);
     assert_eq!((code, errors.as_str()), (0, ""), "{matrix}");
     assert!(
-        matrix.contains("2 of 2 flaws caught in every one of 1 runs; the table holds"),
+        matrix.contains("2 of 2 flaws caught every time, runs of each: 1; the table holds"),
         "{matrix}"
     );
     let (_, markdown, _) = run(&folder, &[&arguments[..], &["--markdown"]].concat());

@@ -10,6 +10,7 @@ use tabled::settings::Style;
 
 use super::progress::Progress;
 use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
+use crate::case::{Case, Suite};
 use crate::context::{Settings, Timeouts};
 use crate::run;
 use crate::selftest::{Cell, Expected, Options, Row, faults_of_table, row};
@@ -74,8 +75,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     let mut rows = Vec::new();
     for catch in sound.into_iter().chain(catches.map(Some)) {
         let name = catch.map_or("no flaw", |catch| catch.flaw.name());
-        let mut watch =
-            |case: &crate::case::Case| progress.running(&format!("{name}: {}", case.id));
+        let mut watch = |case: &Case| progress.running(&format!("{name}: {}", case.id));
         let row = row(app.suites, catch, &options, &mut watch).await?;
         progress.note(&format!(
             "{:5} {name}",
@@ -89,18 +89,20 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     }
     progress.finish();
     let report = Report {
+        suites: app.suites,
         rows,
         faults: faults_of_table(app.suites, app.catches),
         took_s: started.elapsed().as_secs_f64(),
     };
     report.print(&args)?;
-    Ok(match report.rows.iter().any(|row| row.interrupted) {
+    Ok(match report.is_interrupted() {
         true => INTERRUPTED,
         false => u8::from(!report.holds()),
     })
 }
 
 struct Report {
+    suites: &'static [Suite],
     rows: Vec<Row>,
     faults: Vec<String>,
     took_s: f64,
@@ -111,10 +113,15 @@ impl Report {
         self.faults.is_empty() && self.rows.iter().all(Row::holds)
     }
 
+    fn is_interrupted(&self) -> bool {
+        self.rows.iter().any(|row| row.interrupted)
+    }
+
     fn print(&self, args: &Args) -> Result<()> {
         if args.json {
             let report = json!({
                 "holds": self.holds(),
+                "interrupted": self.is_interrupted(),
                 "faults_of_table": self.faults,
                 "took_s": self.took_s,
                 "rows": self.rows,
@@ -129,33 +136,29 @@ impl Report {
             say(&line);
         }
         let flaws = self.rows.iter().filter(|row| row.flaw.is_some());
-        let caught = flaws.clone().filter(|row| row.caught == row.runs).count();
+        let always = |row: &&Row| !row.interrupted && row.caught == row.runs;
+        let conclusion = match (self.is_interrupted(), self.holds()) {
+            (true, _) => "interrupted",
+            (false, true) => "the table holds",
+            (false, false) => "the table does not hold",
+        };
         say(&format!(
-            "{caught} of {} flaws caught in every one of {} runs; the table {}; {:.0} s",
+            "{} of {} flaws caught every time, runs of each: {}; {conclusion}; {:.0} s",
+            flaws.clone().filter(always).count(),
             flaws.count(),
             args.repeat,
-            if self.holds() {
-                "holds"
-            } else {
-                "does not hold"
-            },
             self.took_s
         ));
         Ok(())
     }
 
-    /// The cases that were run under any flaw, in the order of the rows that have the most of them.
+    /// The cases that were run, in the order of the suites.
     fn columns(&self) -> Vec<&'static str> {
-        let longest = self.rows.iter().max_by_key(|row| row.cells.len());
-        let mut columns: Vec<_> = longest.map_or(Vec::new(), |row| {
-            row.cells.iter().map(|cell| cell.case).collect()
-        });
-        for cell in self.rows.iter().flat_map(|row| &row.cells) {
-            if !columns.contains(&cell.case) {
-                columns.push(cell.case);
-            }
-        }
-        columns
+        let cells = || self.rows.iter().flat_map(|row| &row.cells);
+        let ids = self.suites.iter().flat_map(|suite| suite.cases);
+        ids.map(|case| case.id)
+            .filter(|id| cells().any(|cell| cell.case == *id))
+            .collect()
     }
 
     fn matrix(&self, columns: &[&str], markdown: bool) -> String {
