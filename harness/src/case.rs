@@ -67,13 +67,15 @@ impl std::fmt::Debug for Case {
     }
 }
 
-/// Which cases a flaw must fail: the counter-proof of those cases.
+/// What a flaw does to cases: the counter-proof of those that it must fail. Any case in neither list must pass all the same.
 #[derive(Debug)]
 pub struct Catch {
     /// The flaw.
     pub flaw: Flaw,
     /// The ids of the cases that must fail while it is switched on.
-    pub cases: &'static [&'static str],
+    pub must_fail: &'static [&'static str],
+    /// The others that need not pass, by id or by suite: they meet the flaw by chance, or cannot be measured beside it.
+    pub may_fail: &'static [&'static str],
 }
 
 /// Something that a case needs of its target.

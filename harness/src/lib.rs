@@ -11,6 +11,7 @@ pub mod expect;
 pub mod limits;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod stack;
 pub mod stats;
 pub mod target;

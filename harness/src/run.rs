@@ -45,7 +45,8 @@ pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'st
     Ok(all().filter(selected).collect())
 }
 
-fn matches(selector: &str, id: &str) -> bool {
+/// Whether a selector names a case.
+pub(crate) fn matches(selector: &str, id: &str) -> bool {
     let rest = id.strip_prefix(selector.trim_end_matches(['*', '/']));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selector.ends_with('*'))
 }

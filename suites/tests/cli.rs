@@ -107,6 +107,7 @@ fn wrong_use_is_2_and_says_what_would_be_right() {
         (&["run", "rooting"], "suites are routing"),
         (&["run", "--stack", "url"], "--target FILE"),
         (&["run", "--flaw", "none-such"], "list --flaws"),
+        (&["selftest", "none-such"], "list --flaws"),
         (&["run", "--tolerance", "77"], "--tolerance 77"),
         (&["run", "--tolerance", "10"], "below the share of pool"),
         (&["run", "--alpha", "0"], "--alpha 0"),
@@ -267,4 +268,28 @@ fn lists_are_for_people_and_for_programs() {
                 .any(|row| row["id"] == name || row["name"] == name)
         );
     }
+}
+
+#[test]
+fn a_selftest_is_a_matrix_for_people_documents_and_programs() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["selftest", "unknown-503", "escaped-model-name"];
+    let (code, matrix, errors) = run(&folder, &arguments);
+    assert_eq!((code, errors.as_str()), (0, ""), "{matrix}");
+    assert!(
+        matrix.contains("2 of 2 flaws caught every time, runs of each: 1; the table holds"),
+        "{matrix}"
+    );
+    let (_, markdown, _) = run(&folder, &[&arguments[..], &["--markdown"]].concat());
+    let row = markdown.lines().find(|line| line.contains("unknown-503"));
+    let row = row.unwrap().replace(' ', "");
+    assert!(row.starts_with("|unknown-503|F|F|1/1|"), "{markdown}");
+    let (_, json, _) = run(&folder, &["selftest", "unknown-503", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["holds"], true);
+    assert_eq!(json["rows"][0]["cells"][0]["expected"], "fail");
+    assert_eq!(
+        json["rows"][0]["cells"][0]["outcomes"][0]["verdict"],
+        "fail"
+    );
 }

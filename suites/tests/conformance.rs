@@ -10,7 +10,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use poolproof_harness::case::{Case, Level};
 use poolproof_harness::context::Settings;
-use poolproof_harness::run::missing;
+use poolproof_harness::run::{self, missing};
 use poolproof_harness::stack::Stack;
 use poolproof_harness::verdict::{Outcome, Verdict};
 
@@ -39,8 +39,10 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
     let program = env!("CARGO_BIN_EXE_poolproof").into();
     let options = poolproof_harness::cli::stack_from_env(program).map_err(|e| format!("{e:#}"))?;
     let runtime = Arc::new(common::runtime());
-    let stack = common::start(&runtime, &options)
-        .map_err(|failed| failed.message().unwrap_or("no stack").to_owned())?;
+    // On a thread that outlives it, since its processes end with that thread.
+    let stack = runtime
+        .block_on(Stack::start(&options, &mut |_| {}))
+        .map_err(|error| common::no_stack(error).message().unwrap_or("").to_owned())?;
     let stack = Arc::new(stack);
     let trials = cases.iter().map(|case| {
         let case: &'static Case = case;
@@ -49,9 +51,13 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
         Trial::test(case.id, {
             let stack = stack.clone();
             move || {
-                let outcome = common::run_case(&runtime, &stack, seed, case);
+                let target = Arc::new(stack.target.clone());
+                let options = common::run_options(seed);
+                let outcome = runtime.block_on(run::run_case(case, &target, &options));
+                let outcome = outcome.ok_or("the run was stopped")?;
                 if decides(case, &outcome) {
-                    return Err(common::describe(case, &outcome).into());
+                    let described = common::describe(case.id, &outcome);
+                    return Err(format!("{described}\n{}", case.requirement).into());
                 }
                 as_planned(case, &stack, &outcome)
             }

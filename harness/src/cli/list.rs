@@ -14,7 +14,7 @@ use crate::run;
 #[command(after_help = "Examples:
   poolproof list                  all cases with their requirements
   poolproof list canary --json    one suite, for a program
-  poolproof list --flaws          what can be broken on purpose, and which cases must fail then")]
+  poolproof list --flaws          what can be broken on purpose, where it was seen, and which cases must fail then")]
 pub(super) struct Args {
     /// Suites or cases [default: all]
     selectors: Vec<String>,
@@ -45,8 +45,9 @@ const CASE_COLUMNS: Columns = &[("id", 32), ("level", 6), ("requirement", 64), (
 const FLAW_COLUMNS: Columns = &[
     ("name", 28),
     ("component", 16),
-    ("summary", 56),
-    ("caught_by", 44),
+    ("summary", 48),
+    ("seen", 36),
+    ("caught_by", 32),
 ];
 
 fn cases(app: App, selectors: &[String]) -> Result<Vec<Value>, Failure> {
@@ -74,7 +75,9 @@ fn flaws(app: App) -> Vec<Value> {
                 "name": flaw.name(),
                 "component": flaw.component().to_string(),
                 "summary": flaw.summary(),
-                "caught_by": catches.map_or(&[][..], |catch| catch.cases),
+                "seen": flaw.seen(),
+                "caught_by": catches.map_or(&[][..], |catch| catch.must_fail),
+                "may_fail": catches.map_or(&[][..], |catch| catch.may_fail),
             })
         })
         .collect()

@@ -3,8 +3,10 @@
 mod doctor;
 mod list;
 mod plan;
+mod progress;
 mod rates;
 mod run;
+mod selftest;
 mod serve;
 mod stack;
 mod up;
@@ -24,7 +26,7 @@ pub use stack::from_env as stack_from_env;
 pub struct App {
     /// All suites, in the order in which they run.
     pub suites: &'static [Suite],
-    /// For each flaw the cases that must fail.
+    /// For each flaw the cases that must fail, and those that may.
     pub catches: &'static [Catch],
 }
 
@@ -60,6 +62,8 @@ enum Command {
     List(list::Args),
     /// Say how many requests a question needs, before anything is sent
     Plan(plan::Args),
+    /// Run every flaw against the verdicts that it must cause
+    Selftest(selftest::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
     Up(up::Args),
     /// Stop the stacks that `poolproof up` keeps
@@ -135,6 +139,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Run(args) => in_runtime(run::run(app, args)),
         Command::List(args) => list::list(app, &args),
         Command::Plan(args) => plan::plan(app, &args),
+        Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Down => up::down(),
         Command::Doctor(args) => doctor::doctor(&args),

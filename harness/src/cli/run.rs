@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
@@ -121,34 +121,4 @@ fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
     say(&table::render(record, look));
     say(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
-}
-
-/// Progress on a terminal; nothing in a pipe.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new() -> Self {
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::new_spinner(),
-            false => ProgressBar::hidden(),
-        };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Self(bar)
-    }
-
-    fn running(&self, case: &str) {
-        self.0.set_message(case.to_owned());
-        self.0.reset_elapsed();
-    }
-
-    fn note(&self, line: &str) {
-        self.0.println(line);
-    }
-
-    fn finish(&self) {
-        self.0.finish_and_clear();
-    }
 }

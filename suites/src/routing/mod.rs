@@ -9,6 +9,8 @@ mod known_model;
 mod late_model;
 mod spoofed_destination;
 mod spoofed_model_header;
+mod stream_intact;
+mod stream_unbuffered;
 mod unknown_model;
 
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use poolproof_harness::verdict::Findings;
 /// The suite.
 pub const SUITE: Suite = Suite {
     id: "routing",
-    promise: "a request goes to the pool of its model, and an unknown model gets a clean 404",
+    promise: "a request goes to the pool of its model, its answer comes back whole, and an unknown model gets a clean 404",
     cases: &[
         known_model::CASE,
         unknown_model::CASE,
@@ -37,6 +39,8 @@ pub const SUITE: Suite = Suite {
         late_model::CASE,
         chunked_body::CASE,
         body_limit::CASE,
+        stream_intact::CASE,
+        stream_unbuffered::CASE,
     ],
 };
 

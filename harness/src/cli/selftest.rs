@@ -1,0 +1,256 @@
+//! `poolproof selftest`: every flaw against the verdicts that it must cause, as a matrix.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::json;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::progress::Progress;
+use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
+use crate::case::{Case, Suite};
+use crate::context::{Settings, Timeouts};
+use crate::run;
+use crate::selftest::{Cell, Expected, Options, Row, faults_of_table, row};
+use crate::verdict::Verdict;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof selftest                                 each flaw against the cases that must catch it
+  poolproof selftest stream-cut stream-repeated      two flaws
+  poolproof selftest --full --repeat 3 --markdown    all cases under each flaw, three times, for a document
+
+Exit codes:
+  0    the table holds
+  1    it does not: a flaw was not caught, a case failed that must pass, or the table has holes
+  2    wrong use or configuration
+  4    the stack could not be had
+  130  interrupted; what is known is printed")]
+pub(super) struct Args {
+    /// Flaws, by the names that `poolproof list --flaws` shows [default: all, and a stack without any]
+    #[arg(value_name = "FLAW")]
+    flaws: Vec<Flaw>,
+    /// How often each flaw is switched on, on a stack of its own
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: u64,
+    /// Run all cases under each flaw: those that no row names must pass
+    #[arg(long)]
+    full: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Seed of every random choice of the first run; the next ones count on from it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
+    let program = std::env::current_exe().context("finding the poolproof program")?;
+    let mut stack = super::stack_from_env(program).map_err(Failure::usage)?;
+    stack.seed = args.seed;
+    let options = Options {
+        stack,
+        run: run::Options {
+            settings: Settings {
+                seed: args.seed,
+                ..Settings::default()
+            },
+            timeouts: Timeouts::default(),
+            fail_fast: false,
+            stop: stop_on_signal()?,
+        },
+        repeat: args.repeat,
+        full: args.full,
+    };
+    let selected = |flaw: Flaw| args.flaws.is_empty() || args.flaws.contains(&flaw);
+    let catches = app.catches.iter().filter(|catch| selected(catch.flaw));
+    let sound = args.flaws.is_empty().then_some(None);
+    let started = Instant::now();
+    let progress = Progress::new();
+    let mut rows = Vec::new();
+    for catch in sound.into_iter().chain(catches.map(Some)) {
+        let name = catch.map_or("no flaw", |catch| catch.flaw.name());
+        let mut watch = |case: &Case| progress.running(&format!("{name}: {}", case.id));
+        let row = row(app.suites, catch, &options, &mut watch).await?;
+        progress.note(&format!(
+            "{:5} {name}",
+            if row.holds() { "holds" } else { "FAULT" }
+        ));
+        let interrupted = row.interrupted;
+        rows.push(row);
+        if interrupted {
+            break;
+        }
+    }
+    progress.finish();
+    let report = Report {
+        suites: app.suites,
+        rows,
+        faults: faults_of_table(app.suites, app.catches),
+        took_s: started.elapsed().as_secs_f64(),
+    };
+    report.print(&args)?;
+    Ok(match report.is_interrupted() {
+        true => INTERRUPTED,
+        false => u8::from(!report.holds()),
+    })
+}
+
+struct Report {
+    suites: &'static [Suite],
+    rows: Vec<Row>,
+    faults: Vec<String>,
+    took_s: f64,
+}
+
+impl Report {
+    fn holds(&self) -> bool {
+        self.faults.is_empty() && self.rows.iter().all(Row::holds)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.rows.iter().any(|row| row.interrupted)
+    }
+
+    fn print(&self, args: &Args) -> Result<()> {
+        if args.json {
+            let report = json!({
+                "holds": self.holds(),
+                "interrupted": self.is_interrupted(),
+                "faults_of_table": self.faults,
+                "took_s": self.took_s,
+                "rows": self.rows,
+            });
+            say(&serde_json::to_string_pretty(&report).context("writing the report")?);
+            return Ok(());
+        }
+        let columns = self.columns();
+        say(&self.matrix(&columns, args.markdown));
+        say(&legend(&columns, args.markdown));
+        for line in self.deviations() {
+            say(&line);
+        }
+        let flaws = self.rows.iter().filter(|row| row.flaw.is_some());
+        let always = |row: &&Row| !row.interrupted && row.caught == row.runs;
+        let conclusion = match (self.is_interrupted(), self.holds()) {
+            (true, _) => "interrupted",
+            (false, true) => "the table holds",
+            (false, false) => "the table does not hold",
+        };
+        say(&format!(
+            "{} of {} flaws caught every time, runs of each: {}; {conclusion}; {:.0} s",
+            flaws.clone().filter(always).count(),
+            flaws.count(),
+            args.repeat,
+            self.took_s
+        ));
+        Ok(())
+    }
+
+    /// The cases that were run, in the order of the suites.
+    fn columns(&self) -> Vec<&'static str> {
+        let cells = || self.rows.iter().flat_map(|row| &row.cells);
+        let ids = self.suites.iter().flat_map(|suite| suite.cases);
+        ids.map(|case| case.id)
+            .filter(|id| cells().any(|cell| cell.case == *id))
+            .collect()
+    }
+
+    fn matrix(&self, columns: &[&str], markdown: bool) -> String {
+        let mut matrix = Builder::default();
+        let mut head = vec!["flaw".to_owned()];
+        head.extend((1..=columns.len()).map(|number| number.to_string()));
+        head.extend(["caught", "seconds"].map(str::to_owned));
+        matrix.push_record(head);
+        for row in &self.rows {
+            let mut record = vec![row.flaw.unwrap_or("(none)").to_owned()];
+            for column in columns {
+                let cell = row.cells.iter().find(|cell| cell.case == *column);
+                record.push(cell.map_or(String::new(), in_short));
+            }
+            record.push(match row.flaw {
+                Some(_) => format!("{}/{}", row.caught, row.runs),
+                None => String::new(),
+            });
+            record.push(format!("{:.1}", row.took_ms as f64 / 1000.0));
+            matrix.push_record(record);
+        }
+        let mut matrix = matrix.build();
+        match markdown {
+            true => matrix.with(Style::markdown()),
+            false => matrix.with(Style::sharp().remove_vertical()),
+        };
+        matrix.to_string()
+    }
+
+    /// What is not as the table says, and what is wrong with the table.
+    fn deviations(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            for cell in &row.cells {
+                for outcome in cell.deviations() {
+                    lines.push(format!(
+                        "{}: {} must {}, but: {} ({})",
+                        row.flaw.unwrap_or("without a flaw"),
+                        cell.case,
+                        if cell.expected == Expected::Fail {
+                            "fail"
+                        } else {
+                            "pass"
+                        },
+                        outcome.verdict,
+                        outcome.summary
+                    ));
+                }
+            }
+        }
+        lines.extend(
+            self.faults
+                .iter()
+                .map(|fault| format!("the table: {fault}")),
+        );
+        lines
+    }
+}
+
+/// A cell: what it did, how often if not always, and `!` if that is not as demanded.
+fn in_short(cell: &Cell) -> String {
+    let runs = cell.outcomes.len();
+    let failures = cell.failures();
+    let skipped = |outcome: &crate::verdict::Outcome| outcome.verdict == Verdict::Skip;
+    let undecided = cell
+        .outcomes
+        .iter()
+        .any(|it| !matches!(it.verdict, Verdict::Pass | Verdict::Fail | Verdict::Skip));
+    let mut text = match (failures, cell.expected) {
+        _ if runs == 0 => String::new(),
+        (0, _) if undecided => "?".to_owned(),
+        (0, _) if cell.outcomes.iter().all(skipped) => "-".to_owned(),
+        (0, _) => ".".to_owned(),
+        (_, Expected::Fail) if failures == runs => "F".to_owned(),
+        _ if failures == runs => "f".to_owned(),
+        _ => format!("{failures}/{runs}"),
+    };
+    if cell.deviations().next().is_some() {
+        text.push('!');
+    }
+    text
+}
+
+fn legend(columns: &[&str], markdown: bool) -> String {
+    let ids = columns.iter().enumerate();
+    let ids: Vec<String> = ids
+        .map(|(number, id)| format!("{} {id}", number + 1))
+        .collect();
+    let separator = if markdown { ", " } else { "\n" };
+    format!(
+        "\n{}\n\nF must fail and did, f may fail and did, n/m how often if not always, . passed, - skipped, ? not decided, \
+         ! not as the table says\n",
+        ids.join(separator)
+    )
+}

@@ -1,0 +1,305 @@
+//! The self-test: each flaw alone on an embedded stack, and whether the cases say of it what the table says that they must.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use poolproof_fixtures::flaw::Flaw;
+use serde::Serialize;
+
+use crate::case::{Case, Catch, Suite};
+use crate::run;
+use crate::stack::{self, Stack, StackKind, StartError};
+use crate::verdict::{Outcome, Verdict};
+
+/// What the table demands of a case under a flaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// It must fail.
+    Fail,
+    /// It may do either.
+    Either,
+    /// It must pass, or be skipped.
+    Pass,
+}
+
+impl Expected {
+    /// Whether a verdict is as demanded.
+    pub fn holds(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Fail => verdict == Verdict::Fail,
+            Self::Either => true,
+            Self::Pass => matches!(verdict, Verdict::Pass | Verdict::Skip),
+        }
+    }
+}
+
+/// A case under a flaw, in all runs.
+#[derive(Debug, Serialize)]
+pub struct Cell {
+    /// The id of the case.
+    pub case: &'static str,
+    /// What is demanded of it.
+    pub expected: Expected,
+    /// What it said, run by run.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Cell {
+    /// How often it failed.
+    pub fn failures(&self) -> usize {
+        self.outcomes.iter().filter(|it| it.failed()).count()
+    }
+
+    /// The outcomes that are not as demanded.
+    pub fn deviations(&self) -> impl Iterator<Item = &Outcome> {
+        let deviates = |outcome: &&Outcome| !self.expected.holds(outcome.verdict);
+        self.outcomes.iter().filter(deviates)
+    }
+}
+
+/// A flaw, or none, and the cases that were run under it.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// The name of the flaw; `None`: a stack without one.
+    pub flaw: Option<&'static str>,
+    /// The cases, in the order in which they ran.
+    pub cells: Vec<Cell>,
+    /// Runs that came to their end.
+    pub runs: usize,
+    /// Runs in which every case that must fail did.
+    pub caught: usize,
+    /// Time that all runs took, in milliseconds.
+    pub took_ms: u64,
+    /// Whether it was ended before its last run.
+    pub interrupted: bool,
+}
+
+impl Row {
+    /// Whether every case said what the table demands, in every run.
+    pub fn holds(&self) -> bool {
+        self.cells
+            .iter()
+            .all(|cell| cell.deviations().next().is_none())
+    }
+}
+
+/// What is wrong with the table itself, whatever cases say; empty if nothing is.
+pub fn faults_of_table(suites: &'static [Suite], catches: &[Catch]) -> Vec<String> {
+    let ids: BTreeSet<&str> = cases(suites).map(|case| case.id).collect();
+    let mut faults = Vec::new();
+    for flaw in Flaw::ALL {
+        match catches.iter().filter(|catch| catch.flaw == *flaw).count() {
+            1 => {}
+            count => faults.push(format!("flaw {flaw} has {count} rows, it must have one")),
+        }
+    }
+    for catch in catches {
+        let flaw = catch.flaw;
+        if catch.must_fail.is_empty() {
+            faults.push(format!("no case must fail under {flaw}"));
+        }
+        let unknown_id = |id: &&&str| !ids.contains(**id);
+        let unknown_selector = |selector: &&&str| !ids.iter().any(|id| run::matches(selector, id));
+        let must = catch.must_fail.iter().filter(unknown_id);
+        let may = catch.may_fail.iter().filter(unknown_selector);
+        for id in must.chain(may) {
+            faults.push(format!("row {flaw}: there is no case {id}"));
+        }
+    }
+    for id in ids {
+        if !catches.iter().any(|catch| catch.must_fail.contains(&id)) {
+            faults.push(format!("there is no flaw under which {id} must fail"));
+        }
+    }
+    faults
+}
+
+/// How a self-test is made.
+pub struct Options {
+    /// The stack; its flaw and its kind are the self-test's own. The seed grows by one with each run.
+    pub stack: stack::Options,
+    /// How cases are run.
+    pub run: run::Options,
+    /// How often each flaw is switched on.
+    pub repeat: u64,
+    /// Run all cases under each flaw, not only those that must fail.
+    pub full: bool,
+}
+
+/// Runs the cases of a flaw, or all of them on a stack without one. `watch` hears of each case that starts.
+pub async fn row(
+    suites: &'static [Suite],
+    catch: Option<&Catch>,
+    options: &Options,
+    watch: &mut (dyn FnMut(&Case) + Send),
+) -> Result<Row, StartError> {
+    let started = Instant::now();
+    let mut row = Row {
+        flaw: catch.map(|catch| catch.flaw.name()),
+        cells: cells(suites, catch, options.full),
+        runs: 0,
+        caught: 0,
+        took_ms: 0,
+        interrupted: false,
+    };
+    for number in 0..options.repeat {
+        let mut options = Options {
+            stack: options.stack.clone(),
+            run: options.run.clone(),
+            ..*options
+        };
+        options.stack.kind = StackKind::Embedded;
+        options.stack.flaw = catch.map(|catch| catch.flaw);
+        options.stack.seed += number;
+        options.run.settings.seed += number;
+        row.interrupted = !once(suites, &options, &mut row.cells, watch).await?;
+        if row.interrupted {
+            break;
+        }
+        row.runs += 1;
+        let caught = |cell: &Cell| {
+            cell.expected != Expected::Fail || cell.outcomes.last().is_some_and(Outcome::failed)
+        };
+        row.caught += usize::from(row.cells.iter().all(caught));
+    }
+    row.took_ms = started.elapsed().as_millis() as u64;
+    Ok(row)
+}
+
+/// Runs the cases once, on a stack of their own. Says whether that came to its end.
+async fn once(
+    suites: &'static [Suite],
+    options: &Options,
+    cells: &mut [Cell],
+    watch: &mut (dyn FnMut(&Case) + Send),
+) -> Result<bool, StartError> {
+    let mut tell = |_: &str| {};
+    let stack = tokio::select! {
+        started = Stack::start(&options.stack, &mut tell) => started?,
+        () = options.run.stop.cancelled() => return Ok(false),
+    };
+    let target = Arc::new(stack.target.clone());
+    let mut ended = true;
+    for cell in cells {
+        let Some(case) = cases(suites).find(|case| case.id == cell.case) else {
+            continue;
+        };
+        watch(case);
+        match run::run_case(case, &target, &options.run).await {
+            Some(outcome) => cell.outcomes.push(outcome),
+            None => {
+                ended = false;
+                break;
+            }
+        }
+    }
+    stack.stop().await;
+    Ok(ended)
+}
+
+fn cells(suites: &'static [Suite], catch: Option<&Catch>, full: bool) -> Vec<Cell> {
+    let expected = |id: &str| match catch {
+        Some(catch) if catch.must_fail.contains(&id) => Expected::Fail,
+        Some(catch) if catch.may_fail.iter().any(|it| run::matches(it, id)) => Expected::Either,
+        _ => Expected::Pass,
+    };
+    let all = cases(suites).map(|case| Cell {
+        case: case.id,
+        expected: expected(case.id),
+        outcomes: Vec::new(),
+    });
+    all.filter(|cell| full || catch.is_none() || cell.expected == Expected::Fail)
+        .collect()
+}
+
+fn cases(suites: &'static [Suite]) -> impl Iterator<Item = &'static Case> {
+    suites.iter().flat_map(|suite| suite.cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::Level;
+
+    const fn case(id: &'static str) -> Case {
+        Case {
+            id,
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs: &[],
+            plan: |_, _| Ok(crate::effort::Effort::requests(0)),
+            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
+        }
+    }
+
+    static SUITES: &[Suite] = &[Suite {
+        id: "a",
+        promise: "p",
+        cases: &[case("a/caught"), case("a/never")],
+    }];
+
+    #[test]
+    fn a_table_with_holes_says_where_they_are() {
+        let catch = |flaw, must_fail, may_fail| Catch {
+            flaw,
+            must_fail,
+            may_fail,
+        };
+        let mut catches: Vec<Catch> = Flaw::ALL[2..]
+            .iter()
+            .map(|flaw| catch(*flaw, &["a/caught"], &[]))
+            .collect();
+        catches.push(catch(Flaw::ALL[1], &[], &["a", "a/caught", "a/other"]));
+        let faults = faults_of_table(SUITES, &catches);
+        let (first, second) = (Flaw::ALL[0], Flaw::ALL[1]);
+        assert_eq!(
+            faults,
+            [
+                format!("flaw {first} has 0 rows, it must have one"),
+                format!("no case must fail under {second}"),
+                format!("row {second}: there is no case a/other"),
+                "there is no flaw under which a/never must fail".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_a_failure_catches_and_only_a_pass_or_a_skip_clears() {
+        for (expected, fine) in [
+            (Expected::Fail, vec![Verdict::Fail]),
+            (Expected::Pass, vec![Verdict::Pass, Verdict::Skip]),
+        ] {
+            for verdict in [
+                Verdict::Pass,
+                Verdict::Fail,
+                Verdict::Inconclusive,
+                Verdict::Invalid,
+                Verdict::Skip,
+                Verdict::Error,
+            ] {
+                assert_eq!(expected.holds(verdict), fine.contains(&verdict));
+            }
+        }
+    }
+
+    #[test]
+    fn a_quick_row_has_what_must_fail_and_a_row_without_flaw_has_all() {
+        let catch = Catch {
+            flaw: Flaw::Random,
+            must_fail: &["a/caught"],
+            may_fail: &[],
+        };
+        let ids = |catch, full| -> Vec<&str> {
+            cells(SUITES, catch, full)
+                .iter()
+                .map(|it| it.case)
+                .collect()
+        };
+        assert_eq!(ids(Some(&catch), false), ["a/caught"]);
+        assert_eq!(ids(Some(&catch), true), ["a/caught", "a/never"]);
+        assert_eq!(ids(None, false), ["a/caught", "a/never"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! A streamed answer is a stream on its whole way: the gateway does not hold it until its end.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level};
+use poolproof_harness::client::{
+    Api, Client, Connections, Exchange, Request, drive, nonce, payload,
+};
+use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+pub(super) const CASE: Case = Case {
+    id: "routing/stream-unbuffered",
+    requirement: "The first frame of a long streamed answer reaches the client long before the last one, as it leaves the \
+                  endpoint.",
+    level: Level::Must,
+    source: "OpenAI API, streaming: partial answers are sent as they become available; GIE v1.5.0, pkg/bbr/handlers/server.go \
+             holds whole answers in streaming mode",
+    needs: &[],
+    plan: |_, _| {
+        let streams = Effort::requests(STREAMS).in_flight(STREAMS);
+        Ok(streams.tokens(STREAMS * (64 + TOKENS as usize)))
+    },
+    run: |ctx| Box::pin(stream_unbuffered(ctx)),
+};
+
+/// Long enough that a pause of a busy machine is short beside it.
+const TOKENS: u32 = 300;
+/// Over less time than this nobody can tell a stream from an answer in one go.
+const OWN_SPREAD_MIN: Duration = Duration::from_millis(20);
+/// The median of these is judged, so that one pause spoils nothing.
+const STREAMS: usize = 3;
+
+async fn stream_unbuffered(ctx: &Context) -> Result<Outcome> {
+    // With one pool, it is known which endpoints to compare with.
+    let models = ctx.target.models.iter();
+    let model = models.min_by_key(|model| model.weighted_pools().count());
+    let model = model.context("a model")?;
+    let mut findings = Findings::default();
+    let through = ctx.client(Connections::KeepAlive)?;
+    let passed = streams(ctx, &through, &model.name, "through").await;
+    for exchange in &passed {
+        findings.add(expect::success("a stream of 300 tokens", exchange));
+    }
+    let spread = median(&passed, spread);
+    let mut endpoints = model.weighted_pools().flat_map(|pool| &pool.endpoints);
+    let (least, yardstick) = match endpoints.find_map(|endpoint| endpoint.url.as_ref()) {
+        Some(url) => {
+            let straight = ctx.client_of(url, Connections::KeepAlive)?;
+            let own = streams(ctx, &straight, &model.name, "straight").await;
+            let own = median(&own, self::spread);
+            if own < OWN_SPREAD_MIN {
+                return Ok(Outcome::invalid(format!(
+                    "an endpoint itself sends {TOKENS} tokens within {} ms",
+                    own.as_millis()
+                )));
+            }
+            (
+                own / 2,
+                format!("{} ms straight from an endpoint", own.as_millis()),
+            )
+        }
+        // A model that is idle spends most of a long answer on its tokens, not on its prompt.
+        None => {
+            let latency = median(&passed, Exchange::latency);
+            (
+                latency / 4,
+                format!("{} ms for the whole answer", latency.as_millis()),
+            )
+        }
+    };
+    let spread_ms = spread.as_millis() as u64;
+    findings.add(expect::that(
+        spread > least,
+        "time from the first frame to the last, in ms",
+        format!("more than {} ({yardstick})", least.as_millis()),
+        spread_ms,
+    ));
+    Ok(findings.outcome(format!(
+        "{spread_ms} ms from the first frame to the last, {yardstick}"
+    )))
+}
+
+async fn streams(ctx: &Context, client: &Client, model: &str, purpose: &str) -> Vec<Exchange> {
+    let mut rng = ctx.rng(purpose);
+    let requests = (0..STREAMS).map(|_| {
+        let mut body = payload(Api::Completions, model.into(), &nonce(&mut rng), TOKENS);
+        body["stream"] = true.into();
+        Request::from_json(Api::Completions, &body).timeout(ctx.timeouts.request)
+    });
+    drive::closed_loop(client, STREAMS, requests).await
+}
+
+fn spread(exchange: &Exchange) -> Duration {
+    match exchange.frames.as_slice() {
+        [first, .., last] => last.at - first.at,
+        _ => Duration::ZERO,
+    }
+}
+
+fn median(exchanges: &[Exchange], of: fn(&Exchange) -> Duration) -> Duration {
+    let mut values: Vec<Duration> = exchanges.iter().map(of).collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
