@@ -23,8 +23,8 @@ const LOAD_BLIND: &[&str] = &[
     "canary/less-loaded",
 ];
 
-/// Where a wrong pick now and then may be seen.
-const PICKS: &[&str] = &["distribution", "canary/less-loaded"];
+/// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.
+const PICKS: &[&str] = &["distribution", "canary/less-loaded", "priority/shed"];
 
 /// Cases that ask for a model that no route has.
 const UNKNOWN: &[&str] = &["routing/unknown-model", "routing/exact-name"];
@@ -100,11 +100,11 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed"]),
     catch(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], &[]),
     catch(Flaw::PriorityAtTimes, &["priority/held-order"], &[]),
-    // Whoever is refused is not held: what is measured by how many are may be invalid.
     catch(Flaw::InteractiveRefusedAtTimes, &["priority/interactive-admitted", "priority/held-order", "priority/shed"],
         &["priority/batch-served-after"]),
+    // Whoever is refused is not held, so that nothing can be said of what is; and missing metrics count as saturated.
     catch(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
-        &["priority/held-order", "priority/batch-served-after"]),
+        &["priority/held-order", "priority/batch-served-after", "distribution/metrics-gone"]),
     catch(Flaw::NeverShed, &["priority/shed"], &[]),
     catch(Flaw::ShedEarly, &["priority/shed"], &[]),
     catch(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
