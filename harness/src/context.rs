@@ -79,19 +79,19 @@ impl Default for Settings {
 impl Settings {
     /// Fails if a target cannot be judged by these.
     pub fn check(&self, target: &Target) -> Result<()> {
-        let tolerance = self.split_tolerance;
-        if let Some(model) = target.canary() {
-            for pool in model.weighted_pools() {
-                let share = f64::from(pool.weight) / f64::from(model.total_weight());
-                ensure!(
-                    tolerance < share.min(1.0 - share),
-                    "--tolerance {}: must be below the share of pool {}, {} % of model {}",
-                    tolerance * 100.0,
-                    pool.name,
-                    share * 100.0,
-                    model.name
-                );
-            }
+        let lightest = target.canary().and_then(|model| {
+            let pool = model.weighted_pools().min_by_key(|pool| pool.weight)?;
+            let share = f64::from(pool.weight) / f64::from(model.total_weight());
+            Some((pool, share))
+        });
+        if let Some((pool, share)) = lightest {
+            ensure!(
+                self.split_tolerance < share,
+                "--tolerance {}: must be below the smallest share that is judged, the {} % of pool {}",
+                self.split_tolerance * 100.0,
+                share * 100.0,
+                pool.name
+            );
         }
         Ok(())
     }

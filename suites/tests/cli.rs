@@ -109,7 +109,7 @@ fn wrong_use_is_2_and_says_what_would_be_right() {
         (&["run", "--flaw", "none-such"], "list --flaws"),
         (&["selftest", "none-such"], "list --flaws"),
         (&["run", "--tolerance", "77"], "--tolerance 77"),
-        (&["run", "--tolerance", "10"], "below the share of pool"),
+        (&["run", "--tolerance", "10"], "below the smallest share"),
         (&["run", "--alpha", "0"], "--alpha 0"),
         (&["plan", "--all", "--power", "1"], "--power 1"),
         (&["plan", "canary", "--weights", "0,0"], "sum to 0"),

@@ -41,7 +41,7 @@ pub struct App {
   0    every Must case that could be run passed
   1    a Must case failed
   2    wrong use or configuration
-  3    not decided: a Must case was inconclusive or invalid
+  3    not decided: a Must case was inconclusive or invalid, or nothing could be run
   4    the stack could not be had
   130  interrupted; what is known is written
 

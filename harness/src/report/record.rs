@@ -79,7 +79,7 @@ pub enum Conclusion {
     Passed,
     /// A Must case failed.
     Failed,
-    /// No Must case failed, but one was not decided.
+    /// No Must case failed, but one was not decided; or nothing could be run at all.
     Undecided,
     /// The run was interrupted.
     Interrupted,
@@ -130,7 +130,12 @@ impl Record {
             Conclusion::Interrupted
         } else if must(&[Verdict::Fail]) {
             Conclusion::Failed
-        } else if must(&[Verdict::Inconclusive, Verdict::Invalid, Verdict::Error]) {
+        } else if must(&[Verdict::Inconclusive, Verdict::Invalid, Verdict::Error])
+            || self
+                .cases
+                .iter()
+                .all(|it| it.outcome.verdict == Verdict::Skip)
+        {
             Conclusion::Undecided
         } else {
             Conclusion::Passed
@@ -256,10 +261,10 @@ pub(crate) mod tests {
             conclusion(&[(Level::Must, Outcome::invalid("")), (Level::Must, fail())]),
             Conclusion::Failed
         );
-        assert_eq!(
-            conclusion(&[(Level::Must, Outcome::skip(""))]),
-            Conclusion::Passed
-        );
+        let skip = (Level::Must, Outcome::skip(""));
+        assert_eq!(conclusion(&[pass, skip.clone()]), Conclusion::Passed);
+        // A run that looked at nothing has shown nothing.
+        assert_eq!(conclusion(&[skip]), Conclusion::Undecided);
     }
 
     #[test]
