@@ -17,7 +17,11 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, pkg/bbr/plugins: the header is derived from the body",
     needs: &[Need::TwoModels, Need::EndpointNames],
-    plan: |target, _| Ok(Effort::requests((target.models.len() + 2) * HEADERS.len())),
+    plan: |target, _| {
+        Ok(Effort::requests(
+            (target.models.len() + 2) * spoofed().count(),
+        ))
+    },
     run: |ctx| Box::pin(spoofed_model_header(ctx)),
 };
 
