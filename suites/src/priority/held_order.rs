@@ -88,10 +88,14 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
         "{INTERACTIVE} interactive before {BATCH} batch; {}",
         held.shown
     );
+    let refused = held
+        .first
+        .iter()
+        .any(|it| it.status.is_some_and(|s| s >= 400));
     match held.doubt {
-        // What was not held has no order to speak of.
-        Some(doubt) => Ok(Outcome::invalid(doubt)),
-        None => Ok(findings.outcome(summary)),
+        // What was not held has no order to speak of. But whoever refuses holds less: that is a finding itself.
+        Some(doubt) if !refused => Ok(Outcome::invalid(doubt)),
+        _ => Ok(findings.outcome(summary)),
     }
 }
 
