@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
-use crate::stack::local;
+use crate::stack::{StackKind, local};
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
 const FILES_WANTED: u64 = 4096;
@@ -17,10 +17,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
-    let options = args.stack.options().map_err(Failure::usage)?;
+    let options = args.stack.options_of(StackKind::Local);
+    let options = options.map_err(Failure::usage)?;
     say("embedded  ready: needs nothing");
     say("url       ready: needs a target file (`poolproof up --print-target` prints one)");
-    let missing = local::missing(&options.local);
+    let missing = local::missing(&options);
     match missing.as_slice() {
         [] => say("local     ready"),
         _ => say("local     not ready"),
@@ -41,7 +42,6 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     } else {
         say(&format!("limits    open files: {hard}"));
     }
-    let wanted_is_missing =
-        args.stack.stack == crate::stack::StackKind::Local && !missing.is_empty();
+    let wanted_is_missing = args.stack.stack == StackKind::Local && !missing.is_empty();
     Ok(if wanted_is_missing { 4 } else { 0 })
 }

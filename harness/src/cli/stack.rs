@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
 
+use crate::stack::parts::{Asked, EndpointPicker, Gateway, ModelServer, Parts};
 use crate::stack::{Options, StackKind, local};
 use crate::topology::Topology;
 
@@ -27,9 +28,15 @@ pub(super) struct StackArgs {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// Stack `local`: the gateway in front
-    #[arg(long, value_enum, default_value = "envoy", env = "POOLPROOF_GATEWAY")]
-    gateway: local::Gateway,
+    /// The gateway in front [default: envoy for stack `local`]
+    #[arg(long, value_enum, env = "POOLPROOF_GATEWAY")]
+    gateway: Option<Gateway>,
+    /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
+    #[arg(long, value_enum, env = "POOLPROOF_EPP")]
+    epp: Option<EndpointPicker>,
+    /// The model servers [default: poolproof for stack `local`]
+    #[arg(long, value_enum, env = "POOLPROOF_MODEL_SERVER")]
+    model_server: Option<ModelServer>,
     /// Stack `local`: the Kubernetes API that endpoint pickers watch
     #[arg(
         long,
@@ -46,13 +53,22 @@ pub(super) struct StackArgs {
 impl StackArgs {
     /// The options that they mean. Given a target file, the stack is `url`.
     pub(super) fn options(&self) -> Result<Options> {
-        let kind = match (&self.target, self.stack) {
+        self.options_of(match (&self.target, self.stack) {
             (Some(_), StackKind::Embedded) => StackKind::Url,
             (_, stack) => stack,
-        };
+        })
+    }
+
+    /// The same for a stack of this kind.
+    pub(super) fn options_of(&self, kind: StackKind) -> Result<Options> {
         let topology = match &self.topology {
             Some(file) => Topology::load(file)?,
             None => Topology::default(),
+        };
+        let asked = Asked {
+            gateway: self.gateway,
+            epp: self.epp,
+            model_server: self.model_server,
         };
         Ok(Options {
             kind,
@@ -60,10 +76,10 @@ impl StackArgs {
             target_file: self.target.clone(),
             flaw: self.flaw,
             seed: self.seed,
+            parts: Parts::of(kind, &asked)?,
+            program: std::env::current_exe().context("finding the poolproof program")?,
             local: local::Options {
-                program: std::env::current_exe().context("finding the poolproof program")?,
                 bin_dir: self.bin_dir.clone(),
-                gateway: self.gateway,
                 kube_api: self.kube_api,
             },
         })
@@ -81,6 +97,6 @@ pub fn from_env(program: PathBuf) -> Result<Options> {
     let mut options = Environment::try_parse_from(["poolproof"])?
         .stack
         .options()?;
-    options.local.program = program;
+    options.program = program;
     Ok(options)
 }

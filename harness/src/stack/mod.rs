@@ -2,6 +2,7 @@
 
 pub mod embedded;
 pub mod local;
+pub mod parts;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::target::Target;
 use crate::topology::Topology;
+
+use parts::Parts;
 
 /// The stacks that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,6 +41,10 @@ pub struct Options {
     pub flaw: Option<Flaw>,
     /// Seed of every random choice in stand-ins.
     pub seed: u64,
+    /// What it is put together from.
+    pub parts: Parts,
+    /// The poolproof program itself, which serves its own parts as processes or in containers.
+    pub program: PathBuf,
     /// What only a `local` stack asks for.
     pub local: local::Options,
 }

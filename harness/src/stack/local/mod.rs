@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
 
+use super::parts::Gateway;
 use super::{Component, Progress};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
@@ -38,26 +39,13 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of the reference gateway; Envoy in this configuration has none.
 const BODY_LIMIT_BYTES: usize = 2 << 20;
 
-/// What a local stack is put together from.
+/// What only a local stack asks for.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The poolproof program itself, which serves model servers and the reference gateway as processes of their own.
-    pub program: PathBuf,
     /// Where the upstream programs are; `None`: the cache folder that `ci/upstream/build` fills, then `PATH`.
     pub bin_dir: Option<PathBuf>,
-    /// The gateway in front.
-    pub gateway: Gateway,
     /// The Kubernetes API that endpoint pickers watch.
     pub kube_api: KubeApi,
-}
-
-/// The gateway of a local stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Gateway {
-    /// Envoy with GIE's body-based router.
-    Envoy,
-    /// The reference gateway of poolproof.
-    Poolproof,
 }
 
 /// The Kubernetes API of a local stack.
@@ -83,7 +71,7 @@ pub struct Local {
 /// Fails if what was asked for cannot be put together.
 pub fn check(options: &super::Options) -> Result<()> {
     if let Some(flaw) = options.flaw
-        && !can_have(options.local.gateway, flaw)
+        && !can_have(options.parts.gateway, flaw)
     {
         bail!(
             "--flaw {flaw}: no real {} can be made to have it; use --stack embedded",
@@ -105,7 +93,11 @@ pub fn check(options: &super::Options) -> Result<()> {
 /// Flaws of the gateway are put into its configuration, some of the endpoint picker into its own or its objectives.
 fn can_have(gateway: Gateway, flaw: Flaw) -> bool {
     match flaw.component() {
-        Flawed::Gateway => gateway == Gateway::Poolproof || envoy::can_have(flaw),
+        Flawed::Gateway => match gateway {
+            Gateway::Agentgateway => false,
+            Gateway::Envoy => envoy::can_have(flaw),
+            Gateway::Poolproof => true,
+        },
         Flawed::EndpointPicker => matches!(
             flaw,
             Flaw::Random | Flaw::KvIgnored | Flaw::PriorityIgnored | Flaw::PriorityInverted
@@ -118,7 +110,7 @@ pub async fn start(
     options: &super::Options,
     progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Local)> {
-    programs::check(&options.local)?;
+    programs::check(options)?;
     let mut local = Local::default();
     match local.start(options, progress).await {
         Ok((target, components)) => Ok((target, components, local)),
@@ -140,7 +132,7 @@ impl Local {
             .tempdir()
             .context("making a folder for what processes write")?;
         let nursery = Nursery {
-            program: options.local.program.clone(),
+            program: options.program.clone(),
             logs: folder.path().to_owned(),
         };
         self.folder = Some(folder);
@@ -193,7 +185,8 @@ impl Local {
 
         let addresses: Vec<SocketAddr> = pickers.iter().map(|picker| picker.address).collect();
         let plan = (topology, addresses.as_slice(), options.flaw);
-        let running = match options.local.gateway {
+        let running = match options.parts.gateway {
+            Gateway::Agentgateway => bail!("agentgateway"),
             Gateway::Envoy => {
                 gateway::start_envoy(&options.local, &nursery, &mut ports, kube, plan).await?
             }
@@ -326,7 +319,8 @@ fn target(
             pools,
         });
     }
-    let (name, body_limit_bytes) = match options.local.gateway {
+    let (name, body_limit_bytes) = match options.parts.gateway {
+        Gateway::Agentgateway => ("local (agentgateway)", Some(BODY_LIMIT_BYTES)),
         Gateway::Envoy => ("local (envoy)", None),
         Gateway::Poolproof => ("local (poolproof)", Some(BODY_LIMIT_BYTES)),
     };

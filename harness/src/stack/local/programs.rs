@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Gateway, KubeApi, Options};
+use super::super::parts::Gateway;
+use super::{KubeApi, Options};
+use crate::stack;
 
 /// An upstream program that is not there.
 #[derive(Clone, Debug)]
@@ -49,20 +51,20 @@ const CRDS: Missing = Missing {
 };
 
 /// The programs that these options need and that are not there.
-pub fn missing(options: &Options) -> Vec<Missing> {
+pub fn missing(options: &stack::Options) -> Vec<Missing> {
     let mut needed = vec![EPP];
-    if options.gateway == Gateway::Envoy {
+    if options.parts.gateway == Gateway::Envoy {
         needed.extend([BBR, ENVOY]);
     }
-    if options.kube_api == KubeApi::Real {
+    if options.local.kube_api == KubeApi::Real {
         needed.extend([KUBE_APISERVER, ETCD, CRDS]);
     }
-    needed.retain(|program| find(options, program.name).is_err());
+    needed.retain(|program| find(&options.local, program.name).is_err());
     needed
 }
 
 /// Fails, and says how to get them, if programs are missing.
-pub(super) fn check(options: &Options) -> Result<()> {
+pub(super) fn check(options: &stack::Options) -> Result<()> {
     let missing = missing(options);
     if missing.is_empty() {
         return Ok(());
