@@ -1,6 +1,8 @@
 //! Stacks: bring one up (or attach to one), hand back its [`Target`], take it down again.
 
 pub mod embedded;
+mod envoy;
+mod gie;
 pub mod local;
 pub mod parts;
 

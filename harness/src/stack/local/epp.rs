@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::Flaw;
-use serde_json::{Value, json};
 use url::Url;
 
+use super::super::gie::{self, SCRAPE_INTERVAL};
 use super::objects;
 use super::ports::Ports;
 use super::process::{Nursery, Process};
@@ -17,12 +17,6 @@ use crate::evidence;
 use crate::topology::{Pool, Topology};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// A steady rhythm of scrapes keeps bursts between them small: about one request passes for each millisecond of it.
-const SCRAPE_INTERVAL: &str = "10ms";
-/// GIE's default of 200 ms is missed by a busy machine, and then the pool counts as saturated.
-const STALENESS: &str = "1s";
-/// How long a held request waits before it is refused.
-const REQUEST_TTL: &str = "60s";
 
 /// A running endpoint picker.
 #[derive(Debug)]
@@ -45,7 +39,7 @@ pub(super) fn start(
 ) -> Result<Picker> {
     let name = format!("epp-{}", pool.name);
     let config_file = nursery.logs.join(format!("{name}.yaml"));
-    std::fs::write(&config_file, config(topology, pool, flaw).to_string())
+    std::fs::write(&config_file, gie::config(topology, pool, flaw).to_string())
         .with_context(|| format!("writing {}", config_file.display()))?;
     let mut command = Command::new(program);
     command
@@ -129,49 +123,4 @@ impl Ports3 {
     pub(super) fn health(&self) -> SocketAddr {
         self.health
     }
-}
-
-/// An EndpointPickerConfig with GIE's default scorers and thresholds; flow control where the topology has it. Flaws that
-/// a configuration can have leave scorers out.
-fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
-    let scorers = [
-        ("queue-scorer", 2),
-        ("kv-cache-utilization-scorer", 2),
-        ("prefix-cache-scorer", 3),
-    ];
-    let scorers = scorers.iter().filter(|(name, _)| match flaw {
-        Some(Flaw::Random) => false,
-        Some(Flaw::KvIgnored) => *name != "kv-cache-utilization-scorer",
-        _ => true,
-    });
-    let detector = json!({
-        "type": "utilization-detector",
-        "parameters": {
-            "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
-        },
-    });
-    let mut plugins = vec![detector, json!({"type": "max-score-picker"})];
-    plugins.extend(scorers.clone().map(|(name, _)| json!({"type": name})));
-    let mut profile = vec![json!({"pluginRef": "max-score-picker"})];
-    profile.extend(scorers.map(|(name, weight)| json!({"pluginRef": name, "weight": weight})));
-    let mut config = json!({
-        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
-        "kind": "EndpointPickerConfig",
-        "plugins": plugins,
-        "schedulingProfiles": [{"name": "default", "plugins": profile}],
-        "saturationDetector": {"pluginRef": "utilization-detector"},
-    });
-    if pool.flow_control {
-        let mut priorities: Vec<i32> = topology.objectives.values().copied().collect();
-        priorities.sort_unstable();
-        priorities.dedup();
-        let bands: Vec<Value> = priorities
-            .into_iter()
-            .rev()
-            .map(|priority| json!({"priority": priority}))
-            .collect();
-        config["featureGates"] = json!(["flowControl"]);
-        config["flowControl"] = json!({"defaultRequestTTL": REQUEST_TTL, "priorityBands": bands});
-    }
-    config
 }

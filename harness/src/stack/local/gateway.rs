@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::{Component, Flaw};
 
-use super::envoy::{self, Addresses};
+use super::super::envoy::{self, Addresses};
 use super::epp::Ports3;
 use super::kube::Kube;
 use super::objects::MODELS_NAMESPACE;
@@ -49,8 +49,8 @@ pub(super) async fn start_envoy(
     let addresses = Addresses {
         listener: ports.take()?,
         admin: ports.take()?,
-        bbr: bbr_ports.grpc,
-        pickers: pickers.to_vec(),
+        bbr: bbr_ports.grpc.into(),
+        pickers: pickers.iter().map(|it| (*it).into()).collect(),
     };
     let program = find(options, "envoy")?;
     let file = nursery.logs.join("envoy.json");

@@ -1,6 +1,5 @@
 //! The stack of real upstream processes: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind.
 
-mod envoy;
 mod epp;
 mod gateway;
 mod kube;
@@ -22,7 +21,7 @@ use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
 
 use super::parts::Gateway;
-use super::{Component, Progress};
+use super::{Component, Progress, envoy, gie};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
@@ -98,10 +97,7 @@ fn can_have(gateway: Gateway, flaw: Flaw) -> bool {
             Gateway::Envoy => envoy::can_have(flaw),
             Gateway::Poolproof => true,
         },
-        Flawed::EndpointPicker => matches!(
-            flaw,
-            Flaw::Random | Flaw::KvIgnored | Flaw::PriorityIgnored | Flaw::PriorityInverted
-        ),
+        Flawed::EndpointPicker => gie::can_have(flaw),
     }
 }
 
@@ -160,7 +156,7 @@ impl Local {
         }
         progress.done("model servers");
 
-        let objectives = flawed_objectives(topology, options.flaw);
+        let objectives = gie::flawed_objectives(topology, options.flaw);
         let mut pickers = Vec::new();
         for pool in topology.pools() {
             let at = epp::Ports3::take(&mut ports)?;
@@ -273,19 +269,6 @@ async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str)
         }
         [] => Ok(()),
     }
-}
-
-/// The topology with the priorities that objectives get: under some flaws not those that it has.
-fn flawed_objectives(topology: &Topology, flaw: Option<Flaw>) -> Topology {
-    let mut topology = topology.clone();
-    for priority in topology.objectives.values_mut() {
-        *priority = match flaw {
-            Some(Flaw::PriorityIgnored) => 0,
-            Some(Flaw::PriorityInverted) => -*priority,
-            _ => *priority,
-        };
-    }
-    topology
 }
 
 fn target(

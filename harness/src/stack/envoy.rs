@@ -28,9 +28,30 @@ const LEAKED_PERCENT: u32 = 1;
 pub(super) struct Addresses {
     pub(super) listener: SocketAddr,
     pub(super) admin: SocketAddr,
-    pub(super) bbr: SocketAddr,
+    pub(super) bbr: Upstream,
     /// In the order of the topology's pools.
-    pub(super) pickers: Vec<SocketAddr>,
+    pub(super) pickers: Vec<Upstream>,
+}
+
+/// A gRPC server that Envoy talks to.
+#[derive(Clone, Debug)]
+pub(super) struct Upstream {
+    /// An address, or a name that DNS knows.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Whether it speaks TLS; its certificate is one that it has signed itself, so it is not verified.
+    pub(super) tls: bool,
+}
+
+impl From<SocketAddr> for Upstream {
+    /// One that does not speak TLS.
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+            tls: false,
+        }
+    }
 }
 
 /// Whether a flaw can be had by configuring Envoy so. Not `prefix-match`: the body-based router leaves the header of a name
@@ -50,9 +71,9 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
 
 /// The whole configuration.
 pub(super) fn bootstrap(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> Value {
-    let mut clusters = vec![destination_cluster(), grpc_cluster("bbr", at.bbr)];
+    let mut clusters = vec![destination_cluster(), grpc_cluster("bbr", &at.bbr)];
     for (pool, picker) in topology.pools().zip(&at.pickers) {
-        clusters.push(grpc_cluster(&picker_cluster(pool), *picker));
+        clusters.push(grpc_cluster(&picker_cluster(pool), picker));
     }
     json!({
         "admin": {"address": socket_address(at.admin)},
@@ -246,10 +267,12 @@ fn destination_cluster() -> Value {
     })
 }
 
-fn grpc_cluster(name: &str, address: SocketAddr) -> Value {
-    json!({
+fn grpc_cluster(name: &str, upstream: &Upstream) -> Value {
+    let address =
+        json!({"socket_address": {"address": upstream.host, "port_value": upstream.port}});
+    let mut cluster = json!({
         "name": name,
-        "type": "STATIC",
+        "type": "STRICT_DNS",
         "connect_timeout": "5s",
         "circuit_breakers": circuit_breakers(),
         "typed_extension_protocol_options": {
@@ -260,9 +283,19 @@ fn grpc_cluster(name: &str, address: SocketAddr) -> Value {
         },
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(address)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
-    })
+    });
+    if upstream.tls {
+        cluster["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "common_tls_context": {"alpn_protocols": ["h2"]},
+            },
+        });
+    }
+    cluster
 }
 
 fn circuit_breakers() -> Value {

@@ -1,0 +1,79 @@
+//! The configuration of GIE's endpoint picker: the same on every stack that has one.
+
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::{Value, json};
+
+use crate::topology::{Pool, Topology};
+
+/// A steady rhythm of scrapes keeps bursts between them small: about one request passes for each millisecond of it.
+pub(super) const SCRAPE_INTERVAL: &str = "10ms";
+/// GIE's default of 200 ms is missed by a busy machine, and then the pool counts as saturated.
+const STALENESS: &str = "1s";
+/// How long a held request waits before it is refused.
+const REQUEST_TTL: &str = "60s";
+
+/// Whether a flaw can be had by configuring the endpoint picker, or its objectives, so.
+pub(super) fn can_have(flaw: Flaw) -> bool {
+    matches!(
+        flaw,
+        Flaw::Random | Flaw::KvIgnored | Flaw::PriorityIgnored | Flaw::PriorityInverted
+    )
+}
+
+/// The topology with the priorities that objectives get: under some flaws not those that it has.
+pub(super) fn flawed_objectives(topology: &Topology, flaw: Option<Flaw>) -> Topology {
+    let mut topology = topology.clone();
+    for priority in topology.objectives.values_mut() {
+        *priority = match flaw {
+            Some(Flaw::PriorityIgnored) => 0,
+            Some(Flaw::PriorityInverted) => -*priority,
+            _ => *priority,
+        };
+    }
+    topology
+}
+
+/// An EndpointPickerConfig with GIE's default scorers and thresholds; flow control where the topology has it. Flaws that
+/// a configuration can have leave scorers out.
+pub(super) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
+    let scorers = [
+        ("queue-scorer", 2),
+        ("kv-cache-utilization-scorer", 2),
+        ("prefix-cache-scorer", 3),
+    ];
+    let scorers = scorers.iter().filter(|(name, _)| match flaw {
+        Some(Flaw::Random) => false,
+        Some(Flaw::KvIgnored) => *name != "kv-cache-utilization-scorer",
+        _ => true,
+    });
+    let detector = json!({
+        "type": "utilization-detector",
+        "parameters": {
+            "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
+        },
+    });
+    let mut plugins = vec![detector, json!({"type": "max-score-picker"})];
+    plugins.extend(scorers.clone().map(|(name, _)| json!({"type": name})));
+    let mut profile = vec![json!({"pluginRef": "max-score-picker"})];
+    profile.extend(scorers.map(|(name, weight)| json!({"pluginRef": name, "weight": weight})));
+    let mut config = json!({
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": plugins,
+        "schedulingProfiles": [{"name": "default", "plugins": profile}],
+        "saturationDetector": {"pluginRef": "utilization-detector"},
+    });
+    if pool.flow_control {
+        let mut priorities: Vec<i32> = topology.objectives.values().copied().collect();
+        priorities.sort_unstable();
+        priorities.dedup();
+        let bands: Vec<Value> = priorities
+            .into_iter()
+            .rev()
+            .map(|priority| json!({"priority": priority}))
+            .collect();
+        config["featureGates"] = json!(["flowControl"]);
+        config["flowControl"] = json!({"defaultRequestTTL": REQUEST_TTL, "priorityBands": bands});
+    }
+    config
+}
