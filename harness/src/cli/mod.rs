@@ -1,5 +1,6 @@
 //! The command line: arguments, and exit codes.
 
+mod artifacts;
 mod doctor;
 mod list;
 mod plan;
@@ -66,8 +67,11 @@ enum Command {
     Selftest(selftest::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
     Up(up::Args),
-    /// Stop the stacks that `poolproof up` keeps
+    /// Stop the stacks that `poolproof up` keeps, and delete the kind cluster that `--keep` left
     Down,
+    /// Charts, definitions and images as files, for clusters without a network
+    #[command(subcommand)]
+    Artifacts(artifacts::Command),
     /// Say what is there for each stack, what is missing, and how to get it
     Doctor(doctor::Args),
     /// Serve one component as a process of its own
@@ -141,11 +145,12 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Plan(args) => plan::plan(app, &args),
         Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
         Command::Up(args) => in_runtime(up::up(args)),
-        Command::Down => up::down(),
+        Command::Down => in_runtime(up::down()),
+        Command::Artifacts(command) => in_runtime(artifacts::run(command)),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Serve(component) => in_runtime(serve::serve(component)),
         Command::ExecChild { parent, command } => {
-            match crate::stack::local::exec_child(parent, &command) {
+            match crate::stack::exec_child(parent, &command) {
                 Ok(never) => match never {},
                 Err(error) => Err(error.into()),
             }

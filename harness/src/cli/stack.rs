@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
+use url::Url;
 
 use crate::stack::parts::{Asked, EndpointPicker, Gateway, ModelServer, Parts};
-use crate::stack::{Options, StackKind, local};
+use crate::stack::{Options, StackKind, cluster, kind, local};
 use crate::topology::Topology;
 
 /// Which stack, and what it is to consist of.
@@ -48,6 +49,30 @@ pub(super) struct StackArgs {
     /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
     #[arg(long, value_name = "DIR", env = "POOLPROOF_BIN_DIR")]
     bin_dir: Option<PathBuf>,
+    /// Stack `kind`: the node image [default: that of kind/versions.toml]
+    #[arg(long, value_name = "IMAGE", env = "POOLPROOF_NODE_IMAGE")]
+    node_image: Option<String>,
+    /// Stack `cluster`: the context of your kubeconfig
+    #[arg(long, value_name = "NAME", env = "POOLPROOF_CONTEXT")]
+    context: Option<String>,
+    /// Stack `cluster`: the namespace of the Gateway; those of pools begin with it [default: poolproof; with --existing: all]
+    #[arg(long, value_name = "NAME", env = "POOLPROOF_NAMESPACE")]
+    namespace: Option<String>,
+    /// Stack `cluster`: only read what is there
+    #[arg(long, env = "POOLPROOF_EXISTING")]
+    existing: bool,
+    /// Stack `cluster`: where the gateway is reached from here [default: where its Gateway says, else through the cluster's API]
+    #[arg(long, value_name = "URL", env = "POOLPROOF_GATEWAY_URL")]
+    gateway_url: Option<Url>,
+    /// Stack `cluster`: an image of poolproof that the cluster can pull, for parts of poolproof's own
+    #[arg(long, value_name = "IMAGE", env = "POOLPROOF_IMAGE")]
+    own_image: Option<String>,
+    /// Stacks `kind` and `cluster`: a folder from which alone charts, definitions and images are taken, as `poolproof artifacts pull` fills it
+    #[arg(long, value_name = "DIR", env = "POOLPROOF_ARTIFACTS")]
+    artifacts: Option<PathBuf>,
+    /// Stack `kind`: leave the cluster for the next run; `poolproof down` removes it
+    #[arg(long, env = "POOLPROOF_KEEP")]
+    keep: bool,
 }
 
 impl StackArgs {
@@ -81,6 +106,19 @@ impl StackArgs {
             local: local::Options {
                 bin_dir: self.bin_dir.clone(),
                 kube_api: self.kube_api,
+            },
+            kind_options: kind::Options {
+                node_image: self.node_image.clone(),
+                artifacts: self.artifacts.clone(),
+                keep: self.keep,
+            },
+            cluster: cluster::Options {
+                context: self.context.clone(),
+                namespace: self.namespace.clone(),
+                existing: self.existing,
+                gateway_url: self.gateway_url.clone(),
+                own_image: self.own_image.clone(),
+                artifacts: self.artifacts.clone(),
             },
         })
     }

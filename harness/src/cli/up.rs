@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::stack::StackArgs;
 use super::{Failure, stop_on_signal};
-use crate::stack::Stack;
+use crate::stack::{Stack, kind};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -48,12 +48,16 @@ pub(super) async fn up(args: Args) -> Result<u8, Failure> {
     Ok(0)
 }
 
-pub(super) fn down() -> Result<u8, Failure> {
+pub(super) async fn down() -> Result<u8, Failure> {
     let mut stopped = 0;
     for file in kept_files()? {
         if stop_kept(&file)? {
             stopped += 1;
         }
+    }
+    let program = std::env::current_exe().context("finding the poolproof program")?;
+    if kind::down(program).await? {
+        stopped += 1;
     }
     println!(
         "{}",
@@ -87,11 +91,7 @@ impl Drop for Kept {
 }
 
 fn folder() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")));
-    Ok(base
-        .context("neither XDG_STATE_HOME nor HOME is set")?
-        .join("poolproof/stacks"))
+    Ok(crate::folders::state()?.join("stacks"))
 }
 
 fn kept_files() -> Result<Vec<PathBuf>> {

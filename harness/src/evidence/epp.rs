@@ -66,6 +66,15 @@ fn parse(text: &str, pool: &Pool) -> Reading {
     reading
 }
 
+/// How many endpoints of a pool an endpoint picker has metrics of, by its own metrics. Its health says less: GIE v1.5.0 is SERVING
+/// without any pod.
+pub fn endpoints_known(text: &str, pool: &str) -> usize {
+    prometheus::parse(text)
+        .filter(|sample| sample.name == "inference_pool_per_pod_queue_size")
+        .filter(|sample| sample.label("name") == pool)
+        .count()
+}
+
 /// The endpoint that a `pod_name` means: GIE appends the rank of the port to the pod's name.
 fn endpoint_name(pod_name: &str, pool: &Pool) -> String {
     let known = |name: &str| pool.endpoints.iter().any(|e| e.name == name);

@@ -193,7 +193,7 @@ impl Servers {
         Ok(gateway::Pool {
             name: pool.name.clone(),
             weight: pool.weight,
-            epp,
+            epp: epp.into(),
             failure_mode: FailureMode::FailClose,
         })
     }

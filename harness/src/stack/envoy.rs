@@ -203,7 +203,7 @@ fn forward(matched: Value, model: &Model, flaw: Option<Flaw>) -> Value {
     })
 }
 
-fn weights(model: &Model, flaw: Option<Flaw>) -> Vec<u32> {
+pub(super) fn weights(model: &Model, flaw: Option<Flaw>) -> Vec<u32> {
     let mut weights: Vec<u32> = model.pools.iter().map(|pool| pool.weight).collect();
     let weighted: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0).collect();
     match (flaw, weighted.as_slice()) {

@@ -3,7 +3,7 @@
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
-use crate::topology::{Pool, Topology};
+use crate::topology::{Model, Pool, Topology};
 
 /// A steady rhythm of scrapes keeps bursts between them small: about one request passes for each millisecond of it.
 pub(super) const SCRAPE_INTERVAL: &str = "10ms";
@@ -76,4 +76,47 @@ pub(super) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
         config["flowControl"] = json!({"defaultRequestTTL": REQUEST_TTL, "priorityBands": bands});
     }
     config
+}
+
+/// The ConfigMap by which the body-based router knows a model.
+pub(super) fn known_model(model: &Model, namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            // Model names may hold characters that names of objects may not.
+            "name": format!("model-{:x}", fnv(&model.name)),
+            "namespace": namespace,
+            "labels": {"inference.networking.k8s.io/bbr-managed": "true"},
+        },
+        "data": {"baseModel": model.name},
+    })
+}
+
+/// A number for a text: FNV-1a, 64 bits.
+pub(super) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_of_any_name_has_a_config_map() {
+        let model = Model {
+            name: "org/Model_1".into(),
+            pools: Vec::new(),
+        };
+        let object = known_model(&model, "default");
+        assert_eq!(object["data"]["baseModel"], "org/Model_1");
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert!(
+            name.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        );
+    }
 }

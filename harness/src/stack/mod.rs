@@ -1,23 +1,32 @@
 //! Stacks: bring one up (or attach to one), hand back its [`Target`], take it down again.
 
+pub mod artifacts;
+pub mod cluster;
 pub mod embedded;
 mod envoy;
 mod gie;
+pub mod kind;
+pub mod kubernetes;
 pub mod local;
+mod own_image;
 pub mod parts;
+mod process;
+mod simulator;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use poolproof_fixtures::flaw::Flaw;
+use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use serde::{Deserialize, Serialize};
 
 use crate::target::Target;
 use crate::topology::Topology;
 
-use parts::Parts;
+pub use process::exec_child;
+
+use parts::{EndpointPicker, Gateway, Parts};
 
 /// The stacks that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +35,10 @@ pub enum StackKind {
     Embedded,
     /// Real upstream processes: one endpoint picker per pool, a gateway, model servers.
     Local,
+    /// A kind cluster of our own, with the parts in it.
+    Kind,
+    /// A cluster that is already there: the parts are deployed into it, or what it has is read.
+    Cluster,
     /// Whatever the target file names.
     Url,
 }
@@ -49,6 +62,10 @@ pub struct Options {
     pub program: PathBuf,
     /// What only a `local` stack asks for.
     pub local: local::Options,
+    /// What only a `kind` stack asks for.
+    pub kind_options: kind::Options,
+    /// What only a `cluster` stack asks for.
+    pub cluster: cluster::Options,
 }
 
 /// A part of a running stack, as found.
@@ -85,6 +102,8 @@ pub struct Stack {
 enum Running {
     Embedded(Box<embedded::Embedded>),
     Local(Box<local::Local>),
+    Kind(Box<kind::Kind>),
+    Cluster(Box<cluster::Attached>),
     Url,
 }
 
@@ -142,6 +161,16 @@ impl Stack {
             StackKind::Local => local::start(options, &mut progress)
                 .await
                 .map(|(target, components, it)| (target, components, Running::Local(Box::new(it)))),
+            StackKind::Kind => kind::start(options, &mut progress)
+                .await
+                .map(|(target, components, it)| (target, components, Running::Kind(Box::new(it)))),
+            StackKind::Cluster => {
+                cluster::start(options, &mut progress)
+                    .await
+                    .map(|(target, components, it)| {
+                        (target, components, Running::Cluster(Box::new(it)))
+                    })
+            }
             StackKind::Url => {
                 let target = options.load_target().map_err(StartError::Config)?;
                 reach(&target)
@@ -164,6 +193,8 @@ impl Stack {
         match self.running {
             Running::Embedded(embedded) => embedded.stop().await,
             Running::Local(local) => local.stop().await,
+            Running::Kind(kind) => kind.stop().await,
+            Running::Cluster(cluster) => cluster.stop().await,
             Running::Url => {}
         }
     }
@@ -176,6 +207,8 @@ impl Options {
                 bail!("--flaw {flaw}: a stack that is already there cannot be given a flaw")
             }
             (StackKind::Local, _) => local::check(self),
+            (StackKind::Kind, _) => kind::check(self),
+            (StackKind::Cluster, _) => cluster::check(self),
             _ => Ok(()),
         }
     }
@@ -184,6 +217,35 @@ impl Options {
         let file = self.target_file.as_deref();
         Target::load(file.context("--stack url needs --target FILE")?)
     }
+}
+
+/// Fails if the parts of a cluster cannot be made to have the flaw.
+fn kubernetes_can_have(options: &Options) -> Result<()> {
+    let Some(flaw) = options.flaw else {
+        return Ok(());
+    };
+    let parts = options.parts;
+    let can = match flaw.component() {
+        Flawed::Gateway => match parts.gateway {
+            Gateway::Agentgateway => matches!(
+                flaw,
+                Flaw::Split8020 | Flaw::Split8713 | Flaw::WeightZeroLeak
+            ),
+            Gateway::Envoy => envoy::can_have(flaw),
+            Gateway::Poolproof => true,
+        },
+        Flawed::EndpointPicker => match parts.epp {
+            EndpointPicker::Gie => gie::can_have(flaw),
+            EndpointPicker::Poolproof => true,
+        },
+    };
+    if !can {
+        bail!(
+            "--flaw {flaw}: the {} of this stack cannot be made to have it; use --stack embedded",
+            flaw.component()
+        );
+    }
+    Ok(())
 }
 
 /// Fails unless somebody listens at the gateway's address.

@@ -86,12 +86,18 @@ impl Parts {
                 epp: EndpointPicker::Gie,
                 model_server: ModelServer::Poolproof,
             },
+            StackKind::Kind | StackKind::Cluster => Self {
+                gateway: Gateway::Agentgateway,
+                epp: EndpointPicker::Gie,
+                model_server: ModelServer::LlmDInferenceSim,
+            },
         }
     }
 
     /// The argument that asks for a part that stacks of this kind do not have.
     fn missing_in(self, kind: StackKind) -> Option<String> {
         let (gateway, epp, model_server) = match kind {
+            StackKind::Kind | StackKind::Cluster => (true, true, true),
             StackKind::Embedded | StackKind::Url => (
                 self.gateway == Gateway::Poolproof,
                 self.epp == EndpointPicker::Poolproof,

@@ -10,9 +10,9 @@ use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
 use super::super::gie::{self, SCRAPE_INTERVAL};
+use super::super::process::{Nursery, Process};
 use super::objects;
 use super::ports::Ports;
-use super::process::{Nursery, Process};
 use crate::evidence;
 use crate::topology::{Pool, Topology};
 
@@ -68,11 +68,7 @@ impl Picker {
         let (metrics, pool, endpoints) = (&self.metrics, &self.pool, self.endpoints);
         let known = || async move {
             let text = evidence::get(http, metrics).await.ok()?;
-            let series = format!("name=\"{pool}\"");
-            let known = text.lines().filter(|line| {
-                line.starts_with("inference_pool_per_pod_queue_size{") && line.contains(&series)
-            });
-            (known.count() == endpoints).then_some(())
+            (evidence::epp::endpoints_known(&text, pool) == endpoints).then_some(())
         };
         self.process
             .wait_for("metrics of all endpoints", READY_TIMEOUT, known)

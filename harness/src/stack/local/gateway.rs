@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::{Component, Flaw};
 
 use super::super::envoy::{self, Addresses};
+use super::super::process::{Nursery, Process};
 use super::epp::Ports3;
 use super::kube::Kube;
 use super::objects::MODELS_NAMESPACE;
 use super::ports::Ports;
-use super::process::{Nursery, Process};
 use super::programs::find;
 use super::{Options, listening_on};
 use crate::topology::Topology;

@@ -4,8 +4,7 @@ mod epp;
 mod gateway;
 mod kube;
 mod objects;
-mod ports;
-mod process;
+pub(super) mod ports;
 mod programs;
 
 use std::collections::BTreeMap;
@@ -25,14 +24,12 @@ use super::{Component, Progress, envoy, gie};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
-use crate::topology::Topology;
 
-pub use process::exec_child;
 pub use programs::{Missing, missing};
 
+use super::process::{Nursery, Process};
 use kube::Kube;
 use ports::Ports;
-use process::{Nursery, Process};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of the reference gateway; Envoy in this configuration has none.
@@ -172,7 +169,8 @@ impl Local {
                 options.flaw,
             )?);
         }
-        let models = topology.models.iter().map(objects::of_model);
+        let models = topology.models.iter();
+        let models = models.map(|model| gie::known_model(model, objects::MODELS_NAMESPACE));
         kube.apply(models.collect()).await?;
         for picker in &mut pickers {
             picker.ready(&http).await?;

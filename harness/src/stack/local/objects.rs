@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::topology::{Model, Pool, Topology};
+use crate::topology::{Pool, Topology};
 
 /// The most ports that an InferencePool may have, and so the most endpoints that may share one address.
 pub(super) const ENDPOINTS_MAX: usize = 8;
@@ -88,27 +88,6 @@ fn pod(pool: &Pool, name: &str, address: SocketAddr) -> Value {
     })
 }
 
-/// The ConfigMap by which the body-based router knows a model.
-pub(super) fn of_model(model: &Model) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            // Model names may hold characters that names of objects may not.
-            "name": format!("model-{:x}", fnv(&model.name)),
-            "namespace": MODELS_NAMESPACE,
-            "labels": {"inference.networking.k8s.io/bbr-managed": "true"},
-        },
-        "data": {"baseModel": model.name},
-    })
-}
-
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -146,20 +125,5 @@ mod tests {
             .map(|it| it["spec"]["priority"].as_i64().unwrap())
             .collect();
         assert_eq!(objectives, [-10, 10]);
-    }
-
-    #[test]
-    fn a_model_of_any_name_has_a_config_map() {
-        let model = Model {
-            name: "org/Model_1".into(),
-            pools: Vec::new(),
-        };
-        let object = of_model(&model);
-        assert_eq!(object["data"]["baseModel"], "org/Model_1");
-        let name = object["metadata"]["name"].as_str().unwrap();
-        assert!(
-            name.bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        );
     }
 }

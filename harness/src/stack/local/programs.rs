@@ -1,6 +1,6 @@
 //! The upstream programs: where they are, and how to get those that are missing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -93,10 +93,8 @@ pub(super) fn find(options: &Options, name: &str) -> Result<PathBuf> {
 
 /// The folder that `ci/upstream/build` fills.
 fn folder(options: &Options) -> Option<PathBuf> {
-    if let Some(folder) = &options.bin_dir {
-        return Some(folder.clone());
+    match &options.bin_dir {
+        Some(folder) => Some(folder.clone()),
+        None => Some(crate::folders::cache().ok()?.join("bin")),
     }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-    Some(cache?.join("poolproof/bin"))
 }

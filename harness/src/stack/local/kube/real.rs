@@ -11,9 +11,9 @@ use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use super::super::super::process::{Nursery, Process};
 use super::super::Options;
 use super::super::ports::Ports;
-use super::super::process::{Nursery, Process};
 use super::super::programs::find;
 use super::write;
 

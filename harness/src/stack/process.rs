@@ -111,6 +111,24 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended by itself, and gives what it wrote to standard output. Fails if it did not succeed, or does
+    /// not end within `timeout`; then it is killed.
+    pub(super) async fn finish(mut self, timeout: Duration) -> Result<String> {
+        let deadline = Instant::now() + timeout;
+        while Instant::now() < deadline {
+            let status = self.child.try_wait().context("looking after a process")?;
+            match status {
+                Some(status) if status.success() => {
+                    return std::fs::read_to_string(&self.stdout)
+                        .with_context(|| format!("output of {}", self.name));
+                }
+                Some(status) => bail!("{}: {status}: {}", self.name, self.log_tail()),
+                None => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+        bail!("{}: not done within {timeout:?}", self.name)
+    }
+
     /// The file of what it writes to standard output.
     pub(super) fn stdout(&self) -> PathBuf {
         self.stdout.clone()

@@ -1,0 +1,376 @@
+//! What a cluster has: Gateways, the routes to InferencePools that match on a model's name, endpoint pickers and Pods. Only read.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use url::Url;
+
+use crate::client;
+use crate::evidence;
+use crate::stack::kubernetes::{Cluster, To, Ways};
+use crate::stack::{Component, Progress};
+use crate::target::{self, Target};
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
+const INFERENCE_POOL: (&str, &str) = ("inference.networking.k8s.io/v1", "InferencePool");
+/// InferenceObjectives: those of GIE v1.5.0, and their successor in llm-d.
+const OBJECTIVES: [&str; 2] = [
+    "inference.networking.x-k8s.io/v1alpha2",
+    "llm-d.ai/v1alpha2",
+];
+const MODEL_HEADERS: [&str; 2] = ["x-gateway-base-model-name", "x-gateway-model-name"];
+/// The metrics port of an endpoint picker, unless its pod names one.
+const EPP_METRICS_PORT: u16 = 9090;
+const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+
+/// Reads the cluster and opens ways to its pods. `progress` hears what was understood.
+pub(super) async fn read(
+    cluster: &Cluster,
+    options: &crate::stack::Options,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Ways)> {
+    let namespace = options.cluster.namespace.as_deref().unwrap_or_default();
+    let routes = cluster
+        .list(GATEWAY_API, "HTTPRoute", namespace, "")
+        .await?;
+    let routes = model_routes(&routes);
+    if routes.is_empty() {
+        bail!(
+            "no HTTPRoute sends requests by the header {} to an InferencePool",
+            MODEL_HEADERS[0]
+        );
+    }
+    let mut ways = Ways::default();
+    let mut objectives = BTreeMap::new();
+    let mut models: Vec<target::Model> = Vec::new();
+    for route in &routes {
+        if models.iter().any(|model| model.name == route.model) {
+            bail!(
+                "model {:?} has more than one route: name a --namespace",
+                route.model
+            );
+        }
+        let mut pools = Vec::new();
+        for backend in &route.pools {
+            let pool = pool(cluster, backend, &mut ways).await?;
+            objectives.extend(objectives_of(cluster, backend).await?);
+            progress.done(format!(
+                "model {}: pool {}/{}, weight {}, {} endpoints",
+                route.model,
+                backend.namespace,
+                backend.name,
+                backend.weight,
+                pool.endpoints.len()
+            ));
+            pools.push(pool);
+        }
+        models.push(target::Model {
+            name: route.model.clone(),
+            pools,
+        });
+    }
+    let (gateway_namespace, gateway_name) = &routes[0].gateway;
+    let gateway = cluster
+        .get(GATEWAY_API, "Gateway", gateway_namespace, gateway_name)
+        .await?
+        .with_context(|| format!("there is no Gateway {gateway_namespace}/{gateway_name}"))?;
+    let url = match &options.cluster.gateway_url {
+        Some(url) => url.clone(),
+        None => gateway_url(cluster, &gateway, &mut ways).await?,
+    };
+    progress.done(format!(
+        "gateway {gateway_namespace}/{gateway_name} at {url}"
+    ));
+    let class = gateway["spec"]["gatewayClassName"]
+        .as_str()
+        .unwrap_or_default();
+    let target = Target {
+        name: format!("cluster ({class})"),
+        url,
+        objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+        body_limit_bytes: None,
+        models,
+        objectives,
+    };
+    let components = vec![
+        Component {
+            role: "kube-api".to_owned(),
+            version: format!("Kubernetes {}", cluster.version().await?),
+        },
+        Component {
+            role: "gateway".to_owned(),
+            version: format!("GatewayClass {class}"),
+        },
+    ];
+    Ok((target, components, ways))
+}
+
+/// A route to the pools of a model.
+#[derive(Debug, PartialEq)]
+struct Route {
+    model: String,
+    gateway: (String, String),
+    pools: Vec<Backend>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Backend {
+    namespace: String,
+    name: String,
+    weight: u32,
+}
+
+/// The rules of HTTPRoutes that match on a model's name and lead to InferencePools.
+fn model_routes(routes: &[Value]) -> Vec<Route> {
+    let text = |value: &Value, path: &str| {
+        let text = value.pointer(path).and_then(Value::as_str);
+        text.map(str::to_owned)
+    };
+    let mut found = Vec::new();
+    for route in routes {
+        let own = text(route, "/metadata/namespace").unwrap_or_default();
+        let gateway = (
+            text(route, "/spec/parentRefs/0/namespace").unwrap_or_else(|| own.clone()),
+            text(route, "/spec/parentRefs/0/name").unwrap_or_default(),
+        );
+        for rule in list(&route["spec"]["rules"]) {
+            let model = list(&rule["matches"])
+                .flat_map(|it| list(&it["headers"]))
+                .find(|header| {
+                    let name = header["name"].as_str().unwrap_or_default().to_lowercase();
+                    MODEL_HEADERS.contains(&name.as_str())
+                })
+                .and_then(|header| text(header, "/value"));
+            let pools: Vec<Backend> = list(&rule["backendRefs"])
+                .filter(|it| it["kind"] == INFERENCE_POOL.1)
+                .map(|it| Backend {
+                    namespace: text(it, "/namespace").unwrap_or_else(|| own.clone()),
+                    name: text(it, "/name").unwrap_or_default(),
+                    weight: it["weight"].as_u64().unwrap_or(1) as u32,
+                })
+                .collect();
+            if let (Some(model), false) = (model, pools.is_empty()) {
+                found.push(Route {
+                    model,
+                    gateway: gateway.clone(),
+                    pools,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// A pool with its endpoints, and what its endpoint picker tells.
+async fn pool(cluster: &Cluster, backend: &Backend, ways: &mut Ways) -> Result<target::Pool> {
+    let namespace = backend.namespace.as_str();
+    let (api, kind) = INFERENCE_POOL;
+    let pool = cluster
+        .get(api, kind, namespace, &backend.name)
+        .await?
+        .with_context(|| format!("there is no InferencePool {namespace}/{}", backend.name))?;
+    let selector = labels(&pool["spec"]["selector"]["matchLabels"]);
+    let port = pool["spec"]["targetPorts"][0]["number"]
+        .as_u64()
+        .unwrap_or(8000) as u16;
+    let mut endpoints = Vec::new();
+    for pod in cluster.list("v1", "Pod", namespace, &selector).await? {
+        let name = pod["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let url = ways
+            .add(cluster, namespace, To::Pod(name.clone()), port)
+            .await?;
+        let url: Url = url.parse()?;
+        // Only a model server of ours has one; others answer 404.
+        let control = url.join("/poolproof")?;
+        let state = control.as_str().trim_end_matches('/').to_owned() + "/state";
+        let ours = evidence::get(&client::http(usize::MAX)?, &state.parse()?)
+            .await
+            .is_ok();
+        endpoints.push(target::Endpoint {
+            name,
+            url: Some(url),
+            control: ours.then_some(control),
+        });
+    }
+    let picker = picker(cluster, namespace, &pool, ways).await?;
+    Ok(target::Pool {
+        name: backend.name.clone(),
+        weight: backend.weight,
+        epp_metrics: picker.metrics,
+        flow_control: picker.flow_control,
+        endpoints,
+    })
+}
+
+#[derive(Default)]
+struct Picker {
+    metrics: Option<Url>,
+    flow_control: Option<bool>,
+}
+
+/// Where the endpoint picker of a pool has its metrics, if they can be read, and whether it queues by priority, if its
+/// configuration can be.
+async fn picker(
+    cluster: &Cluster,
+    namespace: &str,
+    pool: &Value,
+    ways: &mut Ways,
+) -> Result<Picker> {
+    let service = pool["spec"]["endpointPickerRef"]["name"]
+        .as_str()
+        .unwrap_or_default();
+    let Some(service) = cluster.get("v1", "Service", namespace, service).await? else {
+        return Ok(Picker::default());
+    };
+    let selector = labels(&service["spec"]["selector"]);
+    let pods = cluster.list("v1", "Pod", namespace, &selector).await?;
+    let Some(pod) = pods.first() else {
+        return Ok(Picker::default());
+    };
+    let ports = list(&pod["spec"]["containers"]).flat_map(|it| list(&it["ports"]));
+    let named = ports.filter(|it| it["name"].as_str().is_some_and(|it| it.contains("metrics")));
+    let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
+    let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
+    let url = ways
+        .add(cluster, namespace, To::Labelled(selector), port)
+        .await?;
+    let metrics: Url = format!("{url}/metrics").parse()?;
+    // With authentication on, which is its default, nobody without a token may read them.
+    let readable = evidence::get(&client::http(usize::MAX)?, &metrics)
+        .await
+        .is_ok();
+    let mut flow_control = None;
+    for volume in list(&pod["spec"]["volumes"]) {
+        let Some(name) = volume["configMap"]["name"].as_str() else {
+            continue;
+        };
+        if let Ok(Some(config)) = cluster.get("v1", "ConfigMap", namespace, name).await {
+            flow_control = flow_control.or(queues_by_priority(&config["data"]));
+        }
+    }
+    Ok(Picker {
+        metrics: readable.then_some(metrics),
+        flow_control,
+    })
+}
+
+/// Whether an EndpointPickerConfig among these files has the feature gate `flowControl`.
+fn queues_by_priority(files: &Value) -> Option<bool> {
+    let files = files.as_object()?.values().filter_map(Value::as_str);
+    let mut configs = files.filter_map(|text| serde_saphyr::from_str::<Value>(text).ok());
+    let config = configs.find(|it| it["kind"] == "EndpointPickerConfig")?;
+    Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))
+}
+
+/// The objectives of a pool, by name.
+async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<String, i32>> {
+    for api in OBJECTIVES {
+        if !cluster.serves(api, "InferenceObjective").await {
+            continue;
+        }
+        let all = cluster
+            .list(api, "InferenceObjective", &backend.namespace, "")
+            .await?;
+        let of_pool = all
+            .iter()
+            .filter(|it| it["spec"]["poolRef"]["name"] == backend.name.as_str())
+            .filter_map(|it| {
+                let name = it["metadata"]["name"].as_str()?.to_owned();
+                let priority = it["spec"]["priority"].as_i64().unwrap_or(0);
+                Some((name, i32::try_from(priority).ok()?))
+            });
+        return Ok(of_pool.collect());
+    }
+    Ok(BTreeMap::new())
+}
+
+/// Where a Gateway says that it listens; if it does not say, through the API of the cluster to its pods.
+async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Result<Url> {
+    let listener = &gateway["spec"]["listeners"][0];
+    let port = listener["port"].as_u64().unwrap_or(80) as u16;
+    let scheme = match listener["protocol"].as_str() {
+        Some("HTTPS") => "https",
+        _ => "http",
+    };
+    let text = |path: &str| {
+        gateway
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let address = text("/status/addresses/0/value");
+    // The name of a Service says nothing outside of the cluster.
+    if !address.is_empty() && !address.ends_with(".cluster.local") && !is_cluster_ip(address) {
+        return Ok(format!("{scheme}://{address}:{port}").parse()?);
+    }
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let labels = format!("{GATEWAY_LABEL}={name}");
+    let way = ways
+        .add(cluster, namespace, To::Labelled(labels), port)
+        .await?;
+    Ok(way.parse()?)
+}
+
+/// Whether an address is one of those that Kubernetes gives to Services by default.
+fn is_cluster_ip(address: &str) -> bool {
+    address.starts_with("10.96.") || address.starts_with("10.43.")
+}
+
+fn labels(labels: &Value) -> String {
+    let labels = labels.as_object().into_iter().flatten();
+    let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    labels.collect::<Vec<_>>().join(",")
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn routes_by_model_are_understood_and_others_are_not() {
+        let route = json!({
+            "metadata": {"namespace": "web"},
+            "spec": {
+                "parentRefs": [{"name": "gw"}],
+                "rules": [
+                    {"backendRefs": [{"kind": "Service", "name": "site"}]},
+                    {
+                        "matches": [{"headers": [{"name": "X-Gateway-Base-Model-Name", "value": "m"}]}],
+                        "backendRefs": [
+                            {"kind": "InferencePool", "name": "stable", "weight": 90},
+                            {"kind": "InferencePool", "name": "canary", "weight": 10, "namespace": "next"},
+                        ],
+                    },
+                ],
+            },
+        });
+        let routes = model_routes(&[route]);
+        assert_eq!(routes.len(), 1);
+        assert_eq!(routes[0].model, "m");
+        assert_eq!(routes[0].gateway, ("web".into(), "gw".into()));
+        let pools: Vec<_> = routes[0]
+            .pools
+            .iter()
+            .map(|it| (it.namespace.as_str(), it.name.as_str(), it.weight))
+            .collect();
+        assert_eq!(pools, [("web", "stable", 90), ("next", "canary", 10)]);
+    }
+
+    #[test]
+    fn flow_control_is_read_from_the_configuration() {
+        let with = "kind: EndpointPickerConfig\nfeatureGates: [flowControl]\n";
+        let without = "kind: EndpointPickerConfig\n";
+        assert_eq!(queues_by_priority(&json!({"a": with})), Some(true));
+        assert_eq!(queues_by_priority(&json!({"a": without})), Some(false));
+        assert_eq!(queues_by_priority(&json!({"a": "x: 1"})), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! A cluster that is already there: the topology is deployed into namespaces of its own and removed afterwards, or what is there
+//! is only read.
+
+mod existing;
+pub mod role;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use url::Url;
+
+use super::artifacts::Artifacts;
+use super::kubernetes::manifests::Plan;
+use super::kubernetes::{Cluster, Place, Ways, deploy, remove};
+use super::process::Nursery;
+use super::{Component, Progress};
+use crate::target::Target;
+use crate::versions::Versions;
+
+/// The image of poolproof, where none is named.
+const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What only a cluster stack asks for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The context of the user's kubeconfig; never its current one by accident.
+    pub context: Option<String>,
+    /// The namespace of the Gateway; with `existing` the only one that is looked into.
+    pub namespace: Option<String>,
+    /// Only read what is there.
+    pub existing: bool,
+    /// Where the gateway is reached from here; `None`: through the API of the cluster, or where its Gateway says.
+    pub gateway_url: Option<Url>,
+    /// The image of poolproof, where one of its parts is asked for.
+    pub own_image: Option<String>,
+    /// A folder from which alone charts and definitions are taken.
+    pub artifacts: Option<PathBuf>,
+}
+
+/// A running cluster stack.
+pub struct Attached {
+    ways: Ways,
+    deployed: Option<Deployed>,
+}
+
+/// What has to be removed.
+struct Deployed {
+    cluster: Cluster,
+    namespace: String,
+}
+
+/// Fails if what was asked for cannot be put together.
+pub fn check(options: &super::Options) -> Result<()> {
+    let asked = &options.cluster;
+    asked
+        .context
+        .as_ref()
+        .context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
+    if asked.existing {
+        return match options.flaw {
+            Some(flaw) => {
+                anyhow::bail!("--flaw {flaw}: a stack that is already there cannot be given a flaw")
+            }
+            None => Ok(()),
+        };
+    }
+    plan(options)?.check()?;
+    super::kubernetes_can_have(options)
+}
+
+/// Deploys the topology, or reads what is there.
+pub async fn start(
+    options: &super::Options,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Attached)> {
+    let (client, kubeconfig) = client(options).await?;
+    let cluster = Cluster::new(client);
+    let version = tokio::time::timeout(CONNECT_TIMEOUT, cluster.version()).await;
+    let version = version
+        .context("the cluster does not answer")
+        .and_then(|it| it)?;
+    progress.done(format!("cluster, Kubernetes {version}"));
+    if options.cluster.existing {
+        let (target, components, ways) = existing::read(&cluster, options, progress).await?;
+        let attached = Attached {
+            ways,
+            deployed: None,
+        };
+        return Ok((target, components, attached));
+    }
+
+    let folder = tempfile::Builder::new().prefix("poolproof-").tempdir();
+    let folder = folder.context("making a folder for what programs write")?;
+    let nursery = Nursery {
+        program: options.program.clone(),
+        logs: folder.path().to_owned(),
+    };
+    let artifacts = Artifacts::open(options.cluster.artifacts.as_deref())?;
+    let place = Place {
+        cluster: &cluster,
+        kubeconfig: &kubeconfig,
+        context: options.cluster.context.as_deref(),
+        nursery: &nursery,
+        artifacts: &artifacts,
+        gateway: options.cluster.gateway_url.clone(),
+    };
+    let plan = plan(options)?;
+    // Strays of a run that was killed.
+    remove(&cluster, &plan.namespace).await?;
+    match deploy(&place, &plan, progress).await {
+        Ok((mut target, components, ways)) => {
+            target.name = format!("cluster ({})", super::parts::name(options.parts.gateway));
+            let deployed = Some(Deployed {
+                cluster,
+                namespace: plan.namespace,
+            });
+            Ok((target, components, Attached { ways, deployed }))
+        }
+        Err(error) => {
+            remove(&cluster, &plan.namespace).await?;
+            Err(error)
+        }
+    }
+}
+
+impl Attached {
+    /// Removes what was deployed, and waits until it is gone.
+    pub async fn stop(self) {
+        drop(self.ways);
+        if let Some(Deployed { cluster, namespace }) = self.deployed
+            && let Err(error) = remove(&cluster, &namespace).await
+        {
+            tracing::error!("{error:#}");
+        }
+    }
+}
+
+/// A client of the context that was named, by the user's kubeconfig, which is only read.
+async fn client(options: &super::Options) -> Result<(Client, PathBuf)> {
+    let path = match std::env::var_os("KUBECONFIG") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".kube/config")
+        }
+    };
+    let kubeconfig = Kubeconfig::read_from(&path)
+        .with_context(|| format!("reading kubeconfig {}", path.display()))?;
+    let contexts: Vec<&str> = kubeconfig
+        .contexts
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    let wanted = options.cluster.context.as_deref().unwrap_or_default();
+    anyhow::ensure!(
+        contexts.contains(&wanted),
+        "--context {wanted}: kubeconfig {} has {}",
+        path.display(),
+        contexts.join(", ")
+    );
+    let named = KubeConfigOptions {
+        context: Some(wanted.to_owned()),
+        ..KubeConfigOptions::default()
+    };
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &named).await;
+    let config = config.with_context(|| format!("context {wanted} of {}", path.display()))?;
+    Ok((
+        Client::try_from(config).context("client of the cluster")?,
+        path,
+    ))
+}
+
+fn plan(options: &super::Options) -> Result<Plan> {
+    let asked = &options.cluster;
+    Ok(Plan {
+        topology: options.topology.clone(),
+        parts: options.parts,
+        namespace: asked
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "poolproof".to_owned()),
+        own_image: asked
+            .own_image
+            .clone()
+            .unwrap_or_else(|| OWN_IMAGE.to_owned()),
+        flaw: options.flaw,
+        seed: options.seed,
+        versions: Versions::load()?,
+    })
+}

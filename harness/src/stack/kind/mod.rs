@@ -1,0 +1,146 @@
+//! A kind cluster of our own: made or used again, filled, and taken down.
+
+mod create;
+mod image;
+mod lock;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::artifacts::Artifacts;
+use super::kubernetes::manifests::Plan;
+use super::kubernetes::{Cluster, Place, Ways, deploy};
+use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
+use super::process::Nursery;
+use super::{Component, Progress};
+use crate::target::Target;
+use crate::versions::Versions;
+
+pub use create::{cluster_config, down};
+pub use lock::Lock;
+
+use create::Node;
+
+/// The namespace of the Gateway in a kind cluster.
+const NAMESPACE: &str = "poolproof";
+
+/// What only a kind stack asks for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node image; `None`: that of `kind/versions.toml`.
+    pub node_image: Option<String>,
+    /// A folder from which alone charts, definitions and images are taken.
+    pub artifacts: Option<PathBuf>,
+    /// Leave the cluster when the stack stops; the next start uses it again.
+    pub keep: bool,
+}
+
+/// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
+pub struct Kind {
+    // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
+    ways: Ways,
+    node: Option<Node>,
+    _folder: tempfile::TempDir,
+    _lock: Lock,
+}
+
+/// Fails if what was asked for cannot be put together.
+pub fn check(options: &super::Options) -> Result<()> {
+    plan(options, "poolproof".to_owned())?.check()?;
+    super::kubernetes_can_have(options)
+}
+
+/// Brings up a cluster and the topology in it.
+pub async fn start(
+    options: &super::Options,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Kind)> {
+    let lock = Lock::take()?;
+    let folder = tempfile::Builder::new().prefix("poolproof-").tempdir();
+    let folder = folder.context("making a folder for what programs write")?;
+    let nursery = Nursery {
+        program: options.program.clone(),
+        logs: folder.path().to_owned(),
+    };
+    let versions = Versions::load()?;
+    let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
+    create::check_programs(&nursery, options.parts).await?;
+
+    let image = options.kind_options.node_image.as_deref();
+    let image = image.unwrap_or(&versions.kind.node_image);
+    let node = Node::create_or_reuse(&nursery, image, options.kind_options.keep).await?;
+    progress.done(match node.reused {
+        true => "kind cluster, used again",
+        false => "kind cluster",
+    });
+
+    let cluster = Cluster::new(node.client().await?);
+    let own_image = image::load_own(&nursery, &options.program, &cluster).await?;
+    for name in images(options.parts) {
+        image::load(&nursery, &artifacts, name, &cluster).await?;
+    }
+    progress.done("images");
+
+    let place = Place {
+        cluster: &cluster,
+        kubeconfig: &node.kubeconfig,
+        context: None,
+        nursery: &nursery,
+        artifacts: &artifacts,
+        gateway: Some(format!("http://127.0.0.1:{}", node.gateway_port).parse()?),
+    };
+    let plan = plan(options, own_image)?;
+    let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
+    target.name = format!("kind ({})", super::parts::name(options.parts.gateway));
+    let kind = Kind {
+        ways,
+        node: Some(node),
+        _folder: folder,
+        _lock: lock,
+    };
+    Ok((target, components, kind))
+}
+
+impl Kind {
+    /// Deletes the cluster, unless it is to be kept, and waits until it is gone.
+    pub async fn stop(mut self) {
+        self.ways = Ways::default();
+        if let Some(node) = self.node.take() {
+            // It blocks for as long as kind takes; nothing else is to be done on this thread.
+            drop(node);
+        }
+    }
+}
+
+fn plan(options: &super::Options, own_image: String) -> Result<Plan> {
+    Ok(Plan {
+        topology: options.topology.clone(),
+        parts: options.parts,
+        namespace: NAMESPACE.to_owned(),
+        own_image,
+        flaw: options.flaw,
+        seed: options.seed,
+        versions: Versions::load()?,
+    })
+}
+
+/// The upstream images that these parts need, by their names in `kind/versions.toml`.
+fn images(parts: Parts) -> Vec<&'static str> {
+    let mut images = Vec::new();
+    match parts.gateway {
+        Gateway::Agentgateway => images.extend(["agentgateway-controller", "agentgateway"]),
+        Gateway::Envoy => images.extend(["bbr", "envoy"]),
+        Gateway::Poolproof => {}
+    }
+    match parts.epp {
+        EndpointPicker::Gie => images.push("epp"),
+        EndpointPicker::Poolproof => {}
+    }
+    match parts.model_server {
+        ModelServer::LlmDInferenceSim => images.push("llm-d-inference-sim"),
+        ModelServer::Vllm => images.push("vllm"),
+        ModelServer::Poolproof => {}
+    }
+    images
+}

@@ -1,0 +1,186 @@
+//! A Kubernetes cluster, as far as a stack needs it: objects are applied, looked at and removed, by server-side apply.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams,
+    PropagationPolicy,
+};
+use kube::core::GroupVersionKind;
+use kube::discovery::{self, ApiCapabilities, Scope};
+use kube::{Client, ResourceExt};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+const FIELD_MANAGER: &str = "poolproof";
+
+/// A cluster.
+pub struct Cluster {
+    /// Its client.
+    pub(super) client: Client,
+    /// The kinds that were asked for.
+    kinds: Mutex<HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>>,
+}
+
+impl Cluster {
+    /// The cluster that a client reaches.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            kinds: Mutex::default(),
+        }
+    }
+
+    /// The version of its API server.
+    pub async fn version(&self) -> Result<String> {
+        let info = self.client.apiserver_version().await;
+        Ok(info
+            .context("asking the cluster for its version")?
+            .git_version)
+    }
+
+    /// Whether its API server serves a kind.
+    pub async fn serves(&self, api_version: &str, kind: &str) -> bool {
+        self.kind(&gvk(api_version, kind)).await.is_ok()
+    }
+
+    /// Applies an object.
+    pub async fn apply(&self, object: &Value) -> Result<()> {
+        let text = |path: &str| {
+            object
+                .pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (kind, name) = (text("/kind"), text("/metadata/name"));
+        let what = || format!("applying {kind} {name}");
+        let api = self
+            .api(text("/apiVersion"), kind, text("/metadata/namespace"))
+            .await
+            .with_context(what)?;
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(name, &parameters, &Patch::Apply(object))
+            .await
+            .with_context(what)?;
+        Ok(())
+    }
+
+    /// Applies objects one after the other.
+    pub async fn apply_all(&self, objects: &[Value]) -> Result<()> {
+        for object in objects {
+            self.apply(object).await?;
+        }
+        Ok(())
+    }
+
+    /// An object, if it is there.
+    pub async fn get(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>> {
+        let api = self.api(api_version, kind, namespace).await?;
+        let object = api.get_opt(name).await;
+        let object = object.with_context(|| format!("reading {kind} {namespace}/{name}"))?;
+        Ok(object.map(serde_json::to_value).transpose()?)
+    }
+
+    /// All objects of a kind with these labels, in a namespace or, if it is empty, in all.
+    pub async fn list(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        labels: &str,
+    ) -> Result<Vec<Value>> {
+        let api = self.api(api_version, kind, namespace).await?;
+        let listed = api.list(&ListParams::default().labels(labels)).await;
+        let listed =
+            listed.with_context(|| format!("listing {kind} of namespace {namespace:?}"))?;
+        let objects = listed.items.into_iter().map(serde_json::to_value);
+        Ok(objects.collect::<Result<_, _>>()?)
+    }
+
+    /// Changes fields of an object by a JSON merge patch.
+    pub async fn merge(
+        &self,
+        (api_version, kind): (&str, &str),
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<()> {
+        let api = self.api(api_version, kind, namespace).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .with_context(|| format!("changing {kind} {namespace}/{name}"))?;
+        Ok(())
+    }
+
+    /// Removes an object, if it is there; what hangs on it goes in the background.
+    pub async fn delete(
+        &self,
+        (api_version, kind): (&str, &str),
+        namespace: &str,
+        name: &str,
+    ) -> Result<()> {
+        let api = self.api(api_version, kind, namespace).await?;
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        match api.delete(name, &parameters).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("removing {kind} {namespace}/{name}")),
+        }
+    }
+
+    /// The names of all namespaces with these labels.
+    pub async fn namespaces(&self, labels: &str) -> Result<Vec<String>> {
+        let api = self.api("v1", "Namespace", "").await?;
+        let listed = api.list(&ListParams::default().labels(labels)).await;
+        let listed = listed.context("listing namespaces")?;
+        Ok(listed.iter().map(ResourceExt::name_any).collect())
+    }
+
+    async fn api(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+    ) -> Result<Api<DynamicObject>> {
+        let (resource, capabilities) = self.kind(&gvk(api_version, kind)).await?;
+        let client = self.client.clone();
+        Ok(match capabilities.scope {
+            Scope::Namespaced if !namespace.is_empty() => {
+                Api::namespaced_with(client, namespace, &resource)
+            }
+            Scope::Namespaced | Scope::Cluster => Api::all_with(client, &resource),
+        })
+    }
+
+    async fn kind(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
+        let mut kinds = self.kinds.lock().await;
+        if let Some(known) = kinds.get(gvk) {
+            return Ok(known.clone());
+        }
+        let found = discovery::pinned_kind(&self.client, gvk).await;
+        let found = found.with_context(|| {
+            format!(
+                "the cluster does not serve {}, kind {}",
+                gvk.api_version(),
+                gvk.kind
+            )
+        })?;
+        kinds.insert(gvk.clone(), found.clone());
+        Ok(found)
+    }
+}
+
+fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    GroupVersionKind::gvk(group, version, kind)
+}

@@ -1,0 +1,79 @@
+//! What a cluster says of itself when a step of a start has failed: pods that are not ready, warnings, last lines of logs.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, LogParams};
+use serde_json::Value;
+
+use super::cluster::Cluster;
+use super::ready::waiting;
+
+/// How much is told of each kind.
+const PODS_MAX: usize = 5;
+const EVENTS_MAX: usize = 8;
+const LOG_LINES: i64 = 5;
+
+/// Tells about these namespaces, one finding a line. What cannot be read is left out: something is broken already.
+pub(super) async fn diagnose(cluster: &Cluster, namespaces: &[String]) -> Vec<String> {
+    let mut told = Vec::new();
+    for namespace in namespaces {
+        let pods = cluster
+            .list("v1", "Pod", namespace, "")
+            .await
+            .unwrap_or_default();
+        for pod in pods.iter().filter(|pod| !is_ready(pod)).take(PODS_MAX) {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let phase = pod["status"]["phase"].as_str().unwrap_or("unknown");
+            let why = match waiting(pod) {
+                Some((reason, message)) => format!("{reason}: {message}"),
+                None => phase.to_owned(),
+            };
+            told.push(format!("pod {namespace}/{name}: {why}"));
+            for line in log(cluster, namespace, name).await {
+                told.push(format!("  {line}"));
+            }
+        }
+        let events = cluster
+            .list("v1", "Event", namespace, "")
+            .await
+            .unwrap_or_default();
+        let warnings = events.iter().rev().filter(|it| it["type"] == "Warning");
+        for event in warnings.take(EVENTS_MAX) {
+            let text = |path: &str| {
+                event
+                    .pointer(path)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
+            told.push(format!(
+                "event {namespace}/{}: {}: {}",
+                text("/involvedObject/name"),
+                text("/reason"),
+                text("/message")
+            ));
+        }
+    }
+    told
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
+/// The last lines of what its container wrote, before its last end if it has ended.
+async fn log(cluster: &Cluster, namespace: &str, pod: &str) -> Vec<String> {
+    let pods = Api::<Pod>::namespaced(cluster.client.clone(), namespace);
+    for previous in [true, false] {
+        let parameters = LogParams {
+            previous,
+            tail_lines: Some(LOG_LINES),
+            ..LogParams::default()
+        };
+        let text = pods.logs(pod, &parameters).await.unwrap_or_default();
+        if !text.trim().is_empty() {
+            return text.lines().map(str::to_owned).collect();
+        }
+    }
+    Vec::new()
+}

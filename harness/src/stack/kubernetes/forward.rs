@@ -1,0 +1,97 @@
+//! Ways from this machine to a port of a pod, through the cluster's API: one local address for each.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// A listener whose connections end at a pod. It goes when it is dropped, with its connections.
+#[derive(Debug)]
+pub struct Forward {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// Which pod.
+#[derive(Clone, Debug)]
+pub(in crate::stack) enum To {
+    /// The one of this name.
+    Pod(String),
+    /// The first ready one with these labels, looked for at each connection.
+    Labelled(String),
+}
+
+impl Forward {
+    /// Listens on a free port of 127.0.0.1.
+    pub(super) async fn start(client: &Client, namespace: &str, to: To, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.context("listening for connections to a pod")?;
+        let address = listener.local_addr()?;
+        let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let Ok((connection, _)) = accepted else { continue };
+                        let (pods, to) = (pods.clone(), to.clone());
+                        connections.spawn(async move {
+                            if let Err(error) = connect(connection, &pods, &to, port).await {
+                                tracing::debug!("connection to {to:?}: {error:#}");
+                            }
+                        });
+                    }
+                    Some(_) = connections.join_next() => {}
+                }
+            }
+        });
+        Ok(Self { address, task })
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Copies both ways until either side ends: HTTP clients do not close by halves, and a model server is to see at once that
+/// its client has left.
+async fn connect(mut local: TcpStream, pods: &Api<Pod>, to: &To, port: u16) -> Result<()> {
+    local.set_nodelay(true)?;
+    let pod = match to {
+        To::Pod(name) => name.clone(),
+        To::Labelled(labels) => first_ready(pods, labels).await?,
+    };
+    let mut forwarder = pods.portforward(&pod, &[port]).await?;
+    let remote = forwarder.take_stream(port);
+    let remote = remote.context("the port was not forwarded")?;
+    let (mut from_pod, mut to_pod) = tokio::io::split(remote);
+    let (mut from_client, mut to_client) = local.split();
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_client, &mut to_pod) => {}
+        _ = tokio::io::copy(&mut from_pod, &mut to_client) => { to_client.shutdown().await?; }
+    }
+    forwarder.abort();
+    Ok(())
+}
+
+async fn first_ready(pods: &Api<Pod>, labels: &str) -> Result<String> {
+    let listed = pods.list(&ListParams::default().labels(labels)).await?;
+    let ready = listed.items.into_iter().find(|pod| {
+        let conditions = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref());
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+    });
+    let ready = ready.with_context(|| format!("no pod with {labels} is ready"))?;
+    Ok(ready.name_any())
+}

@@ -1,0 +1,65 @@
+//! Charts, by the helm program.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::stack::process::Nursery;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The helm program, with the kubeconfig of the cluster in which it installs.
+pub(super) struct Helm<'a> {
+    pub(super) nursery: &'a Nursery,
+    pub(super) kubeconfig: &'a Path,
+    pub(super) context: Option<&'a str>,
+}
+
+impl Helm<'_> {
+    /// Installs a chart, or brings what was installed to these values. It does not wait for what the chart starts.
+    pub(super) async fn install(
+        &self,
+        (release, namespace): (&str, &str),
+        chart: &Path,
+        values: &Value,
+    ) -> Result<()> {
+        let file = self.nursery.logs.join(format!("{release}-values.json"));
+        std::fs::write(&file, values.to_string())
+            .with_context(|| format!("writing {}", file.display()))?;
+        let mut command = self.command(namespace);
+        command
+            .args(["upgrade", "--install", "--create-namespace", release])
+            .arg(chart)
+            .arg("--values")
+            .arg(&file);
+        let process = self.nursery.start(&format!("helm-{release}"), &command)?;
+        let done = process.finish(TIMEOUT).await;
+        done.with_context(|| format!("installing chart {}", chart.display()))?;
+        Ok(())
+    }
+
+    /// Removes what a chart has installed, if it is there.
+    pub(super) async fn uninstall(&self, release: &str, namespace: &str) -> Result<()> {
+        let mut command = self.command(namespace);
+        command.args(["uninstall", "--ignore-not-found", release]);
+        let process = self.nursery.start(&format!("helm-{release}"), &command)?;
+        let done = process.finish(TIMEOUT).await;
+        done.with_context(|| format!("removing {release} of namespace {namespace}"))?;
+        Ok(())
+    }
+
+    fn command(&self, namespace: &str) -> Command {
+        let mut command = Command::new("helm");
+        command
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig)
+            .args(["--namespace", namespace]);
+        if let Some(context) = self.context {
+            command.args(["--kube-context", context]);
+        }
+        command
+    }
+}

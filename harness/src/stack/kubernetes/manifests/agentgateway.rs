@@ -1,0 +1,106 @@
+//! agentgateway: the Gateway, the policy that lifts the model name, a route for each model.
+//!
+//! Source: agentgateway v1.2.1, api/v1alpha1; Gateway API v1.5.1.
+
+use serde_json::{Value, json};
+
+use super::{GATEWAY, GATEWAY_NODE_PORT, Plan, metadata};
+use crate::stack::envoy::weights;
+
+/// The namespace and the name of its controller, as its own documentation has them.
+pub(in super::super) const CONTROLLER_NAMESPACE: &str = "agentgateway-system";
+/// The Deployment of its controller, and its GatewayClass.
+pub(in super::super) const CONTROLLER: &str = "agentgateway";
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
+const MODEL_HEADER: &str = "X-Gateway-Base-Model-Name";
+
+/// Values of the controller's chart.
+pub(in super::super) fn controller_values() -> Value {
+    json!({"inferenceExtension": {"enabled": true}})
+}
+
+pub(super) fn objects(plan: &Plan) -> Vec<Value> {
+    let namespace = &plan.namespace;
+    let mut objects = vec![
+        json!({
+            "apiVersion": "agentgateway.dev/v1alpha1",
+            "kind": "AgentgatewayParameters",
+            "metadata": metadata(GATEWAY, namespace),
+            "spec": {"service": {"spec": {
+                "type": "NodePort",
+                "ports": [{"name": "http", "port": 80, "targetPort": 80, "nodePort": GATEWAY_NODE_PORT}],
+            }}},
+        }),
+        json!({
+            "apiVersion": GATEWAY_API,
+            "kind": "Gateway",
+            "metadata": metadata(GATEWAY, namespace),
+            "spec": {
+                "gatewayClassName": CONTROLLER,
+                "infrastructure": {"parametersRef": {
+                    "group": "agentgateway.dev", "kind": "AgentgatewayParameters", "name": GATEWAY,
+                }},
+                "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+            },
+        }),
+        json!({
+            "apiVersion": "agentgateway.dev/v1alpha1",
+            "kind": "AgentgatewayPolicy",
+            "metadata": metadata("body-based-routing", namespace),
+            "spec": {
+                "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY}],
+                "traffic": {
+                    "phase": "PreRouting",
+                    "transformation": {"request": {"set": [
+                        {"name": MODEL_HEADER, "value": "string(json(request.body).model)"},
+                    ]}},
+                },
+            },
+        }),
+    ];
+    for pool in plan.topology.pools() {
+        objects.push(json!({
+            "apiVersion": "gateway.networking.k8s.io/v1beta1",
+            "kind": "ReferenceGrant",
+            "metadata": metadata("routes", &plan.namespace_of(pool)),
+            "spec": {
+                "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": namespace}],
+                "to": [{"group": "inference.networking.k8s.io", "kind": "InferencePool"}],
+            },
+        }));
+    }
+    objects.extend(plan.topology.models.iter().enumerate().map(|(number, model)| {
+        let pools = model.pools.iter().zip(weights(model, plan.flaw));
+        let backends = pools.map(|(pool, weight)| {
+            json!({
+                "group": "inference.networking.k8s.io",
+                "kind": "InferencePool",
+                "name": pool.name,
+                "namespace": plan.namespace_of(pool),
+                "weight": weight,
+            })
+        });
+        json!({
+            "apiVersion": GATEWAY_API,
+            "kind": "HTTPRoute",
+            "metadata": metadata(&route_name(number), namespace),
+            "spec": {
+                "parentRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY}],
+                "rules": [{
+                    "matches": [{
+                        "path": {"type": "PathPrefix", "value": "/"},
+                        "headers": [{"type": "Exact", "name": MODEL_HEADER, "value": model.name}],
+                    }],
+                    "backendRefs": backends.collect::<Vec<_>>(),
+                }],
+            },
+        })
+    }));
+    objects
+}
+
+/// The name of a model's route: model names may hold characters that names of objects may not.
+pub(in super::super) fn route_name(number: usize) -> String {
+    format!("model-{number}")
+}

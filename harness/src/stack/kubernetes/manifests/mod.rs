@@ -1,0 +1,187 @@
+//! The Kubernetes objects that a topology means, in the order in which they are applied.
+//!
+//! The Gateway and its routes live in one namespace. Each pool has one of its own beside it, since an InferenceObjective belongs
+//! to one pool and has the name that clients send (GIE v1.5.0, apix/v1alpha2, `InferenceObjectiveSpec.poolRef`).
+
+mod agentgateway;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod committed;
+mod envoy;
+mod model_servers;
+mod pools;
+mod reference;
+
+use anyhow::{Result, ensure};
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::{Value, json};
+
+use crate::stack::parts::{Gateway, Parts};
+use crate::topology::{Pool, Topology};
+use crate::versions::Versions;
+
+pub(super) use agentgateway::{CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name};
+pub(super) use model_servers::PORT as MODEL_SERVER_PORT;
+pub(super) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, epp_labels, epp_name, epp_values};
+
+/// The name of the Gateway, and of the Service and Deployment in which it runs.
+pub(super) const GATEWAY: &str = "inference-gateway";
+/// The port of each node at which the gateway is reached.
+pub(in crate::stack) const GATEWAY_NODE_PORT: u16 = 30080;
+/// The port of a gateway that has no controller, in its pod.
+const POD_PORT: u16 = 8080;
+/// The label of every namespace of a stack; its value names the stack.
+pub(super) const STACK_LABEL: &str = "poolproof.dev/stack";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// What the objects are made from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The models, pools and objectives.
+    pub topology: Topology,
+    /// Which implementations.
+    pub parts: Parts,
+    /// The namespace of the Gateway; those of pools begin with it.
+    pub namespace: String,
+    /// The image with the poolproof program.
+    pub own_image: String,
+    /// The defect to put in.
+    pub flaw: Option<Flaw>,
+    /// Seed of random choices in stand-ins.
+    pub seed: u64,
+    /// Names of images.
+    pub versions: Versions,
+}
+
+/// The objects, by what has to be there before what.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// Namespaces.
+    pub namespaces: Vec<Value>,
+    /// Model servers, and the objectives of their pools.
+    pub pools: Vec<Value>,
+    /// The gateway and its routes.
+    pub gateway: Vec<Value>,
+}
+
+impl Plan {
+    /// Fails if names of the topology cannot be names of objects.
+    pub fn check(&self) -> Result<()> {
+        for pool in self.topology.pools() {
+            ensure!(
+                is_label(&pool.name) && pool.name.len() <= 40,
+                "pool {:?}: `name` must be at most 40 lowercase letters, digits and dashes: it becomes the name of Kubernetes objects",
+                pool.name
+            );
+        }
+        for name in self.topology.objectives.keys() {
+            ensure!(
+                is_label(name),
+                "objective {name:?}: its name must consist of lowercase letters, digits and dashes: it becomes the name of an InferenceObjective"
+            );
+        }
+        ensure!(
+            is_label(&self.namespace),
+            "--namespace {:?}: must consist of lowercase letters, digits and dashes",
+            self.namespace
+        );
+        Ok(())
+    }
+
+    /// The namespace of a pool.
+    pub fn namespace_of(&self, pool: &Pool) -> String {
+        format!("{}-{}", self.namespace, pool.name)
+    }
+
+    /// All namespaces, that of the Gateway first.
+    pub fn namespaces(&self) -> Vec<String> {
+        let pools = self.topology.pools().map(|pool| self.namespace_of(pool));
+        std::iter::once(self.namespace.clone())
+            .chain(pools)
+            .collect()
+    }
+
+    /// All objects but those that charts make.
+    pub fn manifests(&self) -> Result<Manifests> {
+        let namespaces = self.namespaces();
+        let namespaces = namespaces.iter().map(|name| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {
+                    "name": name,
+                    "labels": {MANAGED_BY: "poolproof", STACK_LABEL: self.namespace},
+                },
+            })
+        });
+        let mut pools = Vec::new();
+        for model in &self.topology.models {
+            for pool in &model.pools {
+                pools.extend(model_servers::of_pool(self, model, pool)?);
+                pools.extend(pools::of_pool(self, pool));
+            }
+        }
+        Ok(Manifests {
+            namespaces: namespaces.collect(),
+            pools,
+            gateway: match self.parts.gateway {
+                Gateway::Agentgateway => agentgateway::objects(self),
+                Gateway::Envoy => envoy::objects(self)?,
+                Gateway::Poolproof => reference::objects(self),
+            },
+        })
+    }
+}
+
+/// An object's metadata, with the label of what poolproof has made.
+fn metadata(name: &str, namespace: &str) -> Value {
+    json!({"name": name, "namespace": namespace, "labels": {MANAGED_BY: "poolproof"}})
+}
+
+/// A Deployment of one pod, and nothing about where it runs or how much it may use.
+fn deployment(name: &str, namespace: &str, pod: Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(name, namespace),
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
+        },
+    })
+}
+
+/// The labels of the gateway's pod, and its port for clients.
+pub(super) fn gateway_pod(gateway: Gateway) -> (String, u16) {
+    match gateway {
+        Gateway::Agentgateway => (
+            format!("gateway.networking.k8s.io/gateway-name={GATEWAY}"),
+            80,
+        ),
+        Gateway::Envoy | Gateway::Poolproof => (format!("app={GATEWAY}"), POD_PORT),
+    }
+}
+
+/// The Service by which the gateway is reached from outside.
+fn gateway_service(plan: &Plan) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(GATEWAY, &plan.namespace),
+        "spec": {
+            "type": "NodePort",
+            "selector": {"app": GATEWAY},
+            "ports": [{"name": "http", "port": 80, "targetPort": POD_PORT, "nodePort": GATEWAY_NODE_PORT}],
+        },
+    })
+}
+
+/// Whether it is a label of RFC 1123, as names of namespaces and Services must be.
+fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| inner(byte) || byte == b'-')
+        && name.bytes().next().is_some_and(inner)
+        && name.bytes().last().is_some_and(inner)
+}

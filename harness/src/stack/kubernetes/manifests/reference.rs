@@ -1,0 +1,50 @@
+//! The reference gateway of poolproof.
+
+use poolproof_fixtures::flaw::Component;
+use serde_json::{Value, json};
+
+use super::pools::{EPP_PORT, epp_host};
+use super::{GATEWAY, POD_PORT, Plan, deployment, gateway_service};
+use crate::stack::parts::EndpointPicker;
+
+pub(super) fn objects(plan: &Plan) -> Vec<Value> {
+    let scheme = match plan.parts.epp {
+        EndpointPicker::Gie => "https://",
+        EndpointPicker::Poolproof => "",
+    };
+    let mut args: Vec<String> = ["serve", "gateway", "--listen", "0.0.0.0:8080"]
+        .map(str::to_owned)
+        .into();
+    args.extend(["--metrics-listen", "0.0.0.0:15020", "--seed"].map(str::to_owned));
+    args.push(plan.seed.to_string());
+    for model in &plan.topology.models {
+        let pools = model.pools.iter().map(|pool| {
+            let host = epp_host(plan, pool);
+            format!("{}:{}@{scheme}{host}:{EPP_PORT}", pool.name, pool.weight)
+        });
+        args.push("--route".to_owned());
+        args.push(format!(
+            "{}={}",
+            model.name,
+            pools.collect::<Vec<_>>().join(",")
+        ));
+    }
+    if let Some(flaw) = plan
+        .flaw
+        .filter(|flaw| flaw.component() == Component::Gateway)
+    {
+        args.extend(["--flaw".to_owned(), flaw.name().to_owned()]);
+    }
+    let pod = json!({"containers": [{
+        "name": "gateway",
+        "image": plan.own_image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": args,
+        "ports": [{"containerPort": POD_PORT}],
+        "readinessProbe": {"tcpSocket": {"port": POD_PORT}, "periodSeconds": 1},
+    }]});
+    vec![
+        deployment(GATEWAY, &plan.namespace, pod),
+        gateway_service(plan),
+    ]
+}

@@ -1,0 +1,380 @@
+//! A topology on a Kubernetes cluster: what stacks `kind` and `cluster` share.
+
+mod cluster;
+mod crds;
+mod diagnose;
+mod forward;
+mod helm;
+pub mod manifests;
+mod ready;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::Value;
+use url::Url;
+
+use super::artifacts::Artifacts;
+use super::parts::{EndpointPicker, Gateway, ModelServer};
+use super::process::Nursery;
+use super::{Component, Progress};
+use crate::client::{self, Api, Client, Connections, Request};
+use crate::evidence::{self, served};
+use crate::target::{self, Target};
+
+pub use cluster::Cluster;
+use forward::Forward;
+pub(super) use forward::To;
+use helm::Helm;
+use manifests::Plan;
+use ready::{State, conditions, wait, workload};
+
+/// A node that pulls images, or that is busy with other things, takes its time.
+const PODS_TIMEOUT: Duration = Duration::from_secs(180);
+const CONDITIONS_TIMEOUT: Duration = Duration::from_secs(60);
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// agentgateway's default `maxBufferSize`, and the reference gateway's limit.
+const BODY_LIMIT_BYTES: usize = 2 << 20;
+
+/// A cluster, and how programs beside us reach it.
+pub struct Place<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Its kubeconfig.
+    pub kubeconfig: &'a Path,
+    /// The context of it; `None`: its current one.
+    pub context: Option<&'a str>,
+    /// How programs are started.
+    pub(super) nursery: &'a Nursery,
+    /// Where charts and definitions come from.
+    pub artifacts: &'a Artifacts,
+    /// How the gateway is reached from here; `None`: through the API of the cluster, like everything else.
+    pub gateway: Option<Url>,
+}
+
+/// Ways to the pods of what is deployed; they go with it.
+#[derive(Debug, Default)]
+pub struct Ways(Vec<Forward>);
+
+/// Brings a topology to a cluster, and waits until a request gets through to each model. What is there is brought to what is
+/// wanted. On failure the error says what the cluster says of itself.
+pub async fn deploy(
+    place: &Place<'_>,
+    plan: &Plan,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Ways)> {
+    match steps(place, plan, progress).await {
+        Ok(deployed) => Ok(deployed),
+        Err(error) => {
+            let mut namespaces = plan.namespaces();
+            if plan.parts.gateway == Gateway::Agentgateway {
+                namespaces.push(manifests::CONTROLLER_NAMESPACE.to_owned());
+            }
+            let told = diagnose::diagnose(place.cluster, &namespaces).await;
+            Err(match told.as_slice() {
+                [] => error,
+                _ => anyhow!("{error:#}\n  {}", told.join("\n  ")),
+            })
+        }
+    }
+}
+
+async fn steps(
+    place: &Place<'_>,
+    plan: &Plan,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Ways)> {
+    let cluster = place.cluster;
+    for name in ["gateway-api", "inference-extension"] {
+        crds::apply(cluster, &place.artifacts.crds(name).await?).await?;
+    }
+    progress.done("custom resource definitions");
+
+    if plan.parts.gateway == Gateway::Agentgateway {
+        controller(place).await?;
+        progress.done("controller of agentgateway");
+    }
+
+    let manifests = plan.manifests()?;
+    cluster.apply_all(&manifests.namespaces).await?;
+    cluster.apply_all(&manifests.pools).await?;
+    if plan.parts.epp == EndpointPicker::Gie {
+        let chart = place
+            .artifacts
+            .chart(place.nursery, "inferencepool")
+            .await?;
+        for pool in plan.topology.pools() {
+            let release = (pool.name.as_str(), &*plan.namespace_of(pool));
+            let values = manifests::epp_values(plan, pool);
+            place.helm().install(release, &chart, &values).await?;
+        }
+    }
+    cluster.apply_all(&manifests.gateway).await?;
+    progress.done("objects");
+
+    for pool in plan.topology.pools() {
+        pods(cluster, "StatefulSet", &plan.namespace_of(pool), &pool.name).await?;
+    }
+    progress.done("model servers");
+
+    let mut ways = Ways::default();
+    let mut models = Vec::new();
+    for model in &plan.topology.models {
+        let mut pools = Vec::new();
+        for pool in &model.pools {
+            let namespace = plan.namespace_of(pool);
+            pods(
+                cluster,
+                "Deployment",
+                &namespace,
+                &manifests::epp_name(pool),
+            )
+            .await?;
+            let picker = To::Labelled(manifests::epp_labels(plan, pool));
+            let metrics = ways
+                .add(cluster, &namespace, picker, manifests::EPP_METRICS_PORT)
+                .await?;
+            let metrics: Url = format!("{metrics}/metrics").parse()?;
+            knows_its_endpoints(&metrics, &pool.name, pool.endpoints).await?;
+            let mut endpoints = Vec::new();
+            for name in pool.endpoint_names() {
+                let to = To::Pod(name.clone());
+                let url = ways
+                    .add(cluster, &namespace, to, manifests::MODEL_SERVER_PORT)
+                    .await?;
+                let control = match plan.parts.model_server {
+                    ModelServer::Poolproof => Some(format!("{url}/poolproof").parse()?),
+                    ModelServer::LlmDInferenceSim | ModelServer::Vllm => None,
+                };
+                endpoints.push(target::Endpoint {
+                    name,
+                    url: Some(url.parse()?),
+                    control,
+                });
+            }
+            pools.push(target::Pool {
+                name: pool.name.clone(),
+                weight: pool.weight,
+                epp_metrics: Some(metrics),
+                flow_control: Some(pool.flow_control),
+                endpoints,
+            });
+        }
+        models.push(target::Model {
+            name: model.name.clone(),
+            pools,
+        });
+    }
+    progress.done("endpoint pickers, each with all its endpoints");
+
+    gateway_ready(cluster, plan).await?;
+    let gateway = match &place.gateway {
+        Some(gateway) => gateway.clone(),
+        None => {
+            let (labels, port) = manifests::gateway_pod(plan.parts.gateway);
+            let way = ways.add(cluster, &plan.namespace, To::Labelled(labels), port);
+            way.await?.parse()?
+        }
+    };
+    for model in &plan.topology.models {
+        first_answer(&gateway, &model.name).await?;
+    }
+    progress.done("gateway, to the first answer for each model");
+
+    let target = Target {
+        name: format!(
+            "{} ({})",
+            plan.namespace,
+            super::parts::name(plan.parts.gateway)
+        ),
+        url: gateway,
+        objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+        body_limit_bytes: match plan.parts.gateway {
+            Gateway::Envoy => None,
+            Gateway::Agentgateway | Gateway::Poolproof => Some(BODY_LIMIT_BYTES),
+        },
+        models,
+        objectives: plan.topology.objectives.clone(),
+    };
+    Ok((target, components(cluster, plan).await?, ways))
+}
+
+/// Removes the namespaces of a stack with all that is in them, and waits until they are gone.
+pub async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
+    let labels = format!("{}={stack}", manifests::STACK_LABEL);
+    for namespace in cluster.namespaces(&labels).await? {
+        cluster.delete(("v1", "Namespace"), "", &namespace).await?;
+    }
+    wait("removal of namespaces", PODS_TIMEOUT, || async {
+        Ok(match cluster.namespaces(&labels).await?.as_slice() {
+            [] => State::Ready,
+            left => State::NotYet(format!("{} are still there", left.join(", "))),
+        })
+    })
+    .await
+}
+
+/// Installs the controller of agentgateway, and waits until its GatewayClass is accepted.
+async fn controller(place: &Place<'_>) -> Result<()> {
+    let namespace = manifests::CONTROLLER_NAMESPACE;
+    let nothing = serde_json::json!({});
+    for (chart, values) in [
+        ("agentgateway-crds", nothing),
+        (manifests::CONTROLLER, manifests::controller_values()),
+    ] {
+        let packed = place.artifacts.chart(place.nursery, chart).await?;
+        place
+            .helm()
+            .install((chart, namespace), &packed, &values)
+            .await?;
+    }
+    let cluster = place.cluster;
+    pods(cluster, "Deployment", namespace, manifests::CONTROLLER).await?;
+    accepted(
+        cluster,
+        ("gateway.networking.k8s.io/v1", "GatewayClass"),
+        ("", manifests::CONTROLLER),
+        ("/status/conditions", &["Accepted"]),
+    )
+    .await
+}
+
+/// Waits for what a gateway of each kind says of itself.
+async fn gateway_ready(cluster: &Cluster, plan: &Plan) -> Result<()> {
+    let namespace = plan.namespace.as_str();
+    if plan.parts.gateway == Gateway::Agentgateway {
+        const PARENT: &str = "/status/parents/0/conditions";
+        let api = "gateway.networking.k8s.io/v1";
+        let gateway = (namespace, manifests::GATEWAY);
+        let programmed: (_, &[_]) = ("/status/conditions", &["Accepted", "Programmed"]);
+        accepted(cluster, (api, "Gateway"), gateway, programmed).await?;
+        for number in 0..plan.topology.models.len() {
+            let route = manifests::route_name(number);
+            let resolved: (_, &[_]) = (PARENT, &["Accepted", "ResolvedRefs"]);
+            accepted(cluster, (api, "HTTPRoute"), (namespace, &route), resolved).await?;
+        }
+        for pool in plan.topology.pools() {
+            let (name, of) = (pool.name.as_str(), plan.namespace_of(pool));
+            let resolved: (_, &[_]) = (PARENT, &["Accepted", "ResolvedRefs"]);
+            accepted(cluster, manifests::INFERENCE_POOL, (&of, name), resolved).await?;
+        }
+    }
+    // `Programmed` is true while the proxy's pod still cannot run.
+    pods(cluster, "Deployment", namespace, manifests::GATEWAY).await
+}
+
+async fn pods(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<()> {
+    wait(&format!("{kind} {namespace}/{name}"), PODS_TIMEOUT, || {
+        workload(cluster, kind, namespace, name)
+    })
+    .await
+}
+
+async fn accepted(
+    cluster: &Cluster,
+    (api_version, kind): (&str, &str),
+    (namespace, name): (&str, &str),
+    (path, wanted): (&str, &[&str]),
+) -> Result<()> {
+    let what = format!("{kind} {namespace}/{name}");
+    wait(&what, CONDITIONS_TIMEOUT, || async {
+        let object = cluster.get(api_version, kind, namespace, name).await?;
+        Ok(conditions(object.as_ref(), path, wanted))
+    })
+    .await
+}
+
+/// Waits until an endpoint picker has metrics of all endpoints; its readiness says less.
+async fn knows_its_endpoints(metrics: &Url, pool: &str, endpoints: usize) -> Result<()> {
+    let http = client::http(usize::MAX)?;
+    let what = format!("endpoint picker of pool {pool}");
+    wait(&what, CONDITIONS_TIMEOUT, || async {
+        let known = match evidence::get(&http, metrics).await {
+            Ok(text) => evidence::epp::endpoints_known(&text, pool),
+            Err(error) => return Ok(State::NotYet(format!("{error:#}"))),
+        };
+        Ok(match known == endpoints {
+            true => State::Ready,
+            false => State::NotYet(format!("it knows {known} of {endpoints} endpoints")),
+        })
+    })
+    .await
+}
+
+/// Waits until an endpoint answers a request for a model that went through the gateway.
+async fn first_answer(gateway: &Url, model: &str) -> Result<()> {
+    let client = Client::new("first", gateway, Connections::NewPerRequest, Arc::default())?;
+    wait(&format!("model {model}"), FIRST_ANSWER_TIMEOUT, || async {
+        let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
+        let exchange = client.send(request).await;
+        Ok(match served::endpoint_of(&exchange) {
+            Some(_) => State::Ready,
+            None => State::NotYet(exchange.describe()),
+        })
+    })
+    .await
+    .context("no answer through the gateway")
+}
+
+/// What runs, by the images of its pods.
+async fn components(cluster: &Cluster, plan: &Plan) -> Result<Vec<Component>> {
+    let mut components = vec![Component {
+        role: "kube-api".to_owned(),
+        version: format!("Kubernetes {}", cluster.version().await?),
+    }];
+    for (kind, role, namespace, name) in workloads(plan) {
+        let found = cluster.get("apps/v1", kind, &namespace, &name).await?;
+        let image = found
+            .as_ref()
+            .and_then(|it| it.pointer("/spec/template/spec/containers/0/image"));
+        components.push(Component {
+            role: role.to_owned(),
+            version: image
+                .and_then(Value::as_str)
+                .unwrap_or("unknown")
+                .to_owned(),
+        });
+    }
+    Ok(components)
+}
+
+/// One workload of each role: kind, role, namespace and name.
+fn workloads(plan: &Plan) -> Vec<(&'static str, &'static str, String, String)> {
+    let gateway = manifests::GATEWAY.to_owned();
+    let mut workloads = vec![("Deployment", "gateway", plan.namespace.clone(), gateway)];
+    if let Some(pool) = plan.topology.pools().next() {
+        let namespace = plan.namespace_of(pool);
+        let picker = manifests::epp_name(pool);
+        workloads.push(("Deployment", "epp", namespace.clone(), picker));
+        workloads.push(("StatefulSet", "model-server", namespace, pool.name.clone()));
+    }
+    workloads
+}
+
+impl Place<'_> {
+    fn helm(&self) -> Helm<'_> {
+        Helm {
+            nursery: self.nursery,
+            kubeconfig: self.kubeconfig,
+            context: self.context,
+        }
+    }
+}
+
+impl Ways {
+    /// The URL of a way to a port of a pod.
+    pub(super) async fn add(
+        &mut self,
+        cluster: &Cluster,
+        namespace: &str,
+        to: To,
+        port: u16,
+    ) -> Result<String> {
+        let way = Forward::start(&cluster.client, namespace, to, port).await?;
+        let url = format!("http://{}", way.address);
+        self.0.push(way);
+        Ok(url)
+    }
+}

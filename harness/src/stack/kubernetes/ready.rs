@@ -1,0 +1,144 @@
+//! Waiting for a cluster to be as it was asked to be: by conditions of its objects.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::cluster::Cluster;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What keeps an image's container from ever starting, by the reasons that a kubelet gives.
+const HOPELESS: [&str; 5] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+];
+
+/// How things stand.
+pub(super) enum State {
+    Ready,
+    /// What is missing, in words.
+    NotYet(String),
+}
+
+/// Waits until `look` finds things ready. Fails at once if it fails, or after `timeout` with what was missing then.
+pub(super) async fn wait<F>(what: &str, timeout: Duration, look: impl Fn() -> F) -> Result<()>
+where
+    F: Future<Output = Result<State>>,
+{
+    let deadline = Instant::now() + timeout;
+    loop {
+        let missing = match look().await? {
+            State::Ready => return Ok(()),
+            State::NotYet(missing) => missing,
+        };
+        if Instant::now() > deadline {
+            bail!("{what}: not ready within {timeout:?}: {missing}");
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Whether a Deployment or StatefulSet has all its pods, of its newest revision, ready. Fails if one of them can never be.
+pub(super) async fn workload(
+    cluster: &Cluster,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<State> {
+    let Some(object) = cluster.get("apps/v1", kind, namespace, name).await? else {
+        return Ok(State::NotYet(format!("there is no {kind} {name}")));
+    };
+    let number = |path: &str| object.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    let (wanted, ready) = (number("/spec/replicas"), number("/status/readyReplicas"));
+    let current = number("/status/observedGeneration") >= number("/metadata/generation")
+        && number("/status/updatedReplicas") >= wanted
+        && number("/status/replicas") == wanted;
+    if current && ready == wanted {
+        return Ok(State::Ready);
+    }
+    let labels = object["spec"]["selector"]["matchLabels"].as_object();
+    let labels: Vec<String> = labels
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    for pod in cluster
+        .list("v1", "Pod", namespace, &labels.join(","))
+        .await?
+    {
+        if let Some((reason, message)) = waiting(&pod)
+            && HOPELESS.contains(&reason)
+        {
+            let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+            bail!("pod {namespace}/{pod} cannot start: {reason}: {message}");
+        }
+    }
+    Ok(State::NotYet(format!("{ready} of {wanted} pods are ready")))
+}
+
+/// Why a container of a pod waits, with the kubelet's own words.
+pub(super) fn waiting(pod: &Value) -> Option<(&str, &str)> {
+    let containers = pod["status"]["containerStatuses"].as_array()?;
+    let waiting = containers
+        .iter()
+        .find_map(|it| it["state"].get("waiting"))?;
+    let message = waiting["message"].as_str().unwrap_or_default();
+    Some((waiting["reason"].as_str()?, message))
+}
+
+/// Whether all conditions of these types are true, among those at `path` of an object.
+pub(super) fn conditions(object: Option<&Value>, path: &str, wanted: &[&str]) -> State {
+    let conditions = object.and_then(|object| object.pointer(path)?.as_array());
+    let Some(conditions) = conditions else {
+        return State::NotYet("it has no conditions".to_owned());
+    };
+    for wanted in wanted {
+        let condition = conditions.iter().find(|it| it["type"] == *wanted);
+        match condition {
+            Some(condition) if condition["status"] == "True" => {}
+            Some(condition) => {
+                let text = |field: &str| condition[field].as_str().unwrap_or_default();
+                return State::NotYet(format!(
+                    "{wanted} is {}: {}: {}",
+                    text("status"),
+                    text("reason"),
+                    text("message")
+                ));
+            }
+            None => return State::NotYet(format!("it has no condition {wanted}")),
+        }
+    }
+    State::Ready
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_condition_that_is_false_is_quoted() {
+        let object = json!({"status": {"parents": [{"conditions": [
+            {"type": "Accepted", "status": "True"},
+            {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound", "message": "no pool"},
+        ]}]}});
+        let path = "/status/parents/0/conditions";
+        let state = conditions(Some(&object), path, &["Accepted", "ResolvedRefs"]);
+        assert!(
+            matches!(&state, State::NotYet(it) if it == "ResolvedRefs is False: BackendNotFound: no pool")
+        );
+        assert!(matches!(
+            conditions(Some(&object), path, &["Accepted"]),
+            State::Ready
+        ));
+        assert!(matches!(
+            conditions(None, path, &["Accepted"]),
+            State::NotYet(_)
+        ));
+    }
+}

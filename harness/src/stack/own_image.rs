@@ -1,0 +1,119 @@
+//! The image with the poolproof program: the program itself and the libraries that it is linked with, nothing pulled.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::process::Nursery;
+
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
+const TO: &str = "/usr/local/bin/poolproof";
+/// Clusters that allow no root want a number.
+const USER: &str = "65532";
+
+/// The name of the image of this program: another program has another name.
+pub(super) fn name(program: &Path) -> Result<String> {
+    let describe = || format!("reading {}", program.display());
+    let metadata = std::fs::metadata(program).with_context(describe)?;
+    let mut start = [0; 4096];
+    let read = File::open(program)
+        .and_then(|mut it| it.read(&mut start))
+        .with_context(describe)?;
+    // The linker's build id is in its first page.
+    let text = format!(
+        "{:?} {} {}",
+        &start[..read],
+        metadata.len(),
+        metadata.mtime_nsec()
+    );
+    Ok(format!(
+        "docker.io/library/poolproof:{:016x}",
+        super::gie::fnv(&text)
+    ))
+}
+
+/// Makes the image in the Docker engine.
+pub(super) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Result<()> {
+    let archive = nursery.logs.join("image.tar");
+    let libraries = libraries(nursery, program).await?;
+    pack(program, &libraries, &archive)
+        .with_context(|| format!("packing {}", program.display()))?;
+    let entry_point = format!("ENTRYPOINT [\"{TO}\"]");
+    let mut import = Command::new("docker");
+    import
+        .args([
+            "import",
+            "--change",
+            &entry_point,
+            "--change",
+            &format!("USER {USER}"),
+        ])
+        .arg(&archive)
+        .arg(image);
+    let imported = nursery
+        .start("docker-import", &import)?
+        .finish(IMPORT_TIMEOUT)
+        .await;
+    imported.context("making the image of poolproof")?;
+    std::fs::remove_file(&archive).with_context(|| format!("removing {}", archive.display()))
+}
+
+/// The libraries that a program is linked with, its loader among them.
+async fn libraries(nursery: &Nursery, program: &Path) -> Result<BTreeSet<PathBuf>> {
+    let asked = nursery.start("ldd", Command::new("ldd").arg(program))?;
+    let said = asked.finish(IMPORT_TIMEOUT).await;
+    let said = said.context("asking for the libraries of poolproof")?;
+    let words = said.split_whitespace();
+    Ok(words
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect())
+}
+
+/// Packs a file system of these files: libraries where they are here, the program where it belongs.
+fn pack(program: &Path, libraries: &BTreeSet<PathBuf>, archive: &Path) -> Result<()> {
+    let mut tar = tar::Builder::new(File::create(archive)?);
+    // The Docker engine does not know GNU's sparse files.
+    tar.sparse(false);
+    tar.append_path_with_name(program, TO.trim_start_matches('/'))?;
+    for library in libraries {
+        // What it is called may be a link to the file.
+        let name = library.strip_prefix("/")?;
+        tar.append_file(name, &mut File::open(library)?)?;
+    }
+    tar.into_inner()?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_holds_the_program_and_its_libraries() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, library) = (folder.path().join("it"), folder.path().join("lib.so.1"));
+        std::fs::write(&program, "program").unwrap();
+        std::fs::write(folder.path().join("lib.so.1.2"), "library").unwrap();
+        std::os::unix::fs::symlink("lib.so.1.2", &library).unwrap();
+        let archive = folder.path().join("it.tar");
+        pack(&program, &[library.clone()].into(), &archive).unwrap();
+        let mut tar = tar::Archive::new(File::open(&archive).unwrap());
+        let files: Vec<_> = tar
+            .entries()
+            .unwrap()
+            .map(|it| {
+                let it = it.unwrap();
+                (Path::new("/").join(it.path().unwrap()), it.size())
+            })
+            .collect();
+        assert_eq!(files, [(TO.into(), 7), (library, 7)]);
+    }
+}
