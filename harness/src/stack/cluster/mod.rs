@@ -107,6 +107,7 @@ pub async fn start(
         nursery: &nursery,
         artifacts: &artifacts,
         gateway: options.cluster.gateway_url.clone(),
+        node: None,
     };
     let plan = plan(options)?;
     // Strays of a run that was killed.

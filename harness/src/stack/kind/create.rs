@@ -1,5 +1,6 @@
 //! The kind cluster itself, by the kind program.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -120,6 +121,21 @@ impl Node {
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         let config = config.with_context(|| format!("{}", self.kubeconfig.display()))?;
         Client::try_from(config).context("client of the kind cluster")
+    }
+
+    /// Its address in the network of the Docker engine.
+    pub(super) async fn address(&self) -> Result<Option<IpAddr>> {
+        let nodes = Api::<KubeNode>::all(self.client().await?);
+        let nodes = nodes
+            .list(&ListParams::default())
+            .await
+            .context("listing nodes")?;
+        let addresses = nodes
+            .items
+            .into_iter()
+            .filter_map(|node| node.status?.addresses);
+        let mut internal = addresses.flatten().filter(|it| it.type_ == "InternalIP");
+        Ok(internal.find_map(|it| it.address.parse().ok()))
     }
 
     /// The port at which the gateway of a cluster of ours is reached.

@@ -89,6 +89,7 @@ pub async fn start(
         nursery: &nursery,
         artifacts: &artifacts,
         gateway: Some(format!("http://127.0.0.1:{}", node.gateway_port).parse()?),
+        node: node.address().await?,
     };
     let plan = plan(options, own_image)?;
     let (mut target, components, ways) = deploy(&place, &plan, progress).await?;

@@ -10,21 +10,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::ways::To;
+
 /// A listener whose connections end at a pod. It goes when it is dropped, with its connections.
 #[derive(Debug)]
 pub struct Forward {
     /// Where it listens.
     pub(super) address: SocketAddr,
     task: JoinHandle<()>,
-}
-
-/// Which pod.
-#[derive(Clone, Debug)]
-pub(in crate::stack) enum To {
-    /// The one of this name.
-    Pod(String),
-    /// The first ready one with these labels, looked for at each connection.
-    Labelled(String),
 }
 
 impl Forward {

@@ -41,16 +41,6 @@ impl Helm<'_> {
         Ok(())
     }
 
-    /// Removes what a chart has installed, if it is there.
-    pub(super) async fn uninstall(&self, release: &str, namespace: &str) -> Result<()> {
-        let mut command = self.command(namespace);
-        command.args(["uninstall", "--ignore-not-found", release]);
-        let process = self.nursery.start(&format!("helm-{release}"), &command)?;
-        let done = process.finish(TIMEOUT).await;
-        done.with_context(|| format!("removing {release} of namespace {namespace}"))?;
-        Ok(())
-    }
-
     fn command(&self, namespace: &str) -> Command {
         let mut command = Command::new("helm");
         command

@@ -7,7 +7,9 @@ mod forward;
 mod helm;
 pub mod manifests;
 mod ready;
+mod ways;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +27,11 @@ use crate::evidence::{self, served};
 use crate::target::{self, Target};
 
 pub use cluster::Cluster;
-use forward::Forward;
-pub(super) use forward::To;
 use helm::Helm;
 use manifests::Plan;
 use ready::{State, conditions, wait, workload};
+pub(super) use ways::To;
+pub use ways::Ways;
 
 /// A node that pulls images, or that is busy with other things, takes its time.
 const PODS_TIMEOUT: Duration = Duration::from_secs(180);
@@ -52,11 +54,9 @@ pub struct Place<'a> {
     pub artifacts: &'a Artifacts,
     /// How the gateway is reached from here; `None`: through the API of the cluster, like everything else.
     pub gateway: Option<Url>,
+    /// The address of a node that may be reached from here.
+    pub node: Option<IpAddr>,
 }
-
-/// Ways to the pods of what is deployed; they go with it.
-#[derive(Debug, Default)]
-pub struct Ways(Vec<Forward>);
 
 /// Brings a topology to a cluster, and waits until a request gets through to each model. What is there is brought to what is
 /// wanted. On failure the error says what the cluster says of itself.
@@ -119,7 +119,7 @@ async fn steps(
     }
     progress.done("model servers");
 
-    let mut ways = Ways::default();
+    let mut ways = Ways::by_node(place.node).await;
     let mut models = Vec::new();
     for model in &plan.topology.models {
         let mut pools = Vec::new();
@@ -216,8 +216,18 @@ pub async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     .await
 }
 
-/// Installs the controller of agentgateway, and waits until its GatewayClass is accepted.
+/// Installs the controller of agentgateway, unless the cluster has one, and waits until its GatewayClass is accepted.
 async fn controller(place: &Place<'_>) -> Result<()> {
+    let class = ("gateway.networking.k8s.io/v1", "GatewayClass");
+    if place
+        .cluster
+        .get(class.0, class.1, "", manifests::CONTROLLER)
+        .await?
+        .is_some()
+    {
+        // It is there, and may be another's.
+        return Ok(());
+    }
     let namespace = manifests::CONTROLLER_NAMESPACE;
     let nothing = serde_json::json!({});
     for (chart, values) in [
@@ -234,7 +244,7 @@ async fn controller(place: &Place<'_>) -> Result<()> {
     pods(cluster, "Deployment", namespace, manifests::CONTROLLER).await?;
     accepted(
         cluster,
-        ("gateway.networking.k8s.io/v1", "GatewayClass"),
+        class,
         ("", manifests::CONTROLLER),
         ("/status/conditions", &["Accepted"]),
     )
@@ -360,21 +370,5 @@ impl Place<'_> {
             kubeconfig: self.kubeconfig,
             context: self.context,
         }
-    }
-}
-
-impl Ways {
-    /// The URL of a way to a port of a pod.
-    pub(super) async fn add(
-        &mut self,
-        cluster: &Cluster,
-        namespace: &str,
-        to: To,
-        port: u16,
-    ) -> Result<String> {
-        let way = Forward::start(&cluster.client, namespace, to, port).await?;
-        let url = format!("http://{}", way.address);
-        self.0.push(way);
-        Ok(url)
     }
 }

@@ -134,7 +134,7 @@ impl Plan {
 }
 
 /// An object's metadata, with the label of what poolproof has made.
-fn metadata(name: &str, namespace: &str) -> Value {
+pub(super) fn metadata(name: &str, namespace: &str) -> Value {
     json!({"name": name, "namespace": namespace, "labels": {MANAGED_BY: "poolproof"}})
 }
 

@@ -1,0 +1,94 @@
+//! Ways from this machine to ports of pods: past everything, by a port of a node that can be reached from here, or else through the
+//! API of the cluster.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::cluster::Cluster;
+use super::forward::Forward;
+use super::manifests::metadata;
+
+const REACH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The API server of a kind cluster listens there on its node.
+const API_PORT: u16 = 6443;
+
+/// The ways of a stack. Those through the API go when it is dropped.
+#[derive(Debug, Default)]
+pub struct Ways {
+    node: Option<IpAddr>,
+    forwards: Vec<Forward>,
+}
+
+/// Which pod.
+#[derive(Clone, Debug)]
+pub(in crate::stack) enum To {
+    /// The one of this name, of a StatefulSet.
+    Pod(String),
+    /// Any ready one with these labels, `KEY=VALUE,...`.
+    Labelled(String),
+}
+
+impl Ways {
+    /// Ways by ports of a node, if it can be reached from here. An engine in a virtual machine keeps its networks to itself.
+    pub(super) async fn by_node(node: Option<IpAddr>) -> Self {
+        let mut ways = Self::default();
+        if let Some(node) = node {
+            let connected = TcpStream::connect((node, API_PORT));
+            let connected = tokio::time::timeout(REACH_TIMEOUT, connected).await;
+            ways.node = matches!(connected, Ok(Ok(_))).then_some(node);
+        }
+        ways
+    }
+
+    /// The URL of a way to a port of a pod, without path.
+    pub(in crate::stack) async fn add(
+        &mut self,
+        cluster: &Cluster,
+        namespace: &str,
+        to: To,
+        port: u16,
+    ) -> Result<String> {
+        if let Some(node) = self.node {
+            let port = node_port(cluster, namespace, &to, port).await?;
+            return Ok(format!("http://{node}:{port}"));
+        }
+        let way = Forward::start(&cluster.client, namespace, to, port).await?;
+        let url = format!("http://{}", way.address);
+        self.forwards.push(way);
+        Ok(url)
+    }
+}
+
+/// The node's port of a Service for these pods, which is made for it.
+async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Result<u64> {
+    let (of, selector): (&str, Value) = match to {
+        To::Pod(name) => (name, json!({"statefulset.kubernetes.io/pod-name": name})),
+        To::Labelled(labels) => {
+            let labels = labels.split(',').filter_map(|label| label.split_once('='));
+            ("picker", labels.collect())
+        }
+    };
+    let name = format!("way-{of}");
+    let mut service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(&name, namespace),
+        "spec": {
+            "type": "NodePort",
+            "ports": [{"name": "way", "port": port}],
+            // A pod that is not ready is to be reached all the same.
+            "publishNotReadyAddresses": true,
+        },
+    });
+    service["spec"]["selector"] = selector;
+    cluster.apply(&service).await?;
+    let made = cluster.get("v1", "Service", namespace, &name).await?;
+    let port = made
+        .as_ref()
+        .and_then(|it| it.pointer("/spec/ports/0/nodePort")?.as_u64());
+    port.with_context(|| format!("Service {namespace}/{name} has no node port"))
+}
