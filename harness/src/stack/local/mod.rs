@@ -2,6 +2,7 @@
 
 mod envoy;
 mod epp;
+mod flawed;
 mod gateway;
 mod kube;
 mod objects;
@@ -26,7 +27,6 @@ use super::{Component, Progress};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
-use crate::topology::Topology;
 
 pub use process::exec_child;
 pub use programs::{Missing, missing};
@@ -160,7 +160,7 @@ impl Local {
         }
         progress.done("model servers");
 
-        let objectives = flawed_objectives(topology, options.flaw);
+        let objectives = flawed::objectives(topology, options.flaw);
         let mut pickers = Vec::new();
         for pool in topology.pools() {
             let at = epp::Ports3::take(&mut ports)?;
@@ -273,19 +273,6 @@ async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str)
         }
         [] => Ok(()),
     }
-}
-
-/// The topology with the priorities that objectives get: under some flaws not those that it has.
-fn flawed_objectives(topology: &Topology, flaw: Option<Flaw>) -> Topology {
-    let mut topology = topology.clone();
-    for priority in topology.objectives.values_mut() {
-        *priority = match flaw {
-            Some(Flaw::PriorityIgnored) => 0,
-            Some(Flaw::PriorityInverted) => -*priority,
-            _ => *priority,
-        };
-    }
-    topology
 }
 
 fn target(
