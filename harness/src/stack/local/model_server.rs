@@ -24,8 +24,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const SIM: &str = "llm-d-inference-sim";
 /// It asks a hub for the tokenizer of this model and refuses to start without it if the hub knows the name.
 const SIM_MODEL: &str = "poolproof-none";
-/// Like poolproof's own: as many places, answers as quick, so that ballast and contention take as long. The simulator
-/// knows whole milliseconds only, and keeps 8 bytes for each token of `max-model-len` for each request that may wait.
+/// As many places as poolproof's own. The simulator sleeps once for each token of each request: tokens of 1 ms keep two cores
+/// busy with a loaded stack, and nothing comes in time then. It keeps 8 bytes for each token of `max-model-len` for each
+/// request that may wait.
 const SIM_SETTINGS: [&str; 18] = [
     "--max-num-seqs",
     "8",
@@ -36,7 +37,7 @@ const SIM_SETTINGS: [&str; 18] = [
     "--time-to-first-token",
     "1ms",
     "--inter-token-latency",
-    "1ms",
+    "10ms",
     "--enable-kvcache",
     "--kv-cache-size",
     "2048",
