@@ -36,11 +36,7 @@ pub(super) fn weights(model: &Model, flaw: Option<Flaw>) -> Vec<u32> {
 }
 
 /// The model to whose pools the route of this one leads.
-pub(super) fn destination<'a>(
-    topology: &'a Topology,
-    number: usize,
-    flaw: Option<Flaw>,
-) -> &'a Model {
+pub(super) fn destination(topology: &Topology, number: usize, flaw: Option<Flaw>) -> &Model {
     let models = &topology.models;
     match flaw {
         Some(Flaw::CrossedRoutes) => &models[(number + 1) % models.len()],
