@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+const FILE: &str = include_str!("../../kind/versions.toml");
+
 /// What `kind/versions.toml` says about clusters and containers.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Versions {
@@ -34,10 +36,27 @@ pub struct Published {
     pub url: String,
 }
 
+/// A program that is built from its repository.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Source {
+    /// Where it is.
+    pub repository: String,
+    /// The version that is wanted.
+    pub version: String,
+}
+
+/// Where a program comes from, by the name of its section.
+pub fn source(program: &str) -> Result<Source> {
+    let file: toml::Table = FILE.parse().context("kind/versions.toml")?;
+    let section = file.get(program).context("no such section");
+    let source = section.and_then(|it| it.clone().try_into::<Source>().map_err(Into::into));
+    source.with_context(|| format!("kind/versions.toml: [{program}]"))
+}
+
 impl Versions {
     /// Reads what was compiled in.
     pub fn load() -> Result<Self> {
-        toml::from_str(include_str!("../../kind/versions.toml")).context("kind/versions.toml")
+        toml::from_str(FILE).context("kind/versions.toml")
     }
 
     /// The image of this name.
@@ -54,7 +73,7 @@ mod tests {
 
     #[test]
     fn images_and_charts_name_the_versions_of_their_sections() {
-        let text: toml::Table = toml::from_str(include_str!("../../kind/versions.toml")).unwrap();
+        let text: toml::Table = toml::from_str(FILE).unwrap();
         let versions = Versions::load().unwrap();
         let gie = text["gateway-api-inference-extension"]["version"].as_str();
         for image in ["epp", "bbr"] {

@@ -29,13 +29,13 @@ pub(super) struct StackArgs {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// The gateway in front [default: envoy for stack `local`]
+    /// The gateway in front; stack `local` has all of them [default: envoy for stack `local`]
     #[arg(long, value_enum, env = "POOLPROOF_GATEWAY")]
     gateway: Option<Gateway>,
     /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
     #[arg(long, value_enum, env = "POOLPROOF_EPP")]
     epp: Option<EndpointPicker>,
-    /// The model servers [default: poolproof for stack `local`]
+    /// The model servers; stack `local` has poolproof and llm-d-inference-sim [default: poolproof for stack `local`]
     #[arg(long, value_enum, env = "POOLPROOF_MODEL_SERVER")]
     model_server: Option<ModelServer>,
     /// Stack `local`: the Kubernetes API that endpoint pickers watch

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
+use super::flawed;
 use crate::topology::{Model, Pool, Topology};
 
 const MODEL_HEADER: &str = "x-gateway-base-model-name";
@@ -20,8 +21,6 @@ const CHAT_PATH: &str = "/v1/chat/completions";
 const MESSAGE_TIMEOUT: &str = "120s";
 /// Envoy's default limits of 1,024 answer an empty 500 when more requests are held.
 const LIMIT: u32 = 40_000;
-/// What the flaw `weight-zero-leak` gives to a pool of weight 0, in a hundred.
-const LEAKED_PERCENT: u32 = 1;
 
 /// Where Envoy and what it talks to are.
 #[derive(Clone, Debug)]
@@ -65,6 +64,7 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
             | Flaw::ChatRouteMissing
             | Flaw::Split8020
             | Flaw::Split8713
+            | Flaw::CanaryStarved
             | Flaw::WeightZeroLeak
     )
 }
@@ -162,21 +162,14 @@ fn routes(topology: &Topology, flaw: Option<Flaw>) -> Vec<Value> {
     if flaw == Some(Flaw::ChatRouteMissing) {
         routes.push(not_found(json!({"prefix": CHAT_PATH})));
     }
-    let models = &topology.models;
-    for (number, model) in models.iter().enumerate() {
+    for (number, model) in topology.models.iter().enumerate() {
         let header = json!({"name": MODEL_HEADER, "string_match": {"exact": model.name}});
-        let target = match flaw {
-            Some(Flaw::CrossedRoutes) => &models[(number + 1) % models.len()],
-            _ => model,
-        };
-        routes.push(forward(
-            json!({"prefix": "/", "headers": [header]}),
-            target,
-            flaw,
-        ));
+        let matched = json!({"prefix": "/", "headers": [header]});
+        let destination = flawed::destination(topology, number, flaw);
+        routes.push(forward(matched, destination, flaw));
     }
     let rest = json!({"prefix": "/"});
-    routes.push(match (flaw, models.first()) {
+    routes.push(match (flaw, topology.models.first()) {
         (Some(Flaw::CatchAllRoute), Some(first)) => forward(rest, first, flaw),
         _ => not_found(rest),
     });
@@ -184,7 +177,7 @@ fn routes(topology: &Topology, flaw: Option<Flaw>) -> Vec<Value> {
 }
 
 fn forward(matched: Value, model: &Model, flaw: Option<Flaw>) -> Value {
-    let weights = weights(model, flaw);
+    let weights = flawed::weights(model, flaw);
     let clusters: Vec<Value> = model
         .pools
         .iter()
@@ -201,26 +194,6 @@ fn forward(matched: Value, model: &Model, flaw: Option<Flaw>) -> Value {
         "match": matched,
         "route": {"weighted_clusters": {"clusters": clusters}, "timeout": "0s", "idle_timeout": "0s"},
     })
-}
-
-pub(super) fn weights(model: &Model, flaw: Option<Flaw>) -> Vec<u32> {
-    let mut weights: Vec<u32> = model.pools.iter().map(|pool| pool.weight).collect();
-    let weighted: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0).collect();
-    match (flaw, weighted.as_slice()) {
-        (Some(Flaw::Split8020), [first, second]) => (weights[*first], weights[*second]) = (80, 20),
-        (Some(Flaw::Split8713), [first, second]) => (weights[*first], weights[*second]) = (87, 13),
-        (Some(Flaw::WeightZeroLeak), _) => {
-            let total: u32 = weights.iter().sum();
-            if let Some(unweighted) = weights.iter().position(|weight| *weight == 0) {
-                for weight in &mut weights {
-                    *weight *= 100 - LEAKED_PERCENT;
-                }
-                weights[unweighted] = total * LEAKED_PERCENT;
-            }
-        }
-        _ => {}
-    }
-    weights
 }
 
 /// Asks the endpoint picker of a pool.
@@ -310,18 +283,6 @@ fn socket_address(address: SocketAddr) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn weights_under(flaw: Option<Flaw>) -> Vec<u32> {
-        weights(&Topology::default().models[1], flaw)
-    }
-
-    #[test]
-    fn weights_are_those_of_the_topology_but_for_flaws() {
-        assert_eq!(weights_under(None), [90, 10, 0]);
-        assert_eq!(weights_under(Some(Flaw::Split8713)), [87, 13, 0]);
-        let leak = weights_under(Some(Flaw::WeightZeroLeak));
-        assert_eq!(leak[2] * 100, leak.iter().sum::<u32>());
-    }
 
     #[test]
     fn what_no_model_matches_is_not_found_but_under_the_flaw() {

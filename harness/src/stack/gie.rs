@@ -5,12 +5,16 @@ use serde_json::{Value, json};
 
 use crate::topology::{Model, Pool, Topology};
 
-/// A steady rhythm of scrapes keeps bursts between them small: about one request passes for each millisecond of it.
-pub(super) const SCRAPE_INTERVAL: &str = "10ms";
 /// GIE's default of 200 ms is missed by a busy machine, and then the pool counts as saturated.
 const STALENESS: &str = "1s";
 /// How long a held request waits before it is refused.
 const REQUEST_TTL: &str = "60s";
+
+/// The time between two scrapes of an endpoint. Where requests are held, a steady rhythm keeps the bursts small in which they are
+/// let go: about one request passes for each millisecond of it. Elsewhere it is GIE's own.
+pub(super) fn scrape_interval(pool: &Pool) -> &'static str {
+    if pool.flow_control { "10ms" } else { "50ms" }
+}
 
 /// Whether a flaw can be had by configuring the endpoint picker, or its objectives, so.
 pub(super) fn can_have(flaw: Flaw) -> bool {
@@ -18,19 +22,6 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
         flaw,
         Flaw::Random | Flaw::KvIgnored | Flaw::PriorityIgnored | Flaw::PriorityInverted
     )
-}
-
-/// The topology with the priorities that objectives get: under some flaws not those that it has.
-pub(super) fn flawed_objectives(topology: &Topology, flaw: Option<Flaw>) -> Topology {
-    let mut topology = topology.clone();
-    for priority in topology.objectives.values_mut() {
-        *priority = match flaw {
-            Some(Flaw::PriorityIgnored) => 0,
-            Some(Flaw::PriorityInverted) => -*priority,
-            _ => *priority,
-        };
-    }
-    topology
 }
 
 /// An EndpointPickerConfig with GIE's default scorers and thresholds; flow control where the topology has it. Flaws that

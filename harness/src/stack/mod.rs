@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod cluster;
 pub mod embedded;
 mod envoy;
+mod flawed;
 mod gie;
 pub mod kind;
 pub mod kubernetes;

@@ -104,9 +104,9 @@ impl Parts {
                 self.model_server == ModelServer::Poolproof,
             ),
             StackKind::Local => (
-                self.gateway != Gateway::Agentgateway,
+                true,
                 self.epp == EndpointPicker::Gie,
-                self.model_server == ModelServer::Poolproof,
+                self.model_server != ModelServer::Vllm,
             ),
         };
         if !gateway {
@@ -143,5 +143,11 @@ mod tests {
         );
         let parts = Parts::of(StackKind::Local, &asked).unwrap();
         assert_eq!(parts.epp, EndpointPicker::Gie);
+        let asked = Asked {
+            gateway: Some(Gateway::Agentgateway),
+            model_server: Some(ModelServer::LlmDInferenceSim),
+            ..Asked::default()
+        };
+        assert!(Parts::of(StackKind::Local, &asked).is_ok());
     }
 }

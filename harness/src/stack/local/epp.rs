@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
-use super::super::gie::{self, SCRAPE_INTERVAL};
+use super::super::gie;
 use super::super::process::{Nursery, Process};
 use super::objects;
 use super::ports::Ports;
@@ -51,7 +51,10 @@ pub(super) fn start(
         .args(ports.flags())
         .args(["--secure-serving=false", "--metrics-endpoint-auth=false"])
         .args(["--tracing=false", "--enable-pprof=false", "--v", "1"])
-        .arg(format!("--refresh-metrics-interval={SCRAPE_INTERVAL}"))
+        .arg(format!(
+            "--refresh-metrics-interval={}",
+            gie::scrape_interval(pool)
+        ))
         .arg("--refresh-prometheus-metrics-interval=1s");
     Ok(Picker {
         process: nursery.start(&name, &command)?,

@@ -1,4 +1,4 @@
-//! The gateway in front: Envoy with GIE's body-based router, or the reference gateway.
+//! The gateway in front: Envoy with GIE's body-based router, agentgateway, or the reference gateway.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::{Component, Flaw};
+use url::Url;
 
 use super::super::envoy::{self, Addresses};
 use super::super::process::{Nursery, Process};
+use super::agentgateway;
 use super::epp::Ports3;
 use super::kube::Kube;
 use super::objects::MODELS_NAMESPACE;
 use super::ports::Ports;
 use super::programs::find;
 use super::{Options, listening_on};
+use crate::evidence;
 use crate::topology::Topology;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -95,6 +98,49 @@ pub(super) async fn start_envoy(
                 "Gateway API Inference Extension body-based router".to_owned(),
             ),
         ],
+    })
+}
+
+/// Starts agentgateway, and waits until it says that it is ready and listens.
+pub(super) async fn start_agentgateway(
+    options: &Options,
+    nursery: &Nursery,
+    ports: &mut Ports,
+    http: &reqwest::Client,
+    (topology, pickers, flaw): (&Topology, &[SocketAddr], Option<Flaw>),
+) -> Result<Running> {
+    let addresses = agentgateway::Addresses {
+        listener: ports.take()?,
+        admin: ports.take()?,
+        stats: ports.take()?,
+        readiness: ports.take()?,
+        pickers: pickers.to_vec(),
+    };
+    let program = find(options, "agentgateway")?;
+    let file = nursery.logs.join("agentgateway.yaml");
+    std::fs::write(&file, agentgateway::text(topology, &addresses, flaw))
+        .with_context(|| format!("writing {}", file.display()))?;
+    let mut command = Command::new(&program);
+    command.arg("-f").arg(&file);
+    let mut process = nursery.start("agentgateway", &command)?;
+
+    let ready: Url = format!("http://{}/healthz/ready", addresses.readiness).parse()?;
+    let (ready, listener) = (&ready, addresses.listener);
+    let serves = || async move {
+        evidence::get(http, ready).await.ok()?;
+        let connected = tokio::net::TcpStream::connect(listener).await;
+        connected.ok().map(|_| ())
+    };
+    process.wait_for("readiness", READY_TIMEOUT, serves).await?;
+    let version = Command::new(&program)
+        .arg("-V")
+        .output()
+        .context("agentgateway -V")?;
+    let version = String::from_utf8_lossy(&version.stdout);
+    Ok(Running {
+        processes: vec![process],
+        address: addresses.listener,
+        versions: vec![("gateway", format!("agentgateway {}", version.trim()))],
     })
 }
 

@@ -1,16 +1,16 @@
 //! The stack of real upstream processes: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind.
 
+mod agentgateway;
 mod epp;
 mod gateway;
 mod kube;
+mod model_server;
 mod objects;
 pub(super) mod ports;
 mod programs;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
 
 use super::parts::Gateway;
-use super::{Component, Progress, envoy, gie};
+use super::{Component, Progress, envoy, flawed, gie};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
@@ -29,10 +29,11 @@ pub use programs::{Missing, missing};
 
 use super::process::{Nursery, Process};
 use kube::Kube;
+use model_server::Endpoints;
 use ports::Ports;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The limit of the reference gateway; Envoy in this configuration has none.
+/// The limit of the reference gateway, and agentgateway's default; Envoy in this configuration has none.
 const BODY_LIMIT_BYTES: usize = 2 << 20;
 
 /// What only a local stack asks for.
@@ -90,7 +91,7 @@ pub fn check(options: &super::Options) -> Result<()> {
 fn can_have(gateway: Gateway, flaw: Flaw) -> bool {
     match flaw.component() {
         Flawed::Gateway => match gateway {
-            Gateway::Agentgateway => false,
+            Gateway::Agentgateway => agentgateway::can_have(flaw),
             Gateway::Envoy => envoy::can_have(flaw),
             Gateway::Poolproof => true,
         },
@@ -138,22 +139,11 @@ impl Local {
             .insert(kube::start(&options.local, &nursery, &mut ports).await?);
         progress.done("Kubernetes API");
 
-        let mut endpoints = BTreeMap::new();
-        for model in &topology.models {
-            for pool in &model.pools {
-                let mut of_pool = Vec::new();
-                for name in pool.endpoint_names() {
-                    let mut process = start_model_server(&nursery, &name, &model.name)?;
-                    let address = listening_on(&mut process, READY_TIMEOUT).await;
-                    self.model_servers.push(process);
-                    of_pool.push((name, address?));
-                }
-                endpoints.insert(pool.name.as_str(), of_pool);
-            }
-        }
+        let with = (&nursery, &mut ports, &http);
+        let endpoints = model_server::start_all(options, with, &mut self.model_servers).await?;
         progress.done("model servers");
 
-        let objectives = gie::flawed_objectives(topology, options.flaw);
+        let objectives = flawed::objectives(topology, options.flaw);
         let mut pickers = Vec::new();
         for pool in topology.pools() {
             let at = epp::Ports3::take(&mut ports)?;
@@ -180,7 +170,10 @@ impl Local {
         let addresses: Vec<SocketAddr> = pickers.iter().map(|picker| picker.address).collect();
         let plan = (topology, addresses.as_slice(), options.flaw);
         let running = match options.parts.gateway {
-            Gateway::Agentgateway => bail!("agentgateway"),
+            Gateway::Agentgateway => {
+                let (options, ports) = (&options.local, &mut ports);
+                gateway::start_agentgateway(options, &nursery, ports, &http, plan).await?
+            }
             Gateway::Envoy => {
                 gateway::start_envoy(&options.local, &nursery, &mut ports, kube, plan).await?
             }
@@ -196,7 +189,7 @@ impl Local {
         if let Some(picker) = pickers.first() {
             components.push(component("epp", picker.version(&http).await));
         }
-        let server = format!("poolproof fixture {}", env!("CARGO_PKG_VERSION"));
+        let server = model_server::version(options.parts.model_server)?;
         components.push(component("model-server", server));
         components.extend(
             running
@@ -225,14 +218,6 @@ impl Local {
             kube.stop().await;
         }
     }
-}
-
-fn start_model_server(nursery: &Nursery, name: &str, model: &str) -> Result<Process> {
-    let mut command = Command::new(&nursery.program);
-    command
-        .args(["serve", "model-server", "--listen", "127.0.0.1:0"])
-        .args(["--name", name, "--model", model]);
-    nursery.start(name, &command)
 }
 
 /// Where a component of poolproof says that it listens.
@@ -273,7 +258,7 @@ fn target(
     options: &super::Options,
     gateway: SocketAddr,
     metrics: Vec<Url>,
-    endpoints: &BTreeMap<&str, Vec<(String, SocketAddr)>>,
+    endpoints: &Endpoints<'_>,
 ) -> Result<Target> {
     let mut metrics = metrics.into_iter();
     let mut models = Vec::new();
@@ -284,7 +269,7 @@ fn target(
                 Ok(target::Endpoint {
                     name: name.clone(),
                     url: Some(format!("http://{address}").parse()?),
-                    control: Some(format!("http://{address}/poolproof").parse()?),
+                    control: model_server::control(options.parts.model_server, *address)?,
                 })
             });
             pools.push(target::Pool {

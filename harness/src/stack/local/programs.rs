@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::super::parts::Gateway;
+use super::super::parts::{Gateway, ModelServer};
 use super::{KubeApi, Options};
-use crate::stack;
+use crate::{stack, versions};
 
 /// An upstream program that is not there.
 #[derive(Clone, Debug)]
@@ -16,51 +16,105 @@ pub struct Missing {
     /// What needs it.
     pub needed_for: &'static str,
     /// How to get it.
-    pub how: &'static str,
+    pub how: String,
 }
 
-const EPP: Missing = Missing {
+/// An upstream program, and what there is to say where it is missing.
+#[derive(Clone, Copy)]
+struct Program {
+    name: &'static str,
+    needed_for: &'static str,
+    get: Get,
+}
+
+/// How a program is had.
+#[derive(Clone, Copy)]
+enum Get {
+    /// In these words.
+    By(&'static str),
+    /// Built from its public sources, by whoever wants it; or these words.
+    BuildOr(&'static str),
+}
+
+const EPP: Program = Program {
     name: "epp",
     needed_for: "the endpoint picker of every pool",
-    how: "ci/upstream/build",
+    get: Get::By("ci/upstream/build"),
 };
-const BBR: Missing = Missing {
+const BBR: Program = Program {
     name: "bbr",
     needed_for: "--gateway envoy: lifts the model name into a header",
-    how: "ci/upstream/build, or --gateway poolproof",
+    get: Get::By("ci/upstream/build, or --gateway poolproof"),
 };
-const ENVOY: Missing = Missing {
+const ENVOY: Program = Program {
     name: "envoy",
     needed_for: "--gateway envoy",
-    how: "ci/upstream/build, or --gateway poolproof",
+    get: Get::By("ci/upstream/build, or --gateway poolproof"),
 };
-const KUBE_APISERVER: Missing = Missing {
+const AGENTGATEWAY: Program = Program {
+    name: "agentgateway",
+    needed_for: "--gateway agentgateway",
+    get: Get::BuildOr("--gateway poolproof"),
+};
+const SIM: Program = Program {
+    name: "llm-d-inference-sim",
+    needed_for: "--model-server llm-d-inference-sim",
+    get: Get::BuildOr("--model-server poolproof"),
+};
+const KUBE_APISERVER: Program = Program {
     name: "kube-apiserver",
     needed_for: "--kube-api real",
-    how: "ci/upstream/build --kube-api, or --kube-api stand-in",
+    get: Get::By("ci/upstream/build --kube-api, or --kube-api stand-in"),
 };
-const ETCD: Missing = Missing {
+const ETCD: Program = Program {
     name: "etcd",
     needed_for: "--kube-api real",
-    how: "the package etcd-server of Debian and Ubuntu, or --kube-api stand-in",
+    get: Get::By("the package etcd-server of Debian and Ubuntu, or --kube-api stand-in"),
 };
-const CRDS: Missing = Missing {
+const CRDS: Program = Program {
     name: "crds",
     needed_for: "--kube-api real: the CRDs of the Gateway API Inference Extension",
-    how: "ci/upstream/build --kube-api, or --kube-api stand-in",
+    get: Get::By("ci/upstream/build --kube-api, or --kube-api stand-in"),
 };
 
 /// The programs that these options need and that are not there.
 pub fn missing(options: &stack::Options) -> Vec<Missing> {
     let mut needed = vec![EPP];
-    if options.parts.gateway == Gateway::Envoy {
-        needed.extend([BBR, ENVOY]);
+    match options.parts.gateway {
+        Gateway::Agentgateway => needed.push(AGENTGATEWAY),
+        Gateway::Envoy => needed.extend([BBR, ENVOY]),
+        Gateway::Poolproof => {}
+    }
+    if options.parts.model_server == ModelServer::LlmDInferenceSim {
+        needed.push(SIM);
     }
     if options.local.kube_api == KubeApi::Real {
         needed.extend([KUBE_APISERVER, ETCD, CRDS]);
     }
     needed.retain(|program| find(&options.local, program.name).is_err());
-    needed
+    needed.iter().map(Program::missing).collect()
+}
+
+impl Program {
+    fn missing(&self) -> Missing {
+        let how = match self.get {
+            Get::By(words) => words.to_owned(),
+            Get::BuildOr(words) => {
+                let from = match versions::source(self.name) {
+                    Ok(source) => format!("{} at {}", source.repository, source.version),
+                    Err(_) => "its public sources".to_owned(),
+                };
+                format!(
+                    "build it from {from} and put it into the folder of --bin-dir or into PATH; or {words}"
+                )
+            }
+        };
+        Missing {
+            name: self.name,
+            needed_for: self.needed_for,
+            how,
+        }
+    }
 }
 
 /// Fails, and says how to get them, if programs are missing.
@@ -96,5 +150,21 @@ fn folder(options: &Options) -> Option<PathBuf> {
     match &options.bin_dir {
         Some(folder) => Some(folder.clone()),
         None => Some(crate::folders::cache().ok()?.join("bin")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_built_is_said_with_its_version() {
+        for program in [AGENTGATEWAY, SIM] {
+            let how = program.missing().how;
+            assert!(
+                how.contains("https://github.com/") && how.contains(" at v"),
+                "{how}"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{GATEWAY, GATEWAY_NODE_PORT, Plan, metadata};
-use crate::stack::envoy::weights;
+use crate::stack::flawed::weights;
 
 /// The namespace and the name of its controller, as its own documentation has them.
 pub(in super::super) const CONTROLLER_NAMESPACE: &str = "agentgateway-system";

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::model_servers::PORT;
 use super::{Plan, deployment, metadata};
-use crate::stack::gie;
 use crate::stack::parts::EndpointPicker;
+use crate::stack::{flawed, gie};
 use crate::topology::Pool;
 
 /// The InferencePool of GIE v1.5.0.
@@ -25,7 +25,7 @@ pub(in super::super) const EPP_METRICS_PORT: u16 = 9090;
 /// makes.
 pub(super) fn of_pool(plan: &Plan, pool: &Pool) -> Vec<Value> {
     let namespace = plan.namespace_of(pool);
-    let topology = gie::flawed_objectives(&plan.topology, plan.flaw);
+    let topology = flawed::objectives(&plan.topology, plan.flaw);
     let mut objects: Vec<Value> = topology
         .objectives
         .iter()
@@ -87,7 +87,7 @@ pub(in super::super) fn epp_values(plan: &Plan, pool: &Pool) -> Value {
             "pluginsCustomConfig": {"poolproof.yaml": format!("{config:#}")},
             "flags": {
                 "v": "1",
-                "refresh-metrics-interval": gie::SCRAPE_INTERVAL,
+                "refresh-metrics-interval": gie::scrape_interval(pool),
                 "refresh-prometheus-metrics-interval": "1s",
             },
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}},
@@ -109,7 +109,9 @@ fn reference(plan: &Plan, pool: &Pool, namespace: &str) -> Vec<Value> {
         .map(str::to_owned)
         .into();
     args.extend(["--metrics-listen", "0.0.0.0:9090", "--pool", &pool.name].map(str::to_owned));
-    args.extend(["--namespace", namespace, "--scrape-interval-ms", "10"].map(str::to_owned));
+    let scrape_interval_ms = gie::scrape_interval(pool).trim_end_matches("ms");
+    args.extend(["--namespace", namespace].map(str::to_owned));
+    args.extend(["--scrape-interval-ms", scrape_interval_ms].map(str::to_owned));
     for endpoint in pool.endpoint_names() {
         args.push("--endpoint".to_owned());
         args.push(format!(
