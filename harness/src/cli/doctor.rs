@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
-use crate::stack::{StackKind, local};
+use crate::stack::{StackKind, cluster, kind, local};
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
 const FILES_WANTED: u64 = 4096;
@@ -33,6 +33,15 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
         ));
         say(&format!("          get it:  {}", program.how));
     }
+    let cluster_programs = kind_ready();
+    if args.stack.stack == StackKind::Cluster {
+        say("cluster   needs a context; with --existing, the rights of this role:");
+        say(cluster::role::READER);
+    } else {
+        say(
+            "cluster   needs --context NAME of your kubeconfig, and helm to deploy; `doctor --stack cluster` prints the role for --existing",
+        );
+    }
     let (_, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit on open files")?;
     if hard < FILES_WANTED {
@@ -44,4 +53,18 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     }
     let wanted_is_missing = args.stack.stack == StackKind::Local && !missing.is_empty();
     Ok(if wanted_is_missing { 4 } else { 0 })
+}
+
+/// Says what a kind stack lacks on this machine; whether that is nothing.
+fn kind_ready() -> bool {
+    let missing = kind::missing_programs();
+    match missing.as_slice() {
+        [] => say("kind      ready"),
+        _ => say("kind      not ready"),
+    }
+    for (program, why, how) in &missing {
+        say(&format!("          missing: {program} ({why})"));
+        say(&format!("          get it:  {how}"));
+    }
+    missing.is_empty()
 }

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use crate::stack::kubernetes::manifests::GATEWAY_NODE_PORT;
 use crate::stack::local::ports::Ports;
-use crate::stack::parts::{EndpointPicker, Gateway, Parts};
 use crate::stack::process::{Nursery, Process};
 
 /// The name of the cluster.
@@ -42,32 +41,50 @@ pub(super) fn state_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Fails, and says how to get them, if programs are missing or no Docker engine answers.
-pub(super) async fn check_programs(nursery: &Nursery, parts: Parts) -> Result<()> {
-    let mut programs = vec![
-        (
-            "docker",
-            vec!["version", "--format", "{{.Server.Version}}"],
-            "https://docs.docker.com/engine/install",
-        ),
-        (
-            "kind",
-            vec!["version"],
-            "https://kind.sigs.k8s.io/docs/user/quick-start",
-        ),
-    ];
-    if parts.gateway == Gateway::Agentgateway || parts.epp == EndpointPicker::Gie {
-        programs.push((
-            "helm",
-            vec!["version", "--short"],
-            "https://helm.sh/docs/intro/install",
-        ));
-    }
-    for (program, args, how) in programs {
-        let asked = nursery.start(program, Command::new(program).args(args))?;
-        let answer = asked.finish(PROGRAM_TIMEOUT).await;
-        answer.with_context(|| format!("stack kind needs {program}, see {how}"))?;
-    }
+/// The programs of a kind stack: how to ask for an answer, and where to get them.
+const PROGRAMS: [(&str, &[&str], &str); 3] = [
+    (
+        "docker",
+        &["version", "--format", "{{.Server.Version}}"],
+        "https://docs.docker.com/engine/install",
+    ),
+    (
+        "kind",
+        &["version"],
+        "https://kind.sigs.k8s.io/docs/user/quick-start",
+    ),
+    (
+        "helm",
+        &["version", "--short"],
+        "https://helm.sh/docs/intro/install",
+    ),
+];
+
+/// The programs that do not answer: name, what they said, and how to get them. docker answers only if there is an engine.
+pub fn missing_programs() -> Vec<(&'static str, String, &'static str)> {
+    let ask = |program: &str, args: &[&str]| match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(error.to_string()),
+    };
+    let missing = PROGRAMS.iter().filter_map(|(program, args, how)| {
+        let said = ask(program, args)?;
+        Some((*program, said, *how))
+    });
+    missing.collect()
+}
+
+/// Fails, and says how to get them, if programs are missing.
+pub(super) fn check_programs() -> Result<()> {
+    let missing = missing_programs();
+    let lines = missing
+        .iter()
+        .map(|(program, said, how)| format!("{program} ({said}): {how}"));
+    ensure!(
+        missing.is_empty(),
+        "programs of stack kind are missing:\n  {}",
+        lines.collect::<Vec<_>>().join("\n  ")
+    );
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use super::{Component, Progress};
 use crate::target::Target;
 use crate::versions::Versions;
 
-pub use create::{cluster_config, down};
+pub use create::{cluster_config, down, missing_programs};
 pub use lock::Lock;
 
 use create::Node;
@@ -65,7 +65,7 @@ pub async fn start(
     };
     let versions = Versions::load()?;
     let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
-    create::check_programs(&nursery, options.parts).await?;
+    create::check_programs()?;
 
     let image = options.kind_options.node_image.as_deref();
     let image = image.unwrap_or(&versions.kind.node_image);

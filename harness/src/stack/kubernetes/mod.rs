@@ -59,7 +59,7 @@ pub struct Place<'a> {
 }
 
 /// Brings a topology to a cluster, and waits until a request gets through to each model. What is there is brought to what is
-/// wanted. On failure the error says what the cluster says of itself.
+/// wanted, or removed if it is of another plan. On failure the error says what the cluster says of itself.
 pub async fn deploy(
     place: &Place<'_>,
     plan: &Plan,
@@ -97,7 +97,15 @@ async fn steps(
         progress.done("controller of agentgateway");
     }
 
-    let manifests = plan.manifests()?;
+    let mut manifests = plan.manifests()?;
+    let mark = manifests.mark();
+    if let Some(namespace) = cluster.get("v1", "Namespace", "", &plan.namespace).await?
+        && namespace["metadata"]["annotations"][manifests::MARK] != mark.as_str()
+    {
+        remove(cluster, &plan.namespace).await?;
+        progress.done("removal of another topology");
+    }
+    manifests.namespaces[0]["metadata"]["annotations"] = serde_json::json!({manifests::MARK: mark});
     cluster.apply_all(&manifests.namespaces).await?;
     cluster.apply_all(&manifests.pools).await?;
     if plan.parts.epp == EndpointPicker::Gie {

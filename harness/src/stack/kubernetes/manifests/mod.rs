@@ -16,6 +16,7 @@ use anyhow::{Result, ensure};
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
+use crate::stack::gie;
 use crate::stack::parts::{Gateway, Parts};
 use crate::topology::{Pool, Topology};
 use crate::versions::Versions;
@@ -32,6 +33,8 @@ pub(in crate::stack) const GATEWAY_NODE_PORT: u16 = 30080;
 const POD_PORT: u16 = 8080;
 /// The label of every namespace of a stack; its value names the stack.
 pub(super) const STACK_LABEL: &str = "poolproof.dev/stack";
+/// The annotation of the Gateway's namespace with the mark of what was deployed.
+pub(super) const MARK: &str = "poolproof.dev/mark";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// What the objects are made from.
@@ -130,6 +133,14 @@ impl Plan {
                 Gateway::Poolproof => reference::objects(self),
             },
         })
+    }
+}
+
+impl Manifests {
+    /// A mark of all objects: those of another topology, other parts or another flaw have another.
+    pub(super) fn mark(&self) -> String {
+        let text = format!("{:?} {:?} {:?}", self.namespaces, self.pools, self.gateway);
+        format!("{:016x}", gie::fnv(&text))
     }
 }
 
