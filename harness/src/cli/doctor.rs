@@ -17,7 +17,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
-    let options = args.stack.options_of(StackKind::Local);
+    let local = match args.stack.stack {
+        StackKind::Local => args.stack.clone(),
+        _ => args.stack.clone().with_default_parts(),
+    };
+    let options = local.options_of(StackKind::Local);
     let options = options.map_err(Failure::usage)?;
     say("embedded  ready: needs nothing");
     say("url       ready: needs a target file (`poolproof up --print-target` prints one)");
@@ -51,7 +55,11 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     } else {
         say(&format!("limits    open files: {hard}"));
     }
-    let wanted_is_missing = args.stack.stack == StackKind::Local && !missing.is_empty();
+    let wanted_is_missing = match args.stack.stack {
+        StackKind::Local => !missing.is_empty(),
+        StackKind::Kind => !cluster_programs,
+        StackKind::Embedded | StackKind::Cluster | StackKind::Url => false,
+    };
     Ok(if wanted_is_missing { 4 } else { 0 })
 }
 

@@ -84,6 +84,16 @@ impl StackArgs {
         })
     }
 
+    /// The same, but for the parts that were asked for.
+    pub(super) fn with_default_parts(self) -> Self {
+        Self {
+            gateway: None,
+            epp: None,
+            model_server: None,
+            ..self
+        }
+    }
+
     /// The same for a stack of this kind.
     pub(super) fn options_of(&self, kind: StackKind) -> Result<Options> {
         let topology = match &self.topology {

@@ -11,7 +11,10 @@ use tokio::net::TcpStream;
 use super::cluster::Cluster;
 use super::forward::Forward;
 use super::manifests::metadata;
+use super::ready::{State, wait};
 
+/// kube-proxy takes a second, on a busy node a few.
+const ROUTE_TIMEOUT: Duration = Duration::from_secs(30);
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The API server of a kind cluster listens there on its node.
 const API_PORT: u16 = 6443;
@@ -54,6 +57,14 @@ impl Ways {
     ) -> Result<String> {
         if let Some(node) = self.node {
             let port = node_port(cluster, namespace, &to, port).await?;
+            // The node's rules for a new port come a moment after the Service.
+            wait(&format!("way to {to:?}"), ROUTE_TIMEOUT, || async {
+                Ok(match TcpStream::connect((node, port)).await {
+                    Ok(_) => State::Ready,
+                    Err(error) => State::NotYet(error.to_string()),
+                })
+            })
+            .await?;
             return Ok(format!("http://{node}:{port}"));
         }
         let way = Forward::start(&cluster.client, namespace, to, port).await?;
@@ -64,7 +75,7 @@ impl Ways {
 }
 
 /// The node's port of a Service for these pods, which is made for it.
-async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Result<u64> {
+async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Result<u16> {
     let (of, selector): (&str, Value) = match to {
         To::Pod(name) => (name, json!({"statefulset.kubernetes.io/pod-name": name})),
         To::Labelled(labels) => {
@@ -90,5 +101,6 @@ async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Re
     let port = made
         .as_ref()
         .and_then(|it| it.pointer("/spec/ports/0/nodePort")?.as_u64());
+    let port = port.and_then(|port| u16::try_from(port).ok());
     port.with_context(|| format!("Service {namespace}/{name} has no node port"))
 }
