@@ -268,10 +268,11 @@ async fn gateway_ready(cluster: &Cluster, plan: &Plan) -> Result<()> {
         let gateway = (namespace, manifests::GATEWAY);
         let programmed: (_, &[_]) = ("/status/conditions", &["Accepted", "Programmed"]);
         accepted(cluster, (api, "Gateway"), gateway, programmed).await?;
-        for number in 0..plan.topology.models.len() {
+        for (number, model) in plan.topology.models.iter().enumerate() {
             let route = manifests::route_name(number);
+            let of = manifests::route_namespace(plan, model);
             let resolved: (_, &[_]) = (PARENT, &["Accepted", "ResolvedRefs"]);
-            accepted(cluster, (api, "HTTPRoute"), (namespace, &route), resolved).await?;
+            accepted(cluster, (api, "HTTPRoute"), (&of, &route), resolved).await?;
         }
         for pool in plan.topology.pools() {
             let (name, of) = (pool.name.as_str(), plan.namespace_of(pool));

@@ -80,7 +80,8 @@ async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Re
         To::Pod(name) => (name, json!({"statefulset.kubernetes.io/pod-name": name})),
         To::Labelled(labels) => {
             let labels = labels.split(',').filter_map(|label| label.split_once('='));
-            ("picker", labels.collect())
+            let first = labels.clone().next().map_or("pods", |(_, value)| value);
+            (first, labels.collect())
         }
     };
     let name = format!("way-{of}");

@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::{GATEWAY, GATEWAY_NODE_PORT, Plan, metadata};
+use super::{GATEWAY, GATEWAY_NODE_PORT, Plan, STACK_LABEL, metadata};
 use crate::stack::flawed::weights;
+use crate::topology::Model;
 
 /// The namespace and the name of its controller, as its own documentation has them.
 pub(in super::super) const CONTROLLER_NAMESPACE: &str = "agentgateway-system";
@@ -41,7 +42,12 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
                 "infrastructure": {"parametersRef": {
                     "group": "agentgateway.dev", "kind": "AgentgatewayParameters", "name": GATEWAY,
                 }},
-                "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+                "listeners": [{
+                    "name": "http", "port": 80, "protocol": "HTTP",
+                    "allowedRoutes": {"namespaces": {
+                        "from": "Selector", "selector": {"matchLabels": {STACK_LABEL: namespace}},
+                    }},
+                }],
             },
         }),
         json!({
@@ -59,17 +65,6 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
             },
         }),
     ];
-    for pool in plan.topology.pools() {
-        objects.push(json!({
-            "apiVersion": "gateway.networking.k8s.io/v1beta1",
-            "kind": "ReferenceGrant",
-            "metadata": metadata("routes", &plan.namespace_of(pool)),
-            "spec": {
-                "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": namespace}],
-                "to": [{"group": "inference.networking.k8s.io", "kind": "InferencePool"}],
-            },
-        }));
-    }
     objects.extend(plan.topology.models.iter().enumerate().map(|(number, model)| {
         let pools = model.pools.iter().zip(weights(model, plan.flaw));
         let backends = pools.map(|(pool, weight)| {
@@ -77,16 +72,17 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
                 "group": "inference.networking.k8s.io",
                 "kind": "InferencePool",
                 "name": pool.name,
-                "namespace": plan.namespace_of(pool),
                 "weight": weight,
             })
         });
         json!({
             "apiVersion": GATEWAY_API,
             "kind": "HTTPRoute",
-            "metadata": metadata(&route_name(number), namespace),
+            "metadata": metadata(&route_name(number), &route_namespace(plan, model)),
             "spec": {
-                "parentRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY}],
+                "parentRefs": [{
+                    "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY, "namespace": namespace,
+                }],
                 "rules": [{
                     "matches": [{
                         "path": {"type": "PathPrefix", "value": "/"},
@@ -98,6 +94,12 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
         })
     }));
     objects
+}
+
+/// The namespace of a model's route, that of its pools.
+pub(in super::super) fn route_namespace(plan: &Plan, model: &Model) -> String {
+    let pool = model.pools.first();
+    pool.map_or_else(|| plan.namespace.clone(), |pool| plan.namespace_of(pool))
 }
 
 /// The name of a model's route: model names may hold characters that names of objects may not.

@@ -31,10 +31,7 @@ fn committed_manifests_are_those_of_the_default_topology() {
         versions: Versions::load().unwrap(),
     };
     let default = plan(Gateway::Agentgateway);
-    let manifests = default.manifests().unwrap();
     check("cluster.yaml", &[cluster_config(30080)]);
-    check("manifests/0-namespaces.yaml", &manifests.namespaces);
-    check("manifests/1-pools.yaml", &manifests.pools);
     for pool in default.topology.pools() {
         let file = format!("manifests/epp-{}.values.yaml", pool.name);
         check(&file, &[epp_values(&default, pool)]);
@@ -49,7 +46,10 @@ fn committed_manifests_are_those_of_the_default_topology() {
         ("poolproof", Gateway::Poolproof),
     ] {
         let manifests = plan(gateway).manifests().unwrap();
-        check(&format!("gateways/{name}/gateway.yaml"), &manifests.gateway);
+        let file = |it: &str| format!("gateways/{name}/{it}.yaml");
+        check(&file("0-namespaces"), &manifests.namespaces);
+        check(&file("1-pools"), &manifests.pools);
+        check(&file("2-gateway"), &manifests.gateway);
     }
 }
 

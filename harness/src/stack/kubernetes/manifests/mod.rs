@@ -1,7 +1,9 @@
 //! The Kubernetes objects that a topology means, in the order in which they are applied.
 //!
-//! The Gateway and its routes live in one namespace. Each pool has one of its own beside it, since an InferenceObjective belongs
-//! to one pool and has the name that clients send (GIE v1.5.0, apix/v1alpha2, `InferenceObjectiveSpec.poolRef`).
+//! The Gateway lives in a namespace of its own. Each pool has one beside it, since an InferenceObjective belongs to one pool and has the
+//! name that clients send (GIE v1.5.0, apix/v1alpha2, `InferenceObjectiveSpec.poolRef`). Not with agentgateway: v1.2.1 lets no route
+//! refer to an InferencePool in another namespace, whatever a ReferenceGrant says (it knows Secrets and Services there), so the
+//! pools of a model share one with its route, and only the first of them has objectives.
 
 mod agentgateway;
 #[cfg(test)]
@@ -21,7 +23,9 @@ use crate::stack::parts::{Gateway, Parts};
 use crate::topology::{Pool, Topology};
 use crate::versions::Versions;
 
-pub(super) use agentgateway::{CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name};
+pub(super) use agentgateway::{
+    CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name, route_namespace,
+};
 pub(super) use model_servers::PORT as MODEL_SERVER_PORT;
 pub(super) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, epp_labels, epp_name, epp_values};
 
@@ -93,15 +97,27 @@ impl Plan {
 
     /// The namespace of a pool.
     pub fn namespace_of(&self, pool: &Pool) -> String {
-        format!("{}-{}", self.namespace, pool.name)
+        format!("{}-{}", self.namespace, self.host(pool).name)
+    }
+
+    /// The pool in whose namespace a pool lives, and whose objectives are found there.
+    fn host<'a>(&'a self, pool: &'a Pool) -> &'a Pool {
+        if self.parts.gateway != Gateway::Agentgateway {
+            return pool;
+        }
+        let models = &self.topology.models;
+        let model = models
+            .iter()
+            .find(|model| model.pools.iter().any(|it| it.name == pool.name));
+        model.and_then(|model| model.pools.first()).unwrap_or(pool)
     }
 
     /// All namespaces, that of the Gateway first.
     pub fn namespaces(&self) -> Vec<String> {
-        let pools = self.topology.pools().map(|pool| self.namespace_of(pool));
-        std::iter::once(self.namespace.clone())
-            .chain(pools)
-            .collect()
+        let mut namespaces = vec![self.namespace.clone()];
+        namespaces.extend(self.topology.pools().map(|pool| self.namespace_of(pool)));
+        namespaces.dedup();
+        namespaces
     }
 
     /// All objects but those that charts make.

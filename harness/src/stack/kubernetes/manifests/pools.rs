@@ -26,9 +26,9 @@ pub(in super::super) const EPP_METRICS_PORT: u16 = 9090;
 pub(super) fn of_pool(plan: &Plan, pool: &Pool) -> Vec<Value> {
     let namespace = plan.namespace_of(pool);
     let topology = flawed::objectives(&plan.topology, plan.flaw);
-    let mut objects: Vec<Value> = topology
-        .objectives
-        .iter()
+    let objectives = topology.objectives.iter();
+    let mut objects: Vec<Value> = objectives
+        .filter(|_| plan.host(pool).name == pool.name)
         .map(|(name, priority)| {
             json!({
                 "apiVersion": OBJECTIVE.0,
