@@ -56,10 +56,7 @@ struct Deployed {
 /// Fails if what was asked for cannot be put together.
 pub fn check(options: &super::Options) -> Result<()> {
     let asked = &options.cluster;
-    asked
-        .context
-        .as_ref()
-        .context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
+    kubeconfig(asked)?;
     if asked.existing {
         return match options.flaw {
             Some(flaw) => {
@@ -140,8 +137,24 @@ impl Attached {
     }
 }
 
-/// A client of the context that was named, by the user's kubeconfig, which is only read.
+/// A client of the context that was named.
 async fn client(options: &super::Options) -> Result<(Client, PathBuf)> {
+    let (kubeconfig, path) = kubeconfig(&options.cluster)?;
+    let named = KubeConfigOptions {
+        context: options.cluster.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &named).await;
+    let config = config.with_context(|| format!("kubeconfig {}", path.display()))?;
+    let client = Client::try_from(config).context("client of the cluster")?;
+    Ok((client, path))
+}
+
+/// The user's kubeconfig, which is only read. Fails if it does not have the context that was named.
+fn kubeconfig(asked: &Options) -> Result<(Kubeconfig, PathBuf)> {
+    let wanted = asked.context.as_deref();
+    let wanted =
+        wanted.context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
     let path = match std::env::var_os("KUBECONFIG") {
         Some(path) => PathBuf::from(path),
         None => {
@@ -155,23 +168,13 @@ async fn client(options: &super::Options) -> Result<(Client, PathBuf)> {
         .iter()
         .map(|it| it.name.as_str())
         .collect();
-    let wanted = options.cluster.context.as_deref().unwrap_or_default();
     anyhow::ensure!(
         contexts.contains(&wanted),
         "--context {wanted}: kubeconfig {} has {}",
         path.display(),
         contexts.join(", ")
     );
-    let named = KubeConfigOptions {
-        context: Some(wanted.to_owned()),
-        ..KubeConfigOptions::default()
-    };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &named).await;
-    let config = config.with_context(|| format!("context {wanted} of {}", path.display()))?;
-    Ok((
-        Client::try_from(config).context("client of the cluster")?,
-        path,
-    ))
+    Ok((kubeconfig, path))
 }
 
 fn plan(options: &super::Options) -> Result<Plan> {
