@@ -136,11 +136,8 @@ impl Artifacts {
 /// Fills a folder with everything that `kind/versions.toml` names but vLLM, whose image is asked for by name.
 pub async fn pull(folder: &Path, vllm: bool, tell: &mut dyn FnMut(&Path)) -> Result<()> {
     let artifacts = Artifacts::fill(folder)?;
-    let logs = tempfile::tempdir().context("making a folder for what programs write")?;
-    let nursery = Nursery {
-        program: std::env::current_exe().context("finding the poolproof program")?,
-        logs: logs.path().to_owned(),
-    };
+    let program = std::env::current_exe().context("finding the poolproof program")?;
+    let (nursery, _folder) = Nursery::in_new_folder(program)?;
     for name in artifacts.versions.crds.keys() {
         tell(&artifacts.crds(name).await?);
     }

@@ -11,6 +11,7 @@ pub mod kubernetes;
 pub mod local;
 mod own_image;
 pub mod parts;
+mod ports;
 mod process;
 mod simulator;
 
@@ -194,7 +195,8 @@ impl Stack {
         match self.running {
             Running::Embedded(embedded) => embedded.stop().await,
             Running::Local(local) => local.stop().await,
-            Running::Kind(kind) => kind.stop().await,
+            // It waits until the cluster is gone.
+            Running::Kind(kind) => drop(kind),
             Running::Cluster(cluster) => cluster.stop().await,
             Running::Url => {}
         }

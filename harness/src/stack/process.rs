@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 /// How long a process may take to end after SIGTERM; Envoy and the endpoint picker end within milliseconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +38,14 @@ pub(super) struct Process {
 }
 
 impl Nursery {
+    /// One whose children write into a new folder, which is gone when what is returned beside it is dropped.
+    pub(super) fn in_new_folder(program: PathBuf) -> Result<(Self, TempDir)> {
+        let folder = tempfile::Builder::new().prefix("poolproof-").tempdir();
+        let folder = folder.context("making a folder for what processes write")?;
+        let logs = folder.path().to_owned();
+        Ok((Self { program, logs }, folder))
+    }
+
     /// Starts a program that ends when we do. To be called on a thread that lives as long as the child is to.
     pub(super) fn start(&self, name: &str, command: &Command) -> Result<Process> {
         let stdout = self.logs.join(format!("{name}.out"));

@@ -8,22 +8,16 @@ use url::Url;
 
 use crate::client;
 use crate::evidence;
-use crate::stack::kubernetes::{Cluster, To, Ways};
+use crate::stack::kubernetes::manifests::{
+    EPP_METRICS_PORT, GATEWAY_API, GATEWAY_LABEL, INFERENCE_POOL, OBJECTIVE,
+};
+use crate::stack::kubernetes::{Cluster, To, Ways, selector, text};
 use crate::stack::{Component, Progress};
 use crate::target::{self, Target};
 
-const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
-const INFERENCE_POOL: (&str, &str) = ("inference.networking.k8s.io/v1", "InferencePool");
 /// InferenceObjectives: those of GIE v1.5.0, and their successor in llm-d.
-const OBJECTIVES: [&str; 2] = [
-    "inference.networking.x-k8s.io/v1alpha2",
-    "llm-d.ai/v1alpha2",
-];
+const OBJECTIVES: [(&str, &str); 2] = [OBJECTIVE, ("llm-d.ai/v1alpha2", "InferenceObjective")];
 const MODEL_HEADERS: [&str; 2] = ["x-gateway-base-model-name", "x-gateway-model-name"];
-/// The metrics port of an endpoint picker, unless its pod names one.
-const EPP_METRICS_PORT: u16 = 9090;
-const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
-
 /// Reads the cluster and opens ways to its pods. `progress` hears what was understood.
 pub(super) async fn read(
     cluster: &Cluster,
@@ -41,6 +35,7 @@ pub(super) async fn read(
             MODEL_HEADERS[0]
         );
     }
+    let http = client::http(usize::MAX)?;
     let mut ways = Ways::default();
     let mut objectives = BTreeMap::new();
     let mut models: Vec<target::Model> = Vec::new();
@@ -53,7 +48,7 @@ pub(super) async fn read(
         }
         let mut pools = Vec::new();
         for backend in &route.pools {
-            let pool = pool(cluster, backend, &mut ways).await?;
+            let pool = pool(cluster, backend, &http, &mut ways).await?;
             objectives.extend(objectives_of(cluster, backend).await?);
             progress.done(format!(
                 "model {}: pool {}/{}, weight {}, {} endpoints",
@@ -82,9 +77,7 @@ pub(super) async fn read(
     progress.done(format!(
         "gateway {gateway_namespace}/{gateway_name} at {url}"
     ));
-    let class = gateway["spec"]["gatewayClassName"]
-        .as_str()
-        .unwrap_or_default();
+    let class = text(&gateway, "/spec/gatewayClassName");
     let target = Target {
         name: format!("cluster ({class})"),
         url,
@@ -123,30 +116,30 @@ struct Backend {
 
 /// The rules of HTTPRoutes that match on a model's name and lead to InferencePools.
 fn model_routes(routes: &[Value]) -> Vec<Route> {
-    let text = |value: &Value, path: &str| {
+    let given = |value: &Value, path: &str| {
         let text = value.pointer(path).and_then(Value::as_str);
         text.map(str::to_owned)
     };
     let mut found = Vec::new();
     for route in routes {
-        let own = text(route, "/metadata/namespace").unwrap_or_default();
+        let own = text(route, "/metadata/namespace").to_owned();
         let gateway = (
-            text(route, "/spec/parentRefs/0/namespace").unwrap_or_else(|| own.clone()),
-            text(route, "/spec/parentRefs/0/name").unwrap_or_default(),
+            given(route, "/spec/parentRefs/0/namespace").unwrap_or_else(|| own.clone()),
+            text(route, "/spec/parentRefs/0/name").to_owned(),
         );
         for rule in list(&route["spec"]["rules"]) {
             let model = list(&rule["matches"])
                 .flat_map(|it| list(&it["headers"]))
                 .find(|header| {
-                    let name = header["name"].as_str().unwrap_or_default().to_lowercase();
+                    let name = text(header, "/name").to_lowercase();
                     MODEL_HEADERS.contains(&name.as_str())
                 })
-                .and_then(|header| text(header, "/value"));
+                .and_then(|header| given(header, "/value"));
             let pools: Vec<Backend> = list(&rule["backendRefs"])
                 .filter(|it| it["kind"] == INFERENCE_POOL.1)
                 .map(|it| Backend {
-                    namespace: text(it, "/namespace").unwrap_or_else(|| own.clone()),
-                    name: text(it, "/name").unwrap_or_default(),
+                    namespace: given(it, "/namespace").unwrap_or_else(|| own.clone()),
+                    name: text(it, "/name").to_owned(),
                     weight: it["weight"].as_u64().unwrap_or(1) as u32,
                 })
                 .collect();
@@ -163,23 +156,25 @@ fn model_routes(routes: &[Value]) -> Vec<Route> {
 }
 
 /// A pool with its endpoints, and what its endpoint picker tells.
-async fn pool(cluster: &Cluster, backend: &Backend, ways: &mut Ways) -> Result<target::Pool> {
+async fn pool(
+    cluster: &Cluster,
+    backend: &Backend,
+    http: &reqwest::Client,
+    ways: &mut Ways,
+) -> Result<target::Pool> {
     let namespace = backend.namespace.as_str();
     let (api, kind) = INFERENCE_POOL;
     let pool = cluster
         .get(api, kind, namespace, &backend.name)
         .await?
         .with_context(|| format!("there is no InferencePool {namespace}/{}", backend.name))?;
-    let selector = labels(&pool["spec"]["selector"]["matchLabels"]);
+    let labels = selector(&pool["spec"]["selector"]["matchLabels"]);
     let port = pool["spec"]["targetPorts"][0]["number"]
         .as_u64()
         .unwrap_or(8000) as u16;
     let mut endpoints = Vec::new();
-    for pod in cluster.list("v1", "Pod", namespace, &selector).await? {
-        let name = pod["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+    for pod in cluster.list("v1", "Pod", namespace, &labels).await? {
+        let name = text(&pod, "/metadata/name").to_owned();
         let url = ways
             .add(cluster, namespace, To::Pod(name.clone()), port)
             .await?;
@@ -187,16 +182,14 @@ async fn pool(cluster: &Cluster, backend: &Backend, ways: &mut Ways) -> Result<t
         // Only a model server of ours has one; others answer 404.
         let control = url.join("/poolproof")?;
         let state = control.as_str().trim_end_matches('/').to_owned() + "/state";
-        let ours = evidence::get(&client::http(usize::MAX)?, &state.parse()?)
-            .await
-            .is_ok();
+        let ours = evidence::get(http, &state.parse()?).await.is_ok();
         endpoints.push(target::Endpoint {
             name,
             url: Some(url),
             control: ours.then_some(control),
         });
     }
-    let picker = picker(cluster, namespace, &pool, ways).await?;
+    let picker = picker(cluster, namespace, &pool, http, ways).await?;
     Ok(target::Pool {
         name: backend.name.clone(),
         weight: backend.weight,
@@ -218,16 +211,15 @@ async fn picker(
     cluster: &Cluster,
     namespace: &str,
     pool: &Value,
+    http: &reqwest::Client,
     ways: &mut Ways,
 ) -> Result<Picker> {
-    let service = pool["spec"]["endpointPickerRef"]["name"]
-        .as_str()
-        .unwrap_or_default();
+    let service = text(pool, "/spec/endpointPickerRef/name");
     let Some(service) = cluster.get("v1", "Service", namespace, service).await? else {
         return Ok(Picker::default());
     };
-    let selector = labels(&service["spec"]["selector"]);
-    let pods = cluster.list("v1", "Pod", namespace, &selector).await?;
+    let labels = selector(&service["spec"]["selector"]);
+    let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
     let Some(pod) = pods.first() else {
         return Ok(Picker::default());
     };
@@ -236,13 +228,11 @@ async fn picker(
     let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
     let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
     let url = ways
-        .add(cluster, namespace, To::Labelled(selector), port)
+        .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
     let metrics: Url = format!("{url}/metrics").parse()?;
     // With authentication on, which is its default, nobody without a token may read them.
-    let readable = evidence::get(&client::http(usize::MAX)?, &metrics)
-        .await
-        .is_ok();
+    let readable = evidence::get(http, &metrics).await.is_ok();
     let mut flow_control = None;
     for volume in list(&pod["spec"]["volumes"]) {
         let Some(name) = volume["configMap"]["name"].as_str() else {
@@ -268,13 +258,11 @@ fn queues_by_priority(files: &Value) -> Option<bool> {
 
 /// The objectives of a pool, by name.
 async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<String, i32>> {
-    for api in OBJECTIVES {
-        if !cluster.serves(api, "InferenceObjective").await {
+    for (api, kind) in OBJECTIVES {
+        if !cluster.serves(api, kind).await {
             continue;
         }
-        let all = cluster
-            .list(api, "InferenceObjective", &backend.namespace, "")
-            .await?;
+        let all = cluster.list(api, kind, &backend.namespace, "").await?;
         let of_pool = all
             .iter()
             .filter(|it| it["spec"]["poolRef"]["name"] == backend.name.as_str())
@@ -296,18 +284,15 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
         Some("HTTPS") => "https",
         _ => "http",
     };
-    let text = |path: &str| {
-        gateway
-            .pointer(path)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let address = text("/status/addresses/0/value");
+    let address = text(gateway, "/status/addresses/0/value");
     // The name of a Service says nothing outside of the cluster.
     if !address.is_empty() && !address.ends_with(".cluster.local") && !is_cluster_ip(address) {
         return Ok(format!("{scheme}://{address}:{port}").parse()?);
     }
-    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let (namespace, name) = (
+        text(gateway, "/metadata/namespace"),
+        text(gateway, "/metadata/name"),
+    );
     let labels = format!("{GATEWAY_LABEL}={name}");
     let way = ways
         .add(cluster, namespace, To::Labelled(labels), port)
@@ -318,12 +303,6 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
 /// Whether an address is one of those that Kubernetes gives to Services by default.
 fn is_cluster_ip(address: &str) -> bool {
     address.starts_with("10.96.") || address.starts_with("10.43.")
-}
-
-fn labels(labels: &Value) -> String {
-    let labels = labels.as_object().into_iter().flatten();
-    let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-    labels.collect::<Vec<_>>().join(",")
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -18,7 +18,6 @@ use super::kubernetes::{Cluster, Place, Ways, deploy, remove};
 use super::process::Nursery;
 use super::{Component, Progress};
 use crate::target::Target;
-use crate::versions::Versions;
 
 /// The image of poolproof, where none is named.
 const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
@@ -90,12 +89,7 @@ pub async fn start(
         return Ok((target, components, attached));
     }
 
-    let folder = tempfile::Builder::new().prefix("poolproof-").tempdir();
-    let folder = folder.context("making a folder for what programs write")?;
-    let nursery = Nursery {
-        program: options.program.clone(),
-        logs: folder.path().to_owned(),
-    };
+    let (nursery, _folder) = Nursery::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.cluster.artifacts.as_deref())?;
     let place = Place {
         cluster: &cluster,
@@ -179,19 +173,7 @@ fn kubeconfig(asked: &Options) -> Result<(Kubeconfig, PathBuf)> {
 
 fn plan(options: &super::Options) -> Result<Plan> {
     let asked = &options.cluster;
-    Ok(Plan {
-        topology: options.topology.clone(),
-        parts: options.parts,
-        namespace: asked
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "poolproof".to_owned()),
-        own_image: asked
-            .own_image
-            .clone()
-            .unwrap_or_else(|| OWN_IMAGE.to_owned()),
-        flaw: options.flaw,
-        seed: options.seed,
-        versions: Versions::load()?,
-    })
+    let namespace = asked.namespace.as_deref().unwrap_or("poolproof");
+    let own_image = asked.own_image.as_deref().unwrap_or(OWN_IMAGE);
+    Plan::new(options, namespace, own_image.to_owned())
 }

@@ -6,15 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Node as KubeNode;
-use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use crate::stack::kubernetes::Cluster;
 use crate::stack::kubernetes::manifests::GATEWAY_NODE_PORT;
-use crate::stack::local::ports::Ports;
-use crate::stack::process::{Nursery, Process};
+use crate::stack::ports::Ports;
+use crate::stack::process::Nursery;
 
 /// The name of the cluster.
 pub(super) const CLUSTER: &str = "poolproof";
@@ -95,22 +94,10 @@ impl Node {
         image: &str,
         keep: bool,
     ) -> Result<Self> {
-        let kubeconfig = state_folder()?.join("kubeconfig");
-        let mut node = Self {
-            kubeconfig,
-            gateway_port: 0,
-            reused: false,
-            keep: true,
-        };
-        if exists(nursery).await? {
-            let mut export = kind(&["export", "kubeconfig"]);
-            export.arg("--kubeconfig").arg(&node.kubeconfig);
-            finish(nursery.start("kind-export", &export)?).await?;
-            node.gateway_port = node.port_of_ours().await?;
-            node.reused = true;
-            node.keep = keep;
+        if let Some(node) = Self::reuse(nursery, keep).await? {
             return Ok(node);
         }
+        let mut node = Self::kept()?;
         node.gateway_port = Ports::new().take()?.port();
         let file = nursery.logs.join("cluster.json");
         std::fs::write(&file, cluster_config(node.gateway_port).to_string())
@@ -130,6 +117,35 @@ impl Node {
         Ok(node)
     }
 
+    /// The cluster that is there, if there is one. Fails if it is not ours, or does not answer.
+    async fn reuse(nursery: &Nursery, keep: bool) -> Result<Option<Self>> {
+        let mut list = Command::new("kind");
+        let list = nursery.start("kind-get", list.args(["get", "clusters"]))?;
+        let clusters = list.finish(PROGRAM_TIMEOUT).await?;
+        if !clusters.lines().any(|name| name == CLUSTER) {
+            return Ok(None);
+        }
+        let mut node = Self::kept()?;
+        let mut export = kind(&["export", "kubeconfig"]);
+        export.arg("--kubeconfig").arg(&node.kubeconfig);
+        let export = nursery.start("kind-export", &export)?;
+        export.finish(PROGRAM_TIMEOUT).await?;
+        node.gateway_port = node.port_of_ours().await?;
+        node.reused = true;
+        node.keep = keep;
+        Ok(Some(node))
+    }
+
+    /// One of which nothing is known yet, and which is not to be deleted.
+    fn kept() -> Result<Self> {
+        Ok(Self {
+            kubeconfig: state_folder()?.join("kubeconfig"),
+            gateway_port: 0,
+            reused: false,
+            keep: true,
+        })
+    }
+
     /// A client of the cluster.
     pub(super) async fn client(&self) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)
@@ -140,52 +156,34 @@ impl Node {
         Client::try_from(config).context("client of the kind cluster")
     }
 
-    /// Its address in the network of the Docker engine.
-    pub(super) async fn address(&self) -> Result<Option<IpAddr>> {
-        let nodes = Api::<KubeNode>::all(self.client().await?);
-        let nodes = nodes
-            .list(&ListParams::default())
-            .await
-            .context("listing nodes")?;
-        let addresses = nodes
-            .items
-            .into_iter()
-            .filter_map(|node| node.status?.addresses);
-        let mut internal = addresses.flatten().filter(|it| it.type_ == "InternalIP");
-        Ok(internal.find_map(|it| it.address.parse().ok()))
-    }
-
     /// The port at which the gateway of a cluster of ours is reached.
     async fn port_of_ours(&self) -> Result<u16> {
-        let nodes = Api::<KubeNode>::all(self.client().await?);
-        let all = ListParams::default();
-        let nodes = tokio::time::timeout(PROGRAM_TIMEOUT, nodes.list(&all));
-        let advice = || {
-            format!(
-                "`kind delete cluster --name {CLUSTER}` removes it, if nobody needs it any more"
-            )
-        };
-        let nodes = nodes
-            .await
-            .map_err(anyhow::Error::from)
-            .and_then(|it| Ok(it?));
+        let cluster = Cluster::new(self.client().await?);
+        let nodes = tokio::time::timeout(PROGRAM_TIMEOUT, cluster.list("v1", "Node", "", "")).await;
+        let advice = format!(
+            "`kind delete cluster --name {CLUSTER}` removes it, if nobody needs it any more"
+        );
+        let nodes = nodes.map_err(anyhow::Error::from).and_then(|it| it);
         let nodes = nodes.with_context(|| {
-            format!(
-                "there is a kind cluster {CLUSTER} that does not answer; {}",
-                advice()
-            )
+            format!("there is a kind cluster {CLUSTER} that does not answer; {advice}")
         })?;
-        let label = nodes.iter().find_map(|node| node.labels().get(OURS));
-        let label = label.with_context(|| {
-            format!(
-                "there is a kind cluster {CLUSTER} that poolproof has not made; {}",
-                advice()
-            )
+        let mut labels = nodes.iter().map(|node| &node["metadata"]["labels"][OURS]);
+        let label = labels.find_map(Value::as_str).with_context(|| {
+            format!("there is a kind cluster {CLUSTER} that poolproof has not made; {advice}")
         })?;
         label
             .parse()
             .with_context(|| format!("label {OURS} of its node"))
     }
+}
+
+/// The address of a node in the network of the Docker engine.
+pub(super) fn address(nodes: &[Value]) -> Option<IpAddr> {
+    let addresses = nodes
+        .iter()
+        .filter_map(|node| node["status"]["addresses"].as_array());
+    let mut internal = addresses.flatten().filter(|it| it["type"] == "InternalIP");
+    internal.find_map(|it| it["address"].as_str()?.parse().ok())
 }
 
 impl Drop for Node {
@@ -201,26 +199,15 @@ impl Drop for Node {
     }
 }
 
-/// Deletes the cluster if it is there and ours. Says whether it was.
+/// Deletes the cluster if there is one; fails if it is not ours. Says whether there was one.
 pub async fn down(program: PathBuf) -> Result<bool> {
-    let folder = tempfile::tempdir().context("making a folder for what programs write")?;
-    let nursery = Nursery {
-        program,
-        logs: folder.path().to_owned(),
-    };
-    let kubeconfig = state_folder()?.join("kubeconfig");
-    if !kubeconfig.exists() {
+    if !state_folder()?.join("kubeconfig").exists() {
         return Ok(false);
     }
     let _lock = super::Lock::take()?;
-    let there = exists(&nursery).await?;
-    drop(Node {
-        kubeconfig,
-        gateway_port: 0,
-        reused: true,
-        keep: !there,
-    });
-    Ok(there)
+    let (nursery, _folder) = Nursery::in_new_folder(program)?;
+    let node = Node::reuse(&nursery, false).await?;
+    Ok(node.is_some())
 }
 
 /// kind's configuration of the cluster: one node, whose port for the gateway is a port of this machine's loopback.
@@ -240,16 +227,6 @@ pub fn cluster_config(gateway_port: u16) -> Value {
             }],
         }],
     })
-}
-
-async fn exists(nursery: &Nursery) -> Result<bool> {
-    let mut list = Command::new("kind");
-    let clusters = finish(nursery.start("kind-get", list.args(["get", "clusters"]))?).await?;
-    Ok(clusters.lines().any(|name| name == CLUSTER))
-}
-
-async fn finish(process: Process) -> Result<String> {
-    process.finish(PROGRAM_TIMEOUT).await
 }
 
 pub(super) fn kind(args: &[&str]) -> Command {

@@ -10,22 +10,21 @@ use serde_json::Value;
 
 use super::create::kind;
 use crate::stack::artifacts::Artifacts;
-use crate::stack::kubernetes::Cluster;
 use crate::stack::own_image;
 use crate::stack::process::Nursery;
 
 /// vLLM's image has ten gigabytes.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Loads an upstream image, unless the node has it.
+/// Loads an upstream image, unless it is there.
 pub(super) async fn load(
     nursery: &Nursery,
     artifacts: &Artifacts,
     name: &str,
-    cluster: &Cluster,
+    there: &BTreeSet<&str>,
 ) -> Result<()> {
     let image = artifacts.versions().image(name)?;
-    if has(cluster, image).await? {
+    if there.contains(image) {
         return Ok(());
     }
     let archive = artifacts.image(nursery, name).await?;
@@ -36,14 +35,14 @@ pub(super) async fn load(
     Ok(())
 }
 
-/// Makes the image with the poolproof program and loads it, unless the node has it. Gives its name.
+/// Makes the image with the poolproof program and loads it, unless it is there. Gives its name.
 pub(super) async fn load_own(
     nursery: &Nursery,
     program: &Path,
-    cluster: &Cluster,
+    there: &BTreeSet<&str>,
 ) -> Result<String> {
     let image = own_image::name(program)?;
-    if !has(cluster, &image).await? {
+    if !there.contains(image.as_str()) {
         own_image::make(nursery, program, &image).await?;
         let mut command = kind(&["load", "docker-image"]);
         let loading = nursery.start("kind-load", command.arg(&image))?;
@@ -55,9 +54,8 @@ pub(super) async fn load_own(
     Ok(image)
 }
 
-/// Whether a node says that it has an image.
-async fn has(cluster: &Cluster, image: &str) -> Result<bool> {
-    let nodes = cluster.list("v1", "Node", "", "").await?;
+/// The images that nodes say they have.
+pub(super) fn names(nodes: &[Value]) -> BTreeSet<&str> {
     let images = nodes
         .iter()
         .filter_map(|node| node["status"]["images"].as_array());
@@ -65,6 +63,5 @@ async fn has(cluster: &Cluster, image: &str) -> Result<bool> {
         .flatten()
         .filter_map(|it| it["names"].as_array())
         .flatten();
-    let names: BTreeSet<&str> = names.filter_map(Value::as_str).collect();
-    Ok(names.contains(image))
+    names.filter_map(Value::as_str).collect()
 }

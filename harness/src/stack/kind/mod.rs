@@ -6,7 +6,7 @@ mod lock;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::artifacts::Artifacts;
 use super::kubernetes::manifests::Plan;
@@ -15,7 +15,6 @@ use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
 use super::process::Nursery;
 use super::{Component, Progress};
 use crate::target::Target;
-use crate::versions::Versions;
 
 pub use create::{cluster_config, down, missing_programs};
 pub use lock::Lock;
@@ -39,15 +38,15 @@ pub struct Options {
 /// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
 pub struct Kind {
     // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
-    ways: Ways,
-    node: Option<Node>,
+    _ways: Ways,
+    _node: Node,
     _folder: tempfile::TempDir,
     _lock: Lock,
 }
 
 /// Fails if what was asked for cannot be put together.
 pub fn check(options: &super::Options) -> Result<()> {
-    plan(options, "poolproof".to_owned())?.check()?;
+    Plan::new(options, NAMESPACE, String::new())?.check()?;
     super::kubernetes_can_have(options)
 }
 
@@ -57,18 +56,12 @@ pub async fn start(
     progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Kind)> {
     let lock = Lock::take()?;
-    let folder = tempfile::Builder::new().prefix("poolproof-").tempdir();
-    let folder = folder.context("making a folder for what programs write")?;
-    let nursery = Nursery {
-        program: options.program.clone(),
-        logs: folder.path().to_owned(),
-    };
-    let versions = Versions::load()?;
+    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
     create::check_programs()?;
 
     let image = options.kind_options.node_image.as_deref();
-    let image = image.unwrap_or(&versions.kind.node_image);
+    let image = image.unwrap_or(&artifacts.versions().kind.node_image);
     let node = Node::create_or_reuse(&nursery, image, options.kind_options.keep).await?;
     progress.done(match node.reused {
         true => "kind cluster, used again",
@@ -76,9 +69,11 @@ pub async fn start(
     });
 
     let cluster = Cluster::new(node.client().await?);
-    let own_image = image::load_own(&nursery, &options.program, &cluster).await?;
+    let nodes = cluster.list("v1", "Node", "", "").await?;
+    let there = image::names(&nodes);
+    let own_image = image::load_own(&nursery, &options.program, &there).await?;
     for name in images(options.parts) {
-        image::load(&nursery, &artifacts, name, &cluster).await?;
+        image::load(&nursery, &artifacts, name, &there).await?;
     }
     progress.done("images");
 
@@ -89,41 +84,18 @@ pub async fn start(
         nursery: &nursery,
         artifacts: &artifacts,
         gateway: Some(format!("http://127.0.0.1:{}", node.gateway_port).parse()?),
-        node: node.address().await?,
+        node: create::address(&nodes),
     };
-    let plan = plan(options, own_image)?;
+    let plan = Plan::new(options, NAMESPACE, own_image)?;
     let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
     target.name = format!("kind ({})", super::parts::name(options.parts.gateway));
     let kind = Kind {
-        ways,
-        node: Some(node),
+        _ways: ways,
+        _node: node,
         _folder: folder,
         _lock: lock,
     };
     Ok((target, components, kind))
-}
-
-impl Kind {
-    /// Deletes the cluster, unless it is to be kept, and waits until it is gone.
-    pub async fn stop(mut self) {
-        self.ways = Ways::default();
-        if let Some(node) = self.node.take() {
-            // It blocks for as long as kind takes; nothing else is to be done on this thread.
-            drop(node);
-        }
-    }
-}
-
-fn plan(options: &super::Options, own_image: String) -> Result<Plan> {
-    Ok(Plan {
-        topology: options.topology.clone(),
-        parts: options.parts,
-        namespace: NAMESPACE.to_owned(),
-        own_image,
-        flaw: options.flaw,
-        seed: options.seed,
-        versions: Versions::load()?,
-    })
 }
 
 /// The upstream images that these parts need, by their names in `kind/versions.toml`.

@@ -3,22 +3,35 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
+use kube::Client;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams,
     PropagationPolicy,
 };
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, ApiCapabilities, Scope};
-use kube::{Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 const FIELD_MANAGER: &str = "poolproof";
 
+/// The text at a JSON pointer of an object; empty if there is none.
+pub(in crate::stack) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+    let text = object.pointer(path).and_then(Value::as_str);
+    text.unwrap_or_default()
+}
+
+/// Labels as requests for a list take them: `KEY=VALUE,...`.
+pub(in crate::stack) fn selector(labels: &Value) -> String {
+    let labels = labels.as_object().into_iter().flatten();
+    let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    labels.collect::<Vec<_>>().join(",")
+}
+
 /// A cluster.
 pub struct Cluster {
     /// Its client.
-    pub(super) client: Client,
+    pub(in crate::stack) client: Client,
     /// The kinds that were asked for.
     kinds: Mutex<HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>>,
 }
@@ -47,18 +60,9 @@ impl Cluster {
 
     /// Applies an object.
     pub async fn apply(&self, object: &Value) -> Result<()> {
-        let text = |path: &str| {
-            object
-                .pointer(path)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let (kind, name) = (text("/kind"), text("/metadata/name"));
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
         let what = || format!("applying {kind} {name}");
-        let api = self
-            .api(text("/apiVersion"), kind, text("/metadata/namespace"))
-            .await
-            .with_context(what)?;
+        let api = self.api_of(object).await.with_context(what)?;
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         api.patch(name, &parameters, &Patch::Apply(object))
             .await
@@ -104,18 +108,15 @@ impl Cluster {
         Ok(objects.collect::<Result<_, _>>()?)
     }
 
-    /// Changes fields of an object by a JSON merge patch.
-    pub async fn merge(
-        &self,
-        (api_version, kind): (&str, &str),
-        namespace: &str,
-        name: &str,
-        patch: &Value,
-    ) -> Result<()> {
-        let api = self.api(api_version, kind, namespace).await?;
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+    /// Writes the status of an object, as a controller would.
+    pub async fn write_status(&self, object: &Value, status: &Value) -> Result<()> {
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+        let what = || format!("status of {kind} {name}");
+        let api = self.api_of(object).await.with_context(what)?;
+        let status = Patch::Merge(json!({ "status": status }));
+        api.patch_status(name, &PatchParams::default(), &status)
             .await
-            .with_context(|| format!("changing {kind} {namespace}/{name}"))?;
+            .with_context(what)?;
         Ok(())
     }
 
@@ -140,10 +141,20 @@ impl Cluster {
 
     /// The names of all namespaces with these labels.
     pub async fn namespaces(&self, labels: &str) -> Result<Vec<String>> {
-        let api = self.api("v1", "Namespace", "").await?;
-        let listed = api.list(&ListParams::default().labels(labels)).await;
-        let listed = listed.context("listing namespaces")?;
-        Ok(listed.iter().map(ResourceExt::name_any).collect())
+        let namespaces = self.list("v1", "Namespace", "", labels).await?;
+        let names = namespaces
+            .iter()
+            .map(|it| text(it, "/metadata/name").to_owned());
+        Ok(names.collect())
+    }
+
+    async fn api_of(&self, object: &Value) -> Result<Api<DynamicObject>> {
+        self.api(
+            text(object, "/apiVersion"),
+            text(object, "/kind"),
+            text(object, "/metadata/namespace"),
+        )
+        .await
     }
 
     async fn api(

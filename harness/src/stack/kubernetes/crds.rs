@@ -6,21 +6,22 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, text};
 use super::ready::{State, conditions, wait};
 
-const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(30);
+const SERVED_TIMEOUT: Duration = Duration::from_secs(30);
 const API_VERSION: &str = "apiextensions.k8s.io/v1";
 const KIND: &str = "CustomResourceDefinition";
 
 /// Applies the definitions of a file that the cluster lacks. One that it has must serve every version that the file's serves.
-pub(super) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
-    let text =
+pub(in crate::stack) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
+    let yaml =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text)
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml)
         .with_context(|| format!("{} is not YAML", file.display()))?;
-    for object in objects.iter().filter(|it| it["kind"] == KIND) {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let definitions = || objects.iter().filter(|it| it["kind"] == KIND);
+    for object in definitions() {
+        let name = text(object, "/metadata/name");
         match cluster.get(API_VERSION, KIND, "", name).await? {
             None => cluster.apply(object).await?,
             Some(found) => {
@@ -35,22 +36,34 @@ pub(super) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
             }
         }
     }
-    for object in objects.iter().filter(|it| it["kind"] == KIND) {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        wait(
-            &format!("definition of {name}"),
-            ESTABLISHED_TIMEOUT,
-            || async {
-                let found = cluster.get(API_VERSION, KIND, "", name).await?;
-                Ok(match &found {
-                    Some(found) => conditions(Some(found), "/status/conditions", &["Established"]),
-                    None => State::NotYet("it is not there".to_owned()),
-                })
-            },
-        )
+    for object in definitions() {
+        let name = text(object, "/metadata/name");
+        wait(&format!("definition of {name}"), SERVED_TIMEOUT, || {
+            served(cluster, object, name)
+        })
         .await?;
     }
     Ok(())
+}
+
+/// Whether a definition is established, and the kind is served in all its versions: the one comes a moment after the other.
+async fn served(cluster: &Cluster, definition: &Value, name: &str) -> Result<State> {
+    let found = cluster.get(API_VERSION, KIND, "", name).await?;
+    let state = conditions(found.as_ref(), "/status/conditions", &["Established"]);
+    if let State::NotYet(_) = state {
+        return Ok(state);
+    }
+    let group = text(definition, "/spec/group");
+    for version in versions(definition) {
+        let api_version = format!("{group}/{version}");
+        if !cluster
+            .serves(&api_version, text(definition, "/spec/names/kind"))
+            .await
+        {
+            return Ok(State::NotYet(format!("{api_version} is not served")));
+        }
+    }
+    Ok(State::Ready)
 }
 
 /// The versions that a definition serves.

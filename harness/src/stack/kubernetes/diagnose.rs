@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
 use serde_json::Value;
 
-use super::cluster::Cluster;
-use super::ready::waiting;
+use super::cluster::{Cluster, text};
+use super::ready::{State, conditions, waiting};
 
 /// How much is told of each kind.
 const PODS_MAX: usize = 5;
@@ -21,7 +21,7 @@ pub(super) async fn diagnose(cluster: &Cluster, namespaces: &[String]) -> Vec<St
             .await
             .unwrap_or_default();
         for pod in pods.iter().filter(|pod| !is_ready(pod)).take(PODS_MAX) {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let name = text(pod, "/metadata/name");
             let phase = pod["status"]["phase"].as_str().unwrap_or("unknown");
             let why = match waiting(pod) {
                 Some((reason, message)) => format!("{reason}: {message}"),
@@ -38,17 +38,11 @@ pub(super) async fn diagnose(cluster: &Cluster, namespaces: &[String]) -> Vec<St
             .unwrap_or_default();
         let warnings = events.iter().rev().filter(|it| it["type"] == "Warning");
         for event in warnings.take(EVENTS_MAX) {
-            let text = |path: &str| {
-                event
-                    .pointer(path)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-            };
             told.push(format!(
                 "event {namespace}/{}: {}: {}",
-                text("/involvedObject/name"),
-                text("/reason"),
-                text("/message")
+                text(event, "/involvedObject/name"),
+                text(event, "/reason"),
+                text(event, "/message")
             ));
         }
     }
@@ -56,9 +50,10 @@ pub(super) async fn diagnose(cluster: &Cluster, namespaces: &[String]) -> Vec<St
 }
 
 fn is_ready(pod: &Value) -> bool {
-    let conditions = pod["status"]["conditions"].as_array();
-    let mut conditions = conditions.into_iter().flatten();
-    conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+    matches!(
+        conditions(Some(pod), "/status/conditions", &["Ready"]),
+        State::Ready
+    )
 }
 
 /// The last lines of what its container wrote, before its last end if it has ended.

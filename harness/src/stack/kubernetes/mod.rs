@@ -1,7 +1,7 @@
 //! A topology on a Kubernetes cluster: what stacks `kind` and `cluster` share.
 
 mod cluster;
-mod crds;
+pub(super) mod crds;
 mod diagnose;
 mod forward;
 mod helm;
@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::Value;
 use url::Url;
 
 use super::artifacts::Artifacts;
@@ -25,10 +24,12 @@ use super::{Component, Progress};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::{self, served};
 use crate::target::{self, Target};
+use crate::topology::Pool;
 
 pub use cluster::Cluster;
+pub(super) use cluster::{selector, text};
 use helm::Helm;
-use manifests::Plan;
+use manifests::{GATEWAY_API, Plan};
 use ready::{State, conditions, wait, workload};
 pub(super) use ways::To;
 pub use ways::Ways;
@@ -98,7 +99,7 @@ async fn steps(
     }
 
     let mut manifests = plan.manifests()?;
-    let mark = manifests.mark();
+    let mark = manifests.mark(plan);
     if let Some(namespace) = cluster.get("v1", "Namespace", "", &plan.namespace).await?
         && namespace["metadata"]["annotations"][manifests::MARK] != mark.as_str()
     {
@@ -127,48 +128,13 @@ async fn steps(
     }
     progress.done("model servers");
 
+    let http = client::http(usize::MAX)?;
     let mut ways = Ways::by_node(place.node).await;
     let mut models = Vec::new();
     for model in &plan.topology.models {
         let mut pools = Vec::new();
         for pool in &model.pools {
-            let namespace = plan.namespace_of(pool);
-            pods(
-                cluster,
-                "Deployment",
-                &namespace,
-                &manifests::epp_name(pool),
-            )
-            .await?;
-            let picker = To::Labelled(manifests::epp_labels(plan, pool));
-            let metrics = ways
-                .add(cluster, &namespace, picker, manifests::EPP_METRICS_PORT)
-                .await?;
-            let metrics: Url = format!("{metrics}/metrics").parse()?;
-            knows_its_endpoints(&metrics, &pool.name, pool.endpoints).await?;
-            let mut endpoints = Vec::new();
-            for name in pool.endpoint_names() {
-                let to = To::Pod(name.clone());
-                let url = ways
-                    .add(cluster, &namespace, to, manifests::MODEL_SERVER_PORT)
-                    .await?;
-                let control = match plan.parts.model_server {
-                    ModelServer::Poolproof => Some(format!("{url}/poolproof").parse()?),
-                    ModelServer::LlmDInferenceSim | ModelServer::Vllm => None,
-                };
-                endpoints.push(target::Endpoint {
-                    name,
-                    url: Some(url.parse()?),
-                    control,
-                });
-            }
-            pools.push(target::Pool {
-                name: pool.name.clone(),
-                weight: pool.weight,
-                epp_metrics: Some(metrics),
-                flow_control: Some(pool.flow_control),
-                endpoints,
-            });
+            pools.push(pool_ready(cluster, plan, pool, &http, &mut ways).await?);
         }
         models.push(target::Model {
             name: model.name.clone(),
@@ -226,7 +192,7 @@ pub async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
 
 /// Installs the controller of agentgateway, unless the cluster has one, and waits until its GatewayClass is accepted.
 async fn controller(place: &Place<'_>) -> Result<()> {
-    let class = ("gateway.networking.k8s.io/v1", "GatewayClass");
+    let class = (GATEWAY_API, "GatewayClass");
     if place
         .cluster
         .get(class.0, class.1, "", manifests::CONTROLLER)
@@ -264,15 +230,14 @@ async fn gateway_ready(cluster: &Cluster, plan: &Plan) -> Result<()> {
     let namespace = plan.namespace.as_str();
     if plan.parts.gateway == Gateway::Agentgateway {
         const PARENT: &str = "/status/parents/0/conditions";
-        let api = "gateway.networking.k8s.io/v1";
         let gateway = (namespace, manifests::GATEWAY);
         let programmed: (_, &[_]) = ("/status/conditions", &["Accepted", "Programmed"]);
-        accepted(cluster, (api, "Gateway"), gateway, programmed).await?;
+        accepted(cluster, (GATEWAY_API, "Gateway"), gateway, programmed).await?;
         for (number, model) in plan.topology.models.iter().enumerate() {
             let route = manifests::route_name(number);
             let of = manifests::route_namespace(plan, model);
             let resolved: (_, &[_]) = (PARENT, &["Accepted", "ResolvedRefs"]);
-            accepted(cluster, (api, "HTTPRoute"), (&of, &route), resolved).await?;
+            accepted(cluster, (GATEWAY_API, "HTTPRoute"), (&of, &route), resolved).await?;
         }
         for pool in plan.topology.pools() {
             let (name, of) = (pool.name.as_str(), plan.namespace_of(pool));
@@ -282,6 +247,47 @@ async fn gateway_ready(cluster: &Cluster, plan: &Plan) -> Result<()> {
     }
     // `Programmed` is true while the proxy's pod still cannot run.
     pods(cluster, "Deployment", namespace, manifests::GATEWAY).await
+}
+
+/// Waits until the endpoint picker of a pool knows all endpoints, and opens ways to it and to them.
+async fn pool_ready(
+    cluster: &Cluster,
+    plan: &Plan,
+    pool: &Pool,
+    http: &reqwest::Client,
+    ways: &mut Ways,
+) -> Result<target::Pool> {
+    let (namespace, picker) = (plan.namespace_of(pool), manifests::epp_name(pool));
+    pods(cluster, "Deployment", &namespace, &picker).await?;
+    let picker = To::Labelled(manifests::epp_labels(plan, pool));
+    let metrics = ways
+        .add(cluster, &namespace, picker, manifests::EPP_METRICS_PORT)
+        .await?;
+    let metrics: Url = format!("{metrics}/metrics").parse()?;
+    knows_its_endpoints(http, &metrics, pool).await?;
+    let mut endpoints = Vec::new();
+    for name in pool.endpoint_names() {
+        let to = To::Pod(name.clone());
+        let url = ways
+            .add(cluster, &namespace, to, manifests::MODEL_SERVER_PORT)
+            .await?;
+        let control = match plan.parts.model_server {
+            ModelServer::Poolproof => Some(format!("{url}/poolproof").parse()?),
+            ModelServer::LlmDInferenceSim | ModelServer::Vllm => None,
+        };
+        endpoints.push(target::Endpoint {
+            name,
+            url: Some(url.parse()?),
+            control,
+        });
+    }
+    Ok(target::Pool {
+        name: pool.name.clone(),
+        weight: pool.weight,
+        epp_metrics: Some(metrics),
+        flow_control: Some(pool.flow_control),
+        endpoints,
+    })
 }
 
 async fn pods(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<()> {
@@ -306,17 +312,16 @@ async fn accepted(
 }
 
 /// Waits until an endpoint picker has metrics of all endpoints; its readiness says less.
-async fn knows_its_endpoints(metrics: &Url, pool: &str, endpoints: usize) -> Result<()> {
-    let http = client::http(usize::MAX)?;
-    let what = format!("endpoint picker of pool {pool}");
+async fn knows_its_endpoints(http: &reqwest::Client, metrics: &Url, pool: &Pool) -> Result<()> {
+    let what = format!("endpoint picker of pool {}", pool.name);
     wait(&what, CONDITIONS_TIMEOUT, || async {
-        let known = match evidence::get(&http, metrics).await {
-            Ok(text) => evidence::epp::endpoints_known(&text, pool),
+        let known = match evidence::get(http, metrics).await {
+            Ok(text) => evidence::epp::endpoints_known(&text, &pool.name),
             Err(error) => return Ok(State::NotYet(format!("{error:#}"))),
         };
-        Ok(match known == endpoints {
+        Ok(match known == pool.endpoints {
             true => State::Ready,
-            false => State::NotYet(format!("it knows {known} of {endpoints} endpoints")),
+            false => State::NotYet(format!("it knows {known} of {} endpoints", pool.endpoints)),
         })
     })
     .await
@@ -345,15 +350,13 @@ async fn components(cluster: &Cluster, plan: &Plan) -> Result<Vec<Component>> {
     }];
     for (kind, role, namespace, name) in workloads(plan) {
         let found = cluster.get("apps/v1", kind, &namespace, &name).await?;
-        let image = found
-            .as_ref()
-            .and_then(|it| it.pointer("/spec/template/spec/containers/0/image"));
+        let image = "/spec/template/spec/containers/0/image";
         components.push(Component {
             role: role.to_owned(),
-            version: image
-                .and_then(Value::as_str)
-                .unwrap_or("unknown")
-                .to_owned(),
+            version: match &found {
+                Some(found) => text(found, image).to_owned(),
+                None => "unknown".to_owned(),
+            },
         });
     }
     Ok(components)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, selector, text};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -61,20 +61,12 @@ pub(super) async fn workload(
     if current && ready == wanted {
         return Ok(State::Ready);
     }
-    let labels = object["spec"]["selector"]["matchLabels"].as_object();
-    let labels: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-        .collect();
-    for pod in cluster
-        .list("v1", "Pod", namespace, &labels.join(","))
-        .await?
-    {
+    let labels = selector(&object["spec"]["selector"]["matchLabels"]);
+    for pod in cluster.list("v1", "Pod", namespace, &labels).await? {
         if let Some((reason, message)) = waiting(&pod)
             && HOPELESS.contains(&reason)
         {
-            let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let pod = text(&pod, "/metadata/name");
             bail!("pod {namespace}/{pod} cannot start: {reason}: {message}");
         }
     }

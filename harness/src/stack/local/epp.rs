@@ -10,9 +10,9 @@ use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
 use super::super::gie;
+use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
 use super::objects;
-use super::ports::Ports;
 use crate::evidence;
 use crate::topology::{Pool, Topology};
 

@@ -9,12 +9,12 @@ use poolproof_fixtures::flaw::{Component, Flaw};
 use url::Url;
 
 use super::super::envoy::{self, Addresses};
+use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
 use super::agentgateway;
 use super::epp::Ports3;
 use super::kube::Kube;
 use super::objects::MODELS_NAMESPACE;
-use super::ports::Ports;
 use super::programs::find;
 use super::{Options, listening_on};
 use crate::evidence;

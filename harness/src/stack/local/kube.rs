@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use poolproof_fixtures::kube_api;
 use serde_json::Value;
 
+use super::super::ports::Ports;
 use super::super::process::Nursery;
-use super::ports::Ports;
 use super::{KubeApi, Options};
 
 /// A running Kubernetes API.

@@ -6,7 +6,6 @@ mod gateway;
 mod kube;
 mod model_server;
 mod objects;
-pub(super) mod ports;
 mod programs;
 
 use std::net::SocketAddr;
@@ -14,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
@@ -27,10 +26,10 @@ use crate::target::{self, Target};
 
 pub use programs::{Missing, missing};
 
+use super::ports::Ports;
 use super::process::{Nursery, Process};
 use kube::Kube;
 use model_server::Endpoints;
-use ports::Ports;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of the reference gateway, and agentgateway's default; Envoy in this configuration has none.
@@ -121,14 +120,7 @@ impl Local {
         options: &super::Options,
         progress: &mut Progress<'_>,
     ) -> Result<(Target, Vec<Component>)> {
-        let folder = tempfile::Builder::new()
-            .prefix("poolproof-")
-            .tempdir()
-            .context("making a folder for what processes write")?;
-        let nursery = Nursery {
-            program: options.program.clone(),
-            logs: folder.path().to_owned(),
-        };
+        let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
         self.folder = Some(folder);
         let topology = &options.topology;
         let mut ports = Ports::new();

@@ -14,9 +14,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::super::parts::ModelServer;
+use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
 use super::super::simulator::{self, NAME as SIM};
-use super::ports::Ports;
 use super::{Options, listening_on, programs};
 use crate::{evidence, stack, versions};
 

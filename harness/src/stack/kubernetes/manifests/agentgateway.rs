@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{GATEWAY, GATEWAY_NODE_PORT, Plan, STACK_LABEL, metadata};
+use super::{GATEWAY, GATEWAY_API, GATEWAY_NODE_PORT, Plan, STACK_LABEL, metadata};
 use crate::stack::flawed::weights;
 use crate::topology::Model;
 
@@ -13,7 +13,6 @@ pub(in super::super) const CONTROLLER_NAMESPACE: &str = "agentgateway-system";
 /// The Deployment of its controller, and its GatewayClass.
 pub(in super::super) const CONTROLLER: &str = "agentgateway";
 
-const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 const MODEL_HEADER: &str = "X-Gateway-Base-Model-Name";
 
 /// Values of the controller's chart.

@@ -15,11 +15,11 @@ mod pools;
 mod reference;
 
 use anyhow::{Result, ensure};
-use poolproof_fixtures::flaw::Flaw;
+use poolproof_fixtures::flaw::{Component, Flaw};
 use serde_json::{Value, json};
 
-use crate::stack::gie;
 use crate::stack::parts::{Gateway, Parts};
+use crate::stack::{self, gie};
 use crate::topology::{Pool, Topology};
 use crate::versions::Versions;
 
@@ -27,8 +27,13 @@ pub(super) use agentgateway::{
     CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name, route_namespace,
 };
 pub(super) use model_servers::PORT as MODEL_SERVER_PORT;
-pub(super) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, epp_labels, epp_name, epp_values};
+pub(in crate::stack) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, OBJECTIVE};
+pub(super) use pools::{epp_labels, epp_name, epp_values};
 
+/// The Gateway API.
+pub(in crate::stack) const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
+/// The label by which a gateway's pods name their Gateway (Gateway API, GEP-1762).
+pub(in crate::stack) const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 /// The name of the Gateway, and of the Service and Deployment in which it runs.
 pub(super) const GATEWAY: &str = "inference-gateway";
 /// The port of each node at which the gateway is reached.
@@ -72,6 +77,23 @@ pub struct Manifests {
 }
 
 impl Plan {
+    /// The plan of what was asked for.
+    pub(in crate::stack) fn new(
+        options: &stack::Options,
+        namespace: &str,
+        own_image: String,
+    ) -> Result<Self> {
+        Ok(Self {
+            topology: options.topology.clone(),
+            parts: options.parts,
+            namespace: namespace.to_owned(),
+            own_image,
+            flaw: options.flaw,
+            seed: options.seed,
+            versions: Versions::load()?,
+        })
+    }
+
     /// Fails if names of the topology cannot be names of objects.
     pub fn check(&self) -> Result<()> {
         for pool in self.topology.pools() {
@@ -153,16 +175,38 @@ impl Plan {
 }
 
 impl Manifests {
-    /// A mark of all objects: those of another topology, other parts or another flaw have another.
-    pub(super) fn mark(&self) -> String {
-        let text = format!("{:?} {:?} {:?}", self.namespaces, self.pools, self.gateway);
-        format!("{:016x}", gie::fnv(&text))
+    /// A mark of all objects, and of those that charts make: of another topology, other parts or another flaw it is another.
+    pub(super) fn mark(&self, plan: &Plan) -> String {
+        let pools = plan.topology.pools();
+        let values: Vec<Value> = pools.map(|pool| epp_values(plan, pool)).collect();
+        format!("{:016x}", gie::fnv(&format!("{self:?} {values:?}")))
     }
 }
 
 /// An object's metadata, with the label of what poolproof has made.
 pub(super) fn metadata(name: &str, namespace: &str) -> Value {
     json!({"name": name, "namespace": namespace, "labels": {MANAGED_BY: "poolproof"}})
+}
+
+/// A pod with a part of poolproof's own, which is ready when the first of its ports listens.
+fn own_pod(
+    plan: &Plan,
+    (name, component): (&str, Component),
+    mut args: Vec<String>,
+    ports: &[u16],
+) -> Value {
+    if let Some(flaw) = plan.flaw.filter(|flaw| flaw.component() == component) {
+        args.extend(["--flaw".to_owned(), flaw.name().to_owned()]);
+    }
+    let opened = ports.iter().map(|port| json!({"containerPort": port}));
+    json!({"containers": [{
+        "name": name,
+        "image": plan.own_image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": args,
+        "ports": opened.collect::<Vec<_>>(),
+        "readinessProbe": {"tcpSocket": {"port": ports.first()}, "periodSeconds": 1},
+    }]})
 }
 
 /// A Deployment of one pod, and nothing about where it runs or how much it may use.
@@ -182,10 +226,7 @@ fn deployment(name: &str, namespace: &str, pod: Value) -> Value {
 /// The labels of the gateway's pod, and its port for clients.
 pub(super) fn gateway_pod(gateway: Gateway) -> (String, u16) {
     match gateway {
-        Gateway::Agentgateway => (
-            format!("gateway.networking.k8s.io/gateway-name={GATEWAY}"),
-            80,
-        ),
+        Gateway::Agentgateway => (format!("{GATEWAY_LABEL}={GATEWAY}"), 80),
         Gateway::Envoy | Gateway::Poolproof => (format!("app={GATEWAY}"), POD_PORT),
     }
 }
@@ -211,4 +252,30 @@ fn is_label(name: &str) -> bool {
         && name.bytes().all(|byte| inner(byte) || byte == b'-')
         && name.bytes().next().is_some_and(inner)
         && name.bytes().last().is_some_and(inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::stack::StackKind;
+    use crate::stack::parts::Asked;
+
+    #[test]
+    fn a_flaw_that_only_a_chart_has_makes_another_mark() {
+        let mark = |flaw| {
+            let plan = Plan {
+                topology: Topology::default(),
+                parts: Parts::of(StackKind::Kind, &Asked::default()).unwrap(),
+                namespace: "poolproof".to_owned(),
+                own_image: String::new(),
+                flaw,
+                seed: 1,
+                versions: Versions::load().unwrap(),
+            };
+            plan.manifests().unwrap().mark(&plan)
+        };
+        assert_eq!(mark(None), mark(None));
+        assert_ne!(mark(None), mark(Some(Flaw::Random)));
+    }
 }

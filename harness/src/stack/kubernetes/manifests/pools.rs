@@ -1,25 +1,25 @@
 //! Pools: their objectives, their endpoint pickers, and the values of the chart that brings GIE's.
 
-use poolproof_fixtures::flaw::{Component, Flaw};
+use poolproof_fixtures::flaw::Component;
 use serde_json::{Value, json};
 
 use super::model_servers::PORT;
-use super::{Plan, deployment, metadata};
+use super::{Plan, deployment, metadata, own_pod};
 use crate::stack::parts::EndpointPicker;
 use crate::stack::{flawed, gie};
 use crate::topology::Pool;
 
 /// The InferencePool of GIE v1.5.0.
-pub(in super::super) const INFERENCE_POOL: (&str, &str) =
+pub(in crate::stack) const INFERENCE_POOL: (&str, &str) =
     ("inference.networking.k8s.io/v1", "InferencePool");
 /// The InferenceObjective of GIE v1.5.0.
-pub(in super::super) const OBJECTIVE: (&str, &str) = (
+pub(in crate::stack) const OBJECTIVE: (&str, &str) = (
     "inference.networking.x-k8s.io/v1alpha2",
     "InferenceObjective",
 );
 
 pub(super) const EPP_PORT: u16 = 9002;
-pub(in super::super) const EPP_METRICS_PORT: u16 = 9090;
+pub(in crate::stack) const EPP_METRICS_PORT: u16 = 9090;
 
 /// The objectives of a pool; with the reference endpoint picker also that and the InferencePool, which otherwise the chart
 /// makes.
@@ -125,20 +125,8 @@ fn reference(plan: &Plan, pool: &Pool, namespace: &str) -> Vec<Value> {
     if pool.flow_control {
         args.push("--flow-control".to_owned());
     }
-    if let Some(flaw) = plan
-        .flaw
-        .filter(|flaw: &Flaw| flaw.component() == Component::EndpointPicker)
-    {
-        args.extend(["--flaw".to_owned(), flaw.name().to_owned()]);
-    }
-    let pod = json!({"containers": [{
-        "name": "epp",
-        "image": plan.own_image,
-        "imagePullPolicy": "IfNotPresent",
-        "args": args,
-        "ports": [{"containerPort": EPP_PORT}, {"containerPort": EPP_METRICS_PORT}],
-        "readinessProbe": {"tcpSocket": {"port": EPP_PORT}, "periodSeconds": 1},
-    }]});
+    let ports = [EPP_PORT, EPP_METRICS_PORT];
+    let pod = own_pod(plan, ("epp", Component::EndpointPicker), args, &ports);
     vec![
         deployment(&name, namespace, pod),
         json!({

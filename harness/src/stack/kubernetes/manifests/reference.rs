@@ -1,10 +1,10 @@
 //! The reference gateway of poolproof.
 
 use poolproof_fixtures::flaw::Component;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::pools::{EPP_PORT, epp_host};
-use super::{GATEWAY, POD_PORT, Plan, deployment, gateway_service};
+use super::{GATEWAY, POD_PORT, Plan, deployment, gateway_service, own_pod};
 use crate::stack::parts::EndpointPicker;
 
 pub(super) fn objects(plan: &Plan) -> Vec<Value> {
@@ -29,20 +29,7 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
             pools.collect::<Vec<_>>().join(",")
         ));
     }
-    if let Some(flaw) = plan
-        .flaw
-        .filter(|flaw| flaw.component() == Component::Gateway)
-    {
-        args.extend(["--flaw".to_owned(), flaw.name().to_owned()]);
-    }
-    let pod = json!({"containers": [{
-        "name": "gateway",
-        "image": plan.own_image,
-        "imagePullPolicy": "IfNotPresent",
-        "args": args,
-        "ports": [{"containerPort": POD_PORT}],
-        "readinessProbe": {"tcpSocket": {"port": POD_PORT}, "periodSeconds": 1},
-    }]});
+    let pod = own_pod(plan, ("gateway", Component::Gateway), args, &[POD_PORT]);
     vec![
         deployment(GATEWAY, &plan.namespace, pod),
         gateway_service(plan),

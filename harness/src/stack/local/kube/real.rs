@@ -6,27 +6,25 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::super::super::process::{Nursery, Process};
 use super::super::Options;
-use super::super::ports::Ports;
 use super::super::programs::find;
 use super::write;
+use crate::stack::kubernetes::{Cluster, crds, text};
+use crate::stack::ports::Ports;
+use crate::stack::process::{Nursery, Process};
 
 /// On two cores, cold, beside other builds: eight seconds.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-const FIELD_MANAGER: &str = "poolproof";
 const USER: &str = "poolproof";
 
 /// Running kube-apiserver and etcd.
 pub(super) struct Server {
     etcd: Process,
     apiserver: Process,
-    client: Client,
+    cluster: Cluster,
     address: SocketAddr,
     token: String,
     pub(super) version: String,
@@ -57,7 +55,7 @@ pub(super) async fn start(
     let mut server = Server {
         etcd,
         apiserver,
-        client,
+        cluster: Cluster::new(client),
         address,
         token,
         version: format!(
@@ -137,7 +135,7 @@ fn start_apiserver(
 
 impl Server {
     async fn ready(&mut self) -> Result<()> {
-        let client = &self.client;
+        let client = &self.cluster.client;
         let ready = || async move {
             let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
             let text = client.request_text(request).await.ok()?;
@@ -149,93 +147,30 @@ impl Server {
             .await
     }
 
-    /// Applies every CRD file of a folder as it is, and waits until the kinds are served.
-    async fn add_crds(&mut self, folder: &Path) -> Result<()> {
+    /// Applies the definitions in the files of a folder.
+    async fn add_crds(&self, folder: &Path) -> Result<()> {
         let entries =
             std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
         for entry in entries {
-            let path = entry?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            // As controller-gen names them: GROUP_PLURAL.yaml.
-            let Some((group, plural)) = stem.and_then(|stem| stem.split_once('_')) else {
-                continue;
-            };
-            let text =
-                std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-            let name = format!("{plural}.{group}");
-            let url = format!(
-                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}?fieldManager={FIELD_MANAGER}"
-            );
-            let request = http::Request::patch(url)
-                .header("content-type", "application/apply-patch+yaml")
-                .body(text)?;
-            let made: Value = self
-                .client
-                .request(request)
-                .await
-                .with_context(|| format!("applying {}", path.display()))?;
-            let version = made["spec"]["versions"][0]["name"]
-                .as_str()
-                .unwrap_or_default();
-            let list = format!("/apis/{group}/{version}/{plural}");
-            let client = &self.client;
-            let served = || {
-                let list = list.clone();
-                async move {
-                    let request = http::Request::get(list).body(Vec::new()).ok()?;
-                    client.request_text(request).await.ok().map(|_| ())
-                }
-            };
-            self.apiserver
-                .wait_for(&format!("service of {name}"), READY_TIMEOUT, served)
-                .await?;
+            crds::apply(&self.cluster, &entry?.path()).await?;
         }
         Ok(())
     }
 
     /// Creates an object with its namespace, then writes its status, as a controller would.
     pub(super) async fn apply(&self, mut object: Value) -> Result<()> {
-        let field = |object: &Value, path: &str| {
-            let value = object.pointer(path).and_then(Value::as_str);
-            value.unwrap_or_default().to_owned()
-        };
-        let namespace = field(&object, "/metadata/namespace");
-        let name = field(&object, "/metadata/name");
-        let api_version = field(&object, "/apiVersion");
-        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        let kind = GroupVersionKind::gvk(group, version, &field(&object, "/kind"));
-        self.apply_namespace(&namespace).await?;
-
-        let resource = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &namespace, &resource);
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": text(&object, "/metadata/namespace")},
+        });
+        self.cluster.apply(&namespace).await?;
         let status = object.as_object_mut().and_then(|it| it.remove("status"));
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &parameters, &Patch::Apply(&object))
-            .await
-            .with_context(|| format!("applying {} {namespace}/{name}", kind.kind))?;
-        if let Some(status) = status {
-            let status = json!({ "status": status });
-            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
-                .await
-                .with_context(|| format!("status of {} {namespace}/{name}", kind.kind))?;
+        self.cluster.apply(&object).await?;
+        match status {
+            Some(status) => self.cluster.write_status(&object, &status).await,
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    async fn apply_namespace(&self, name: &str) -> Result<()> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let namespace =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        api.patch(
-            name,
-            &PatchParams::apply(FIELD_MANAGER),
-            &Patch::Apply(&namespace),
-        )
-        .await
-        .with_context(|| format!("applying namespace {name}"))?;
-        Ok(())
     }
 
     /// A kubeconfig for it.
