@@ -52,6 +52,33 @@ fn wait_for(what: &str, check: impl Fn() -> bool) {
 }
 
 #[test]
+fn a_record_is_rendered_again_and_what_is_none_is_wrong_use() {
+    let folder = TempDir::new().unwrap();
+    let (_, table, _) = run(&folder, &["run", "routing/unknown-model"]);
+    let (code, again, _) = run(&folder, &["report", "poolproof-out"]);
+    assert_eq!(code, 0);
+    assert!(table.starts_with(again.trim_end()), "{again}");
+    let rendered = |format| {
+        run(
+            &folder,
+            &["report", "poolproof-out/run.json", "--format", format],
+        )
+        .1
+    };
+    assert!(rendered("markdown").contains("| pass | routing/unknown-model | must |"));
+    assert!(rendered("junit").contains("tests=\"1\""));
+    let ctrf: Value = serde_json::from_str(&rendered("ctrf")).unwrap();
+    assert_eq!(ctrf["results"]["summary"]["passed"], 1);
+
+    let path = folder.path().join("poolproof-out/run.json");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let (code, _, message) = run(&folder, &["report", "poolproof-out"]);
+    assert_eq!(code, 2);
+    assert!(message.contains("run.json"), "{message}");
+}
+
+#[test]
 fn the_verdict_is_the_exit_code_and_the_record_says_why() {
     let folder = TempDir::new().unwrap();
     let (code, table, _) = run(&folder, &["run", "routing/unknown-model"]);

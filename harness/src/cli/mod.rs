@@ -6,6 +6,7 @@ mod list;
 mod plan;
 mod progress;
 mod rates;
+mod report;
 mod run;
 mod selftest;
 mod serve;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::case::{Catch, Suite};
+use crate::report::table;
 use crate::stack::StartError;
 
 pub use stack::from_env as stack_from_env;
@@ -63,6 +65,8 @@ enum Command {
     List(list::Args),
     /// Say how many requests a question needs, before anything is sent
     Plan(plan::Args),
+    /// Render the record of a run again: as a table, Markdown, JUnit or CTRF
+    Report(report::Args),
     /// Run every flaw against the verdicts that it must cause
     Selftest(selftest::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
@@ -143,6 +147,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Run(args) => in_runtime(run::run(app, args)),
         Command::List(args) => list::list(app, &args),
         Command::Plan(args) => plan::plan(app, &args),
+        Command::Report(args) => report::report(&args),
         Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Down => in_runtime(up::down()),
@@ -173,6 +178,19 @@ fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Fai
 fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// How a table looks on standard output: as wide as the terminal, without colour in a pipe or where `NO_COLOR` is set.
+fn look() -> table::Look {
+    use std::io::IsTerminal;
+    let terminal = std::io::stdout().is_terminal();
+    table::Look {
+        width: match terminal {
+            true => usize::from(console::Term::stdout().size().1),
+            false => 160,
+        },
+        colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+    }
 }
 
 /// A token that is cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.

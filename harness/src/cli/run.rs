@@ -1,6 +1,5 @@
 //! `poolproof run`: bring up a stack, run cases, write the record, exit with the verdict.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use anyhow::Context;
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
-use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
+use super::{App, Failure, INTERRUPTED, look, say, stop_on_signal};
 use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{junit, table};
@@ -110,15 +109,7 @@ fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
         say(&serde_json::to_string_pretty(record)?);
         return Ok(());
     }
-    let terminal = std::io::stdout().is_terminal();
-    let look = table::Look {
-        width: match terminal {
-            true => usize::from(console::Term::stdout().size().1),
-            false => 160,
-        },
-        colour: terminal && std::env::var_os("NO_COLOR").is_none(),
-    };
-    say(&table::render(record, look));
+    say(&table::render(record, look()));
     say(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
 }

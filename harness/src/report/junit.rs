@@ -19,16 +19,12 @@ pub fn save(record: &Record, path: &Path) -> Result<()> {
 /// The XML.
 pub fn render(record: &Record) -> Result<String> {
     let mut report = Report::new(format!("poolproof on {}", record.stack));
-    for cases in record.cases.chunk_by(|a, b| suite(&a.id) == suite(&b.id)) {
-        let mut test_suite = TestSuite::new(suite(&cases[0].id));
+    for cases in record.cases.chunk_by(|a, b| a.suite() == b.suite()) {
+        let mut test_suite = TestSuite::new(cases[0].suite());
         test_suite.add_test_cases(cases.iter().map(test_case));
         report.add_test_suite(test_suite);
     }
     report.to_string().context("writing junit")
-}
-
-fn suite(id: &str) -> &str {
-    id.split('/').next().unwrap_or(id)
 }
 
 fn test_case(case: &CaseRecord) -> TestCase {
@@ -48,7 +44,7 @@ fn test_case(case: &CaseRecord) -> TestCase {
         status.set_type(format!("{} ({})", outcome.verdict, case.level));
     }
     let mut test = TestCase::new(&case.id, status);
-    test.set_classname(suite(&case.id));
+    test.set_classname(case.suite());
     test.set_time(Duration::from_millis(case.took_ms));
     let lines = outcome.mismatches.iter().map(ToString::to_string);
     let lines = lines.chain(outcome.statistics.iter().map(ToString::to_string));

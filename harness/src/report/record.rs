@@ -1,5 +1,6 @@
 //! The record of a run: all that a reader needs to judge or repeat it. Every table and file is a rendering of it.
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -85,6 +86,17 @@ pub enum Conclusion {
     Interrupted,
 }
 
+impl fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Passed => "every Must case that could be run passed",
+            Self::Failed => "does not conform",
+            Self::Undecided => "not decided",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
 impl Record {
     /// The record of a run that starts now.
     pub fn new(stack: &Stack, flaw: Option<String>, settings: &Settings) -> Self {
@@ -107,6 +119,24 @@ impl Record {
             target: without_credentials(&stack.target),
             cases: Vec::new(),
         }
+    }
+
+    /// Reads a record that [`Record::save`] wrote.
+    pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: String,
+        }
+        let file = path.display();
+        let text = std::fs::read(path).with_context(|| format!("cannot read {file}"))?;
+        let head: Head = serde_json::from_slice(&text)
+            .with_context(|| format!("{file} is not the whole record of a run"))?;
+        anyhow::ensure!(
+            head.schema == SCHEMA,
+            "{file}: schema is {:?}, which another version of poolproof wrote; this one reads {SCHEMA:?}",
+            head.schema
+        );
+        serde_json::from_slice(&text).with_context(|| format!("{file} is not a record of {SCHEMA}"))
     }
 
     /// Saves the record: a reader finds the old one or the new one, never a part.
@@ -167,6 +197,11 @@ impl CaseRecord {
             took_ms,
             outcome,
         }
+    }
+
+    /// The id of its suite.
+    pub fn suite(&self) -> &str {
+        self.id.split('/').next().unwrap_or(&self.id)
     }
 }
 
@@ -275,7 +310,26 @@ pub(crate) mod tests {
         saved.save(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("secret"));
-        let read: Record = serde_json::from_str(&text).unwrap();
+        let read = Record::read(&path).unwrap();
         assert_eq!(read.cases[0].outcome, saved.cases[0].outcome);
+    }
+
+    #[test]
+    fn what_is_no_record_of_ours_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", Record::read(&path).unwrap_err())
+        };
+        let cut = refused(r#"{"schema": "poolproof/run/1", "seed": "#);
+        assert!(cut.contains("run.json is not the whole record"), "{cut}");
+        let future = refused(r#"{"schema": "poolproof/run/9"}"#);
+        assert!(
+            future.contains("\"poolproof/run/9\"") && future.contains(SCHEMA),
+            "{future}"
+        );
+        let other = refused(r#"{"schema": "poolproof/run/1"}"#);
+        assert!(other.contains("missing field"), "{other}");
     }
 }

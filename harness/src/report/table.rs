@@ -8,7 +8,8 @@ use tabled::settings::peaker::PriorityMax;
 use tabled::settings::width::Width;
 use tabled::settings::{Alignment, Modify, Style};
 
-use super::record::{CaseRecord, Conclusion, Record};
+use super::record::{CaseRecord, Record};
+use super::{clipped, worth_telling};
 use crate::verdict::Verdict;
 
 /// How wide the table may be and whether it may use colour.
@@ -24,10 +25,8 @@ pub struct Look {
 pub fn render(record: &Record, look: Look) -> String {
     let mut text = table(record, look.width);
     text.push('\n');
-    for case in &record.cases {
-        if !matches!(case.outcome.verdict, Verdict::Pass | Verdict::Skip) {
-            details(&mut text, case);
-        }
+    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+        details(&mut text, case);
     }
     let counts: Vec<String> = record
         .counts()
@@ -41,8 +40,8 @@ pub fn render(record: &Record, look: Look) -> String {
     let _ = writeln!(
         text,
         "{}: {} ({}; seed {}; {took_s:.1} s)",
-        record.stack,
-        conclusion(record),
+        clipped(&record.stack),
+        record.conclusion(),
         counts.join(", "),
         record.seed
     );
@@ -54,11 +53,11 @@ fn table(record: &Record, width: usize) -> String {
     rows.push_record(["case", "level", "verdict", "seconds", "what was found"]);
     for case in &record.cases {
         rows.push_record([
-            case.id.clone(),
+            clipped(&case.id).into_owned(),
             case.level.to_string(),
             case.outcome.verdict.to_string(),
             format!("{:.1}", case.took_ms as f64 / 1000.0),
-            case.outcome.summary.clone(),
+            clipped(&case.outcome.summary).into_owned(),
         ]);
     }
     rows.build()
@@ -82,31 +81,26 @@ fn details(text: &mut String, case: &CaseRecord) {
     let _ = writeln!(
         text,
         "\n{} {} ({})\n  requires: {}\n  source:   {}",
-        outcome.verdict, case.id, case.level, case.requirement, case.source
+        outcome.verdict,
+        clipped(&case.id),
+        case.level,
+        clipped(&case.requirement),
+        clipped(&case.source)
     );
     if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
-        let _ = writeln!(text, "  because:  {}", outcome.summary);
+        let _ = writeln!(text, "  because:  {}", clipped(&outcome.summary));
     }
     for mismatch in outcome.mismatches.iter().take(MISMATCHES_SHOWN) {
-        let _ = writeln!(text, "  found:    {mismatch}");
+        let _ = writeln!(text, "  found:    {}", clipped(&mismatch.to_string()));
     }
     if let Some(more @ 1..) = outcome.mismatches.len().checked_sub(MISMATCHES_SHOWN) {
         let _ = writeln!(text, "  found:    and {more} more, in the record");
     }
     for statistic in &outcome.statistics {
-        let _ = writeln!(text, "  measured: {statistic}");
+        let _ = writeln!(text, "  measured: {}", clipped(&statistic.to_string()));
     }
     for line in &outcome.evidence {
-        let _ = writeln!(text, "  evidence: {line}");
-    }
-}
-
-fn conclusion(record: &Record) -> &'static str {
-    match record.conclusion() {
-        Conclusion::Passed => "every Must case that could be run passed",
-        Conclusion::Failed => "does not conform",
-        Conclusion::Undecided => "not decided",
-        Conclusion::Interrupted => "interrupted",
+        let _ = writeln!(text, "  evidence: {}", clipped(line));
     }
 }
 

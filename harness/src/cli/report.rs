@@ -1,0 +1,53 @@
+//! `poolproof report`: a record, rendered again.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::{Failure, look, say};
+use crate::report::record::Record;
+use crate::report::{ctrf, junit, markdown, table};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof report poolproof-out                                           the table again
+  poolproof report poolproof-out --format markdown >> $GITHUB_STEP_SUMMARY
+  poolproof report reports/kind-envoy/run.json --format ctrf > ctrf.json")]
+pub(super) struct Args {
+    /// A record, or the folder in which a run left its run.json
+    run: PathBuf,
+    /// What to make of it
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// A table for a person
+    Terminal,
+    /// Markdown, as GitHub renders it
+    Markdown,
+    /// JUnit XML, as most CI systems read it
+    Junit,
+    /// Common Test Report Format 1.0.0
+    Ctrf,
+}
+
+/// Prints the rendering. The exit code tells whether there is one, not what the run concluded.
+pub(super) fn report(args: &Args) -> Result<u8, Failure> {
+    let path = match args.run.is_dir() {
+        true => args.run.join("run.json"),
+        false => args.run.clone(),
+    };
+    let record = Record::read(&path).map_err(Failure::usage)?;
+    let text = match args.format {
+        Format::Terminal => table::render(&record, look()),
+        Format::Markdown => markdown::render(&record),
+        Format::Junit => junit::render(&record)?,
+        Format::Ctrf => {
+            serde_json::to_string_pretty(&ctrf::render(&record)).context("writing ctrf")?
+        }
+    };
+    say(text.trim_end());
+    Ok(0)
+}

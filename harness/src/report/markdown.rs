@@ -1,0 +1,113 @@
+//! The record as Markdown (GitHub's), for pull requests, issues and job summaries.
+
+use std::fmt::Write as _;
+
+use super::record::{CaseRecord, Record};
+use super::{clipped, worth_telling};
+
+/// The conclusion, a table of the cases, and what did not pass in full.
+pub fn render(record: &Record) -> String {
+    let counts: Vec<String> = record
+        .counts()
+        .iter()
+        .map(|(verdict, count)| format!("{count} {verdict}"))
+        .collect();
+    let mut text = format!(
+        "## poolproof on {}: {}\n\n{}; seed {}",
+        escaped(&record.stack),
+        record.conclusion(),
+        counts.join(", "),
+        record.seed
+    );
+    if let Some(flaw) = &record.flaw {
+        text += &format!("; with the flaw {} put in", escaped(flaw));
+    }
+    text += "\n\n| verdict | case | level | seconds | what was found |\n|---|---|---|---:|---|\n";
+    for case in &record.cases {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.1} | {} |",
+            case.outcome.verdict,
+            escaped(&case.id),
+            case.level,
+            case.took_ms as f64 / 1000.0,
+            escaped(&case.outcome.summary)
+        );
+    }
+    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+        details(&mut text, case);
+    }
+    text
+}
+
+fn details(text: &mut String, case: &CaseRecord) {
+    let outcome = &case.outcome;
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "\n### {}: {} ({})\n\n{}\n\nSource: {}\n\n",
+        escaped(&case.id),
+        outcome.verdict,
+        case.level,
+        escaped(&case.requirement),
+        escaped(&case.source)
+    );
+    let mismatches = outcome
+        .mismatches
+        .iter()
+        .map(|it| ("found", it.to_string()));
+    let statistics = outcome
+        .statistics
+        .iter()
+        .map(|it| ("measured", it.to_string()));
+    let evidence = outcome.evidence.iter().map(|it| ("evidence", it.clone()));
+    for (kind, line) in mismatches.chain(statistics).chain(evidence) {
+        let _ = writeln!(text, "- {kind}: {}", escaped(&line));
+    }
+}
+
+/// Text that may hold anything, as one line without markup.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in clipped(text).chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '\n' => out.push(' '),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '@' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::Level;
+    use crate::report::record::tests::record;
+    use crate::verdict::{Outcome, Verdict};
+
+    #[test]
+    fn what_did_not_pass_is_told_and_nothing_in_it_is_markup() {
+        let mut fail = Outcome::pass("a | b\n<img src=x> \x1b[31m[x](y)");
+        fail.verdict = Verdict::Fail;
+        let text = render(&record(&[
+            (Level::Must, Outcome::pass("fine")),
+            (Level::Must, fail),
+        ]));
+        assert!(
+            text.starts_with("## poolproof on url: does not conform\n\n1 pass, 1 fail; seed 1\n"),
+            "{text}"
+        );
+        let row = "| fail | suite/case-1 | must | 1.5 | a \\| b &lt;img src=x> \u{fffd}\\[31m\\[x\\](y) |\n";
+        assert!(text.contains(row), "{text}");
+        assert!(
+            text.contains("### suite/case-1: fail (must)") && !text.contains("### suite/case-0")
+        );
+    }
+}
