@@ -3,20 +3,15 @@
 use std::fmt::Write as _;
 
 use super::record::{CaseRecord, Record};
-use super::{clipped, worth_telling};
+use super::{clipped, told, worth_telling};
 
 /// The conclusion, a table of the cases, and what did not pass in full.
 pub fn render(record: &Record) -> String {
-    let counts: Vec<String> = record
-        .counts()
-        .iter()
-        .map(|(verdict, count)| format!("{count} {verdict}"))
-        .collect();
     let mut text = format!(
         "## poolproof on {}: {}\n\n{}; seed {}",
         escaped(&record.stack),
         record.conclusion(),
-        counts.join(", "),
+        record.counts(),
         record.seed
     );
     if let Some(flaw) = &record.flaw {
@@ -53,16 +48,7 @@ fn details(text: &mut String, case: &CaseRecord) {
         escaped(&case.requirement),
         escaped(&case.source)
     );
-    let mismatches = outcome
-        .mismatches
-        .iter()
-        .map(|it| ("found", it.to_string()));
-    let statistics = outcome
-        .statistics
-        .iter()
-        .map(|it| ("measured", it.to_string()));
-    let evidence = outcome.evidence.iter().map(|it| ("evidence", it.clone()));
-    for (kind, line) in mismatches.chain(statistics).chain(evidence) {
+    for (kind, line) in told(outcome) {
         let _ = writeln!(text, "- {kind}: {}", escaped(&line));
     }
 }

@@ -172,17 +172,20 @@ impl Record {
         }
     }
 
-    /// How many cases ended with each verdict, without those that none did.
-    pub fn counts(&self) -> Vec<(Verdict, usize)> {
+    /// How many cases ended with each verdict, without those that none did, in words.
+    pub fn counts(&self) -> String {
         use Verdict::{Error, Fail, Inconclusive, Invalid, Pass, Skip};
-        [Pass, Fail, Inconclusive, Invalid, Skip, Error]
-            .into_iter()
-            .map(|verdict| {
-                let with = |case: &&CaseRecord| case.outcome.verdict == verdict;
-                (verdict, self.cases.iter().filter(with).count())
-            })
+        let count = |verdict: Verdict| {
+            let with = |case: &&CaseRecord| case.outcome.verdict == verdict;
+            (verdict, self.cases.iter().filter(with).count())
+        };
+        let counts = [Pass, Fail, Inconclusive, Invalid, Skip, Error].map(count);
+        let words: Vec<String> = counts
+            .iter()
             .filter(|(_, count)| *count > 0)
-            .collect()
+            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .collect();
+        words.join(", ")
     }
 }
 

@@ -9,7 +9,7 @@ use tabled::settings::width::Width;
 use tabled::settings::{Alignment, Modify, Style};
 
 use super::record::{CaseRecord, Record};
-use super::{clipped, worth_telling};
+use super::{clipped, told, worth_telling};
 use crate::verdict::Verdict;
 
 /// How wide the table may be and whether it may use colour.
@@ -28,11 +28,6 @@ pub fn render(record: &Record, look: Look) -> String {
     for case in record.cases.iter().filter(|case| worth_telling(case)) {
         details(&mut text, case);
     }
-    let counts: Vec<String> = record
-        .counts()
-        .iter()
-        .map(|(verdict, count)| format!("{count} {verdict}"))
-        .collect();
     let took_s = (record.saved - record.started)
         .total(jiff::Unit::Second)
         .unwrap_or(0.0);
@@ -42,7 +37,7 @@ pub fn render(record: &Record, look: Look) -> String {
         "{}: {} ({}; seed {}; {took_s:.1} s)",
         clipped(&record.stack),
         record.conclusion(),
-        counts.join(", "),
+        record.counts(),
         record.seed
     );
     if look.colour { coloured(&text) } else { text }
@@ -72,9 +67,6 @@ fn table(record: &Record, width: usize) -> String {
         .to_string()
 }
 
-/// How many mismatches of a case are shown; the record has all.
-const MISMATCHES_SHOWN: usize = 8;
-
 fn details(text: &mut String, case: &CaseRecord) {
     let outcome = &case.outcome;
     // Writing to a string cannot fail.
@@ -87,20 +79,8 @@ fn details(text: &mut String, case: &CaseRecord) {
         clipped(&case.requirement),
         clipped(&case.source)
     );
-    if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
-        let _ = writeln!(text, "  because:  {}", clipped(&outcome.summary));
-    }
-    for mismatch in outcome.mismatches.iter().take(MISMATCHES_SHOWN) {
-        let _ = writeln!(text, "  found:    {}", clipped(&mismatch.to_string()));
-    }
-    if let Some(more @ 1..) = outcome.mismatches.len().checked_sub(MISMATCHES_SHOWN) {
-        let _ = writeln!(text, "  found:    and {more} more, in the record");
-    }
-    for statistic in &outcome.statistics {
-        let _ = writeln!(text, "  measured: {}", clipped(&statistic.to_string()));
-    }
-    for line in &outcome.evidence {
-        let _ = writeln!(text, "  evidence: {}", clipped(line));
+    for (kind, line) in told(outcome) {
+        let _ = writeln!(text, "  {:9} {line}", format!("{kind}:"));
     }
 }
 
