@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod expect;
 pub mod folders;
 pub mod limits;
+pub mod load;
 pub mod report;
 pub mod run;
 pub mod selftest;

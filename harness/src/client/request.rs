@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The API that a request is made to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Api {
     /// `/v1/completions`
     Completions,
     /// `/v1/chat/completions`
+    #[default]
     Chat,
 }
 
@@ -80,9 +83,16 @@ impl Request {
 
     /// The path that it is sent to.
     pub fn path(&self) -> &'static str {
-        match self.api {
-            Api::Completions => "/v1/completions",
-            Api::Chat => "/v1/chat/completions",
+        self.api.path()
+    }
+}
+
+impl Api {
+    /// The path that its requests are sent to.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Completions => "/v1/completions",
+            Self::Chat => "/v1/chat/completions",
         }
     }
 }

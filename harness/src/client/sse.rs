@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-/// The longest event that is kept, in bytes; what a server sends beyond it is dropped.
-const EVENT_LIMIT_BYTES: usize = 1 << 20;
+/// The longest line and the longest event that is kept, in bytes; what a server sends beyond it is dropped.
+const LIMIT_BYTES: usize = 1 << 20;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,60 +16,125 @@ pub struct Frame {
     pub data: String,
 }
 
-/// The state between two chunks.
+/// Events as they were, for who looks at them later.
 #[derive(Debug, Default)]
-pub struct Parser {
-    line: Vec<u8>,
-    data: Option<String>,
-    after_cr: bool,
-    past_start: bool,
-}
+pub struct Parser(Splitter);
 
 impl Parser {
     /// Takes a chunk that arrived at `at`, and returns the events that it completes.
     pub fn feed(&mut self, chunk: &[u8], at: Instant) -> Vec<Frame> {
         let mut frames = Vec::new();
-        for &byte in chunk {
-            let after_cr = std::mem::take(&mut self.after_cr);
-            match byte {
-                b'\n' if after_cr => {}
-                b'\n' | b'\r' => {
-                    self.after_cr = byte == b'\r';
-                    frames.extend(self.end_line(at));
-                }
-                _ if self.line.len() < EVENT_LIMIT_BYTES => self.line.push(byte),
-                _ => {}
-            }
-        }
+        self.0.feed(chunk, |data| {
+            let data = String::from_utf8_lossy(data).into_owned();
+            frames.push(Frame { at, data });
+        });
         frames
     }
+}
 
-    fn end_line(&mut self, at: Instant) -> Option<Frame> {
-        let line = std::mem::take(&mut self.line);
-        let mut line = line.as_slice();
-        if !std::mem::replace(&mut self.past_start, true) {
-            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+/// Splits a stream into the data of its events. An event that lies in one chunk as a whole is not copied.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The beginning of a line whose end has not arrived.
+    line: Vec<u8>,
+    /// The data lines of an event whose end has not arrived.
+    data: Option<Vec<u8>>,
+    after_cr: bool,
+    past_start: bool,
+    truncated: bool,
+}
+
+impl Splitter {
+    /// Takes a chunk; `event` hears the data of each event that it completes.
+    pub fn feed(&mut self, mut chunk: &[u8], mut event: impl FnMut(&[u8])) {
+        // The only data line so far of an event that began in this chunk.
+        let mut held: Option<&[u8]> = None;
+        if chunk.is_empty() {
+            return;
         }
-        if line.is_empty() {
-            return self.data.take().map(|data| Frame { at, data });
+        if std::mem::take(&mut self.after_cr) {
+            chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
         }
-        let (field, value) = match line.iter().position(|byte| *byte == b':') {
-            Some(colon) => (&line[..colon], &line[colon + 1..]),
-            None => (line, &[][..]),
-        };
-        if field == b"data" {
-            let value = value.strip_prefix(b" ").unwrap_or(value);
-            let value = String::from_utf8_lossy(value);
-            match &mut self.data {
-                None => self.data = Some(value.into_owned()),
-                Some(data) if data.len() + value.len() < EVENT_LIMIT_BYTES => {
-                    data.push('\n');
-                    data.push_str(&value);
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', chunk) {
+            let (line, rest) = (&chunk[..end], &chunk[end + 1..]);
+            let cr = chunk[end] == b'\r';
+            self.after_cr = cr && rest.is_empty();
+            chunk = match cr {
+                true => rest.strip_prefix(b"\n").unwrap_or(rest),
+                false => rest,
+            };
+            if self.line.is_empty() && self.past_start {
+                match (value_of_data(line), held) {
+                    (Some(value), None) if self.data.is_none() => held = Some(value),
+                    (Some(value), _) => self.keep(held.take(), value),
+                    (None, Some(data)) if line.is_empty() => {
+                        event(data);
+                        held = None;
+                    }
+                    (None, _) if line.is_empty() => self.dispatch(&mut event),
+                    (None, _) => {}
                 }
-                Some(_) => {}
+                continue;
+            }
+            self.extend_line(line);
+            let mut whole = std::mem::take(&mut self.line);
+            if !std::mem::replace(&mut self.past_start, true) && whole.starts_with(b"\xEF\xBB\xBF")
+            {
+                whole.drain(..3);
+            }
+            match value_of_data(&whole) {
+                Some(value) => self.keep(held.take(), value),
+                None if whole.is_empty() => self.dispatch(&mut event),
+                None => {}
             }
         }
-        None
+        if let Some(value) = held {
+            self.keep(None, value);
+        }
+        self.extend_line(chunk);
+    }
+
+    /// Whether a line or an event was longer than what is kept.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    fn dispatch(&mut self, event: &mut impl FnMut(&[u8])) {
+        if let Some(data) = self.data.take() {
+            event(&data);
+        }
+    }
+
+    /// Adds data lines to the event.
+    fn keep(&mut self, first: Option<&[u8]>, second: &[u8]) {
+        for value in first.into_iter().chain([second]) {
+            let data = match &mut self.data {
+                Some(data) if data.len() < LIMIT_BYTES => {
+                    data.push(b'\n');
+                    data
+                }
+                Some(data) => data,
+                None => self.data.insert(Vec::with_capacity(value.len())),
+            };
+            let room = LIMIT_BYTES.saturating_sub(data.len());
+            self.truncated |= value.len() > room;
+            data.extend_from_slice(&value[..value.len().min(room)]);
+        }
+    }
+
+    fn extend_line(&mut self, part: &[u8]) {
+        let room = LIMIT_BYTES - self.line.len();
+        self.truncated |= part.len() > room;
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
+    }
+}
+
+/// The value of a `data` line.
+fn value_of_data(line: &[u8]) -> Option<&[u8]> {
+    match line.strip_prefix(b"data")? {
+        [] => Some(&[]),
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::verdict::{Outcome, Verdict};
 
 pub mod ctrf;
 pub mod junit;
+pub mod load;
 pub mod markdown;
 pub mod record;
 pub mod table;

@@ -54,7 +54,7 @@ impl fmt::Display for Quantile {
 }
 
 /// Values above a quantile that a sample must have before it says anything about it: 1,000 values for p99, 10,000 for p99.9.
-const BEYOND_MIN: f64 = 10.0;
+pub const BEYOND_MIN: f64 = 10.0;
 
 /// A quantile with the order statistics around it (David and Nagaraja, "Order Statistics", 2003, section 7.1); `None` if the
 /// sample cannot support it.

@@ -1,0 +1,385 @@
+//! What an answer was: read as it arrives, timed token by token, and judged at its end. Nothing of it is kept but what the judgement
+//! needs, so that ten thousand open streams cost little.
+
+mod chunk;
+
+use std::time::{Duration, Instant};
+
+use chunk::{Pattern, Said};
+
+use super::failure::{Failed, Failure};
+use crate::client::sse::Splitter;
+
+/// The longest answer that is not streamed and kept, in bytes.
+const WHOLE_LIMIT_BYTES: usize = 8 << 20;
+/// The most that is kept of an answer that failed, in bytes.
+const FAILED_LIMIT_BYTES: usize = 4 << 10;
+
+/// An answer that arrives.
+#[derive(Debug)]
+pub struct Reading {
+    /// Whether a stream was asked for.
+    asked_for_stream: bool,
+    status: u16,
+    body: Body,
+    tokens: Tokens,
+    /// The first thing that is wrong with it.
+    failed: Option<Failed>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Whole(Vec<u8>),
+    Events(Box<Events>),
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    splitter: Splitter,
+    pattern: Option<Pattern>,
+    id: Option<String>,
+    finished: bool,
+    done: bool,
+    usage: Option<(u64, u64)>,
+}
+
+/// When its tokens came.
+#[derive(Debug, Default)]
+struct Tokens {
+    first_at: Option<Instant>,
+    last_at: Option<Instant>,
+    chunks: u64,
+    together: u64,
+}
+
+/// An answer that was whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Answered {
+    /// When its first token came, if it was streamed and had one.
+    pub first_token_at: Option<Instant>,
+    /// When its last token came.
+    pub last_token_at: Option<Instant>,
+    /// Frames with text.
+    pub chunks: u64,
+    /// Of these, those that arrived together with the one before: somebody on the way gathered them.
+    pub together: u64,
+    /// Tokens of the prompt and of the answer, if its usage says so.
+    pub usage: Option<(u64, u64)>,
+}
+
+impl Answered {
+    /// Tokens of the answer: as counted by the server, else one for each chunk.
+    pub fn output_tokens(&self) -> u64 {
+        self.usage.map_or(self.chunks, |(_, output)| output)
+    }
+}
+
+impl Reading {
+    /// An answer of which the head has come.
+    pub fn new(asked_for_stream: bool, status: u16, event_stream: bool) -> Self {
+        Self {
+            asked_for_stream,
+            status,
+            body: match event_stream && status == 200 {
+                true => Body::Events(Box::default()),
+                false => Body::Whole(Vec::new()),
+            },
+            tokens: Tokens::default(),
+            failed: None,
+        }
+    }
+
+    /// Takes what arrived at `at`; `gap` hears the time between each two frames with text. Fails where reading on is of no use.
+    pub fn data(
+        &mut self,
+        bytes: &[u8],
+        at: Instant,
+        mut gap: impl FnMut(Duration),
+    ) -> Result<(), Failed> {
+        match &mut self.body {
+            Body::Whole(body) => {
+                let limit = match self.status {
+                    200 => WHOLE_LIMIT_BYTES,
+                    _ => FAILED_LIMIT_BYTES,
+                };
+                let room = limit - body.len();
+                body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                match bytes.len() > room && self.status == 200 {
+                    true => Err(too_long("answer", limit)),
+                    false => Ok(()),
+                }
+            }
+            Body::Events(events) => {
+                let Events {
+                    splitter, pattern, ..
+                } = &mut **events;
+                let mut splitter = std::mem::take(splitter);
+                let mut known = pattern.take();
+                let mut told = None;
+                splitter.feed(bytes, |frame| {
+                    let plain = !events.finished && !events.done;
+                    if plain && known.as_ref().is_some_and(|known| known.fits(frame)) {
+                        self.tokens.came(at, &mut gap);
+                    } else if told.is_none() {
+                        told = events
+                            .frame(frame, &mut known, || self.tokens.came(at, &mut gap))
+                            .err();
+                    }
+                });
+                let truncated = splitter.truncated();
+                (events.splitter, events.pattern) = (splitter, known);
+                if self.failed.is_none() {
+                    self.failed = told;
+                }
+                match truncated {
+                    true => Err(too_long("event", 1 << 20)),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Judges an answer that has come to its end.
+    pub fn end(self) -> Result<Answered, Failed> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
+        let mut answered = Answered {
+            first_token_at: self.tokens.first_at,
+            last_token_at: self.tokens.last_at,
+            chunks: self.tokens.chunks,
+            together: self.tokens.together,
+            usage: None,
+        };
+        match self.body {
+            Body::Whole(body) if self.status != 200 => {
+                Err(Failed::with_bytes(Failure::Status(self.status), &body))
+            }
+            Body::Whole(body) => {
+                let Some(said) = chunk::read(&body) else {
+                    return Err(Failed::with_bytes(Failure::NotJson, &body));
+                };
+                if let Some(error) = said.error {
+                    return Err(Failed::with_bytes(Failure::ErrorBody, error.as_bytes()));
+                }
+                if self.asked_for_stream {
+                    return Err(Failed::with_bytes(Failure::NotStreamed, &body));
+                }
+                answered.usage = said.usage;
+                Ok(answered)
+            }
+            Body::Events(events) => {
+                if !events.done {
+                    return Err(Failed::new(
+                        Failure::NoDone,
+                        format!("ended after {} frames with text", answered.chunks),
+                    ));
+                }
+                answered.usage = events.usage;
+                match events.usage {
+                    Some((_, counted)) if answered.chunks > counted => Err(Failed::new(
+                        Failure::Repeated,
+                        format!(
+                            "{} frames with text, {counted} tokens by its usage",
+                            answered.chunks
+                        ),
+                    )),
+                    _ => Ok(answered),
+                }
+            }
+        }
+    }
+}
+
+impl Events {
+    /// Takes a frame that is not like the one before; `came` hears that it has text.
+    fn frame(
+        &mut self,
+        frame: &[u8],
+        known: &mut Option<Pattern>,
+        came: impl FnOnce(),
+    ) -> Result<(), Failed> {
+        if frame == b"[DONE]" {
+            self.done = true;
+            return Ok(());
+        }
+        let Some(said) = chunk::read(frame) else {
+            return Err(Failed::with_bytes(Failure::NotJson, frame));
+        };
+        if said.text {
+            came();
+        }
+        if let Some(pattern) = Pattern::of(frame, &said) {
+            *known = Some(pattern);
+        }
+        self.judge(said, frame)
+    }
+
+    fn judge(&mut self, said: Said, frame: &[u8]) -> Result<(), Failed> {
+        if let Some(error) = said.error {
+            return Err(Failed::with_bytes(Failure::ErrorEvent, error.as_bytes()));
+        }
+        if self.done || (self.finished && said.text) {
+            return Err(Failed::with_bytes(Failure::OutOfOrder, frame));
+        }
+        match (&self.id, said.id) {
+            (Some(first), Some(id)) if *first != id => {
+                return Err(Failed::new(
+                    Failure::Mixed,
+                    format!("{first:?}, then {id:?}"),
+                ));
+            }
+            (None, id) => self.id = id,
+            _ => {}
+        }
+        self.finished |= said.finished;
+        self.usage = said.usage.or(self.usage);
+        Ok(())
+    }
+}
+
+impl Tokens {
+    fn came(&mut self, at: Instant, gap: &mut impl FnMut(Duration)) {
+        self.chunks += 1;
+        if let Some(last) = self.last_at.replace(at) {
+            self.together += u64::from(last == at);
+            gap(at - last);
+        } else {
+            self.first_at = Some(at);
+        }
+    }
+}
+
+fn too_long(what: &str, limit_bytes: usize) -> Failed {
+    Failed::new(
+        Failure::TooLong,
+        format!("its {what} is longer than {limit_bytes} bytes"),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> String {
+        format!(
+            "data: {{\"id\":\"c-1\",\"usage\":null,\"choices\":[{{\"index\":0,\"finish_reason\":null,\"text\":\"{text}\"}}]}}\n\n"
+        )
+    }
+
+    const FINISH: &str =
+        "data: {\"id\":\"c-1\",\"choices\":[{\"finish_reason\":\"length\",\"text\":\"\"}]}\n\n";
+    const USAGE: &str = "data: {\"id\":\"c-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    /// Reads a stream whose parts arrive 10 ms apart: the judgement, and the gaps in milliseconds.
+    fn read(parts: &[String]) -> (Result<Answered, Failure>, Vec<u128>) {
+        let start = Instant::now();
+        let mut reading = Reading::new(true, 200, true);
+        let mut gaps = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let at = start + Duration::from_millis(10 * number as u64);
+            let read = reading.data(part.as_bytes(), at, |gap| gaps.push(gap.as_millis()));
+            if let Err(failed) = read {
+                return (Err(failed.kind), gaps);
+            }
+        }
+        (reading.end().map_err(|failed| failed.kind), gaps)
+    }
+
+    fn parts(parts: &[&str]) -> Vec<String> {
+        parts.iter().map(|part| (*part).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_token_is_timed_and_those_that_come_together_are_counted() {
+        let both = token("b ") + &token("c\\\"");
+        let (answered, gaps) = read(&parts(&[&token("a "), &both, FINISH, USAGE, DONE]));
+        let answered = answered.unwrap();
+        assert_eq!(gaps, [10, 0]);
+        assert_eq!((answered.chunks, answered.together), (3, 1));
+        assert_eq!(answered.usage, Some((7, 3)));
+        let span = answered.last_token_at.unwrap() - answered.first_token_at.unwrap();
+        assert_eq!(span.as_millis(), 10);
+    }
+
+    #[test]
+    fn every_chunking_gives_the_same_judgement() {
+        let stream = token("a ") + &token("b ") + &token("c ") + FINISH + USAGE + DONE;
+        for size in [1, 2, 3, 7, 50, 199, 1000] {
+            let chunks: Vec<String> = stream
+                .as_bytes()
+                .chunks(size)
+                .map(|chunk| String::from_utf8(chunk.to_vec()).unwrap())
+                .collect();
+            let (answered, gaps) = read(&chunks);
+            assert_eq!(answered.unwrap().chunks, 3, "{size}");
+            assert_eq!(gaps.len(), 2, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_stream_is_a_failure_of_its_kind() {
+        let (a, b, c) = (token("a "), token("b "), token("c "));
+        let other = b.replace("c-1", "c-2");
+        let error = "data: {\"error\":{\"message\":\"engine died\"}}\n\n";
+        for (stream, wanted) in [
+            (parts(&[&a, &b]), Failure::NoDone),
+            (parts(&[&a, &b, FINISH, USAGE]), Failure::NoDone),
+            (parts(&[&a, error, DONE]), Failure::ErrorEvent),
+            (
+                parts(&[&a, &b, &b, &c, FINISH, USAGE, DONE]),
+                Failure::Repeated,
+            ),
+            (
+                parts(&[&a, &b, FINISH, &c, USAGE, DONE]),
+                Failure::OutOfOrder,
+            ),
+            (
+                parts(&[&a, &b, FINISH, USAGE, DONE, &c]),
+                Failure::OutOfOrder,
+            ),
+            (
+                parts(&[&a, &other, &c, FINISH, USAGE, DONE]),
+                Failure::Mixed,
+            ),
+            (parts(&[&a, "data: <html>\n\n", DONE]), Failure::NotJson),
+        ] {
+            assert_eq!(read(&stream).0, Err(wanted));
+        }
+        let endless = "x".repeat(1 << 19);
+        assert_eq!(read(&vec![endless; 3]).0, Err(Failure::TooLong));
+    }
+
+    #[test]
+    fn several_tokens_in_a_frame_are_no_failure() {
+        let (answered, _) = read(&parts(&[&token("a b "), &token("c "), FINISH, USAGE, DONE]));
+        let answered = answered.unwrap();
+        assert_eq!((answered.chunks, answered.output_tokens()), (2, 3));
+    }
+
+    #[test]
+    fn a_whole_answer_is_judged_by_its_body() {
+        let read = |asked_for_stream, status, body: &str| {
+            let mut reading = Reading::new(asked_for_stream, status, false);
+            reading
+                .data(body.as_bytes(), Instant::now(), |_| {})
+                .unwrap();
+            reading.end().map_err(|failed| failed.kind)
+        };
+        let good = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
+        assert_eq!(read(false, 200, good).unwrap().usage, Some((2, 1)));
+        assert_eq!(read(true, 200, good), Err(Failure::NotStreamed));
+        assert_eq!(
+            read(false, 200, r#"{"error":"overloaded"}"#),
+            Err(Failure::ErrorBody)
+        );
+        assert_eq!(
+            read(true, 200, r#"{"error":"overloaded"}"#),
+            Err(Failure::ErrorBody)
+        );
+        assert_eq!(read(false, 200, "<html>"), Err(Failure::NotJson));
+        assert_eq!(read(false, 429, "busy"), Err(Failure::Status(429)));
+    }
+}

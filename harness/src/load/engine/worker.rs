@@ -1,0 +1,355 @@
+//! A worker: one thread, with a runtime, connections and a recorder of its own. It shares nothing with others while it measures.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+
+use super::Job;
+use super::live::Live;
+use super::pacer::Pacer;
+use crate::load::answer::Answered;
+use crate::load::arrival::{Arrival, Due, Schedule};
+use crate::load::failure::{Failed, Failure};
+use crate::load::http1::{self, Buffer, Connection, Listener};
+use crate::load::recorder::{Key, Recorder, Series};
+use crate::load::requests::Built;
+
+/// A worker, on its thread.
+pub(super) struct Worker {
+    job: Arc<Job>,
+    /// Its place among the workers.
+    index: usize,
+    live: Arc<Live>,
+    stop: CancellationToken,
+    buffer: Buffer,
+    wire: RefCell<Vec<u8>>,
+    idle: RefCell<Vec<Connection>>,
+    opened: Cell<usize>,
+    recorder: RefCell<Recorder>,
+}
+
+/// Requests that a pacer starts before it lets others run, where it is behind.
+const STARTED_AT_ONCE: usize = 16;
+
+impl Worker {
+    pub(super) fn new(
+        job: Arc<Job>,
+        index: usize,
+        live: Arc<Live>,
+        stop: CancellationToken,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            job,
+            index,
+            live,
+            stop,
+            buffer: http1::buffer(),
+            wire: RefCell::default(),
+            idle: RefCell::default(),
+            opened: Cell::new(index),
+            recorder: RefCell::default(),
+        })
+    }
+
+    /// Opens so many connections before the clock runs. What cannot be opened here is told by the requests that need it.
+    pub(super) async fn warm_up(&self, connections: usize) {
+        for _ in 0..connections {
+            match self.job.server.connect(self.number_of_connection()).await {
+                Ok(connection) => self.idle.borrow_mut().push(connection),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
+    pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
+        let tasks = tokio::task::LocalSet::new();
+        let begun = tasks.run_until(async {
+            match self.job.workload.arrival {
+                Arrival::Closed { users, think_ms } => {
+                    for user in (self.index..users).step_by(self.job.threads) {
+                        let think = Duration::from_millis(think_ms);
+                        tokio::task::spawn_local(self.clone().user(start, user, users, think));
+                    }
+                    Ok(())
+                }
+                _ => self.pace(start).await,
+            }
+        });
+        tokio::select! {
+            begun = begun => begun?,
+            () = self.stop.cancelled() => return Ok(()),
+        }
+        tokio::select! {
+            () = tasks => {}
+            () = self.stop.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// What it has measured.
+    pub(super) fn into_recorder(self: Rc<Self>) -> Recorder {
+        self.recorder.take()
+    }
+
+    /// Starts every request of its share when it is due, or at once if that has passed: none is left out.
+    async fn pace(self: &Rc<Self>, start: Instant) -> Result<()> {
+        let pacer = Pacer::new()?;
+        let mut at_once = 0;
+        let job = self.job.clone();
+        let own = job
+            .schedule()
+            .filter(|due| due.number % job.threads as u64 == self.index as u64);
+        for due in own {
+            let moment = start + Duration::from_nanos(due.at_ns);
+            if moment > Instant::now() {
+                pacer.until(moment).await?;
+                at_once = 0;
+            } else if at_once == STARTED_AT_ONCE {
+                tokio::task::yield_now().await;
+                at_once = 0;
+            }
+            at_once += 1;
+            tokio::task::spawn_local(self.clone().paced(due, moment));
+        }
+        Ok(())
+    }
+
+    async fn paced(self: Rc<Self>, due: Due, moment: Instant) {
+        if self.counts(due) {
+            let late = moment.elapsed();
+            self.recorder.borrow_mut().lag.record(late);
+        }
+        self.perform(due, moment).await;
+    }
+
+    /// A user of a closed loop.
+    async fn user(self: Rc<Self>, start: Instant, user: usize, users: usize, think: Duration) {
+        tokio::time::sleep_until(start.into()).await;
+        for number in (user as u64..).step_by(users) {
+            let now = Instant::now();
+            let at_ns = (now - start).as_nanos() as u64;
+            if at_ns as f64 >= self.job.end_s * 1e9 {
+                return;
+            }
+            let due = Due {
+                number,
+                at_ns,
+                stage: 0,
+            };
+            self.perform(due, now).await;
+            if !think.is_zero() {
+                tokio::time::sleep(think).await;
+            }
+        }
+    }
+
+    /// Whether a request is due after the warm-up.
+    fn counts(&self, due: Due) -> bool {
+        due.at_ns as f64 >= self.job.workload.warm_up_s * 1e9
+    }
+
+    /// One request, from its connection to the record of what came back.
+    async fn perform(&self, due: Due, moment: Instant) {
+        self.live.started();
+        let idle = match self.job.workload.new_connections {
+            true => None,
+            false => self.idle_connection(),
+        };
+        let connection = match idle {
+            Some(connection) => Ok(connection),
+            // Seldom, and large: it does not lie in the memory of every request.
+            None => Box::pin(self.connect(due)).await,
+        };
+        let built = self.job.requests.build(due, &mut self.wire.borrow_mut());
+        let mut watch = Watch {
+            worker: self,
+            due,
+            class: built.class,
+            place: None,
+        };
+        let sent_at = Instant::now();
+        let (answered, ended_at) = match connection {
+            Ok(connection) => self.exchange(connection, built, &mut watch).await,
+            Err(failed) => (Err(failed), Instant::now()),
+        };
+        let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
+        match &answered {
+            Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
+            Err(_) => self.live.failed(),
+        }
+        if self.counts(due) {
+            let place = watch.place();
+            let times = Times {
+                moment,
+                sent_at,
+                ended_at,
+            };
+            self.record(place, due, built.class, answered, times);
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        built: Built,
+        watch: &mut Watch<'_>,
+    ) -> (Result<Answered, Failed>, Instant) {
+        let exchange = async {
+            // Where sending fails, the answer says why: a server may refuse a body before it has all of it.
+            let _ = connection.send(&self.wire).await;
+            http1::receive(&mut connection, &self.buffer, built.stream, watch).await
+        };
+        let limit = Duration::from_secs_f64(self.job.workload.timeout_s);
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(outcome) => {
+                if outcome.reusable && !self.job.workload.new_connections {
+                    self.idle.borrow_mut().push(connection);
+                }
+                (outcome.answered, outcome.ended_at)
+            }
+            Err(_) => {
+                let failed =
+                    Failed::new(Failure::TimedOut, format!("not answered within {limit:?}"));
+                (Err(failed), Instant::now())
+            }
+        }
+    }
+
+    fn idle_connection(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        // The one that was used last is the least likely to have been closed by the server.
+        std::iter::from_fn(|| idle.pop()).find_map(|mut it| it.is_idle().then_some(it))
+    }
+
+    async fn connect(&self, due: Due) -> Result<Connection, Failed> {
+        let began = Instant::now();
+        let connection = self.job.server.connect(self.number_of_connection()).await?;
+        if self.counts(due) {
+            self.recorder.borrow_mut().connect.record(began.elapsed());
+        }
+        Ok(connection)
+    }
+
+    fn number_of_connection(&self) -> usize {
+        self.opened.replace(self.opened.get() + self.job.threads)
+    }
+
+    fn record(
+        &self,
+        place: usize,
+        due: Due,
+        class: usize,
+        answered: Result<Answered, Failed>,
+        times: Times,
+    ) {
+        let mut recorder = self.recorder.borrow_mut();
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(failed) => return recorder.failed(place, due.number, failed),
+        };
+        let cell = recorder.at(place);
+        cell.requests += 1;
+        cell.answered += 1;
+        cell.chunks += answered.chunks;
+        cell.together += answered.together;
+        cell.output_tokens += answered.output_tokens();
+        match answered.usage {
+            Some((input, _)) => cell.input_tokens += input,
+            None => cell.without_usage += 1,
+        }
+        let mut good = true;
+        let limits = &self.job.limits[class];
+        for (series, time) in times.of(&answered).into_iter().flatten() {
+            cell.record(series, time);
+            let over = |limit: &(Series, Duration)| limit.0 == series && time > limit.1;
+            good &= !limits.iter().any(over);
+        }
+        cell.good += u64::from(good);
+    }
+}
+
+/// When the parts of an exchange took place.
+#[derive(Clone, Copy)]
+struct Times {
+    moment: Instant,
+    sent_at: Instant,
+    ended_at: Instant,
+}
+
+impl Times {
+    /// The times of an answer that are measured once for each.
+    fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 6] {
+        let output = answered.output_tokens();
+        let first = answered.first_token_at;
+        let from_send = first.map(|at| at - self.sent_at);
+        let e2e_from_send = self.ended_at - self.sent_at;
+        let tpot = from_send
+            .filter(|_| output > 1)
+            .map(|ttft| (e2e_from_send - ttft).div_f64((output - 1) as f64));
+        let spread = first
+            .zip(answered.last_token_at)
+            .map(|(first, last)| last - first);
+        let behind_first = output as f64 * (1.0 - 1.0 / answered.chunks.max(1) as f64);
+        let itl_token = spread
+            .filter(|_| answered.chunks > 1)
+            .map(|spread| spread.div_f64(behind_first));
+        [
+            first.map(|at| (Series::Ttft, at - self.moment)),
+            from_send.map(|ttft| (Series::TtftFromSend, ttft)),
+            Some((Series::E2e, self.ended_at - self.moment)),
+            Some((Series::E2eFromSend, e2e_from_send)),
+            tpot.map(|tpot| (Series::Tpot, tpot)),
+            itl_token.map(|itl| (Series::ItlToken, itl)),
+        ]
+    }
+}
+
+/// Hears of one answer, and puts its gaps where they belong.
+struct Watch<'a> {
+    worker: &'a Worker,
+    due: Due,
+    class: usize,
+    place: Option<usize>,
+}
+
+impl Watch<'_> {
+    fn place_of(&self, served_by: Option<&[u8]>) -> usize {
+        let mut recorder = self.worker.recorder.borrow_mut();
+        let endpoint = served_by.and_then(|name| recorder.endpoint(name));
+        recorder.place(Key {
+            stage: self.due.stage,
+            class: self.class,
+            endpoint,
+        })
+    }
+
+    fn place(&self) -> usize {
+        self.place.unwrap_or_else(|| self.place_of(None))
+    }
+}
+
+impl Listener for Watch<'_> {
+    fn head(&mut self, served_by: Option<&[u8]>) {
+        self.place = Some(self.place_of(served_by));
+    }
+
+    fn gap(&mut self, gap: Duration) {
+        if self.worker.counts(self.due) {
+            let mut recorder = self.worker.recorder.borrow_mut();
+            let place = self.place.unwrap_or_default();
+            recorder.at(place).record(Series::ItlChunk, gap);
+        }
+    }
+}
+
+impl Job {
+    fn schedule(&self) -> Schedule<'_> {
+        let trace = self.requests.trace();
+        Schedule::new(&self.workload.arrival, trace, self.seed, self.end_s)
+    }
+}

@@ -1,0 +1,105 @@
+//! How a request can fail. A stream that was not whole is a failure, however it ended.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+/// Why a request is not counted as answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// No connection could be had: refused, no answer, no handshake.
+    NoConnection,
+    /// No connection could be made, because this machine has no port or no descriptor left.
+    ClientLimit,
+    /// The connection ended before an answer began.
+    ClosedBeforeAnswer,
+    /// The connection ended in the middle of an answer.
+    Cut,
+    /// Not answered in time.
+    TimedOut,
+    /// Answered with this status, and not 200.
+    Status(u16),
+    /// What came is not HTTP/1.1.
+    NotHttp,
+    /// Longer than what is kept.
+    TooLong,
+    /// The answer is not the JSON of the API.
+    NotJson,
+    /// Status 200, but the body says that it failed.
+    ErrorBody,
+    /// A stream was asked for, something else came.
+    NotStreamed,
+    /// A stream said that it failed.
+    ErrorEvent,
+    /// A stream ended without `[DONE]`.
+    NoDone,
+    /// A stream had more text frames than its usage counts tokens: some came twice.
+    Repeated,
+    /// A stream had text behind its finish reason or behind `[DONE]`: the order was lost.
+    OutOfOrder,
+    /// The frames of a stream have different ids.
+    Mixed,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Status(code) => return write!(f, "status-{code}"),
+            Self::NoConnection => "no-connection",
+            Self::ClientLimit => "client-limit",
+            Self::ClosedBeforeAnswer => "closed-before-answer",
+            Self::Cut => "cut",
+            Self::TimedOut => "timed-out",
+            Self::NotHttp => "not-http",
+            Self::TooLong => "too-long",
+            Self::NotJson => "not-json",
+            Self::ErrorBody => "error-body",
+            Self::NotStreamed => "not-streamed",
+            Self::ErrorEvent => "error-event",
+            Self::NoDone => "no-done",
+            Self::Repeated => "repeated",
+            Self::OutOfOrder => "out-of-order",
+            Self::Mixed => "mixed",
+        };
+        f.pad(name)
+    }
+}
+
+/// A failure, and what there is to say about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Its kind.
+    pub kind: Failure,
+    /// What a person wants to know: the error, or the beginning of the answer. May come from anywhere.
+    pub detail: String,
+}
+
+impl Failed {
+    /// A failure with something to say about it.
+    pub fn new(kind: Failure, detail: impl fmt::Display) -> Self {
+        Self {
+            kind,
+            detail: detail.to_string(),
+        }
+    }
+
+    /// A connection that could not be made.
+    pub fn to_connect(error: &std::io::Error) -> Self {
+        const OWN: [Errno; 3] = [Errno::EADDRNOTAVAIL, Errno::EMFILE, Errno::ENFILE];
+        let own = error
+            .raw_os_error()
+            .is_some_and(|code| OWN.contains(&Errno::from_raw(code)));
+        let kind = match own {
+            true => Failure::ClientLimit,
+            false => Failure::NoConnection,
+        };
+        Self::new(kind, error)
+    }
+
+    /// A failure with the beginning of what came.
+    pub fn with_bytes(kind: Failure, bytes: &[u8]) -> Self {
+        const SHOWN_BYTES: usize = 300;
+        let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
+        Self::new(kind, String::from_utf8_lossy(shown))
+    }
+}

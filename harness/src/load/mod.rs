@@ -1,0 +1,18 @@
+//! Load runs: a workload is sent to a target as it says, and judged by its objectives.
+//!
+//! `workload` says what is sent, `arrival` when, `requests` makes the bytes; `engine` sends them over `http1` and `answer` reads what
+//! comes back into a `recorder`; `record` is what is kept of it.
+
+mod answer;
+pub mod arrival;
+pub mod engine;
+pub mod failure;
+mod http1;
+pub mod percentile;
+mod prompt;
+pub mod record;
+pub mod recorder;
+pub mod requests;
+pub mod slo;
+pub mod trace;
+pub mod workload;

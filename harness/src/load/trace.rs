@@ -1,0 +1,188 @@
+//! Recorded traffic: when requests came, and how long they were.
+//!
+//! Sources: Mooncake's traces (kvcache-ai/Mooncake, FAST25-release/traces: JSON lines `timestamp` in ms, `input_length`,
+//! `output_length`, `hash_ids` of blocks of 512 tokens); Azure's LLM inference traces (Azure/AzurePublicDataset: CSV
+//! `TIMESTAMP,ContextTokens,GeneratedTokens`).
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+/// Tokens of a block that a `hash_ids` entry of Mooncake's stands for.
+pub const BLOCK_TOKENS: u32 = 512;
+
+/// Recorded requests, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// The requests.
+    pub rows: Vec<Row>,
+}
+
+/// One recorded request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// When it came, in milliseconds after the first one.
+    pub at_ms: f64,
+    /// Tokens of its prompt.
+    pub input_tokens: u32,
+    /// Tokens of its answer.
+    pub output_tokens: u32,
+    /// Its blocks of [`BLOCK_TOKENS`]; equal ones have equal text. Empty where the trace does not say.
+    pub blocks: Vec<u64>,
+}
+
+impl Trace {
+    /// Reads a trace; its first characters tell the format.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading trace {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("trace {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let mut rows = match text.trim_start().starts_with('{') {
+            true => mooncake(text)?,
+            false => azure(text)?,
+        };
+        let first_ms = rows.first().context("it has no requests")?.at_ms;
+        let mut before_ms = first_ms;
+        for (number, row) in rows.iter_mut().enumerate() {
+            ensure!(
+                row.at_ms >= before_ms,
+                "request {}: it comes before the one above it",
+                number + 1
+            );
+            before_ms = row.at_ms;
+            row.at_ms -= first_ms;
+        }
+        Ok(Self { rows })
+    }
+}
+
+fn mooncake(text: &str) -> Result<Vec<Row>> {
+    #[derive(Deserialize)]
+    struct Line {
+        timestamp: f64,
+        input_length: u32,
+        output_length: u32,
+        #[serde(default)]
+        hash_ids: Vec<u64>,
+    }
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    let rows = lines.map(|(number, line)| {
+        let line: Line = serde_json::from_str(line)
+            .with_context(|| format!("line {}: not a line of Mooncake's", number + 1))?;
+        Ok(Row {
+            at_ms: line.timestamp,
+            input_tokens: line.input_length.max(1),
+            output_tokens: line.output_length.max(1),
+            blocks: line.hash_ids,
+        })
+    });
+    rows.collect()
+}
+
+fn azure(text: &str) -> Result<Vec<Row>> {
+    let mut lines = text.lines().enumerate();
+    let (_, head) = lines.next().context("it is empty")?;
+    let names: Vec<&str> = head
+        .trim_start_matches('\u{feff}')
+        .split(',')
+        .map(str::trim)
+        .collect();
+    let column = |name: &str| {
+        let place = names.iter().position(|it| it.eq_ignore_ascii_case(name));
+        place.with_context(|| {
+            format!(
+                "line 1: no column {name:?}, so it is neither Azure's CSV nor Mooncake's JSON lines"
+            )
+        })
+    };
+    let (when, input, output) = (
+        column("TIMESTAMP")?,
+        column("ContextTokens")?,
+        column("GeneratedTokens")?,
+    );
+    let mut rows = Vec::new();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+        let row = || -> Result<Row> {
+            ensure!(
+                fields.len() == names.len(),
+                "{} columns instead of {}",
+                fields.len(),
+                names.len()
+            );
+            Ok(Row {
+                at_ms: milliseconds(fields[when])?,
+                input_tokens: fields[input]
+                    .parse::<u32>()
+                    .context("ContextTokens")?
+                    .max(1),
+                output_tokens: fields[output]
+                    .parse::<u32>()
+                    .context("GeneratedTokens")?
+                    .max(1),
+                blocks: Vec::new(),
+            })
+        };
+        rows.push(row().with_context(|| format!("line {}", number + 1))?);
+    }
+    Ok(rows)
+}
+
+/// A timestamp as Azure writes it, such as `2023-11-16 18:17:03.9799600`, on a line of milliseconds.
+fn milliseconds(text: &str) -> Result<f64> {
+    let text = text.trim_end_matches("+00:00").trim_end_matches('Z');
+    let Ok(moment) = text.parse::<jiff::civil::DateTime>() else {
+        bail!("TIMESTAMP {text:?}: not like 2023-11-16 18:17:03.9799600");
+    };
+    let zoned = moment
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .context("TIMESTAMP")?;
+    Ok(zoned.timestamp().as_nanosecond() as f64 / 1e6)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_are_read_from_their_first_request_on() {
+        let mooncake = "{\"timestamp\": 27482, \"input_length\": 6955, \"output_length\": 52, \"hash_ids\": [46, 47]}\n\
+                        {\"timestamp\": 30535, \"input_length\": 6472, \"output_length\": 26, \"hash_ids\": [46, 48]}\n";
+        let trace = Trace::parse(mooncake).unwrap();
+        assert_eq!(trace.rows[1].at_ms, 3053.0);
+        assert_eq!(trace.rows[1].blocks, [46, 48]);
+        let azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n\
+                     2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:04.0319600,3180,8\n";
+        let trace = Trace::parse(azure).unwrap();
+        assert!((trace.rows[1].at_ms - 52.0).abs() < 1e-3);
+        assert_eq!(trace.rows[1].input_tokens, 3180);
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_line() {
+        for (text, named) in [
+            ("", "empty"),
+            ("a,b\n1,2\n", "TIMESTAMP"),
+            ("{\"timestamp\": 1}\n", "line 1"),
+            (
+                "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9,x,8\n",
+                "line 2",
+            ),
+            (
+                "{\"timestamp\": 2, \"input_length\": 1, \"output_length\": 1}\n{\"timestamp\": 1, \"input_length\": 1, \"output_length\": 1}",
+                "request 2",
+            ),
+        ] {
+            let message = format!("{:#}", Trace::parse(text).unwrap_err());
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}

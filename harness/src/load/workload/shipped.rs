@@ -1,0 +1,16 @@
+//! The workloads that ship with the program.
+
+/// Their names and texts.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("steady-chat", include_str!("steady-chat.toml")),
+    (
+        "shared-prefix-chat",
+        include_str!("shared-prefix-chat.toml"),
+    ),
+    ("long-context", include_str!("long-context.toml")),
+    (
+        "mixed-priority-overload",
+        include_str!("mixed-priority-overload.toml"),
+    ),
+    ("canary-under-load", include_str!("canary-under-load.toml")),
+];
