@@ -4,6 +4,7 @@ use clap::Subcommand;
 use poolproof_fixtures::epp::{self, EndpointPicker};
 use poolproof_fixtures::gateway::{self, Gateway};
 use poolproof_fixtures::model_server::{self, ModelServer};
+use poolproof_fixtures::stub::{self, Stub};
 
 use super::{Failure, stop_on_signal};
 
@@ -15,6 +16,8 @@ pub(super) enum Component {
     Epp(epp::Args),
     /// A gateway that routes by model name, splits by weight and asks endpoint pickers
     Gateway(gateway::Args),
+    /// A server that answers at once, for measuring clients
+    Stub(stub::Args),
 }
 
 pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
@@ -44,6 +47,11 @@ pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
             println!("metrics on {}", gateway.metrics_address());
             stop.cancelled().await;
             gateway.stop().await;
+        }
+        Component::Stub(args) => {
+            let stub = Stub::bind(args).map_err(Failure::usage)?;
+            println!("listening on {}", stub.address()?);
+            stub.serve(stop).await?;
         }
     }
     Ok(0)
