@@ -59,6 +59,16 @@ pub async fn scrapes_us(
     Ok(log.scrapes_us)
 }
 
+/// Its settings.
+pub async fn settings(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Value> {
+    #[derive(Deserialize)]
+    struct Settings {
+        settings: Value,
+    }
+    let state: Settings = read(http, endpoint, "state").await?;
+    Ok(state.settings)
+}
+
 /// Changes some of its settings.
 pub async fn change_settings(
     http: &reqwest::Client,

@@ -8,6 +8,8 @@ pub mod arrival;
 pub mod engine;
 pub mod failure;
 mod http1;
+pub mod limit;
+pub mod paired;
 pub mod percentile;
 mod prompt;
 pub mod record;

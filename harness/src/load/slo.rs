@@ -159,8 +159,8 @@ impl Slo {
         }
         if let Some(share) = self.at_most.or(self.at_least) {
             ensure!(
-                (0.0..=1.0).contains(&share),
-                "a share is {share}: must be 0 to 1"
+                share > 0.0 && share < 1.0,
+                "a share is {share}: must be between 0 and 1; no sample shows that nothing ever fails"
             );
         }
         let streamed = matches!(
@@ -174,6 +174,18 @@ impl Slo {
             );
         }
         Ok(())
+    }
+
+    /// The smallest sample that can show that it is met: of which all observations are good.
+    pub fn observations_min(&self) -> u64 {
+        let bad = match (self.percentile, self.at_most, self.at_least) {
+            (Some(percentile), ..) => 1.0 - percentile / 100.0,
+            (_, Some(at_most), _) => at_most,
+            (.., at_least) => 1.0 - at_least.unwrap_or(0.0),
+        };
+        // Where nothing was seen in n, the interval of Clopper and Pearson ends at 1 - tail^(1/n).
+        let tail = (1.0 - CONFIDENCE) / 2.0;
+        (tail.ln() / (1.0 - bad).ln()).ceil() as u64
     }
 
     /// Whether it is about this class.
@@ -294,6 +306,20 @@ mod tests {
         // Fifty fast answers, and nothing else, do not show a p95.
         assert_eq!(verdict(cell(50, 0, 0)), Verdict::Inconclusive);
         assert_eq!(verdict(cell(0, 0, 0)), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn the_smallest_sample_that_shows_it_is_exact() {
+        for metric in [Metric::Ttft, Metric::Failed, Metric::Goodput] {
+            let slo = slo(metric);
+            let n = slo.observations_min();
+            assert_eq!(slo.judge(&cell(n, 0, 0)).verdict, Verdict::Pass, "{n}");
+            assert_eq!(
+                slo.judge(&cell(n - 1, 0, 0)).verdict,
+                Verdict::Inconclusive,
+                "{n}"
+            );
+        }
     }
 
     #[test]

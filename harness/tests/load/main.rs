@@ -28,9 +28,9 @@ async fn send(server: &Server, workload: &str, stop: &CancellationToken) -> Meas
     let workload: Workload = toml::from_str(workload).unwrap();
     workload.check().unwrap();
     let sender = Sender {
-        url: &url,
+        urls: &[url],
         headers: &[],
-        sources: Vec::new(),
+        sources: &[],
         threads: THREADS,
         seed: 1,
     };

@@ -35,8 +35,8 @@ pub struct Job {
     pub workload: Workload,
     /// What is sent.
     pub requests: Requests,
-    /// Where it goes.
-    pub(super) server: Server,
+    /// Where it goes, in turn.
+    pub(super) servers: Vec<Server>,
     /// Threads that send.
     pub threads: usize,
     /// The seed of the schedule.
@@ -173,12 +173,12 @@ impl Thread {
 /// What a run may be given beside its workload.
 #[derive(Clone, Debug)]
 pub struct Sender<'a> {
-    /// Where requests go.
-    pub url: &'a Url,
+    /// Where requests go, in turn.
+    pub urls: &'a [Url],
     /// Headers of every request.
     pub headers: &'a [Header],
     /// Local addresses to connect from, in turn.
-    pub sources: Vec<IpAddr>,
+    pub sources: &'a [IpAddr],
     /// Threads that send.
     pub threads: usize,
     /// The seed of the schedule and of the requests.
@@ -194,7 +194,7 @@ impl Job {
         sender: Sender<'_>,
     ) -> Result<Self> {
         let Sender {
-            url,
+            urls,
             headers,
             sources,
             threads,
@@ -204,13 +204,17 @@ impl Job {
             .mix
             .iter()
             .map(|class| workload.limits(&class.class));
+        let mut servers = Vec::new();
+        for url in urls {
+            let server = Server::of(url, sources.to_vec()).await;
+            servers.push(server.with_context(|| format!("url {url}"))?);
+        }
+        let url = urls.first().context("no url to send to")?;
         Ok(Self {
             end_s: workload.end_s(trace.as_ref()),
             limits: limits.collect(),
             requests: Requests::new(&workload, trace, target, url, headers, seed)?,
-            server: Server::of(url, sources)
-                .await
-                .with_context(|| format!("url {url}"))?,
+            servers,
             threads,
             seed,
             workload,

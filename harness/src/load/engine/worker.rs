@@ -27,7 +27,8 @@ pub(super) struct Worker {
     stop: CancellationToken,
     buffer: Buffer,
     wire: RefCell<Vec<u8>>,
-    idle: RefCell<Vec<Connection>>,
+    /// For each server, the connections that no request uses.
+    idle: RefCell<Vec<Vec<Connection>>>,
     opened: Cell<usize>,
     recorder: RefCell<Recorder>,
 }
@@ -42,14 +43,15 @@ impl Worker {
         live: Arc<Live>,
         stop: CancellationToken,
     ) -> Rc<Self> {
+        let idle = job.servers.iter().map(|_| Vec::new()).collect();
         Rc::new(Self {
+            idle: RefCell::new(idle),
             job,
             index,
             live,
             stop,
             buffer: http1::buffer(),
             wire: RefCell::default(),
-            idle: RefCell::default(),
             opened: Cell::new(index),
             recorder: RefCell::default(),
         })
@@ -57,9 +59,10 @@ impl Worker {
 
     /// Opens so many connections before the clock runs. What cannot be opened here is told by the requests that need it.
     pub(super) async fn warm_up(&self, connections: usize) {
-        for _ in 0..connections {
-            match self.job.server.connect(self.number_of_connection()).await {
-                Ok(connection) => self.idle.borrow_mut().push(connection),
+        for number in 0..connections {
+            let server = number % self.job.servers.len();
+            match self.open(server).await {
+                Ok(connection) => self.idle.borrow_mut()[server].push(connection),
                 Err(_) => return,
             }
         }
@@ -156,14 +159,15 @@ impl Worker {
     /// One request, from its connection to the record of what came back.
     async fn perform(&self, due: Due, moment: Instant) {
         self.live.started();
+        let server = (due.number % self.job.servers.len() as u64) as usize;
         let idle = match self.job.workload.new_connections {
             true => None,
-            false => self.idle_connection(),
+            false => self.idle_connection(server),
         };
         let connection = match idle {
             Some(connection) => Ok(connection),
             // Seldom, and large: it does not lie in the memory of every request.
-            None => Box::pin(self.connect(due)).await,
+            None => Box::pin(self.connect(due, server)).await,
         };
         let built = self.job.requests.build(due, &mut self.wire.borrow_mut());
         let mut watch = Watch {
@@ -174,7 +178,7 @@ impl Worker {
         };
         let sent_at = Instant::now();
         let (answered, ended_at) = match connection {
-            Ok(connection) => self.exchange(connection, built, &mut watch).await,
+            Ok(connection) => self.exchange(connection, server, built, &mut watch).await,
             Err(failed) => (Err(failed), Instant::now()),
         };
         let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
@@ -196,6 +200,7 @@ impl Worker {
     async fn exchange(
         &self,
         mut connection: Connection,
+        server: usize,
         built: Built,
         watch: &mut Watch<'_>,
     ) -> (Result<Answered, Failed>, Instant) {
@@ -208,7 +213,7 @@ impl Worker {
         match tokio::time::timeout(limit, exchange).await {
             Ok(outcome) => {
                 if outcome.reusable && !self.job.workload.new_connections {
-                    self.idle.borrow_mut().push(connection);
+                    self.idle.borrow_mut()[server].push(connection);
                 }
                 (outcome.answered, outcome.ended_at)
             }
@@ -220,23 +225,24 @@ impl Worker {
         }
     }
 
-    fn idle_connection(&self) -> Option<Connection> {
-        let mut idle = self.idle.borrow_mut();
+    fn idle_connection(&self, server: usize) -> Option<Connection> {
+        let idle = &mut self.idle.borrow_mut()[server];
         // The one that was used last is the least likely to have been closed by the server.
         std::iter::from_fn(|| idle.pop()).find_map(|mut it| it.is_idle().then_some(it))
     }
 
-    async fn connect(&self, due: Due) -> Result<Connection, Failed> {
+    async fn connect(&self, due: Due, server: usize) -> Result<Connection, Failed> {
         let began = Instant::now();
-        let connection = self.job.server.connect(self.number_of_connection()).await?;
+        let connection = self.open(server).await?;
         if self.counts(due) {
             self.recorder.borrow_mut().connect.record(began.elapsed());
         }
         Ok(connection)
     }
 
-    fn number_of_connection(&self) -> usize {
-        self.opened.replace(self.opened.get() + self.job.threads)
+    async fn open(&self, server: usize) -> Result<Connection, Failed> {
+        let number = self.opened.replace(self.opened.get() + self.job.threads);
+        self.job.servers[server].connect(number).await
     }
 
     fn record(

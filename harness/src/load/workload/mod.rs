@@ -172,6 +172,17 @@ impl Workload {
         slos
     }
 
+    /// The smallest number of requests with which every objective can be shown to be met.
+    pub fn requests_min(&self) -> f64 {
+        let all: f64 = self.mix.iter().map(|class| class.share).sum();
+        let needed = self.judged().into_iter().map(|slo| {
+            let own = self.mix.iter().filter(|class| slo.is_about(&class.class));
+            let share = own.map(|class| class.share).sum::<f64>() / all;
+            slo.observations_min() as f64 / share
+        });
+        needed.fold(1.0, f64::max)
+    }
+
     /// The time limits that a good request of this class keeps: those of its objectives, whatever their percentile.
     pub fn limits(&self, class: &str) -> Vec<(Series, Duration)> {
         let own = self.slos.iter().filter(|slo| slo.is_about(class));

@@ -1,0 +1,176 @@
+//! `poolproof load WORKLOAD --find-limit`: the highest rate at which every objective is met.
+
+use anyhow::{Context, Result, bail};
+
+use super::session::{Run, Session, SessionArgs};
+use crate::cli::{Failure, INTERRUPTED, say};
+use crate::load::arrival::Arrival;
+use crate::load::limit::{Probe, Search};
+use crate::load::trace::Trace;
+use crate::load::workload::Workload;
+
+/// How the limit is searched.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct LimitArgs {
+    /// Search the highest rate at which every objective is met
+    #[arg(long)]
+    pub(super) find_limit: bool,
+    /// How long each rate is tried, in seconds; low rates are tried for longer, until they can be decided [default: the workload's duration]
+    #[arg(long, value_name = "SECONDS", requires = "find_limit")]
+    probe: Option<f64>,
+    /// How close the rates on both sides of the limit are to come, in percent
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 5.0,
+        requires = "find_limit"
+    )]
+    precision: f64,
+}
+
+/// How many more requests a probe sends than the least that can decide: some may be bad.
+const MARGIN: f64 = 1.25;
+/// A request that is not answered within so many times the longest limit is given up: it has missed it, and only holds up what follows.
+const GIVEN_UP_AFTER: f64 = 4.0;
+
+pub(super) async fn find_limit(
+    name: &str,
+    workload: Workload,
+    trace: Option<Trace>,
+    session: &SessionArgs,
+    args: LimitArgs,
+) -> Result<u8, Failure> {
+    let first = rate(&workload).map_err(Failure::usage)?;
+    if !(0.1..=100.0).contains(&args.precision) {
+        let wrong = anyhow::anyhow!("--precision {}: must be 0.1 to 100", args.precision);
+        return Err(Failure::usage(wrong));
+    }
+    let mut workload = workload;
+    if let Some(probe_s) = args.probe {
+        workload.duration_s = Some(probe_s);
+        workload.warm_up_s = workload.warm_up_s.min(probe_s / 5.0);
+    }
+    let longest_ms = workload
+        .slos
+        .iter()
+        .filter_map(|slo| slo.at_most_ms)
+        .reduce(f64::max);
+    if let Some(longest_ms) = longest_ms {
+        workload.timeout_s = workload
+            .timeout_s
+            .min((GIVEN_UP_AFTER * longest_ms / 1000.0).max(1.0));
+    }
+    workload
+        .check()
+        .context("--probe")
+        .map_err(Failure::usage)?;
+    let out = session.out.join("limit.json");
+    let Some(session) = Session::start(session).await? else {
+        return Ok(INTERRUPTED);
+    };
+    let mut search = Search::new(first, 1.0 + args.precision / 100.0);
+    let searched = probe(&session, name, &mut workload, trace.as_ref(), &mut search).await;
+    let interrupted = session.interrupted();
+    session.stop().await;
+    searched?;
+    let text = serde_json::to_string_pretty(&search).context("writing the record")?;
+    std::fs::write(&out, text + "\n").with_context(|| format!("saving {}", out.display()))?;
+    say(&conclusion(&search));
+    say(&format!("record: {}", out.display()));
+    Ok(match (interrupted, search.met(), search.not_met()) {
+        (true, ..) => INTERRUPTED,
+        (_, Some(_), Some(_)) if !search.client_was_the_limit() => 0,
+        (_, None, Some(_)) if !search.client_was_the_limit() => 1,
+        _ => 3,
+    })
+}
+
+async fn probe(
+    session: &Session<'_>,
+    name: &str,
+    workload: &mut Workload,
+    trace: Option<&Trace>,
+    search: &mut Search,
+) -> Result<(), Failure> {
+    let probe_s = workload.end_s(trace) - workload.warm_up_s;
+    while let Some(rate_per_s) = search.next_per_s() {
+        set_rate(workload, rate_per_s);
+        let decided_s = MARGIN * workload.requests_min() / rate_per_s;
+        workload.duration_s = Some(workload.warm_up_s + probe_s.max(decided_s));
+        let run = Run {
+            name,
+            workload,
+            trace,
+            urls: &[],
+            seed: 0,
+        };
+        session.progress.running(&format!("{rate_per_s:.2} req/s"));
+        let record = session.record(run, &mut |_| {}).await?;
+        if session.interrupted() {
+            return Ok(());
+        }
+        let probe = Probe::new(rate_per_s, &record);
+        say(&line(&probe));
+        search.probes.push(probe);
+    }
+    Ok(())
+}
+
+fn line(probe: &Probe) -> String {
+    let ttft = match probe.ttft_p95_ms {
+        Some(Some(ms)) => format!("{ms:.1} ms"),
+        Some(None) => "never".to_owned(),
+        None => "-".to_owned(),
+    };
+    format!(
+        "{:9.2} req/s  {:12} TTFT p95 {ttft:>9}  {:.0} tokens/s  {}",
+        probe.rate_per_s,
+        probe.verdict.to_string(),
+        probe.output_tokens_per_s,
+        [probe.broke.as_slice(), &probe.doubts].concat().join("; ")
+    )
+}
+
+fn conclusion(search: &Search) -> String {
+    if search.client_was_the_limit() {
+        return "the client was the bottleneck: the limit is above what it could send; use more machines, or threads".to_owned();
+    }
+    match (search.met(), search.not_met()) {
+        (Some(met), Some(bad)) => format!(
+            "limit: {:.2} req/s; every objective was met there, and at {:.2} req/s broke first: {}",
+            met.rate_per_s,
+            bad.rate_per_s,
+            bad.broke.first().map_or("-", String::as_str)
+        ),
+        (Some(met), None) => format!("no limit was found up to {:.2} req/s", met.rate_per_s),
+        (None, Some(bad)) => format!(
+            "not even {:.2} req/s meet every objective: {}",
+            bad.rate_per_s,
+            bad.broke.join("; ")
+        ),
+        (None, None) => "interrupted before the first rate was tried".to_owned(),
+    }
+}
+
+fn rate(workload: &Workload) -> Result<f64> {
+    match &workload.arrival {
+        Arrival::Constant { rate_per_s }
+        | Arrival::Poisson { rate_per_s }
+        | Arrival::Gamma { rate_per_s, .. } => Ok(*rate_per_s),
+        _ => bail!(
+            "--find-limit: `arrival.process` must be constant, poisson or gamma, which have one rate"
+        ),
+    }
+}
+
+/// Sets the rate of a workload that has one.
+pub(super) fn set_rate(workload: &mut Workload, to: f64) -> bool {
+    match &mut workload.arrival {
+        Arrival::Constant { rate_per_s }
+        | Arrival::Poisson { rate_per_s }
+        | Arrival::Gamma { rate_per_s, .. } => *rate_per_s = to,
+        Arrival::Closed { users, .. } => *users = to as usize,
+        _ => return false,
+    }
+    true
+}

@@ -1,0 +1,149 @@
+//! `poolproof load`: one workload, judged by its objectives.
+
+mod find_limit;
+mod overhead;
+mod session;
+
+use anyhow::{Context, Result, ensure};
+use url::Url;
+
+use super::{Failure, INTERRUPTED, say};
+use crate::load::record::{Conclusion, Record};
+use crate::load::trace::Trace;
+use crate::load::workload::{SHIPPED, Workload};
+use crate::report;
+use find_limit::{LimitArgs, set_rate};
+use session::{Run, Session, SessionArgs, watcher};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  poolproof load                                       the workloads that ship with poolproof
+  poolproof load steady-chat                           one of them, on the embedded stack
+  poolproof load my.toml --target my-gateway.toml      your own, against a gateway that is there
+  poolproof load steady-chat --rate 5 --duration 20    less, and shorter
+  poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
+
+Exit codes: 0 every objective was met, 1 one was missed, 3 not decided or not to be trusted."
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    mode: Option<Mode>,
+    /// A workload that ships with poolproof, or a TOML file; left out: lists what ships
+    workload: Option<String>,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// Where requests go [default: the gateway of the stack]; repeatable: in turn
+    #[arg(long = "url", value_name = "URL")]
+    urls: Vec<Url>,
+    /// Requests per second, instead of the workload's; of a closed loop: users
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// Seconds, instead of the workload's
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<f64>,
+    #[command(flatten)]
+    limit: LimitArgs,
+    /// Print the record to standard output instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Mode {
+    /// Compare the way through the gateway with round robin over the same endpoints
+    Overhead(overhead::Args),
+}
+
+pub(super) async fn load(args: Args) -> Result<u8, Failure> {
+    match args.mode {
+        Some(Mode::Overhead(args)) => return overhead::overhead(args).await,
+        None => {}
+    }
+    let Some(name) = &args.workload else {
+        say(&shipped());
+        return Ok(0);
+    };
+    let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
+    args.change(&mut workload).map_err(Failure::usage)?;
+    if args.limit.find_limit {
+        return find_limit::find_limit(name, workload, trace, &args.session, args.limit).await;
+    }
+    let Some(session) = Session::start(&args.session).await? else {
+        return Ok(INTERRUPTED);
+    };
+    let record = args.send(&session, name, &workload, trace.as_ref()).await;
+    session.stop().await;
+    let record = record?;
+    let path = args.session.out.join("load.json");
+    record.save(&path)?;
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),
+        false => {
+            say(report::load::render(&record).trim_end());
+            say(&format!("record: {}", path.display()));
+        }
+    }
+    Ok(match record.conclusion() {
+        Conclusion::Met => 0,
+        Conclusion::Missed => 1,
+        Conclusion::Undecided => 3,
+        Conclusion::Interrupted => INTERRUPTED,
+    })
+}
+
+impl Args {
+    async fn send(
+        &self,
+        session: &Session<'_>,
+        name: &str,
+        workload: &Workload,
+        trace: Option<&Trace>,
+    ) -> Result<Record, Failure> {
+        let run = Run {
+            name,
+            workload,
+            trace,
+            urls: &self.urls,
+            seed: 0,
+        };
+        let mut watch = watcher(&session.progress, workload.end_s(trace));
+        session.record(run, &mut watch).await
+    }
+
+    /// Puts what the command line says in the place of what the workload says.
+    fn change(&self, workload: &mut Workload) -> Result<()> {
+        if let Some(rate) = self.rate {
+            ensure!(
+                set_rate(workload, rate),
+                "--rate: the arrivals of this workload have no single rate"
+            );
+        }
+        if let Some(duration_s) = self.duration {
+            workload.duration_s = Some(duration_s);
+            // A run that is made shorter than its warm-up warms up for a tenth of it.
+            if workload.warm_up_s >= duration_s {
+                workload.warm_up_s = duration_s / 10.0;
+            }
+        }
+        match self.rate.is_some() || self.duration.is_some() {
+            true => workload.check().context("--rate or --duration"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What ships, each with the first sentence of what it shows.
+fn shipped() -> String {
+    let mut text = String::new();
+    for (name, _) in SHIPPED {
+        // They are checked by a test.
+        if let Ok((workload, _)) = Workload::load(name) {
+            let shows = workload.shows.replace('\n', " ");
+            let first = shows.split_inclusive(". ").next().unwrap_or(&shows);
+            text += &format!("{name:24} {}\n", first.trim());
+        }
+    }
+    text.trim_end().to_owned()
+}

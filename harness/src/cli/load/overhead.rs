@@ -1,0 +1,269 @@
+//! `poolproof load overhead`: what the way through the gateway costs, and what its picks buy, against round robin over the same endpoints.
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::find_limit::set_rate;
+use super::session::{Run, Session, SessionArgs};
+use crate::cli::{Failure, INTERRUPTED, say};
+use crate::evidence::control;
+use crate::load::paired::{Compared, Figure, compare};
+use crate::load::recorder::Cell;
+use crate::load::workload::Workload;
+use crate::target::{Endpoint, Pool, Target};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof load overhead                                  what the way through the gateway costs
+  poolproof load overhead --rate 200 --uneven 4            what picks buy where one endpoint is four times as slow
+  poolproof load overhead steady-chat --stack local        the same, with the real endpoint picker")]
+pub(super) struct Args {
+    /// A workload that ships with poolproof, or a TOML file; of one model, on one pool
+    #[arg(default_value = "steady-chat")]
+    workload: String,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// Requests per second, instead of the workload's
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// Pairs of blocks
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(20..=10_000))]
+    blocks: u64,
+    /// How long a block lasts, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    block: f64,
+    /// Make the first endpoint of the pool so many times as slow; takes model servers of poolproof's
+    #[arg(long, value_name = "FACTOR")]
+    uneven: Option<f64>,
+    /// Print the record to standard output instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was compared.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: &'static str,
+    workload: Workload,
+    stack: String,
+    pool: String,
+    /// How many times as slow the first endpoint was made.
+    uneven: Option<f64>,
+    /// `first` is the way through the gateway, `second` round robin.
+    compared: Vec<Compared>,
+}
+
+/// Settings of a model server that are times.
+const TIMES: [&str; 3] = ["step_base_us", "prefill_token_us", "decode_seq_us"];
+
+pub(super) async fn overhead(args: Args) -> Result<u8, Failure> {
+    let (mut workload, trace) = Workload::load(&args.workload).map_err(Failure::usage)?;
+    let prepared = prepare(&args, &mut workload, trace.is_some());
+    prepared.map_err(Failure::usage)?;
+    let Some(session) = Session::start(&args.session).await? else {
+        return Ok(INTERRUPTED);
+    };
+    let compared = run(&args, &session, &workload).await;
+    let interrupted = session.interrupted();
+    session.stop().await;
+    let report = compared?;
+    let path = args.session.out.join("overhead.json");
+    let text = serde_json::to_string_pretty(&report).context("writing the record")?;
+    std::fs::write(&path, format!("{text}\n"))
+        .with_context(|| format!("saving {}", path.display()))?;
+    match args.json {
+        true => say(&text),
+        false => {
+            say(&render(&report));
+            say(&format!("record: {}", path.display()));
+        }
+    }
+    Ok(match (interrupted, report.compared.is_empty()) {
+        (true, _) => INTERRUPTED,
+        (_, true) => 3,
+        (_, false) => 0,
+    })
+}
+
+fn prepare(args: &Args, workload: &mut Workload, traced: bool) -> Result<()> {
+    ensure!(
+        !traced && workload.arrival.stage_count() == 1,
+        "a trace or stages cannot be cut into blocks"
+    );
+    if let Some(rate) = args.rate {
+        ensure!(
+            set_rate(workload, rate),
+            "--rate: the arrivals of this workload have no single rate"
+        );
+    }
+    if let Some(factor) = args.uneven {
+        ensure!(
+            (1.0..=1000.0).contains(&factor),
+            "--uneven {factor}: must be 1 to 1,000"
+        );
+    }
+    (workload.duration_s, workload.warm_up_s) = (Some(args.block), 0.0);
+    workload.check().context("--rate or --block")
+}
+
+async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<Report, Failure> {
+    let target = &session.stack.target;
+    let pool = pool_of(workload, target).map_err(Failure::usage)?;
+    let direct = urls(pool).map_err(Failure::usage)?;
+    let slowed = match args.uneven {
+        Some(factor) => Some(slow_down(&pool.endpoints[0], factor).await?),
+        None => None,
+    };
+    let blocks = measure(args, session, workload, &direct).await;
+    if let Some(before) = slowed {
+        control::change_settings(&http()?, &pool.endpoints[0], &before).await?;
+    }
+    let blocks = blocks?;
+    let compared = Figure::ALL
+        .iter()
+        .filter_map(|figure| compare(*figure, &blocks));
+    Ok(Report {
+        schema: "poolproof/overhead/1",
+        workload: workload.clone(),
+        stack: session.stack.name.clone(),
+        pool: pool.name.clone(),
+        uneven: args.uneven,
+        compared: compared.collect(),
+    })
+}
+
+/// Runs the blocks in pairs of the same schedule, one through the gateway and one round robin, either first in turn: what drifts does so for
+/// both. The first pair warms up.
+async fn measure(
+    args: &Args,
+    session: &Session<'_>,
+    workload: &Workload,
+    direct: &[Url],
+) -> Result<Vec<[Cell; 2]>, Failure> {
+    let mut blocks = Vec::new();
+    for block in 0..=args.blocks {
+        session
+            .progress
+            .running(&format!("block {block} of {}", args.blocks));
+        let mut cells = [Cell::default(), Cell::default()];
+        let order = if block % 2 == 0 { [0, 1] } else { [1, 0] };
+        for way in order {
+            let run = Run {
+                name: &args.workload,
+                workload,
+                trace: None,
+                urls: if way == 0 { &[] } else { direct },
+                seed: block,
+            };
+            let measured = session.send(run, &mut |_| {}).await?;
+            if session.interrupted() {
+                return Ok(blocks);
+            }
+            measured
+                .recorder
+                .cells()
+                .for_each(|(_, cell)| cells[way].merge(cell));
+        }
+        if block > 0 {
+            blocks.push(cells);
+        }
+    }
+    Ok(blocks)
+}
+
+/// The pool that all requests of a workload go to.
+fn pool_of<'a>(workload: &Workload, target: &'a Target) -> Result<&'a Pool> {
+    let first = target.models.first().context("the target has no model")?;
+    let mut models = workload
+        .mix
+        .iter()
+        .map(|class| class.model.as_deref().unwrap_or(&first.name));
+    let name = models.next().unwrap_or(&first.name);
+    ensure!(
+        models.all(|it| it == name),
+        "its classes are of several models: both ways must lead to the same endpoints"
+    );
+    let model = target.models.iter().find(|model| model.name == name);
+    let model = model.with_context(|| format!("the target does not have model {name:?}"))?;
+    let mut pools = model.pools.iter().filter(|pool| pool.weight > 0);
+    match (pools.next(), pools.next()) {
+        (Some(pool), None) => Ok(pool),
+        _ => anyhow::bail!(
+            "model {name:?} is split over several pools: both ways must lead to the same endpoints"
+        ),
+    }
+}
+
+fn urls(pool: &Pool) -> Result<Vec<Url>> {
+    let urls = pool.endpoints.iter().map(|endpoint| endpoint.url.clone());
+    let urls: Option<Vec<Url>> = urls.collect();
+    let urls = urls.filter(|urls| !urls.is_empty());
+    urls.with_context(|| {
+        format!(
+            "pool {:?}: not every endpoint has a `url`, so that it can be reached past the gateway",
+            pool.name
+        )
+    })
+}
+
+fn http() -> Result<reqwest::Client> {
+    crate::client::http(1)
+}
+
+/// Makes a model server so many times as slow; its times before.
+async fn slow_down(endpoint: &Endpoint, factor: f64) -> Result<Value> {
+    let http = http()?;
+    let settings = control::settings(&http, endpoint)
+        .await
+        .context("--uneven")?;
+    let mut before = json!({});
+    let mut after = json!({});
+    for name in TIMES {
+        let us = settings[name]
+            .as_f64()
+            .with_context(|| format!("endpoint {}: no {name}", endpoint.name))?;
+        (before[name], after[name]) = (us.into(), (us * factor).into());
+    }
+    control::change_settings(&http, endpoint, &after)
+        .await
+        .context("--uneven")?;
+    Ok(before)
+}
+
+fn render(report: &Report) -> String {
+    let mut table = tabled::builder::Builder::new();
+    table.push_record(["", "gateway", "round robin", "difference", "95 %", ""]);
+    for it in &report.compared {
+        let (low, high) = it.interval;
+        let better = match it.figure.starts_with("goodput") {
+            true => low > 0.0,
+            false => high < 0.0,
+        };
+        let decided = low > 0.0 || high < 0.0;
+        table.push_record([
+            it.figure.clone(),
+            format!("{:.2}", it.first),
+            format!("{:.2}", it.second),
+            format!("{:+.2}", it.difference),
+            format!("{low:+.2} to {high:+.2}"),
+            match (decided, better) {
+                (false, _) => "no difference shown",
+                (true, true) => "gateway is better",
+                (true, false) => "round robin is better",
+            }
+            .to_owned(),
+        ]);
+    }
+    let uneven = report.uneven.map_or(String::new(), |factor| {
+        format!(", whose first endpoint is {factor} times as slow")
+    });
+    format!(
+        "pool {} of {}{uneven}: through the gateway, and round robin straight to its endpoints\n{}\n{} pairs of blocks, the same requests in both; medians of blocks, and of their differences",
+        report.pool,
+        report.stack,
+        table.build().with(tabled::settings::Style::sharp()),
+        report.compared.first().map_or(0, |it| it.blocks),
+    )
+}

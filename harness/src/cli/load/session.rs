@@ -1,0 +1,183 @@
+//! A stack under load: what all modes of `poolproof load` need.
+
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::cli::progress::Progress;
+use crate::cli::stack::StackArgs;
+use crate::cli::{Failure, stop_on_signal};
+use crate::load::engine::{self, Job, Measured, Sender, Snapshot};
+use crate::load::record::{About, Record};
+use crate::load::requests::Header;
+use crate::load::trace::Trace;
+use crate::load::workload::Workload;
+use crate::stack::{Options, Stack};
+
+/// The stack, and how requests are sent to it.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct SessionArgs {
+    #[command(flatten)]
+    pub(super) stack: StackArgs,
+    /// The folder for the record
+    #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
+    pub(super) out: PathBuf,
+    /// Sending threads [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// A header of every request, such as `authorization: Bearer KEY`; its value reaches no record
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<Header>,
+    /// An address of this machine to connect from; several have more ports
+    #[arg(long = "source", value_name = "ADDRESS")]
+    sources: Vec<IpAddr>,
+}
+
+fn header(text: &str) -> Result<Header> {
+    let (name, value) = text.split_once(':').context("not like `name: value`")?;
+    let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
+    ensure!(
+        name.parse::<http::HeaderName>().is_ok() && value.parse::<http::HeaderValue>().is_ok(),
+        "cannot be sent as a header"
+    );
+    Ok((name, value))
+}
+
+/// A running stack, to be put under load.
+pub(super) struct Session<'a> {
+    args: &'a SessionArgs,
+    options: Options,
+    pub(super) stack: Stack,
+    pub(super) progress: Progress,
+    stop: CancellationToken,
+}
+
+/// What is sent in one run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run<'a> {
+    pub(super) name: &'a str,
+    pub(super) workload: &'a Workload,
+    pub(super) trace: Option<&'a Trace>,
+    /// Where it goes, in turn, if not to the gateway.
+    pub(super) urls: &'a [Url],
+    /// Added to the seed of the command line.
+    pub(super) seed: u64,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the stack; `None` if that was interrupted.
+    pub(super) async fn start(args: &'a SessionArgs) -> Result<Option<Self>, Failure> {
+        let options = args.stack.options().map_err(Failure::usage)?;
+        std::fs::create_dir_all(&args.out)
+            .with_context(|| format!("--out {}: cannot make the folder", args.out.display()))
+            .map_err(Failure::usage)?;
+        let stop = stop_on_signal()?;
+        let progress = Progress::new();
+        let mut tell = |step: &str| progress.note(&format!("start: {step}"));
+        let stack = tokio::select! {
+            started = Stack::start(&options, &mut tell) => started?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        Ok(Some(Self {
+            args,
+            options,
+            stack,
+            progress,
+            stop,
+        }))
+    }
+
+    /// Sends a workload; `watch` hears how far it has come. What cannot be sent is wrong use.
+    pub(super) async fn send(
+        &self,
+        run: Run<'_>,
+        watch: &mut (dyn FnMut(&Snapshot) + Send),
+    ) -> Result<Measured, Failure> {
+        let gateway = [self.stack.target.url.clone()];
+        let sender = Sender {
+            urls: match run.urls {
+                [] => &gateway,
+                urls => urls,
+            },
+            headers: &self.args.headers,
+            sources: &self.args.sources,
+            threads: self.args.threads.map_or_else(
+                || std::thread::available_parallelism().map_or(1, usize::from),
+                usize::from,
+            ),
+            seed: self.options.seed.wrapping_add(run.seed),
+        };
+        let job = Job::new(
+            run.workload.clone(),
+            run.trace.cloned(),
+            &self.stack.target,
+            sender,
+        );
+        let job = job.await.map_err(Failure::usage)?;
+        Ok(engine::run(job, &self.stop, watch).await?)
+    }
+
+    /// Sends a workload and makes the record of it.
+    pub(super) async fn record(
+        &self,
+        run: Run<'_>,
+        watch: &mut (dyn FnMut(&Snapshot) + Send),
+    ) -> Result<Record, Failure> {
+        let measured = self.send(run, watch).await?;
+        let about = About {
+            name: run.name,
+            workload: run.workload.clone(),
+            seed: self.options.seed.wrapping_add(run.seed),
+            stack: &self.stack,
+            flaw: self.options.flaw.map(|flaw| flaw.to_string()),
+            end_s: run.workload.end_s(run.trace),
+            interrupted: self.interrupted(),
+        };
+        Ok(Record::new(about, &measured))
+    }
+
+    /// Whether the run is to end.
+    pub(super) fn interrupted(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Takes the stack down.
+    pub(super) async fn stop(self) {
+        self.stack.stop().await;
+        self.progress.finish();
+    }
+}
+
+/// Tells how a run goes on: all the time on a terminal, now and then in a pipe.
+pub(super) fn watcher(progress: &Progress, end_s: f64) -> impl FnMut(&Snapshot) + Send {
+    const SPAN: usize = 10;
+    let terminal = std::io::stderr().is_terminal();
+    let mut before = Snapshot::default();
+    let mut ticks = 0;
+    move |now: &Snapshot| {
+        let every = if terminal { 1 } else { SPAN };
+        if ticks % every == 0 && ticks > 0 {
+            let since = now.since(&before);
+            let line = format!(
+                "{ticks} of {end_s:.0} s: {:.0} req/s, {} in flight, {} failed, TTFT {}",
+                since.started as f64 / every as f64,
+                now.in_flight(),
+                now.failed,
+                match since.mean_ttft_ms() {
+                    Some(ms) => format!("{ms:.1} ms on average"),
+                    None => "-".to_owned(),
+                }
+            );
+            match terminal {
+                true => progress.running(&line),
+                false => eprintln!("{line}"),
+            }
+            before = *now;
+        }
+        ticks += 1;
+    }
+}

@@ -1,0 +1,143 @@
+//! Two ways to the same endpoints, compared block by block: what each block says of both, and the difference with its interval.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::recorder::{Cell, Series};
+use crate::stats::interval;
+
+/// What is compared, once for each block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// A percentile of a time, in milliseconds; failures are later than any answer.
+    Time(Series, u8),
+    /// The share of all requests that kept the limits of the workload, in percent.
+    Goodput,
+}
+
+impl Figure {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::Time(Series::Ttft, 50),
+        Self::Time(Series::Ttft, 95),
+        Self::Time(Series::Tpot, 50),
+        Self::Time(Series::Tpot, 95),
+        Self::Time(Series::E2e, 50),
+        Self::Time(Series::E2e, 95),
+        Self::Goodput,
+    ];
+
+    /// Its name, with its unit.
+    pub fn name(self) -> String {
+        match self {
+            Self::Time(series, percentile) => format!("{} p{percentile} ms", series.name()),
+            Self::Goodput => "goodput %".to_owned(),
+        }
+    }
+
+    /// Its value in one block; infinite if it is that of a failure, `None` if the block has none.
+    pub fn of(self, cell: &Cell) -> Option<f64> {
+        match self {
+            Self::Goodput => {
+                (cell.requests > 0).then(|| 100.0 * cell.good as f64 / cell.requests as f64)
+            }
+            Self::Time(series, percentile) => {
+                let failed = cell.failures();
+                let times = cell.series(series);
+                let answered = times.map_or(0, Histogram::len);
+                let n = answered + failed;
+                let rank = (n as f64 * f64::from(percentile) / 100.0).ceil();
+                match times {
+                    _ if n == 0 => None,
+                    Some(times) if rank <= answered as f64 => {
+                        let quantile = (rank - 0.5) / answered as f64;
+                        Some(times.value_at_quantile(quantile) as f64 / 1000.0)
+                    }
+                    _ => Some(f64::INFINITY),
+                }
+            }
+        }
+    }
+}
+
+/// One figure, compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// The figure, with its unit.
+    pub figure: String,
+    /// Its median over the blocks of either way.
+    pub first: f64,
+    /// As `first`.
+    pub second: f64,
+    /// The median of first - second over the blocks.
+    pub difference: f64,
+    /// What covers the true median difference at 95 %.
+    pub interval: (f64, f64),
+    /// Blocks.
+    pub blocks: usize,
+}
+
+/// Compares the blocks of two ways; `None` where there are fewer than twenty, which say nothing about a median.
+pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
+    let pairs: Vec<(f64, f64)> = blocks
+        .iter()
+        .filter_map(|[first, second]| Some((figure.of(first)?, figure.of(second)?)))
+        .collect();
+    let median = |values: Vec<f64>| interval::quantile(&values, 0.5);
+    let difference = |(first, second): &(f64, f64)| match first == second {
+        // Two failures differ by nothing.
+        true => 0.0,
+        false => first - second,
+    };
+    let differences = median(pairs.iter().map(difference).collect())?;
+    Some(Compared {
+        figure: figure.name(),
+        first: median(pairs.iter().map(|pair| pair.0).collect())?.value,
+        second: median(pairs.iter().map(|pair| pair.1).collect())?.value,
+        difference: differences.value,
+        interval: differences.interval,
+        blocks: pairs.len(),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::load::failure::Failure;
+    use std::time::Duration;
+
+    fn cell(ms: u64, failed: u64) -> Cell {
+        let mut cell = Cell::default();
+        for number in 0..100 {
+            cell.record(Series::Ttft, Duration::from_millis(ms + number / 50));
+        }
+        cell.requests = 100 + failed;
+        cell.good = 100;
+        if failed > 0 {
+            cell.failed.insert(Failure::Cut, failed);
+        }
+        cell
+    }
+
+    #[test]
+    fn a_shift_of_every_block_is_found_whatever_the_blocks_differ_by() {
+        let blocks: Vec<[Cell; 2]> = (0..40)
+            .map(|block| [cell(block * 7 + 13, 0), cell(block * 7 + 10, 0)])
+            .collect();
+        let found = compare(Figure::Time(Series::Ttft, 50), &blocks).unwrap();
+        assert!((found.difference - 3.0).abs() < 0.3, "{found:?}");
+        let (low, high) = found.interval;
+        assert!(low > 2.0 && high < 4.0, "{found:?}");
+    }
+
+    #[test]
+    fn failures_count_as_later_than_any_answer() {
+        let blocks: Vec<[Cell; 2]> = (0..20).map(|_| [cell(10, 100), cell(10, 0)]).collect();
+        let p95 = compare(Figure::Time(Series::Ttft, 95), &blocks).unwrap();
+        assert_eq!(p95.difference, f64::INFINITY);
+        let goodput = compare(Figure::Goodput, &blocks).unwrap();
+        assert_eq!((goodput.first, goodput.second), (50.0, 100.0));
+        assert!(compare(Figure::Goodput, &blocks[..19]).is_none());
+    }
+}
