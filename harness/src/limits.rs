@@ -1,5 +1,6 @@
 //! The limits of this process.
 
+use anyhow::{Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Allows as many open files as the system permits: held requests are open sockets at every hop, and the soft limit of many
@@ -9,4 +10,34 @@ pub fn raise_open_files() {
         // Where it is refused, a run may meet the limit; `poolproof doctor` says how low it is.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
+}
+
+/// Descriptors that a process has open beside the connections that it is asked for: its own files, timers and runtimes.
+const OTHER_FILES: u64 = 64;
+
+/// Fails if this process cannot have so many connections to one address from so many local addresses, with what to do about it.
+pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        ensure!(
+            connections as u64 + OTHER_FILES <= hard,
+            "{connections} connections take as many open files, and this process may have {hard}: raise `ulimit -Hn`, or use more machines"
+        );
+    }
+    if let Some(ports) = ephemeral_ports() {
+        let sources = sources.max(1);
+        ensure!(
+            connections <= ports * sources,
+            "{connections} connections take as many ports, and {sources} local address(es) have {ports} each: \
+             widen net.ipv4.ip_local_port_range, or give more addresses with --source"
+        );
+    }
+    Ok(())
+}
+
+/// The ports that Linux gives to connections (Documentation/networking/ip-sysctl); `None` where it does not say.
+fn ephemeral_ports() -> Option<usize> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let (first, last) = range.trim().split_once(char::is_whitespace)?;
+    let last: usize = last.trim().parse().ok()?;
+    Some(last.saturating_sub(first.parse().ok()?) + 1)
 }

@@ -65,7 +65,7 @@ enum Command {
     /// List the cases, or the flaws that can be switched on
     List(list::Args),
     /// Send a workload, and say whether its objectives were met
-    Load(load::Args),
+    Load(Box<load::Args>),
     /// Say how many requests a question needs, before anything is sent
     Plan(plan::Args),
     /// Render the record of a run again: as a table, Markdown, JUnit or CTRF
@@ -149,7 +149,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => in_runtime(run::run(app, args)),
         Command::List(args) => list::list(app, &args),
-        Command::Load(args) => in_runtime(load::load(args)),
+        Command::Load(args) => in_runtime(load::load(*args)),
         Command::Plan(args) => plan::plan(app, &args),
         Command::Report(args) => report::report(&args),
         Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),

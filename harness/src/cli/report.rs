@@ -1,10 +1,12 @@
 //! `poolproof report`: a record, rendered again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use super::{Failure, look, say};
+use crate::load;
+use crate::report;
 use crate::report::record::Record;
 use crate::report::{ctrf, junit, markdown, table};
 
@@ -14,7 +16,7 @@ use crate::report::{ctrf, junit, markdown, table};
   poolproof report poolproof-out --format markdown >> $GITHUB_STEP_SUMMARY
   poolproof report reports/kind-envoy/run.json --format ctrf > ctrf.json")]
 pub(super) struct Args {
-    /// A record, or the folder in which a run left its run.json
+    /// A record, or the folder in which a run left its run.json; of a load run: load.json, as a table
     run: PathBuf,
     /// What to make of it
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
@@ -39,6 +41,9 @@ pub(super) fn report(args: &Args) -> Result<u8, Failure> {
         true => args.run.join("run.json"),
         false => args.run.clone(),
     };
+    if path.file_name().is_some_and(|name| name == "load.json") {
+        return load_run(&path, args.format);
+    }
     let record = Record::read(&path).map_err(Failure::usage)?;
     let text = match args.format {
         Format::Terminal => table::render(&record, look()),
@@ -49,5 +54,18 @@ pub(super) fn report(args: &Args) -> Result<u8, Failure> {
         }
     };
     say(text.trim_end());
+    Ok(0)
+}
+
+fn load_run(path: &Path, format: Format) -> Result<u8, Failure> {
+    let record = load::record::Record::read(path).map_err(Failure::usage)?;
+    match format {
+        Format::Terminal => say(report::load::render(&record).trim_end()),
+        _ => {
+            return Err(Failure::usage(anyhow!(
+                "--format: a load run is rendered for a terminal only"
+            )));
+        }
+    }
     Ok(0)
 }

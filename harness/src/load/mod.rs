@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod arrival;
+pub mod calibration;
 pub mod engine;
 pub mod failure;
 mod http1;

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Calibration;
 use super::engine::{Cost, Measured};
 use super::failure::Failure;
 use super::percentile::{Percentile, percentile};
@@ -166,6 +167,8 @@ pub struct Client {
     pub threads: Vec<Cost>,
     /// Processor time for each request, in microseconds.
     pub cpu_us_per_request: f64,
+    /// How far off this tool was on this machine when that was last measured.
+    pub calibration: Option<Calibration>,
 }
 
 /// What all of it says.
@@ -413,6 +416,7 @@ impl Client {
             late: late as f64 / lag.len().max(1) as f64,
             connect: Times::new(&measured.recorder.connect.0, 0),
             threads: measured.costs.clone(),
+            calibration: Calibration::last(),
             cpu_us_per_request: cpu_ms * 1000.0 / measured.started_requests.max(1) as f64,
         }
     }
@@ -536,6 +540,7 @@ mod tests {
                 run_queue_ms: 0.0,
             }],
             cpu_us_per_request: 0.0,
+            calibration: None,
         };
         let recorder = Recorder::default();
         assert!(doubts(&client(0.009, 800.0), &recorder).is_empty());

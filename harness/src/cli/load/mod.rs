@@ -1,5 +1,6 @@
 //! `poolproof load`: one workload, judged by its objectives.
 
+mod calibrate;
 mod find_limit;
 mod overhead;
 mod session;
@@ -53,12 +54,15 @@ pub(super) struct Args {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Mode {
     /// Compare the way through the gateway with round robin over the same endpoints
-    Overhead(overhead::Args),
+    Overhead(Box<overhead::Args>),
+    /// Measure how far off this tool is on this machine
+    Calibrate(calibrate::Args),
 }
 
 pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     match args.mode {
-        Some(Mode::Overhead(args)) => return overhead::overhead(args).await,
+        Some(Mode::Overhead(args)) => return overhead::overhead(*args).await,
+        Some(Mode::Calibrate(args)) => return calibrate::calibrate(args).await,
         None => {}
     }
     let Some(name) = &args.workload else {

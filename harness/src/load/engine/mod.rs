@@ -24,6 +24,7 @@ use super::recorder::{Recorder, Series};
 use super::requests::{Header, Requests};
 use super::trace::Trace;
 use super::workload::Workload;
+use crate::limits;
 use crate::target::Target;
 use cost::Meter;
 use live::Live;
@@ -200,6 +201,10 @@ impl Job {
             threads,
             seed,
         } = sender;
+        if let Arrival::Closed { users, .. } = workload.arrival {
+            limits::check_connections(users, sources.len())
+                .with_context(|| format!("arrival: `users` is {users}"))?;
+        }
         let limits = workload
             .mix
             .iter()

@@ -1,6 +1,8 @@
 //! The program from outside: exit codes, messages, and what it leaves behind.
 #![allow(clippy::unwrap_used)]
 
+mod load;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,0 +1,94 @@
+//! `poolproof load calibrate`: the error bars of this tool on this machine.
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use crate::cli::progress::Progress;
+use crate::cli::{Failure, INTERRUPTED, say, stop_on_signal};
+use crate::load::calibration::{Calibration, Level, measure};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "It sends to a server of its own, on one of two threads, that writes down when it sent what. The result is kept,
+and is part of every record of a load run on this machine from then on."
+)]
+pub(super) struct Args {
+    /// Streams that are open at once; repeatable
+    #[arg(long, value_name = "N", default_values_t = [20, 200, 1000], value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    streams: Vec<u16>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
+    let stop = stop_on_signal()?;
+    let progress = Progress::new();
+    let mut levels = Vec::new();
+    for streams in &args.streams {
+        progress.running(&format!("{streams} streams"));
+        let level = measure(usize::from(*streams), &stop).await;
+        if stop.is_cancelled() {
+            return Ok(INTERRUPTED);
+        }
+        levels.push(level?);
+    }
+    progress.finish();
+    let calibration = Calibration {
+        made: Timestamp::now(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        levels,
+    };
+    let path = calibration.save()?;
+    match args.json {
+        true => {
+            say(&serde_json::to_string_pretty(&calibration).context("writing the calibration")?)
+        }
+        false => {
+            say(&table(&calibration.levels));
+            say(&format!("kept: {}", path.display()));
+        }
+    }
+    Ok(0)
+}
+
+fn table(levels: &[Level]) -> String {
+    let mut table = tabled::builder::Builder::new();
+    table.push_record([
+        "streams",
+        "answers",
+        "TTFT p50",
+        "of the server",
+        "p99",
+        "of the server",
+        "off at p99",
+        "ITL p50",
+        "of the server",
+        "p99",
+        "of the server",
+        "off at p99",
+        "left late p99",
+        "CPU us/token",
+    ]);
+    for level in levels {
+        let mut row = vec![level.streams.to_string(), level.answers.to_string()];
+        for twice in [level.ttft, level.itl] {
+            row.extend([
+                format!("{:.2}", twice.client_ms.0),
+                format!("{:.2}", twice.server_ms.0),
+                format!("{:.2}", twice.client_ms.1),
+                format!("{:.2}", twice.server_ms.1),
+                format!("{:+.2}", twice.error_ms().1),
+            ]);
+        }
+        row.extend([
+            format!("{:.3}", level.lag_p99_ms),
+            format!("{:.2}", level.cpu_us_per_token),
+        ]);
+        table.push_record(row);
+    }
+    format!(
+        "{}\ntimes in ms",
+        table.build().with(tabled::settings::Style::sharp())
+    )
+}

@@ -1,0 +1,173 @@
+//! `poolproof load` from outside.
+
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{logged_ids, poolproof, run, wait_for};
+
+const CHAT: &str = r#"
+shows = "an example"
+duration_s = 1
+warm_up_s = 0.2
+arrival = { process = "constant", rate_per_s = 50 }
+[[mix]]
+class = "chat"
+input_tokens = 20
+output_tokens = 5
+[[slo]]
+metric = "ttft"
+percentile = 50
+at_most_ms = 2000
+[[slo]]
+metric = "failed"
+at_most = 0.2
+"#;
+
+/// A folder with this workload in it.
+fn folder(workload: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("chat.toml"), workload).unwrap();
+    folder
+}
+
+fn record(folder: &TempDir, name: &str) -> Value {
+    let text = std::fs::read_to_string(folder.path().join("poolproof-out").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn a_workload_is_sent_and_its_objectives_are_judged() {
+    let folder = folder(CHAT);
+    let secret = [
+        "load",
+        "chat.toml",
+        "--header",
+        "authorization: Bearer hunter2",
+    ];
+    let (code, table, error) = run(&folder, &secret);
+    assert_eq!(code, 0, "{table}{error}");
+    let record = record(&folder, "load.json");
+    assert_eq!(record["classes"][0]["requests"], 40);
+    assert_eq!(record["classes"][0]["answered"], 40);
+    assert_eq!(record["classes"][0]["output_tokens"], 200);
+    assert_eq!(record["unattributed"], 0);
+    assert_eq!(record["slos"][0]["verdict"], "pass");
+    assert!(!record.to_string().contains("hunter2"));
+    let (code, again, _) = run(&folder, &["report", "poolproof-out/load.json"]);
+    assert!(code == 0 && table.starts_with(again.trim_end()), "{again}");
+}
+
+#[test]
+fn an_objective_that_is_missed_is_1_and_one_that_is_not_decided_3() {
+    let missed = folder(&CHAT.replace("at_most_ms = 2000", "at_most_ms = 0.001"));
+    let (code, table, _) = run(&missed, &["load", "chat.toml"]);
+    assert!(
+        code == 1 && table.contains("fail         ttft p50"),
+        "{table}"
+    );
+    let too_few = folder(&CHAT.replace("at_most = 0.2", "at_most = 0.001"));
+    let (code, table, _) = run(&too_few, &["load", "chat.toml"]);
+    assert!(
+        code == 3 && table.contains("a longer run decides"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_workload_that_cannot_be_sent_is_2_and_says_what_is_wrong() {
+    for (from, to, named) in [
+        ("duration_s", "duration", "unknown field `duration`"),
+        ("rate_per_s = 50", "rate_per_s = 0", "`rate_per_s` is 0"),
+        ("\"ttft\"", "\"latency\"", "unknown variant `latency`"),
+        (
+            "class = \"chat\"",
+            "class = \"chat\"\nstream = false",
+            "is not measured for class \"chat\"",
+        ),
+        (
+            "class = \"chat\"",
+            "class = \"chat\"\nmodel = \"gpt\"",
+            "it has model-a, model-b",
+        ),
+    ] {
+        let folder = folder(&CHAT.replacen(from, to, 1));
+        let (code, _, error) = run(&folder, &["load", "chat.toml"]);
+        assert!(
+            code == 2 && error.contains(named) && error.contains("error: "),
+            "{error}"
+        );
+    }
+    let folder = folder(CHAT);
+    for (arguments, named) in [
+        (&["load", "steady"][..], "steady-chat"),
+        (&["load", "none.toml"], "none.toml"),
+        (&["load", "chat.toml", "--rate=-1"], "rate"),
+        (
+            &["load", "chat.toml", "--header", "nonsense"],
+            "name: value",
+        ),
+        (&["load", "overhead", "canary-under-load"], "blocks"),
+    ] {
+        let (code, _, error) = run(&folder, arguments);
+        assert!(code == 2 && error.contains(named), "{error}");
+    }
+    let many = CHAT.replace(
+        "process = \"constant\", rate_per_s = 50",
+        "process = \"closed\", users = 100000000",
+    );
+    std::fs::write(folder.path().join("many.toml"), many).unwrap();
+    let (code, _, error) = run(&folder, &["load", "many.toml"]);
+    assert!(
+        code == 2 && error.contains("`users` is 100000000"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_interrupted_load_run_writes_what_is_known() {
+    let folder = folder(&CHAT.replace("duration_s = 1", "duration_s = 600"));
+    let target = folder.path().join("target.toml");
+    let kept = poolproof(&folder, &["up", "--print-target"])
+        .stdout(std::fs::File::create(&target).unwrap())
+        .spawn();
+    let mut kept = kept.unwrap();
+    wait_for("the target", || {
+        std::fs::read_to_string(&target).is_ok_and(|text| text.contains("interactive ="))
+    });
+    let arguments = ["load", "chat.toml", "--target", "target.toml"];
+    let child = poolproof(&folder, &arguments).stdout(Stdio::null()).spawn();
+    let mut child = child.unwrap();
+    wait_for("a request", || !logged_ids(&target).is_empty());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(record(&folder, "load.json")["interrupted"], true);
+    kill(Pid::from_raw(kept.id() as i32), Signal::SIGINT).unwrap();
+    kept.wait().unwrap();
+}
+
+#[test]
+fn the_gateway_is_compared_with_round_robin_block_by_block() {
+    let folder = folder(CHAT);
+    let arguments = [
+        "load",
+        "overhead",
+        "chat.toml",
+        "--block",
+        "0.1",
+        "--uneven",
+        "2",
+    ];
+    let (code, table, error) = run(&folder, &arguments);
+    assert_eq!(code, 0, "{table}{error}");
+    let report = record(&folder, "overhead.json");
+    let rows = report["compared"].as_array().unwrap();
+    assert!(
+        rows.iter()
+            .any(|row| row["figure"] == "ttft p50 ms" && row["blocks"] == 20),
+        "{report}"
+    );
+}
