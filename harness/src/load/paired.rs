@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::percentile::at_rank;
 use super::recorder::{Cell, Series};
 use crate::stats::interval;
 
@@ -47,14 +48,8 @@ impl Figure {
                 let answered = times.map_or(0, Histogram::len);
                 let n = answered + failed;
                 let rank = (n as f64 * f64::from(percentile) / 100.0).ceil();
-                match times {
-                    _ if n == 0 => None,
-                    Some(times) if rank <= answered as f64 => {
-                        let quantile = (rank - 0.5) / answered as f64;
-                        Some(times.value_at_quantile(quantile) as f64 / 1000.0)
-                    }
-                    _ => Some(f64::INFINITY),
-                }
+                let ms = times.and_then(|times| at_rank(times, rank as u64));
+                (n > 0).then(|| ms.unwrap_or(f64::INFINITY))
             }
         }
     }

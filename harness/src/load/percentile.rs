@@ -41,7 +41,7 @@ pub fn percentile(times_us: &Histogram<u64>, failed: u64, percentile: f64) -> Op
 }
 
 /// The value of this rank, counted from 1, in milliseconds; `None` if it is a failure.
-fn at_rank(times_us: &Histogram<u64>, rank: u64) -> Ms {
+pub fn at_rank(times_us: &Histogram<u64>, rank: u64) -> Ms {
     let answered = times_us.len();
     (rank <= answered).then(|| {
         // Half a rank down, so that no rounding reaches the next one.

@@ -10,8 +10,10 @@ use super::session::{Run, Session, SessionArgs};
 use crate::cli::{Failure, INTERRUPTED, say};
 use crate::evidence::control;
 use crate::load::paired::{Compared, Figure, compare};
+use crate::load::record::without_header_values;
 use crate::load::recorder::Cell;
 use crate::load::workload::Workload;
+use crate::stack::Component;
 use crate::target::{Endpoint, Pool, Target};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -46,8 +48,11 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
+    tool_version: &'static str,
     workload: Workload,
+    seed: u64,
     stack: String,
+    components: Vec<Component>,
     pool: String,
     /// How many times as slow the first endpoint was made.
     uneven: Option<f64>,
@@ -126,8 +131,11 @@ async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<
         .filter_map(|figure| compare(*figure, &blocks));
     Ok(Report {
         schema: "poolproof/overhead/1",
-        workload: workload.clone(),
+        tool_version: env!("CARGO_PKG_VERSION"),
+        workload: without_header_values(workload.clone()),
+        seed: args.session.stack.seed,
         stack: session.stack.name.clone(),
+        components: session.stack.components.clone(),
         pool: pool.name.clone(),
         uneven: args.uneven,
         compared: compared.collect(),

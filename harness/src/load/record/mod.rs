@@ -1,0 +1,236 @@
+//! The record of a load run, as it is saved in `load.json`.
+
+mod make;
+
+pub use make::{About, without_header_values};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::calibration::Calibration;
+use super::engine::Cost;
+use super::percentile::Percentile;
+use super::recorder::Series;
+use super::slo::Judged;
+use super::workload::Workload;
+use crate::stack::Component;
+use crate::target::Target;
+use crate::verdict::Verdict;
+
+/// The version of the record's schema.
+pub const SCHEMA: &str = "poolproof/load/1";
+
+/// A load run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of poolproof.
+    pub tool_version: String,
+    /// When the clock began to run.
+    pub started: Timestamp,
+    /// For how long requests were counted, in seconds: the warm-up is not.
+    pub window_s: f64,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+    /// The seed of the schedule and of the requests.
+    pub seed: u64,
+    /// The name of the workload.
+    pub name: String,
+    /// The workload.
+    pub workload: Workload,
+    /// The name of the stack.
+    pub stack: String,
+    /// The defect that was put in, if any.
+    pub flaw: Option<String>,
+    /// What the stack consists of, as found.
+    pub components: Vec<Component>,
+    /// The stack under load.
+    pub target: Target,
+    /// Why the measurement is not to be trusted; empty if it is.
+    pub doubts: Vec<String>,
+    /// The objectives, judged.
+    pub slos: Vec<Judged>,
+    /// The formula of each time.
+    pub formulas: BTreeMap<String, String>,
+    /// All requests that were counted.
+    pub total: Group,
+    /// By class.
+    pub classes: Vec<Group>,
+    /// By stage, where there are several.
+    pub stages: Vec<Group>,
+    /// By pool and endpoint, as answers named them.
+    pub pools: Vec<PoolShare>,
+    /// Requests whose answers named no endpoint, or one that the target does not have.
+    pub unattributed: u64,
+    /// Examples of failures.
+    pub examples: Vec<Example>,
+    /// What the client itself did and took.
+    pub client: Client,
+}
+
+/// Requests that have something in common.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Group {
+    /// What they have in common.
+    pub name: String,
+    /// Requests that were due.
+    pub requests: u64,
+    /// Of these, those that were answered as a whole.
+    pub answered: u64,
+    /// Those that failed, by kind.
+    pub failed: BTreeMap<String, u64>,
+    /// Those that kept every time limit of the workload, over all requests.
+    pub goodput: f64,
+    /// Requests that were answered, per second.
+    pub answered_per_s: f64,
+    /// Tokens of prompts, as their servers counted them.
+    pub input_tokens: u64,
+    /// Tokens of answers.
+    pub output_tokens: u64,
+    /// The same, per second.
+    pub output_tokens_per_s: f64,
+    /// Frames with text that arrived together with the one before, over all: above 0, somebody on the way gathers them.
+    pub chunks_together: f64,
+    /// Answers that did not say how many tokens they had.
+    pub without_usage: u64,
+    /// Times.
+    pub times: BTreeMap<String, Times>,
+}
+
+/// The times of a group. In percentiles, failures are later than any answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Times {
+    /// Values.
+    pub n: u64,
+    /// The mean of the values, in milliseconds: of what was answered only.
+    pub mean_ms: f64,
+    /// The smallest, in milliseconds.
+    pub min_ms: f64,
+    /// The largest, in milliseconds.
+    pub max_ms: f64,
+    /// Those that the sample supports.
+    pub percentiles: Vec<Percentile>,
+    /// All values, as pairs of a value in microseconds and how often it was seen, to three digits: of classes, so that runs can be
+    /// merged; all else is made of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histogram_us: Vec<(u64, u64)>,
+}
+
+/// A pool's share of the requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolShare {
+    /// Its name.
+    pub pool: String,
+    /// The model whose requests it gets.
+    pub model: String,
+    /// Its share of the requests of its model.
+    pub share: f64,
+    /// The share that its weight stands for.
+    pub weight_share: f64,
+    /// Jain's index over its endpoints: 1 if all got the same, 1/n if one got all (Jain, Chiu, Hawe 1984).
+    pub jain: f64,
+    /// Its endpoints, also those that got nothing.
+    pub endpoints: Vec<Group>,
+}
+
+/// A failure, as an example.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Example {
+    /// Its kind.
+    pub kind: String,
+    /// The number of the request.
+    pub request: u64,
+    /// What there is to say about it.
+    pub detail: String,
+}
+
+/// What the client did and took.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// Processors of the machine.
+    pub cores: usize,
+    /// Requests that were started, those of the warm-up included.
+    pub started_requests: u64,
+    /// Of these, those that had not ended when the run was interrupted.
+    pub unfinished: u64,
+    /// How late requests left, after they were due.
+    pub lag: Option<Times>,
+    /// Requests that left more than [`LATE_MS`] after they were due, over all.
+    pub late: f64,
+    /// How long it took to open a connection.
+    pub connect: Option<Times>,
+    /// What each thread took.
+    pub threads: Vec<Cost>,
+    /// Processor time for each request, in microseconds.
+    pub cpu_us_per_request: f64,
+    /// How far off this tool was on this machine when that was last measured.
+    pub calibration: Option<Calibration>,
+}
+
+/// What all of it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Every objective was met.
+    Met,
+    /// One was missed.
+    Missed,
+    /// None was missed, but one was not decided; or the measurement is not to be trusted.
+    Undecided,
+    /// The run was interrupted.
+    Interrupted,
+}
+
+/// A request is late if it leaves so long after it was due, in milliseconds.
+pub const LATE_MS: f64 = 10.0;
+impl Record {
+    /// Reads a record that [`Record::save`] wrote.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let record: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not the record of a load run", path.display()))?;
+        anyhow::ensure!(
+            record.schema == SCHEMA,
+            "{}: schema is {:?}, which another version of poolproof wrote; this one reads {SCHEMA:?}",
+            path.display(),
+            record.schema
+        );
+        Ok(record)
+    }
+
+    /// Saves the record.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string(self).context("writing the record")?;
+        std::fs::write(path, text + "\n").with_context(|| format!("saving {}", path.display()))
+    }
+
+    /// What all of it says.
+    pub fn conclusion(&self) -> Conclusion {
+        let some = |verdict| self.slos.iter().any(|slo| slo.verdict == verdict);
+        if self.interrupted {
+            Conclusion::Interrupted
+        } else if !self.doubts.is_empty() {
+            Conclusion::Undecided
+        } else if some(Verdict::Fail) {
+            Conclusion::Missed
+        } else if some(Verdict::Inconclusive) {
+            Conclusion::Undecided
+        } else {
+            Conclusion::Met
+        }
+    }
+}
+
+impl Group {
+    /// A percentile of one of its times, in milliseconds, if its sample supports it; the inner `None` is later than any.
+    pub fn percentile_ms(&self, series: Series, percentile: f64) -> Option<Option<f64>> {
+        let percentiles = &self.times.get(series.name())?.percentiles;
+        let found = percentiles.iter().find(|it| it.percentile == percentile)?;
+        Some(found.ms)
+    }
+}
