@@ -10,6 +10,9 @@ use crate::load::record::{Conclusion, Group, LATE_MS, Record};
 use crate::load::recorder::Series;
 use crate::verdict::Verdict;
 
+/// Frames that arrive together with the one before, over all, from which on a person is told: fewer are those of a busy machine.
+const TOGETHER_TOLD: f64 = 0.25;
+
 /// Tables of the requests and of the endpoints, the objectives, and the conclusion.
 pub fn render(record: &Record) -> String {
     let mut text = format!("{}\n\n", clipped(record.workload.shows.trim()));
@@ -49,6 +52,13 @@ pub fn render(record: &Record) -> String {
             example.kind,
             example.request,
             clipped(&example.detail)
+        );
+    }
+    if record.total.chunks_together > TOGETHER_TOLD {
+        let _ = writeln!(
+            text,
+            "note         {:.0} % of the frames with text arrived together with the one before: somebody on the way gathers them",
+            100.0 * record.total.chunks_together
         );
     }
     text += &client(record);
