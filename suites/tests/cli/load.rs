@@ -1,11 +1,16 @@
 //! `poolproof load` from outside.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
 use super::{logged_ids, poolproof, run, wait_for};
 
@@ -147,6 +152,75 @@ fn an_interrupted_load_run_writes_what_is_known() {
     assert_eq!(record(&folder, "load.json")["interrupted"], true);
     kill(Pid::from_raw(kept.id() as i32), Signal::SIGINT).unwrap();
     kept.wait().unwrap();
+}
+
+/// Serves TLS with a certificate of its own, and answers every request of a connection with a stream; where, and the certificate in PEM.
+fn tls_server() -> (SocketAddr, String) {
+    const TOKEN: &str = "data: {\"id\":\"c\",\"choices\":[{\"finish_reason\":null,\"delta\":{\"content\":\"a \"}}]}\n\n";
+    let frames = format!("{}data: [DONE]\n\n", TOKEN.repeat(3));
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{frames}",
+        frames.len()
+    );
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, answer) = (acceptor.clone(), answer.clone());
+                tokio::spawn(async move {
+                    // A probe that speaks no TLS is none of this test's business.
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let mut request = vec![0; 1 << 16];
+                    while stream.read(&mut request).await.is_ok_and(|n| n > 0) {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        stream.flush().await.unwrap();
+                    }
+                });
+            }
+        });
+    });
+    (address, certified.cert.pem())
+}
+
+#[test]
+fn a_gateway_behind_tls_is_reached_if_its_certificate_is_trusted() {
+    let (address, certificate) = tls_server();
+    let folder = folder(CHAT);
+    let target = format!(
+        "name = 'tls'\nurl = 'https://localhost:{}'\n[[models]]\nname = 'm'\n[[models.pools]]\nname = 'p'\nweight = 1\n",
+        address.port()
+    );
+    std::fs::write(folder.path().join("target.toml"), target).unwrap();
+    std::fs::write(folder.path().join("trusted.pem"), certificate).unwrap();
+    let arguments = ["load", "chat.toml", "--target", "target.toml"];
+    let mut trusting = poolproof(&folder, &arguments);
+    let done = trusting
+        .env("SSL_CERT_FILE", folder.path().join("trusted.pem"))
+        .output()
+        .unwrap();
+    let record = record(&folder, "load.json");
+    assert_eq!(done.status.code(), Some(0), "{record}");
+    assert_eq!(record["total"]["output_tokens"], 120);
+
+    let (code, table, _) = run(&folder, &arguments);
+    assert!(code == 1 && table.contains("no-connection"), "{table}");
 }
 
 #[test]
