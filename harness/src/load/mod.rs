@@ -1,6 +1,6 @@
 //! Load runs: a workload is sent to a target as it says, and judged by its objectives.
 //!
-//! `workload` says what is sent, `arrival` when, `requests` makes the bytes; `engine` sends them over `http1` and `answer` reads what
+//! `workload` says what is sent, `arrival` when, `requests` makes the bytes; `engine` sends them over `http1` or `http2` and `answer` reads what
 //! comes back into a `recorder`; `record` is what is kept of it.
 
 mod answer;
@@ -9,6 +9,7 @@ pub mod calibration;
 pub mod engine;
 pub mod failure;
 mod http1;
+mod http2;
 pub mod limit;
 pub mod paired;
 pub mod percentile;
@@ -18,4 +19,5 @@ pub mod recorder;
 pub mod requests;
 pub mod slo;
 pub mod trace;
+mod transport;
 pub mod workload;

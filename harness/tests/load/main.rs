@@ -4,9 +4,14 @@
 mod server;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use poolproof_harness::load::engine::{self, Job, Measured, Sender, Snapshot};
 use poolproof_harness::load::recorder::{Cell, Series};
 use poolproof_harness::load::workload::Workload;
@@ -170,6 +175,74 @@ async fn a_whole_answer_may_come_in_any_form() {
             all.failed
         );
     }
+}
+
+/// A server of HTTP/2 that answers every request with a stream, and how many connections it has accepted.
+async fn http2_server() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepted = Arc::<AtomicUsize>::default();
+    let counted = accepted.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::Relaxed);
+            let answer = hyper::service::service_fn(|request: http::Request<Incoming>| async {
+                let body = request.into_body().collect().await?.to_bytes();
+                assert!(body.ends_with(b"}"));
+                let frames = [token("a "), token("b "), token("c "), end(3)]
+                    .map(|text| Ok::<_, hyper::Error>(Frame::data(Bytes::from(text))));
+                let body = StreamBody::new(futures_util::stream::iter(frames));
+                let response = http::Response::builder()
+                    .header("content-type", "text/event-stream")
+                    .header("x-inference-pod", "pod-2");
+                Ok::<_, hyper::Error>(response.body(body).unwrap())
+            });
+            let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), answer);
+            tokio::spawn(serving);
+        }
+    });
+    (address, accepted)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_share_connections_of_http2() {
+    for (more, wanted) in [
+        ("http = '2'", THREADS),
+        ("http = '2'\nnew_connections = true", 30),
+    ] {
+        let (address, accepted) = http2_server().await;
+        let server = Server {
+            address,
+            connections: accepted,
+            requests: Arc::default(),
+        };
+        let measured = send(
+            &server,
+            &hundred_a_second(0.3, more),
+            &CancellationToken::new(),
+        )
+        .await;
+        let all = all(&measured);
+        assert_eq!(
+            (all.answered, all.chunks, all.output_tokens),
+            (30, 90, 90),
+            "{:?}",
+            measured.recorder.examples
+        );
+        assert_eq!(measured.recorder.endpoints(), ["pod-2"]);
+        assert_eq!(server.connections.load(Ordering::Relaxed), wanted);
+    }
+    // A server of HTTP/1.1 is told as such, and not waited for.
+    let server = Server::start(|_| Act::Send(good())).await;
+    let measured = send(
+        &server,
+        &hundred_a_second(0.1, "http = '2'\ntimeout_s = 1"),
+        &CancellationToken::new(),
+    )
+    .await;
+    assert_eq!(all(&measured).failures(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

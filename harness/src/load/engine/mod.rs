@@ -1,5 +1,6 @@
 //! The engine: sends what a workload says, on one thread for each processor, and measures what comes back.
 
+mod connections;
 mod cost;
 mod live;
 mod pacer;
@@ -19,11 +20,11 @@ pub use cost::Cost;
 pub use live::Snapshot;
 
 use super::arrival::Arrival;
-use super::http1::Server;
 use super::recorder::{Recorder, Series};
 use super::requests::{Header, Requests};
 use super::trace::Trace;
-use super::workload::Workload;
+use super::transport::Server;
+use super::workload::{Http, Workload};
 use crate::limits;
 use crate::target::Target;
 use cost::Meter;
@@ -149,15 +150,15 @@ impl Thread {
                 .context("starting the runtime of a worker")?;
             let connections = job.warm_connections(index);
             let worker = Worker::new(job, index, live, stop);
-            let cost = runtime.block_on(async {
-                worker.warm_up(connections).await;
+            let cost = runtime.block_on(worker.connections().during(async {
+                worker.connections().warm_up(connections).await;
                 // Nobody waits for it if the run has been given up; there is no start then either.
                 let _ = tell_ready.send(());
                 let start = told_to_go.await.context("the run was given up")?;
                 let meter = Meter::start();
                 worker.work(start).await?;
                 anyhow::Ok(meter.read())
-            })?;
+            }))?;
             Ok((worker.into_recorder(), cost))
         };
         std::thread::Builder::new()
@@ -211,7 +212,7 @@ impl Job {
             .map(|class| workload.limits(&class.class));
         let mut servers = Vec::new();
         for url in urls {
-            let server = Server::of(url, sources.to_vec()).await;
+            let server = Server::of(url, sources.to_vec(), workload.http).await;
             servers.push(server.with_context(|| format!("url {url}"))?);
         }
         let url = urls.first().context("no url to send to")?;
@@ -230,6 +231,9 @@ impl Job {
     fn warm_connections(&self, index: usize) -> usize {
         if self.workload.new_connections {
             return 0;
+        }
+        if self.workload.http == Http::Two {
+            return self.servers.len();
         }
         let all = match (
             &self.workload.arrival,

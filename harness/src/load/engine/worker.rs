@@ -1,20 +1,22 @@
 //! A worker: one thread, with a runtime, connections and a recorder of its own. It shares nothing with others while it measures.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Job;
+use super::connections::{Connection, Connections};
 use super::live::Live;
 use super::pacer::Pacer;
 use crate::load::answer::Answered;
 use crate::load::arrival::{Arrival, Due, Schedule};
 use crate::load::failure::{Failed, Failure};
-use crate::load::http1::{self, Buffer, Connection, Listener};
+use crate::load::http1::{self, Buffer, Listener};
 use crate::load::recorder::{Key, Recorder, Series};
 use crate::load::requests::Built;
 
@@ -27,9 +29,7 @@ pub(super) struct Worker {
     stop: CancellationToken,
     buffer: Buffer,
     wire: RefCell<Vec<u8>>,
-    /// For each server, the connections that no request uses.
-    idle: RefCell<Vec<Vec<Connection>>>,
-    opened: Cell<usize>,
+    connections: Connections,
     recorder: RefCell<Recorder>,
 }
 
@@ -43,34 +43,26 @@ impl Worker {
         live: Arc<Live>,
         stop: CancellationToken,
     ) -> Rc<Self> {
-        let idle = job.servers.iter().map(|_| Vec::new()).collect();
         Rc::new(Self {
-            idle: RefCell::new(idle),
+            connections: Connections::new(job.clone(), index),
             job,
             index,
             live,
             stop,
             buffer: http1::buffer(),
             wire: RefCell::default(),
-            opened: Cell::new(index),
             recorder: RefCell::default(),
         })
     }
 
-    /// Opens so many connections before the clock runs. What cannot be opened here is told by the requests that need it.
-    pub(super) async fn warm_up(&self, connections: usize) {
-        for number in 0..connections {
-            let server = number % self.job.servers.len();
-            match self.open(server).await {
-                Ok(connection) => self.idle.borrow_mut()[server].push(connection),
-                Err(_) => return,
-            }
-        }
+    /// What it sends on.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
     pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
-        let tasks = tokio::task::LocalSet::new();
+        let tasks = LocalSet::new();
         let begun = tasks.run_until(async {
             match self.job.workload.arrival {
                 Arrival::Closed { users, think_ms } => {
@@ -160,11 +152,7 @@ impl Worker {
     async fn perform(&self, due: Due, moment: Instant) {
         self.live.started();
         let server = (due.number % self.job.servers.len() as u64) as usize;
-        let idle = match self.job.workload.new_connections {
-            true => None,
-            false => self.idle_connection(server),
-        };
-        let connection = match idle {
+        let connection = match self.connections.take(server) {
             Some(connection) => Ok(connection),
             // Seldom, and large: it does not lie in the memory of every request.
             None => Box::pin(self.connect(due, server)).await,
@@ -204,16 +192,27 @@ impl Worker {
         built: Built,
         watch: &mut Watch<'_>,
     ) -> (Result<Answered, Failed>, Instant) {
-        let exchange = async {
-            // Where sending fails, the answer says why: a server may refuse a body before it has all of it.
-            let _ = connection.send(&self.wire).await;
-            http1::receive(&mut connection, &self.buffer, built.stream, watch).await
-        };
         let limit = Duration::from_secs_f64(self.job.workload.timeout_s);
-        match tokio::time::timeout(limit, exchange).await {
+        let ended = match &mut connection {
+            Connection::One(connection) => {
+                let exchange = async {
+                    // Where sending fails, the answer says why: a server may refuse a body before it has all of it.
+                    let _ = connection.send(&self.wire).await;
+                    http1::receive(connection, &self.buffer, built.stream, watch).await
+                };
+                tokio::time::timeout(limit, exchange).await
+            }
+            Connection::Two(connection) => {
+                let wire = self.wire.borrow().clone();
+                let authority = self.job.servers[server].authority();
+                let exchange = connection.exchange(&wire, authority, built.stream, watch);
+                tokio::time::timeout(limit, Box::pin(exchange)).await
+            }
+        };
+        match ended {
             Ok(outcome) => {
-                if outcome.reusable && !self.job.workload.new_connections {
-                    self.idle.borrow_mut()[server].push(connection);
+                if outcome.reusable {
+                    self.connections.keep(connection, server);
                 }
                 (outcome.answered, outcome.ended_at)
             }
@@ -225,24 +224,14 @@ impl Worker {
         }
     }
 
-    fn idle_connection(&self, server: usize) -> Option<Connection> {
-        let idle = &mut self.idle.borrow_mut()[server];
-        // The one that was used last is the least likely to have been closed by the server.
-        std::iter::from_fn(|| idle.pop()).find_map(|mut it| it.is_idle().then_some(it))
-    }
-
+    /// A new connection for a request.
     async fn connect(&self, due: Due, server: usize) -> Result<Connection, Failed> {
         let began = Instant::now();
-        let connection = self.open(server).await?;
+        let connection = self.connections.open(server).await?;
         if self.counts(due) {
             self.recorder.borrow_mut().connect.record(began.elapsed());
         }
         Ok(connection)
-    }
-
-    async fn open(&self, server: usize) -> Result<Connection, Failed> {
-        let number = self.opened.replace(self.opened.get() + self.job.threads);
-        self.job.servers[server].connect(number).await
     }
 
     fn record(

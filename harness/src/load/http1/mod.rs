@@ -8,7 +8,7 @@ mod body;
 mod connection;
 mod head;
 
-pub(super) use connection::{Connection, Server};
+pub(super) use connection::Connection;
 
 use std::task::Poll;
 use std::time::Instant;

@@ -34,6 +34,9 @@ pub struct Workload {
     /// How long to wait for the end of an answer, in seconds.
     #[serde(default = "default_timeout_s")]
     pub timeout_s: f64,
+    /// The version of HTTP.
+    #[serde(default)]
+    pub http: Http,
     /// Whether a new connection is made for each request.
     #[serde(default)]
     pub new_connections: bool,
@@ -44,6 +47,18 @@ pub struct Workload {
     /// What is asked of the answers.
     #[serde(default, rename = "slo", skip_serializing_if = "Vec::is_empty")]
     pub slos: Vec<Slo>,
+}
+
+/// A version of HTTP. Without TLS, HTTP/2 is spoken from the start (RFC 9113, section 3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Http {
+    /// HTTP/1.1: a connection for each request that is under way.
+    #[default]
+    #[serde(rename = "1.1")]
+    One,
+    /// HTTP/2: up to a hundred requests share a connection.
+    #[serde(rename = "2")]
+    Two,
 }
 
 /// One kind of requests.
@@ -356,6 +371,19 @@ mod tests {
             let message = refused(from, to);
             assert!(message.contains(named), "{named}: {message}");
         }
+    }
+
+    #[test]
+    fn the_example_of_the_readme_is_a_workload() {
+        let readme = include_str!("../../../../README.md");
+        let example = readme
+            .split("```toml\n")
+            .find(|block| block.starts_with("shows ="));
+        let (example, _) = example.unwrap().split_once("```").unwrap();
+        toml::from_str::<Workload>(example)
+            .unwrap()
+            .check()
+            .unwrap();
     }
 
     #[test]

@@ -1,0 +1,146 @@
+//! HTTP/2, by hyper: many requests share a connection.
+
+use std::cell::Cell;
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::task::LocalSet;
+
+use super::answer::{Answered, Reading};
+use super::failure::{Failed, Failure};
+use super::http1::{Listener, Outcome};
+use super::transport::Io;
+use crate::evidence::served::SERVED_BY_HEADER;
+
+/// Requests that share a connection at most: servers allow a hundred and more (RFC 9113, section 6.5.2).
+const STREAMS_MAX: usize = 100;
+
+/// An open connection. Clones share it.
+#[derive(Clone)]
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    open: Rc<Cell<usize>>,
+}
+
+/// A request that is under way on a connection.
+struct Stream(Rc<Cell<usize>>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Runs what hyper does for connections on the thread that they belong to.
+#[derive(Clone)]
+struct OnThisThread(Weak<LocalSet>);
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.spawn_local(future);
+        }
+    }
+}
+
+impl Connection {
+    /// Greets a server; `tasks` runs the connection.
+    pub(super) async fn new(io: Io, tasks: &Rc<LocalSet>) -> Result<Self, Failed> {
+        let executor = OnThisThread(Rc::downgrade(tasks));
+        let greeted = hyper::client::conn::http2::handshake(executor, TokioIo::new(io)).await;
+        let (sender, connection) =
+            greeted.map_err(|error| Failed::new(Failure::NoConnection, error))?;
+        tasks.spawn_local(async move {
+            // Why it ended is told to every request on it.
+            let _ = connection.await;
+        });
+        Ok(Self {
+            sender,
+            open: Rc::default(),
+        })
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether it can take another request.
+    pub(super) fn has_room(&self) -> bool {
+        self.open.get() < STREAMS_MAX
+    }
+
+    /// Sends a request, which was built for HTTP/1.1, and reads its answer.
+    pub(super) async fn exchange(
+        &mut self,
+        wire: &[u8],
+        authority: &str,
+        asked_for_stream: bool,
+        listener: &mut impl Listener,
+    ) -> Outcome {
+        self.open.set(self.open.get() + 1);
+        let _stream = Stream(self.open.clone());
+        let answered = match request(wire, authority) {
+            Ok(request) => self.answer(request, asked_for_stream, listener).await,
+            Err(failed) => Err(failed),
+        };
+        Outcome {
+            answered,
+            ended_at: Instant::now(),
+            // It is shared already.
+            reusable: false,
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        request: http::Request<Full<Bytes>>,
+        asked_for_stream: bool,
+        listener: &mut impl Listener,
+    ) -> Result<Answered, Failed> {
+        let closed = |error: hyper::Error| Failed::new(Failure::ClosedBeforeAnswer, error);
+        self.sender.ready().await.map_err(closed)?;
+        let response = self.sender.send_request(request).await.map_err(closed)?;
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .map(http::HeaderValue::as_bytes)
+        };
+        listener.head(header(SERVED_BY_HEADER));
+        let event_stream =
+            header("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
+        let status = response.status().as_u16();
+        let mut reading = Reading::new(asked_for_stream, status, event_stream);
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Failed::new(Failure::Cut, error))?;
+            if let Some(data) = frame.data_ref() {
+                reading.data(data, Instant::now(), |gap| listener.gap(gap))?;
+            }
+        }
+        reading.end()
+    }
+}
+
+/// The request of these bytes of HTTP/1.1, without what belongs to the connection.
+fn request(wire: &[u8], authority: &str) -> Result<http::Request<Full<Bytes>>, Failed> {
+    let failed = |error: &dyn std::fmt::Display| Failed::new(Failure::NoConnection, error);
+    let mut headers = [httparse::EMPTY_HEADER; 96];
+    let mut head = httparse::Request::new(&mut headers);
+    let length = match head.parse(wire).map_err(|error| failed(&error))? {
+        httparse::Status::Complete(length) => length,
+        httparse::Status::Partial => return Err(failed(&"an unfinished request")),
+    };
+    let uri = format!("{authority}{}", head.path.unwrap_or("/"));
+    let mut request = http::Request::post(uri);
+    for header in head.headers.iter().filter(|it| it.name != "host") {
+        request = request.header(header.name, header.value);
+    }
+    let body = Full::new(Bytes::copy_from_slice(&wire[length..]));
+    request.body(body).map_err(|error| failed(&error))
+}
