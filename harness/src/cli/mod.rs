@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod doctor;
+mod github;
 mod list;
 mod load;
 mod plan;

@@ -9,10 +9,10 @@ use anyhow::Context;
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
-use super::{App, Failure, INTERRUPTED, look, say, stop_on_signal};
+use super::{App, Failure, INTERRUPTED, github, look, say, stop_on_signal};
 use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
-use crate::report::{junit, table};
+use crate::report::{self, junit, markdown, table};
 use crate::run::{self, Event};
 use crate::stack::Stack;
 
@@ -96,6 +96,10 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     junit::save(&record, &args.out.join("junit.xml"))?;
     progress.finish();
     print(&record, &args)?;
+    github::tell(
+        &markdown::render(&record),
+        &report::github::annotations(&record),
+    );
     Ok(match record.conclusion() {
         Conclusion::Passed => 0,
         Conclusion::Failed => 1,

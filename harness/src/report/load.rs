@@ -49,7 +49,7 @@ pub fn render(record: &Record) -> String {
         let _ = writeln!(
             text,
             "failed       {} (request {}): {}",
-            example.kind,
+            clipped(&example.kind),
             example.request,
             clipped(&example.detail)
         );
@@ -63,7 +63,7 @@ pub fn render(record: &Record) -> String {
     }
     text += &client(record);
     for doubt in &record.doubts {
-        let _ = writeln!(text, "invalid      {doubt}");
+        let _ = writeln!(text, "invalid      {}", clipped(doubt));
     }
     let _ = writeln!(
         text,

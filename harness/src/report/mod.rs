@@ -7,6 +7,7 @@ use record::CaseRecord;
 use crate::verdict::{Outcome, Verdict};
 
 pub mod ctrf;
+pub mod github;
 pub mod junit;
 pub mod load;
 pub mod markdown;

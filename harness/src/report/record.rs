@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Level};
@@ -123,20 +124,7 @@ impl Record {
 
     /// Reads a record that [`Record::save`] wrote.
     pub fn read(path: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Head {
-            schema: String,
-        }
-        let file = path.display();
-        let text = std::fs::read(path).with_context(|| format!("cannot read {file}"))?;
-        let head: Head = serde_json::from_slice(&text)
-            .with_context(|| format!("{file} is not the whole record of a run"))?;
-        anyhow::ensure!(
-            head.schema == SCHEMA,
-            "{file}: schema is {:?}, which another version of poolproof wrote; this one reads {SCHEMA:?}",
-            head.schema
-        );
-        serde_json::from_slice(&text).with_context(|| format!("{file} is not a record of {SCHEMA}"))
+        read_as(path, SCHEMA)
     }
 
     /// Saves the record: a reader finds the old one or the new one, never a part.
@@ -206,6 +194,24 @@ impl CaseRecord {
     pub fn suite(&self) -> &str {
         self.id.split('/').next().unwrap_or(&self.id)
     }
+}
+
+/// Reads a file that holds a record of this schema; what it is instead, if it does not.
+pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: String,
+    }
+    let file = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot read {file}"))?;
+    let head: Head = serde_json::from_slice(&text)
+        .with_context(|| format!("{file} is not the whole record of a run"))?;
+    anyhow::ensure!(
+        head.schema == schema,
+        "{file}: schema is {:?}, which another version of poolproof wrote; this one reads {schema:?}",
+        head.schema
+    );
+    serde_json::from_slice(&text).with_context(|| format!("{file} is not a record of {schema}"))
 }
 
 /// What runs were made with before their records said so.

@@ -25,6 +25,8 @@ fn poolproof(folder: &TempDir, arguments: &[&str]) -> Command {
         .current_dir(folder)
         .env("XDG_STATE_HOME", folder.path())
         .env_remove("POOLPROOF_STACK")
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITHUB_STEP_SUMMARY")
         .args(arguments);
     command
 }
@@ -101,6 +103,29 @@ fn the_verdict_is_the_exit_code_and_the_record_says_why() {
     assert_eq!(record["cases"][0]["verdict"], "fail");
     let mismatch = &record["cases"][0]["mismatches"][0];
     assert_eq!(mismatch["expected"], "routed nowhere");
+}
+
+#[test]
+fn a_job_of_github_actions_gets_annotations_and_a_summary() {
+    let folder = TempDir::new().unwrap();
+    let summary = folder.path().join("summary.md");
+    std::fs::write(&summary, "before\n").unwrap();
+    let arguments = ["run", "routing/unknown-model", "--flaw", "unknown-503"];
+    let mut command = poolproof(&folder, &arguments);
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary);
+    let done = command.output().unwrap();
+    let errors = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        errors.contains("::error title=routing/unknown-model::fail: "),
+        "{errors}"
+    );
+    let summary = std::fs::read_to_string(&summary).unwrap();
+    assert!(
+        summary.starts_with("before\n## poolproof on embedded: does not conform"),
+        "{summary}"
+    );
 }
 
 #[test]

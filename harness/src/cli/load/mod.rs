@@ -8,7 +8,7 @@ mod session;
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
-use super::{Failure, INTERRUPTED, say};
+use super::{Failure, INTERRUPTED, github, say};
 use crate::load::record::{Conclusion, Record};
 use crate::load::trace::Trace;
 use crate::load::workload::{SHIPPED, Workload};
@@ -89,6 +89,10 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
             say(&format!("record: {}", path.display()));
         }
     }
+    github::tell(
+        &format!("```text\n{}```", report::load::render(&record)),
+        "",
+    );
     Ok(match record.conclusion() {
         Conclusion::Met => 0,
         Conclusion::Missed => 1,

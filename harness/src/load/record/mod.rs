@@ -17,6 +17,7 @@ use super::percentile::Percentile;
 use super::recorder::Series;
 use super::slo::Judged;
 use super::workload::Workload;
+use crate::report::record::read_as;
 use crate::stack::Component;
 use crate::target::Target;
 use crate::verdict::Verdict;
@@ -190,17 +191,7 @@ pub const LATE_MS: f64 = 10.0;
 impl Record {
     /// Reads a record that [`Record::save`] wrote.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let record: Self = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is not the record of a load run", path.display()))?;
-        anyhow::ensure!(
-            record.schema == SCHEMA,
-            "{}: schema is {:?}, which another version of poolproof wrote; this one reads {SCHEMA:?}",
-            path.display(),
-            record.schema
-        );
-        Ok(record)
+        read_as(path, SCHEMA)
     }
 
     /// Saves the record.
