@@ -17,6 +17,7 @@ mod prompt;
 pub mod record;
 pub mod recorder;
 pub mod requests;
+pub mod saturation;
 pub mod slo;
 pub mod trace;
 mod transport;

@@ -61,6 +61,13 @@ pub fn render(record: &Record) -> String {
             100.0 * record.total.chunks_together
         );
     }
+    if record.saturated {
+        let _ = writeln!(
+            text,
+            "fail         saturated: requests piled up for ten seconds, and {} of them were under way when the run was ended",
+            record.client.unfinished
+        );
+    }
     text += &client(record);
     for doubt in &record.doubts {
         let _ = writeln!(text, "invalid      {}", clipped(doubt));

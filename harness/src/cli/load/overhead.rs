@@ -165,7 +165,7 @@ async fn measure(
                 urls: if way == 0 { &[] } else { direct },
                 seed: block,
             };
-            let measured = session.send(run, &mut |_| {}).await?;
+            let measured = session.send(run, &mut |_| {}).await?.measured;
             if session.interrupted() {
                 return Ok(blocks);
             }

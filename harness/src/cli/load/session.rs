@@ -11,9 +11,11 @@ use url::Url;
 use crate::cli::progress::Progress;
 use crate::cli::stack::StackArgs;
 use crate::cli::{Failure, stop_on_signal};
+use crate::load::arrival::Arrival;
 use crate::load::engine::{self, Job, Measured, Sender, Snapshot};
 use crate::load::record::{About, Record};
 use crate::load::requests::Header;
+use crate::load::saturation::Saturation;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
 use crate::stack::{Options, Stack};
@@ -35,6 +37,9 @@ pub(super) struct SessionArgs {
     /// An address of this machine to connect from; several have more ports
     #[arg(long = "source", value_name = "ADDRESS")]
     sources: Vec<IpAddr>,
+    /// End the run when requests of an open loop have piled up for ten seconds: the server gets more than it can serve
+    #[arg(long)]
+    stop_when_saturated: bool,
 }
 
 fn header(text: &str) -> Result<Header> {
@@ -68,6 +73,13 @@ pub(super) struct Run<'a> {
     pub(super) seed: u64,
 }
 
+/// What came of a run.
+pub(super) struct Sent {
+    pub(super) measured: Measured,
+    /// Whether it was ended because requests piled up.
+    saturated: bool,
+}
+
 impl<'a> Session<'a> {
     /// Starts the stack; `None` if that was interrupted.
     pub(super) async fn start(args: &'a SessionArgs) -> Result<Option<Self>, Failure> {
@@ -96,7 +108,7 @@ impl<'a> Session<'a> {
         &self,
         run: Run<'_>,
         watch: &mut (dyn FnMut(&Snapshot) + Send),
-    ) -> Result<Measured, Failure> {
+    ) -> Result<Sent, Failure> {
         let gateway = [self.stack.target.url.clone()];
         let sender = Sender {
             urls: match run.urls {
@@ -118,7 +130,20 @@ impl<'a> Session<'a> {
             sender,
         );
         let job = job.await.map_err(Failure::usage)?;
-        Ok(engine::run(job, &self.stop, watch).await?)
+        let stop = self.stop.child_token();
+        let mut saturation = Saturation::default();
+        let open_loop = !matches!(run.workload.arrival, Arrival::Closed { .. });
+        let mut watch = |now: &Snapshot| {
+            watch(now);
+            if saturation.watch(now.in_flight()) && open_loop && self.args.stop_when_saturated {
+                stop.cancel();
+            }
+        };
+        let measured = engine::run(job, &stop, &mut watch).await?;
+        Ok(Sent {
+            measured,
+            saturated: stop.is_cancelled() && !self.interrupted(),
+        })
     }
 
     /// Sends a workload and makes the record of it.
@@ -127,7 +152,10 @@ impl<'a> Session<'a> {
         run: Run<'_>,
         watch: &mut (dyn FnMut(&Snapshot) + Send),
     ) -> Result<Record, Failure> {
-        let measured = self.send(run, watch).await?;
+        let Sent {
+            measured,
+            saturated,
+        } = self.send(run, watch).await?;
         let about = About {
             name: run.name,
             workload: run.workload.clone(),
@@ -136,6 +164,7 @@ impl<'a> Session<'a> {
             flaw: self.options.flaw.map(|flaw| flaw.to_string()),
             end_s: run.workload.end_s(run.trace),
             interrupted: self.interrupted(),
+            saturated,
         };
         Ok(Record::new(about, &measured))
     }

@@ -29,6 +29,8 @@ pub struct About<'a> {
     pub end_s: f64,
     /// Whether it was interrupted.
     pub interrupted: bool,
+    /// Whether it was ended because requests piled up.
+    pub saturated: bool,
 }
 
 /// Late requests that a measurement bears, over all.
@@ -49,9 +51,10 @@ impl Record {
             flaw,
             end_s,
             interrupted,
+            saturated,
         } = about;
         let recorder = &measured.recorder;
-        let ran_s = match interrupted {
+        let ran_s = match interrupted || saturated {
             true => measured
                 .costs
                 .iter()
@@ -93,6 +96,7 @@ impl Record {
             started: measured.started,
             window_s,
             interrupted,
+            saturated,
             seed,
             name: name.to_owned(),
             stack: stack.name.clone(),

@@ -38,6 +38,9 @@ pub struct Record {
     pub window_s: f64,
     /// Whether it was interrupted.
     pub interrupted: bool,
+    /// Whether it was ended because requests piled up.
+    #[serde(default)]
+    pub saturated: bool,
     /// The seed of the schedule and of the requests.
     pub seed: u64,
     /// The name of the workload.
@@ -178,7 +181,7 @@ pub struct Client {
 pub enum Conclusion {
     /// Every objective was met.
     Met,
-    /// One was missed.
+    /// One was missed, or requests piled up without an end.
     Missed,
     /// None was missed, but one was not decided; or the measurement is not to be trusted.
     Undecided,
@@ -207,7 +210,7 @@ impl Record {
             Conclusion::Interrupted
         } else if !self.doubts.is_empty() {
             Conclusion::Undecided
-        } else if some(Verdict::Fail) {
+        } else if self.saturated || some(Verdict::Fail) {
             Conclusion::Missed
         } else if some(Verdict::Inconclusive) {
             Conclusion::Undecided
