@@ -25,6 +25,8 @@ pub enum Failure {
     TooLong,
     /// The answer is not the JSON of the API.
     NotJson,
+    /// Status 200, but neither text nor a reason why there is none.
+    NoAnswer,
     /// Status 200, but the body says that it failed.
     ErrorBody,
     /// A stream was asked for, something else came.
@@ -53,6 +55,7 @@ impl fmt::Display for Failure {
             Self::NotHttp => "not-http",
             Self::TooLong => "too-long",
             Self::NotJson => "not-json",
+            Self::NoAnswer => "no-answer",
             Self::ErrorBody => "error-body",
             Self::NotStreamed => "not-streamed",
             Self::ErrorEvent => "error-event",

@@ -162,6 +162,9 @@ impl Reading {
                 if let Some(error) = said.error {
                     return Err(Failed::with_bytes(Failure::ErrorBody, error.as_bytes()));
                 }
+                if !said.text && !said.finished {
+                    return Err(Failed::with_bytes(Failure::NoAnswer, &body));
+                }
                 if self.asked_for_stream {
                     return Err(Failed::with_bytes(Failure::NotStreamed, &body));
                 }
@@ -173,6 +176,12 @@ impl Reading {
                     return Err(Failed::new(
                         Failure::NoDone,
                         format!("ended after {} frames with text", answered.chunks),
+                    ));
+                }
+                if answered.chunks == 0 && !events.finished {
+                    return Err(Failed::new(
+                        Failure::NoAnswer,
+                        "a stream without text or finish reason",
                     ));
                 }
                 answered.usage = events.usage;
@@ -345,6 +354,10 @@ mod tests {
                 Failure::Mixed,
             ),
             (parts(&[&a, "data: <html>\n\n", DONE]), Failure::NotJson),
+            (
+                parts(&["data: {\"id\":\"c-1\"}\n\n", DONE]),
+                Failure::NoAnswer,
+            ),
         ] {
             assert_eq!(read(&stream).0, Err(wanted));
         }
@@ -380,6 +393,10 @@ mod tests {
             Err(Failure::ErrorBody)
         );
         assert_eq!(read(false, 200, "<html>"), Err(Failure::NotJson));
+        assert_eq!(
+            read(false, 200, r#"{"detail":"later"}"#),
+            Err(Failure::NoAnswer)
+        );
         assert_eq!(read(false, 429, "busy"), Err(Failure::Status(429)));
     }
 }
