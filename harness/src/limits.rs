@@ -12,6 +12,11 @@ pub fn raise_open_files() {
     }
 }
 
+/// The processors that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Descriptors that a process has open beside the connections that it is asked for: its own files, timers and runtimes.
 const OTHER_FILES: u64 = 64;
 

@@ -18,10 +18,12 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tabled::builder::Builder;
+use tabled::settings::Style;
 use tokio_util::sync::CancellationToken;
 
 use crate::case::{Catch, Suite};
-use crate::report::table;
+use crate::report::table::Look;
 use crate::stack::StartError;
 
 pub use stack::from_env as stack_from_env;
@@ -179,17 +181,38 @@ fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Fai
     result
 }
 
+/// Makes the folder for records.
+fn make_out_folder(out: &std::path::Path) -> Result<(), Failure> {
+    let made = std::fs::create_dir_all(out);
+    made.map_err(|error| {
+        let what = format!("--out {}: cannot make the folder", out.display());
+        Failure::usage(anyhow::Error::from(error).context(what))
+    })
+}
+
 /// Prints text to standard output; a reader that has seen enough and left is no error.
 fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// A table of rows under headings.
+fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(headings.iter().copied());
+    for row in rows {
+        builder.push_record(row);
+    }
+    let mut table = builder.build();
+    table.with(Style::sharp());
+    table.to_string()
+}
+
 /// How a table looks on standard output: as wide as the terminal, without colour in a pipe or where `NO_COLOR` is set.
-fn look() -> table::Look {
+fn look() -> Look {
     use std::io::IsTerminal;
     let terminal = std::io::stdout().is_terminal();
-    table::Look {
+    Look {
         width: match terminal {
             true => usize::from(console::Term::stdout().size().1),
             false => 160,

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
-use super::{App, Failure, INTERRUPTED, github, look, say, stop_on_signal};
+use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, say, stop_on_signal};
 use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{self, junit, markdown, table};
@@ -48,9 +46,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("--out {}: cannot make the folder", args.out.display()))
-        .map_err(Failure::usage)?;
+    make_out_folder(&args.out)?;
     let stop = stop_on_signal()?;
     let progress = Progress::new();
 

@@ -147,6 +147,16 @@ impl Arrival {
         }
     }
 
+    /// Its rate, per second, if it has one that stays the same.
+    pub fn rate_mut(&mut self) -> Option<&mut f64> {
+        match self {
+            Self::Constant { rate_per_s }
+            | Self::Poisson { rate_per_s }
+            | Self::Gamma { rate_per_s, .. } => Some(rate_per_s),
+            _ => None,
+        }
+    }
+
     /// The number of stages that are reported apart.
     pub fn stage_count(&self) -> usize {
         match self {

@@ -104,8 +104,7 @@ pub async fn measure(streams: usize, stop: &CancellationToken) -> Result<Level> 
     let measured = engine::run(job, stop, &mut |_| {}).await?;
     ended.cancel();
     let written = serving.await.context("the server of a calibration")??;
-    let mut cell = Cell::default();
-    measured.recorder.cells().for_each(|(_, it)| cell.merge(it));
+    let cell = measured.recorder.sum(|_| true);
     level(streams, &cell, written, &measured)
 }
 

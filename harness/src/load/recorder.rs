@@ -173,9 +173,13 @@ impl Recorder {
         &self.endpoints
     }
 
-    /// All cells, in no order.
-    pub fn cells(&self) -> impl Iterator<Item = (&Key, &Cell)> {
-        self.cells.iter().map(|(key, cell)| (key, cell))
+    /// All that was measured of some keys.
+    pub fn sum(&self, of: impl Fn(&Key) -> bool) -> Cell {
+        let mut sum = Cell::default();
+        for (_, cell) in self.cells.iter().filter(|(key, _)| of(key)) {
+            sum.merge(cell);
+        }
+        sum
     }
 
     /// The place of an endpoint; `None` beyond the number of those that are told apart.
@@ -319,7 +323,7 @@ mod tests {
         all.merge(filled(["b", "a"], 2000));
         assert_eq!(all.endpoints(), ["a", "b"]);
         let mut whole = Cell::default();
-        for (key, cell) in all.cells() {
+        for (key, cell) in &all.cells {
             if key.endpoint.is_some() {
                 assert_eq!(cell.requests, 2);
             }

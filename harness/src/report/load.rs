@@ -178,8 +178,7 @@ fn client(record: &Record) -> String {
     let cpu_ms: f64 = client.threads.iter().map(|it| it.cpu_ms).sum();
     let p99 = |times: &Option<crate::load::record::Times>| {
         let times = times.as_ref()?;
-        let p99 = times.percentiles.iter().find(|it| it.percentile == 99.0);
-        Some(match p99.and_then(|it| it.ms) {
+        Some(match times.percentile_ms(99.0).flatten() {
             Some(ms) => format!("p99 {} ms", milliseconds(Some(ms))),
             None => format!("at most {} ms", milliseconds(Some(times.max_ms))),
         })

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Level};
 use crate::context::Settings;
+use crate::limits;
 use crate::stack::{Component, Stack, Step};
 use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
@@ -116,7 +117,7 @@ impl Record {
             flaw,
             components: stack.components.clone(),
             start_steps: stack.steps.clone(),
-            client_cores: std::thread::available_parallelism().map_or(1, usize::from),
+            client_cores: limits::cores(),
             target: without_credentials(&stack.target),
             cases: Vec::new(),
         }

@@ -4,7 +4,8 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, INTERRUPTED, say, stop_on_signal};
+use crate::cli::{Failure, INTERRUPTED, say, stop_on_signal, table};
+use crate::limits;
 use crate::load::calibration::{Calibration, Level, measure};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +37,7 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
     progress.finish();
     let calibration = Calibration {
         made: Timestamp::now(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: limits::cores(),
         levels,
     };
     let path = calibration.save()?;
@@ -45,16 +46,15 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
             say(&serde_json::to_string_pretty(&calibration).context("writing the calibration")?)
         }
         false => {
-            say(&table(&calibration.levels));
+            say(&render(&calibration.levels));
             say(&format!("kept: {}", path.display()));
         }
     }
     Ok(0)
 }
 
-fn table(levels: &[Level]) -> String {
-    let mut table = tabled::builder::Builder::new();
-    table.push_record([
+fn render(levels: &[Level]) -> String {
+    let headings = [
         "streams",
         "answers",
         "TTFT p50",
@@ -69,8 +69,8 @@ fn table(levels: &[Level]) -> String {
         "off at p99",
         "left late p99",
         "CPU us/token",
-    ]);
-    for level in levels {
+    ];
+    let rows = levels.iter().map(|level| {
         let mut row = vec![level.streams.to_string(), level.answers.to_string()];
         for twice in [level.ttft, level.itl] {
             row.extend([
@@ -85,10 +85,7 @@ fn table(levels: &[Level]) -> String {
             format!("{:.3}", level.lag_p99_ms),
             format!("{:.2}", level.cpu_us_per_token),
         ]);
-        table.push_record(row);
-    }
-    format!(
-        "{}\ntimes in ms",
-        table.build().with(tabled::settings::Style::sharp())
-    )
+        row
+    });
+    format!("{}\ntimes in ms", table(&headings, rows))
 }

@@ -1,6 +1,6 @@
 //! `poolproof load WORKLOAD --find-limit`: the highest rate at which every objective is met.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::session::{Run, Session, SessionArgs};
 use crate::cli::{Failure, INTERRUPTED, say};
@@ -37,15 +37,19 @@ pub(super) async fn find_limit(
     name: &str,
     workload: Workload,
     trace: Option<Trace>,
-    session: &SessionArgs,
+    session_args: &SessionArgs,
     args: LimitArgs,
 ) -> Result<u8, Failure> {
-    let first = rate(&workload).map_err(Failure::usage)?;
+    let mut workload = workload;
+    let first = workload.arrival.rate_mut().copied();
+    let first = first.context(
+        "--find-limit: `arrival.process` must be constant, poisson or gamma, which have one rate",
+    );
+    let first = first.map_err(Failure::usage)?;
     if !(0.1..=100.0).contains(&args.precision) {
         let wrong = anyhow::anyhow!("--precision {}: must be 0.1 to 100", args.precision);
         return Err(Failure::usage(wrong));
     }
-    let mut workload = workload;
     if let Some(probe_s) = args.probe {
         workload.duration_s = Some(probe_s);
         workload.warm_up_s = workload.warm_up_s.min(probe_s / 5.0);
@@ -64,8 +68,7 @@ pub(super) async fn find_limit(
         .check()
         .context("--probe")
         .map_err(Failure::usage)?;
-    let out = session.out.join("limit.json");
-    let Some(session) = Session::start(session).await? else {
+    let Some(session) = Session::start(session_args).await? else {
         return Ok(INTERRUPTED);
     };
     let mut search = Search::new(first, 1.0 + args.precision / 100.0);
@@ -73,10 +76,9 @@ pub(super) async fn find_limit(
     let interrupted = session.interrupted();
     session.stop().await;
     searched?;
-    let text = serde_json::to_string_pretty(&search).context("writing the record")?;
-    std::fs::write(&out, text + "\n").with_context(|| format!("saving {}", out.display()))?;
+    let (path, _) = session_args.save("limit.json", &search)?;
     say(&conclusion(&search));
-    say(&format!("record: {}", out.display()));
+    say(&format!("record: {}", path.display()));
     Ok(match (interrupted, search.met(), search.not_met()) {
         (true, ..) => INTERRUPTED,
         (_, Some(_), Some(_)) if !search.client_was_the_limit() => 0,
@@ -94,7 +96,7 @@ async fn probe(
 ) -> Result<(), Failure> {
     let probe_s = workload.end_s(trace) - workload.warm_up_s;
     while let Some(rate_per_s) = search.next_per_s() {
-        set_rate(workload, rate_per_s);
+        set_rate(workload, rate_per_s)?;
         let decided_s = MARGIN * workload.requests_min() / rate_per_s;
         workload.duration_s = Some(workload.warm_up_s + probe_s.max(decided_s));
         let run = Run {
@@ -152,25 +154,14 @@ fn conclusion(search: &Search) -> String {
     }
 }
 
-fn rate(workload: &Workload) -> Result<f64> {
-    match &workload.arrival {
-        Arrival::Constant { rate_per_s }
-        | Arrival::Poisson { rate_per_s }
-        | Arrival::Gamma { rate_per_s, .. } => Ok(*rate_per_s),
-        _ => bail!(
-            "--find-limit: `arrival.process` must be constant, poisson or gamma, which have one rate"
-        ),
-    }
-}
-
-/// Sets the rate of a workload that has one.
-pub(super) fn set_rate(workload: &mut Workload, to: f64) -> bool {
+/// Sets the rate of a workload that has one; of a closed loop, its users.
+pub(super) fn set_rate(workload: &mut Workload, to: f64) -> Result<()> {
     match &mut workload.arrival {
-        Arrival::Constant { rate_per_s }
-        | Arrival::Poisson { rate_per_s }
-        | Arrival::Gamma { rate_per_s, .. } => *rate_per_s = to,
         Arrival::Closed { users, .. } => *users = to as usize,
-        _ => return false,
+        arrival => {
+            let rate = arrival.rate_mut();
+            *rate.context("--rate: the arrivals of this workload have no single rate")? = to;
+        }
     }
-    true
+    Ok(())
 }

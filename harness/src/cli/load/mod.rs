@@ -5,7 +5,7 @@ mod find_limit;
 mod overhead;
 mod session;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use url::Url;
 
 use super::{Failure, INTERRUPTED, github, say};
@@ -82,17 +82,15 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     let record = record?;
     let path = args.session.out.join("load.json");
     record.save(&path)?;
+    let text = report::load::render(&record);
     match args.json {
         true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),
         false => {
-            say(report::load::render(&record).trim_end());
+            say(text.trim_end());
             say(&format!("record: {}", path.display()));
         }
     }
-    github::tell(
-        &format!("```text\n{}```", report::load::render(&record)),
-        "",
-    );
+    github::tell(&format!("```text\n{text}```"), "");
     Ok(match record.conclusion() {
         Conclusion::Met => 0,
         Conclusion::Missed => 1,
@@ -123,10 +121,7 @@ impl Args {
     /// Puts what the command line says in the place of what the workload says.
     fn change(&self, workload: &mut Workload) -> Result<()> {
         if let Some(rate) = self.rate {
-            ensure!(
-                set_rate(workload, rate),
-                "--rate: the arrivals of this workload have no single rate"
-            );
+            set_rate(workload, rate)?;
         }
         if let Some(duration_s) = self.duration {
             workload.duration_s = Some(duration_s);

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::find_limit::set_rate;
 use super::session::{Run, Session, SessionArgs};
-use crate::cli::{Failure, INTERRUPTED, say};
+use crate::cli::{Failure, INTERRUPTED, say, table};
 use crate::evidence::control;
 use crate::load::paired::{Compared, Figure, compare};
 use crate::load::record::without_header_values;
@@ -74,10 +74,7 @@ pub(super) async fn overhead(args: Args) -> Result<u8, Failure> {
     let interrupted = session.interrupted();
     session.stop().await;
     let report = compared?;
-    let path = args.session.out.join("overhead.json");
-    let text = serde_json::to_string_pretty(&report).context("writing the record")?;
-    std::fs::write(&path, format!("{text}\n"))
-        .with_context(|| format!("saving {}", path.display()))?;
+    let (path, text) = args.session.save("overhead.json", &report)?;
     match args.json {
         true => say(&text),
         false => {
@@ -98,10 +95,7 @@ fn prepare(args: &Args, workload: &mut Workload, traced: bool) -> Result<()> {
         "a trace or stages cannot be cut into blocks"
     );
     if let Some(rate) = args.rate {
-        ensure!(
-            set_rate(workload, rate),
-            "--rate: the arrivals of this workload have no single rate"
-        );
+        set_rate(workload, rate)?;
     }
     if let Some(factor) = args.uneven {
         ensure!(
@@ -123,7 +117,7 @@ async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<
     };
     let blocks = measure(args, session, workload, &direct).await;
     if let Some(before) = slowed {
-        control::change_settings(&http()?, &pool.endpoints[0], &before).await?;
+        control::change_settings(&crate::client::http(1)?, &pool.endpoints[0], &before).await?;
     }
     let blocks = blocks?;
     let compared = Figure::ALL
@@ -169,10 +163,7 @@ async fn measure(
             if session.interrupted() {
                 return Ok(blocks);
             }
-            measured
-                .recorder
-                .cells()
-                .for_each(|(_, cell)| cells[way].merge(cell));
+            cells[way] = measured.recorder.sum(|_| true);
         }
         if block > 0 {
             blocks.push(cells);
@@ -195,7 +186,7 @@ fn pool_of<'a>(workload: &Workload, target: &'a Target) -> Result<&'a Pool> {
     );
     let model = target.models.iter().find(|model| model.name == name);
     let model = model.with_context(|| format!("the target does not have model {name:?}"))?;
-    let mut pools = model.pools.iter().filter(|pool| pool.weight > 0);
+    let mut pools = model.weighted_pools();
     match (pools.next(), pools.next()) {
         (Some(pool), None) => Ok(pool),
         _ => anyhow::bail!(
@@ -216,13 +207,9 @@ fn urls(pool: &Pool) -> Result<Vec<Url>> {
     })
 }
 
-fn http() -> Result<reqwest::Client> {
-    crate::client::http(1)
-}
-
 /// Makes a model server so many times as slow; its times before.
 async fn slow_down(endpoint: &Endpoint, factor: f64) -> Result<Value> {
-    let http = http()?;
+    let http = crate::client::http(1)?;
     let settings = control::settings(&http, endpoint)
         .await
         .context("--uneven")?;
@@ -241,16 +228,14 @@ async fn slow_down(endpoint: &Endpoint, factor: f64) -> Result<Value> {
 }
 
 fn render(report: &Report) -> String {
-    let mut table = tabled::builder::Builder::new();
-    table.push_record(["", "gateway", "round robin", "difference", "95 %", ""]);
-    for it in &report.compared {
+    let rows = report.compared.iter().map(|it| {
         let (low, high) = it.interval;
         let better = match it.figure.starts_with("goodput") {
             true => low > 0.0,
             false => high < 0.0,
         };
         let decided = low > 0.0 || high < 0.0;
-        table.push_record([
+        vec![
             it.figure.clone(),
             format!("{:.2}", it.first),
             format!("{:.2}", it.second),
@@ -262,8 +247,9 @@ fn render(report: &Report) -> String {
                 (true, false) => "round robin is better",
             }
             .to_owned(),
-        ]);
-    }
+        ]
+    });
+    let headings = ["", "gateway", "round robin", "difference", "95 %", ""];
     let uneven = report.uneven.map_or(String::new(), |factor| {
         format!(", whose first endpoint is {factor} times as slow")
     });
@@ -271,7 +257,7 @@ fn render(report: &Report) -> String {
         "pool {} of {}{uneven}: through the gateway, and round robin straight to its endpoints\n{}\n{} pairs of blocks, the same requests in both; medians of blocks, and of their differences",
         report.pool,
         report.stack,
-        table.build().with(tabled::settings::Style::sharp()),
+        table(&headings, rows),
         report.compared.first().map_or(0, |it| it.blocks),
     )
 }

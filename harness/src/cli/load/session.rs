@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::cli::progress::Progress;
 use crate::cli::stack::StackArgs;
-use crate::cli::{Failure, stop_on_signal};
+use crate::cli::{Failure, make_out_folder, stop_on_signal};
+use crate::limits;
 use crate::load::arrival::Arrival;
 use crate::load::engine::{self, Job, Measured, Sender, Snapshot};
 use crate::load::record::{About, Record};
@@ -84,9 +86,7 @@ impl<'a> Session<'a> {
     /// Starts the stack; `None` if that was interrupted.
     pub(super) async fn start(args: &'a SessionArgs) -> Result<Option<Self>, Failure> {
         let options = args.stack.options().map_err(Failure::usage)?;
-        std::fs::create_dir_all(&args.out)
-            .with_context(|| format!("--out {}: cannot make the folder", args.out.display()))
-            .map_err(Failure::usage)?;
+        make_out_folder(&args.out)?;
         let stop = stop_on_signal()?;
         let progress = Progress::new();
         let mut tell = |step: &str| progress.note(&format!("start: {step}"));
@@ -117,10 +117,7 @@ impl<'a> Session<'a> {
             },
             headers: &self.args.headers,
             sources: &self.args.sources,
-            threads: self.args.threads.map_or_else(
-                || std::thread::available_parallelism().map_or(1, usize::from),
-                usize::from,
-            ),
+            threads: self.args.threads.map_or_else(limits::cores, usize::from),
             seed: self.options.seed.wrapping_add(run.seed),
         };
         let job = Job::new(
@@ -178,6 +175,17 @@ impl<'a> Session<'a> {
     pub(super) async fn stop(self) {
         self.stack.stop().await;
         self.progress.finish();
+    }
+}
+
+impl SessionArgs {
+    /// Saves a record under this name in the folder for it: where that is, and the text.
+    pub(super) fn save(&self, name: &str, record: &impl Serialize) -> Result<(PathBuf, String)> {
+        let path = self.out.join(name);
+        let text = serde_json::to_string_pretty(record).context("writing the record")?;
+        std::fs::write(&path, format!("{text}\n"))
+            .with_context(|| format!("saving {}", path.display()))?;
+        Ok((path, text))
     }
 }
 

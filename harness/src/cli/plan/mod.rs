@@ -6,11 +6,9 @@ mod whole_run;
 use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::Value;
-use tabled::builder::Builder;
-use tabled::settings::Style;
 
 use super::rates::RateArgs;
-use super::{App, Failure, say};
+use super::{App, Failure, say, table};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -76,15 +74,4 @@ pub(super) fn plan(app: App, args: &Args) -> Result<u8, Failure> {
 
 fn figure(row: &Value, name: &str) -> f64 {
     row[name].as_f64().unwrap_or(0.0)
-}
-
-fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut builder = Builder::default();
-    builder.push_record(headings.iter().copied());
-    for row in rows {
-        builder.push_record(row);
-    }
-    let mut table = builder.build();
-    table.with(Style::sharp());
-    table.to_string()
 }

@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::{Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Times};
+use crate::limits;
 use crate::load::calibration::Calibration;
 use crate::load::engine::Measured;
 use crate::load::failure::Failure;
@@ -64,9 +65,9 @@ impl Record {
         };
         let window_s = (ran_s - workload.warm_up_s).max(0.001);
         let group =
-            |name: &str, of: &dyn Fn(&Key) -> bool| Group::new(name, &sum(recorder, of), window_s);
+            |name: &str, of: &dyn Fn(&Key) -> bool| Group::new(name, &recorder.sum(of), window_s);
         let class = |(place, class): (usize, &Class)| {
-            let cell = sum(recorder, &|key| key.class == place);
+            let cell = recorder.sum(|key| key.class == place);
             Group::new(&class.class, &cell, window_s).with_histograms(&cell)
         };
         let stages = match workload.arrival.stage_count() {
@@ -78,7 +79,7 @@ impl Record {
         let slos = workload.judged();
         let slos = slos.iter().map(|slo| {
             let about = |key: &Key| slo.is_about(&workload.mix[key.class].class);
-            slo.judge(&sum(recorder, &about))
+            slo.judge(&recorder.sum(about))
         });
         let client = Client::new(measured);
         let examples = recorder.examples.iter().map(|example| Example {
@@ -114,11 +115,12 @@ impl Record {
             pools: pools(&stack.target, |endpoint| {
                 group(endpoint, &|key| endpoint_is(endpoint, key))
             }),
-            unattributed: sum(recorder, &|key| {
-                let name = key.endpoint.map(|place| &recorder.endpoints()[place]);
-                name.is_none_or(|name| stack.target.pool_of(name).is_none())
-            })
-            .requests,
+            unattributed: recorder
+                .sum(|key| {
+                    let name = key.endpoint.map(|place| &recorder.endpoints()[place]);
+                    name.is_none_or(|name| stack.target.pool_of(name).is_none())
+                })
+                .requests,
             examples: examples.collect(),
             workload: without_header_values(workload),
             client,
@@ -196,7 +198,7 @@ impl Client {
         let late = above(lag, LATE_MS);
         let cpu_ms: f64 = measured.costs.iter().map(|cost| cost.cpu_ms).sum();
         Self {
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: limits::cores(),
             started_requests: measured.started_requests,
             unfinished: measured.unfinished,
             lag: Times::new(lag, 0),
@@ -219,15 +221,6 @@ pub fn without_header_values(mut workload: Workload) -> Workload {
         *value = "(not recorded)".to_owned();
     }
     workload
-}
-
-/// All that was measured of some keys.
-fn sum(recorder: &Recorder, of: &dyn Fn(&Key) -> bool) -> Cell {
-    let mut sum = Cell::default();
-    for (_, cell) in recorder.cells().filter(|(key, _)| of(key)) {
-        sum.merge(cell);
-    }
-    sum
 }
 
 fn pools(target: &Target, endpoint: impl Fn(&str) -> Group) -> Vec<PoolShare> {
@@ -289,7 +282,8 @@ fn doubts(client: &Client, recorder: &Recorder) -> Vec<String> {
             100.0 * busiest
         ));
     }
-    let limited = sum(recorder, &|_| true)
+    let limited = recorder
+        .sum(|_| true)
         .failed
         .get(&Failure::ClientLimit)
         .copied();

@@ -191,6 +191,7 @@ pub enum Conclusion {
 
 /// A request is late if it leaves so long after it was due, in milliseconds.
 pub const LATE_MS: f64 = 10.0;
+
 impl Record {
     /// Reads a record that [`Record::save`] wrote.
     pub fn read(path: &Path) -> Result<Self> {
@@ -223,8 +224,17 @@ impl Record {
 impl Group {
     /// A percentile of one of its times, in milliseconds, if its sample supports it; the inner `None` is later than any.
     pub fn percentile_ms(&self, series: Series, percentile: f64) -> Option<Option<f64>> {
-        let percentiles = &self.times.get(series.name())?.percentiles;
-        let found = percentiles.iter().find(|it| it.percentile == percentile)?;
+        self.times.get(series.name())?.percentile_ms(percentile)
+    }
+}
+
+impl Times {
+    /// One of its percentiles, as [`Group::percentile_ms`] has it.
+    pub fn percentile_ms(&self, percentile: f64) -> Option<Option<f64>> {
+        let found = self
+            .percentiles
+            .iter()
+            .find(|it| it.percentile == percentile)?;
         Some(found.ms)
     }
 }
