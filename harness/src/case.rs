@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use poolproof_fixtures::flaw::Flaw;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Kind;
 use crate::context::{Context, Settings};
 use crate::effort::Effort;
 use crate::target::{Model, Pool, Target};
@@ -102,6 +103,8 @@ pub enum Need {
     ShedByPriority,
     /// A limit on request bodies.
     BodyLimit,
+    /// That parts of the stack can be changed so.
+    Change(Kind),
 }
 
 impl Need {
@@ -124,6 +127,10 @@ impl Need {
                 "a model whose pools have flow_control = false, endpoint urls, and objectives above and below priority 0"
             }
             Self::BodyLimit => "body_limit_bytes",
+            Self::Change(Kind::Picker) => "changes that stop and start endpoint pickers",
+            Self::Change(Kind::Endpoint) => "changes that stop and start endpoints",
+            Self::Change(Kind::Member) => "changes that take endpoints out of their pools",
+            Self::Change(Kind::Weights) => "changes of weights",
         }
     }
 
@@ -147,6 +154,10 @@ impl Need {
             Self::HeldByPriority => target.pool_that_holds().is_some(),
             Self::ShedByPriority => target.model_that_sheds().is_some(),
             Self::BodyLimit => target.body_limit_bytes.is_some(),
+            Self::Change(kind) => {
+                let changes = target.changes.as_ref();
+                changes.is_some_and(|changes| changes.kinds.contains(&kind))
+            }
         }
     }
 }

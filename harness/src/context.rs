@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::change::Change;
 use crate::client::{self, Client, Connections};
 use crate::target::Target;
 
@@ -34,6 +35,13 @@ pub struct Timeouts {
     pub stall: Duration,
     /// Until counters agree with what was answered.
     pub counters: Duration,
+    /// An answer, or the end of one, when what would have given it is gone: no client is to wait for nothing. Connecting to an
+    /// address that is gone takes a gateway its time; Envoy's default for a whole request is as long.
+    pub refusal: Duration,
+    /// From a change of the stack, or from its end, until traffic follows.
+    pub recovery: Duration,
+    /// One step of bringing the stack back to what it was before a case.
+    pub undo: Duration,
 }
 
 impl Default for Timeouts {
@@ -48,6 +56,9 @@ impl Default for Timeouts {
             held: Duration::from_secs(3),
             stall: Duration::from_secs(5),
             counters: Duration::from_secs(3),
+            refusal: Duration::from_secs(15),
+            recovery: Duration::from_secs(30),
+            undo: Duration::from_secs(180),
         }
     }
 }
@@ -188,6 +199,20 @@ impl Context {
         ChaCha8Rng::from_seed(seed)
     }
 
+    /// Changes a part of the stack, and returns when it is changed. After the case it is brought back.
+    pub async fn change(&self, change: Change) -> Result<()> {
+        let changes = self.target.changes.as_ref();
+        let at = changes.context("the target takes no changes")?.url.clone();
+        let (back, http) = (change.undone(&self.target)?, self.http.clone());
+        let what = back.to_string();
+        let undo = {
+            let at = at.clone();
+            async move { back.make(&http, &at).await }
+        };
+        self.undo(&what, undo);
+        change.make(&self.http, &at).await
+    }
+
     /// Registers what has to be undone after the case, whatever becomes of it. Done in reverse order.
     pub fn undo(&self, what: &str, action: impl Future<Output = Result<()>> + Send + 'static) {
         let undo = Undo {
@@ -204,7 +229,7 @@ impl Context {
             let Some(undo) = self.undos().pop() else {
                 return failed;
             };
-            match tokio::time::timeout(self.timeouts.drain, undo.action).await {
+            match tokio::time::timeout(self.timeouts.undo, undo.action).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => failed.push(format!("{}: {error:#}", undo.what)),
                 Err(_) => failed.push(format!("{}: timed out", undo.what)),

@@ -2,6 +2,7 @@
 
 pub mod ballast;
 pub mod case;
+pub mod change;
 pub mod cli;
 pub mod client;
 pub mod context;

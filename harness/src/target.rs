@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::change::{Changes, Kind};
 use crate::topology::{self, Topology};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
@@ -27,6 +28,9 @@ pub struct Target {
     /// The longest request body that the gateway takes, in bytes; left out: it has no limit, or it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_limit_bytes: Option<usize>,
+    /// Where parts of it can be stopped and changed while cases run; left out: none can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// The models that it serves.
     pub models: Vec<Model>,
     /// InferenceObjectives by name, with their priority; higher goes first.
@@ -109,6 +113,10 @@ impl Target {
             url: nowhere.clone(),
             objective_header: gie_objective_header(),
             body_limit_bytes: Some(1 << 20),
+            changes: Some(Changes {
+                url: nowhere.clone(),
+                kinds: Kind::ALL.into(),
+            }),
             models: models.collect(),
             objectives: topology.objectives.clone(),
         })
@@ -200,6 +208,15 @@ impl Target {
 }
 
 impl Model {
+    /// The weights of its pools, by name.
+    pub fn weights(&self) -> BTreeMap<String, u32> {
+        let weights = self
+            .pools
+            .iter()
+            .map(|pool| (pool.name.clone(), pool.weight));
+        weights.collect()
+    }
+
     /// The sum of the weights of its pools.
     pub fn total_weight(&self) -> u32 {
         self.pools.iter().map(|pool| pool.weight).sum()

@@ -24,7 +24,12 @@ const LOAD_BLIND: &[&str] = &[
 ];
 
 /// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.
-const PICKS: &[&str] = &["distribution", "canary/less-loaded", "priority/shed"];
+const PICKS: &[&str] = &[
+    "distribution",
+    "canary/less-loaded",
+    "priority/shed",
+    "faults",
+];
 
 /// Cases that ask for a model that no route has.
 const UNKNOWN: &[&str] = &["routing/unknown-model", "routing/exact-name"];
@@ -38,7 +43,12 @@ const NOWHERE: &[&str] = &[
 ];
 
 /// Streams that are not counted by the hundred: the one in 50 that is damaged may be among them.
-const FEW_STREAMS: &[&str] = &["routing/known-model", "routing/stream-unbuffered"];
+const FEW_STREAMS: &[&str] = &[
+    "routing/known-model",
+    "routing/stream-unbuffered",
+    "canary/live-shift",
+    "faults",
+];
 
 const SPLITS: &[&str] = &["canary/split-keep-alive", "canary/split-new-connections"];
 const ALL_SPLITS: &[&str] = &[
@@ -56,18 +66,18 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::PrefixMatch, &["routing/exact-name"], &["routing/blanks"]),
     catch(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
     catch(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
-    catch(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority"]),
+    catch(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
     catch(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body"]),
     catch(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
     catch(Flaw::BodyCut64k, &["routing/late-model"], &[]),
     catch(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &[]),
     catch(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
-    catch(Flaw::Split8020, SPLITS, &["canary/windows"]),
-    catch(Flaw::Split8713, SPLITS, &["canary/windows"]),
-    catch(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded"]),
+    catch(Flaw::Split8020, SPLITS, &["canary/windows", "canary/live-shift"]),
+    catch(Flaw::Split8713, SPLITS, &["canary/windows", "canary/live-shift"]),
+    catch(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
     catch(Flaw::SplitInTurns, &["canary/windows"], &["canary"]),
     // One request in a hundred is served by a pool that has no share in its model.
-    catch(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing"]),
+    catch(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "canary/live-shift"]),
     catch(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
     catch(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
     catch(Flaw::RepeatedHeaderTrusted, &["routing/spoofed-model-header"], &[]),
@@ -76,11 +86,16 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::Unknown503, UNKNOWN, NOWHERE),
     catch(Flaw::Unknown200, UNKNOWN, NOWHERE),
     catch(Flaw::UnknownSlow, &["routing/unknown-model"], &[]),
-    catch(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded"]),
+    catch(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
     // Answers and the picker's counters disagree on who served, so that whoever compares them decides nothing.
-    catch(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority"]),
+    catch(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
     catch(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], &[]),
-    catch(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority"]),
+    catch(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority", "faults"]),
+    catch(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
+    catch(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
+    catch(Flaw::PickerDownOpen, &["faults/picker-down"], &[]),
+    catch(Flaw::PickerDownHangs, &["faults/picker-down"], &[]),
+    catch(Flaw::BrokenStreamFinished, &["faults/endpoint-killed"], &[]),
     catch(Flaw::StreamBuffered, &["routing/stream-unbuffered"], &[]),
     catch(Flaw::StreamCut, &["routing/stream-intact"], FEW_STREAMS),
     catch(Flaw::StreamRepeated, &["routing/stream-intact"], FEW_STREAMS),
@@ -90,13 +105,14 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.
     catch(Flaw::StaleMetrics, &["distribution/one-busy", "distribution/follows-load"],
-        &["distribution", "canary/less-loaded", "priority"]),
+        &["distribution", "canary/less-loaded", "priority", "faults"]),
     catch(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     catch(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "priority/shed"]),
-    catch(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &[]),
+    catch(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
+    catch(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &[]),
     catch(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
-    catch(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority"]),
+    catch(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),
     catch(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed"]),
     catch(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed"]),
     catch(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], &[]),

@@ -3,10 +3,12 @@
 mod canary;
 mod catches;
 mod distribution;
+mod faults;
 mod loaded;
 mod priority;
 mod routing;
 mod sample;
+mod streams;
 
 use poolproof_harness::case::Suite;
 use poolproof_harness::cli::App;
@@ -19,6 +21,7 @@ pub const SUITES: &[Suite] = &[
     canary::SUITE,
     distribution::SUITE,
     priority::SUITE,
+    faults::SUITE,
 ];
 
 /// What the command line is about.

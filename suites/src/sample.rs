@@ -1,7 +1,7 @@
 //! A sample: requests for one model on an idle stack, with a fixed number in flight, and who served them.
 
 use anyhow::Result;
-use poolproof_harness::client::{Api, Client, Exchange, Request, drive};
+use poolproof_harness::client::{Api, Client, Ending, Exchange, Request, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::served::{self, CrossCheck};
 use poolproof_harness::expect;
@@ -42,6 +42,8 @@ pub(crate) struct Sample<'a> {
     check: CrossCheck<'a>,
     /// The requests that were still to be sent when the time was over.
     missing: u64,
+    /// The first exchange that tests look at.
+    judged_from: usize,
     /// All exchanges, in the order in which they were sent.
     pub(crate) exchanges: Vec<Exchange>,
 }
@@ -62,6 +64,7 @@ impl<'a> Sample<'a> {
             rng: ctx.rng("prompts"),
             check: CrossCheck::start(&ctx.http, model.pools.iter()).await?,
             missing: 0,
+            judged_from: 0,
             exchanges: Vec::new(),
         })
     }
@@ -81,11 +84,21 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// Leaves what was sent so far out of what tests look at.
+    pub(crate) fn judge_from_here(&mut self) {
+        self.judged_from = self.exchanges.len();
+    }
+
+    /// What tests look at.
+    pub(crate) fn judged(&self) -> &[Exchange] {
+        &self.exchanges[self.judged_from..]
+    }
+
     /// Sends requests until all tests have ended, and adds what they say. A request that is not answered ends the sample: it is a
     /// failure whatever the shares are.
     pub(crate) async fn settle(&mut self, tests: &[ShareTest<'_>], findings: &mut Findings) {
         loop {
-            let missing = tests.iter().map(|it| match it.progress(&self.exchanges) {
+            let missing = tests.iter().map(|it| match it.progress(self.judged()) {
                 Progress::Open { missing } => missing,
                 Progress::Ended { .. } => 0,
             });
@@ -96,18 +109,19 @@ impl<'a> Sample<'a> {
             self.more(missing).await;
             if self.missing > 0 {
                 let most = tests.iter().map(|it| it.test.n_max()).max().unwrap_or(0);
-                self.missing = most.saturating_sub(self.exchanges.len() as u64);
+                self.missing = most.saturating_sub(self.judged().len() as u64);
                 break;
             }
         }
         for it in tests {
-            if let Progress::Ended { look, hits } = it.progress(&self.exchanges) {
+            if let Progress::Ended { look, hits } = it.progress(self.judged()) {
                 findings.add_statistic(it.test.decide(it.of.as_str(), look, hits));
             }
         }
     }
 
-    /// The outcome: every request has to be answered with 200; a sample whose sources disagree is invalid whatever it says.
+    /// The outcome: every request has to be answered with 200; a sample whose sources disagree is invalid whatever it says,
+    /// unless answers were cut off.
     pub(crate) async fn conclude(self, mut findings: Findings, summary: String) -> Result<Outcome> {
         for exchange in &self.exchanges {
             findings.add(expect::success("every request of the sample", exchange));
@@ -124,6 +138,16 @@ impl<'a> Sample<'a> {
             ))),
             Ok(sources) => {
                 findings.note(sources);
+                Ok(findings.outcome(summary))
+            }
+            // Whoever was cut off cannot say by whom it was served.
+            Err(disagreement)
+                if self
+                    .exchanges
+                    .iter()
+                    .any(|it| it.ending != Ending::Complete) =>
+            {
+                findings.note(disagreement);
                 Ok(findings.outcome(summary))
             }
             Err(disagreement) => Ok(Outcome::invalid(disagreement)),

@@ -44,7 +44,7 @@ pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
             let config = args.into_config().map_err(Failure::usage)?;
             let gateway = Gateway::start(config).await.map_err(Failure::usage)?;
             println!("listening on {}", gateway.address());
-            println!("metrics on {}", gateway.metrics_address());
+            println!("management on {}", gateway.management_address());
             stop.cancelled().await;
             gateway.stop().await;
         }

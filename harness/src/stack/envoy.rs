@@ -4,6 +4,7 @@
 //! filter for endpoint pickers does nothing by itself; each route, or weighted cluster, names its own picker.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
@@ -69,26 +70,63 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
     )
 }
 
+/// Where Envoy has its routes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RoutesFrom<'a> {
+    /// Its configuration, for good.
+    Bootstrap,
+    /// A file, as [`routes_file`] makes it; another that is moved to its place is taken up at once.
+    File(&'a Path),
+}
+
+/// The name of the routes in a file.
+const ROUTES: &str = "models";
+const ROUTES_TYPE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+
+/// The routes as a file.
+pub(super) fn routes_file(topology: &Topology, flaw: Option<Flaw>) -> Value {
+    let mut routes = route_config(topology, flaw);
+    routes["@type"] = ROUTES_TYPE.into();
+    json!({"resources": [routes]})
+}
+
+fn route_config(topology: &Topology, flaw: Option<Flaw>) -> Value {
+    json!({
+        "name": ROUTES,
+        "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": routes(topology, flaw)}],
+    })
+}
+
 /// The whole configuration.
-pub(super) fn bootstrap(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> Value {
+pub(super) fn bootstrap(
+    topology: &Topology,
+    at: &Addresses,
+    routes_from: RoutesFrom<'_>,
+    flaw: Option<Flaw>,
+) -> Value {
     let mut clusters = vec![destination_cluster(), grpc_cluster("bbr", &at.bbr)];
     for (pool, picker) in topology.pools().zip(&at.pickers) {
         clusters.push(grpc_cluster(&picker_cluster(pool), picker));
     }
     json!({
+        "node": {"id": "poolproof", "cluster": "poolproof"},
         "admin": {"address": socket_address(at.admin)},
         "static_resources": {
             "listeners": [{
                 "name": "inference",
                 "address": socket_address(at.listener),
-                "filter_chains": [{"filters": [connection_manager(topology, flaw)]}],
+                "filter_chains": [{"filters": [connection_manager(topology, routes_from, flaw)]}],
             }],
             "clusters": clusters,
         },
     })
 }
 
-fn connection_manager(topology: &Topology, flaw: Option<Flaw>) -> Value {
+fn connection_manager(
+    topology: &Topology,
+    routes_from: RoutesFrom<'_>,
+    flaw: Option<Flaw>,
+) -> Value {
     let mut filters = Vec::new();
     if flaw != Some(Flaw::TrustedModelHeader) {
         let removed: Vec<Value> = RESERVED_HEADERS
@@ -128,18 +166,26 @@ fn connection_manager(topology: &Topology, flaw: Option<Flaw>) -> Value {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
     }));
-    json!({
+    let mut manager = json!({
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "inference",
             "stream_idle_timeout": "0s",
             "http_filters": filters,
-            "route_config": {
-                "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": routes(topology, flaw)}],
-            },
         },
-    })
+    });
+    let typed = &mut manager["typed_config"];
+    match routes_from {
+        RoutesFrom::Bootstrap => typed["route_config"] = route_config(topology, flaw),
+        RoutesFrom::File(file) => {
+            typed["rds"] = json!({
+                "route_config_name": ROUTES,
+                "config_source": {"path_config_source": {"path": file}},
+            });
+        }
+    }
+    manager
 }
 
 fn ext_proc(name: &str, cluster: &str, processing_mode: Value) -> Value {

@@ -1,6 +1,7 @@
 //! Stacks: bring one up (or attach to one), hand back its [`Target`], take it down again.
 
 pub mod artifacts;
+mod changes;
 pub mod cluster;
 pub mod embedded;
 mod envoy;
@@ -16,12 +17,14 @@ mod process;
 mod simulator;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::target::Target;
 use crate::topology::Topology;
@@ -99,11 +102,12 @@ pub struct Stack {
     /// How its start went.
     pub steps: Vec<Step>,
     running: Running,
+    changes: Option<changes::Server>,
 }
 
 enum Running {
     Embedded(Box<embedded::Embedded>),
-    Local(Box<local::Local>),
+    Local(Arc<Mutex<local::Local>>),
     Kind(Box<kind::Kind>),
     Cluster(Box<cluster::Attached>),
     Url,
@@ -160,9 +164,13 @@ impl Stack {
                         (target, components, Running::Embedded(Box::new(it)))
                     })
             }
-            StackKind::Local => local::start(options, &mut progress)
-                .await
-                .map(|(target, components, it)| (target, components, Running::Local(Box::new(it)))),
+            StackKind::Local => {
+                local::start(options, &mut progress)
+                    .await
+                    .map(|(target, components, it)| {
+                        (target, components, Running::Local(Arc::new(Mutex::new(it))))
+                    })
+            }
             StackKind::Kind => kind::start(options, &mut progress)
                 .await
                 .map(|(target, components, it)| (target, components, Running::Kind(Box::new(it)))),
@@ -180,25 +188,50 @@ impl Stack {
                     .map(|()| (target, Vec::new(), Running::Url))
             }
         };
-        let (target, components, running) = started.map_err(StartError::Unavailable)?;
+        let (mut target, components, running) = started.map_err(StartError::Unavailable)?;
+        let changes = match running.operator() {
+            Some(operator) => {
+                let server = changes::serve(operator).await;
+                Some(server.map_err(StartError::Unavailable)?)
+            }
+            None => None,
+        };
+        if let Some(server) = &changes {
+            target.changes = Some(server.changes.clone());
+        }
         Ok(Self {
             name: target.name.clone(),
             target,
             components,
             steps: progress.steps,
             running,
+            changes,
         })
     }
 
     /// Takes down what was started, and waits until it is gone.
     pub async fn stop(self) {
+        drop(self.changes);
         match self.running {
             Running::Embedded(embedded) => embedded.stop().await,
-            Running::Local(local) => local.stop().await,
+            // A change that is being made is waited for.
+            Running::Local(local) => std::mem::take(&mut *local.lock().await).stop().await,
             // It waits until the cluster is gone.
             Running::Kind(kind) => drop(kind),
             Running::Cluster(cluster) => cluster.stop().await,
             Running::Url => {}
+        }
+    }
+}
+
+impl Running {
+    fn operator(&self) -> Option<changes::Operator> {
+        match self {
+            Self::Embedded(embedded) => embedded.operator().map(changes::Operator::Embedded),
+            Self::Local(local) => Some(changes::Operator::Local(local.clone())),
+            Self::Kind(kind) => Some(changes::Operator::Kubernetes(kind.operator.clone())),
+            Self::Cluster(cluster) => cluster.operator().map(changes::Operator::Kubernetes),
+            Self::Url => None,
         }
     }
 }

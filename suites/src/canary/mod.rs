@@ -1,6 +1,7 @@
 //! Canary: requests of one model are split over its pools as the weights say.
 
 mod less_loaded;
+mod live_shift;
 mod split;
 mod split_keep_alive;
 mod split_new_connections;
@@ -19,5 +20,6 @@ pub const SUITE: Suite = Suite {
         windows::CASE,
         less_loaded::CASE,
         weight_zero::CASE,
+        live_shift::CASE,
     ],
 };

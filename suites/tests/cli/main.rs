@@ -274,9 +274,13 @@ fn a_kept_stack_is_a_target_until_it_is_taken_down() {
     }
     let file = folder.path().join("target.toml");
     std::fs::write(&file, target).unwrap();
-    // Twice with one seed: the second run is not to be taken for the first.
-    for _ in 0..2 {
-        let arguments = ["run", "--target", "target.toml", "routing/known-model"];
+    // Twice with one seed: the second run is not to be taken for the first. The stack takes changes from another process.
+    for case in [
+        "routing/known-model",
+        "routing/known-model",
+        "faults/picker-down",
+    ] {
+        let arguments = ["run", "--target", "target.toml", case];
         let (code, table, error) = run(&folder, &arguments);
         assert_eq!(code, 0, "{table}{error}");
     }

@@ -81,6 +81,7 @@ pub(super) async fn read(
     let target = Target {
         name: format!("cluster ({class})"),
         url,
+        changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
         body_limit_bytes: None,
         models,

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::artifacts::Artifacts;
 use super::kubernetes::manifests::Plan;
-use super::kubernetes::{Cluster, Place, Ways, deploy, remove};
+use super::kubernetes::{Cluster, Operator, Place, Ways, deploy, remove};
 use super::process::Nursery;
 use super::{Component, Progress};
 use crate::target::Target;
@@ -48,6 +48,7 @@ pub struct Attached {
 
 /// What has to be removed.
 struct Deployed {
+    operator: Operator,
     cluster: Cluster,
     namespace: String,
 }
@@ -107,8 +108,9 @@ pub async fn start(
         Ok((mut target, components, ways)) => {
             target.name = format!("cluster ({})", super::parts::name(options.parts.gateway));
             let deployed = Some(Deployed {
+                namespace: plan.namespace.clone(),
+                operator: Operator::new(cluster.clone(), plan, &target),
                 cluster,
-                namespace: plan.namespace,
             });
             Ok((target, components, Attached { ways, deployed }))
         }
@@ -120,10 +122,18 @@ pub async fn start(
 }
 
 impl Attached {
+    /// Who makes changes: only of what was deployed.
+    pub(super) fn operator(&self) -> Option<Operator> {
+        let deployed = self.deployed.as_ref();
+        deployed.map(|deployed| deployed.operator.clone())
+    }
+
     /// Removes what was deployed, and waits until it is gone.
     pub async fn stop(self) {
         drop(self.ways);
-        if let Some(Deployed { cluster, namespace }) = self.deployed
+        if let Some(Deployed {
+            cluster, namespace, ..
+        }) = self.deployed
             && let Err(error) = remove(&cluster, &namespace).await
         {
             tracing::error!("{error:#}");

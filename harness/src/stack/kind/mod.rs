@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::artifacts::Artifacts;
 use super::kubernetes::manifests::Plan;
-use super::kubernetes::{Cluster, Place, Ways, deploy};
+use super::kubernetes::{Cluster, Operator, Place, Ways, deploy};
 use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
 use super::process::Nursery;
 use super::{Component, Progress};
@@ -37,6 +37,7 @@ pub struct Options {
 
 /// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
 pub struct Kind {
+    pub(super) operator: Operator,
     // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
     _ways: Ways,
     _node: Node,
@@ -90,6 +91,7 @@ pub async fn start(
     let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
     target.name = format!("kind ({})", super::parts::name(options.parts.gateway));
     let kind = Kind {
+        operator: Operator::new(cluster, plan, &target),
         _ways: ways,
         _node: node,
         _folder: folder,

@@ -1,6 +1,7 @@
 //! A Kubernetes cluster, as far as a stack needs it: objects are applied, looked at and removed, by server-side apply.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use kube::Client;
@@ -28,12 +29,13 @@ pub(in crate::stack) fn selector(labels: &Value) -> String {
     labels.collect::<Vec<_>>().join(",")
 }
 
-/// A cluster.
+/// A cluster. Cloned handles share what was found out of it.
+#[derive(Clone)]
 pub struct Cluster {
     /// Its client.
     pub(in crate::stack) client: Client,
     /// The kinds that were asked for.
-    kinds: Mutex<HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>>,
+    kinds: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>>>,
 }
 
 impl Cluster {
@@ -41,7 +43,7 @@ impl Cluster {
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            kinds: Mutex::default(),
+            kinds: Arc::default(),
         }
     }
 
@@ -137,6 +139,36 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(error).with_context(|| format!("removing {kind} {namespace}/{name}")),
         }
+    }
+
+    /// Removes a Pod at once, without asking it to end.
+    pub async fn kill(
+        &self,
+        (api_version, kind): (&str, &str),
+        namespace: &str,
+        name: &str,
+    ) -> Result<()> {
+        let api = self.api(api_version, kind, namespace).await?;
+        let parameters = DeleteParams::default().grace_period(0);
+        let killed = api.delete(name, &parameters).await;
+        killed.with_context(|| format!("killing {kind} {namespace}/{name}"))?;
+        Ok(())
+    }
+
+    /// Changes some fields of an object.
+    pub async fn merge(
+        &self,
+        (api_version, kind): (&str, &str),
+        namespace: &str,
+        name: &str,
+        fields: &Value,
+    ) -> Result<()> {
+        let api = self.api(api_version, kind, namespace).await?;
+        let merged = api
+            .patch(name, &PatchParams::default(), &Patch::Merge(fields))
+            .await;
+        merged.with_context(|| format!("changing {kind} {namespace}/{name}"))?;
+        Ok(())
     }
 
     /// The names of all namespaces with these labels.

@@ -6,6 +6,7 @@ mod diagnose;
 mod forward;
 mod helm;
 pub mod manifests;
+mod operator;
 mod ready;
 mod ways;
 
@@ -30,6 +31,7 @@ pub use cluster::Cluster;
 pub(super) use cluster::{selector, text};
 use helm::Helm;
 use manifests::{GATEWAY_API, Plan};
+pub(super) use operator::Operator;
 use ready::{State, conditions, wait, workload};
 pub(super) use ways::To;
 pub use ways::Ways;
@@ -164,6 +166,7 @@ async fn steps(
             super::parts::name(plan.parts.gateway)
         ),
         url: gateway,
+        changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
         body_limit_bytes: match plan.parts.gateway {
             Gateway::Envoy => None,

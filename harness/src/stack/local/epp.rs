@@ -18,18 +18,20 @@ use crate::topology::{Pool, Topology};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running endpoint picker.
+/// The endpoint picker of a pool.
 #[derive(Debug)]
 pub(super) struct Picker {
-    pub(super) process: Process,
     pub(super) address: SocketAddr,
     pub(super) metrics: Url,
-    pool: String,
+    pub(super) pool: String,
     endpoints: usize,
+    command: Command,
+    /// `None`: it is down.
+    process: Option<Process>,
 }
 
-/// Starts the endpoint picker of a pool. [`Picker::ready`] says when it knows its endpoints.
-pub(super) fn start(
+/// The endpoint picker of a pool, which [`Picker::start`] starts.
+pub(super) fn picker(
     nursery: &Nursery,
     program: &Path,
     ports: &Ports3,
@@ -37,7 +39,7 @@ pub(super) fn start(
     (topology, pool): (&Topology, &Pool),
     flaw: Option<Flaw>,
 ) -> Result<Picker> {
-    let name = format!("epp-{}", pool.name);
+    let name = process_name(&pool.name);
     let config_file = nursery.logs.join(format!("{name}.yaml"));
     std::fs::write(&config_file, gie::config(topology, pool, flaw).to_string())
         .with_context(|| format!("writing {}", config_file.display()))?;
@@ -57,15 +59,35 @@ pub(super) fn start(
         ))
         .arg("--refresh-prometheus-metrics-interval=1s");
     Ok(Picker {
-        process: nursery.start(&name, &command)?,
         address: ports.grpc,
         metrics: format!("http://{}/metrics", ports.metrics).parse()?,
         pool: pool.name.clone(),
         endpoints: pool.endpoints,
+        command,
+        process: None,
     })
 }
 
+fn process_name(pool: &str) -> String {
+    format!("epp-{pool}")
+}
+
 impl Picker {
+    /// Starts it, if it is down. [`Picker::ready`] says when it knows its endpoints.
+    pub(super) fn start(&mut self, nursery: &Nursery) -> Result<()> {
+        if self.process.is_none() {
+            self.process = Some(nursery.start(&process_name(&self.pool), &self.command)?);
+        }
+        Ok(())
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub(super) async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
     /// Waits until it has metrics of all endpoints; its health says less (facts of GIE v1.5.0: SERVING without any pod).
     pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
         let (metrics, pool, endpoints) = (&self.metrics, &self.pool, self.endpoints);
@@ -73,7 +95,11 @@ impl Picker {
             let text = evidence::get(http, metrics).await.ok()?;
             (evidence::epp::endpoints_known(&text, pool) == endpoints).then_some(())
         };
-        self.process
+        let process = self
+            .process
+            .as_mut()
+            .context("the endpoint picker is down")?;
+        process
             .wait_for("metrics of all endpoints", READY_TIMEOUT, known)
             .await
     }

@@ -1,11 +1,14 @@
 //! The gateway in front: Envoy with GIE's body-based router, agentgateway, or the reference gateway.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::{Component, Flaw};
+use serde_json::json;
 use url::Url;
 
 use super::super::envoy::{self, Addresses};
@@ -27,8 +30,61 @@ pub(super) struct Running {
     /// Its processes, in the order in which they are to be stopped.
     pub(super) processes: Vec<Process>,
     pub(super) address: SocketAddr,
+    /// How its weights are changed while it runs.
+    pub(super) weights: Weights,
     /// What it is, by role.
     pub(super) versions: Vec<(&'static str, String)>,
+}
+
+/// How the weights of a running gateway are changed.
+pub(super) enum Weights {
+    /// By its file, which it watches.
+    Agentgateway {
+        file: PathBuf,
+        addresses: agentgateway::Addresses,
+    },
+    /// By the file of its routes; it looks when another is moved to its place.
+    Envoy { routes: PathBuf },
+    /// By a request to its management.
+    Reference { management: SocketAddr },
+}
+
+impl Weights {
+    /// Makes them those of a topology.
+    pub(super) async fn set(
+        &self,
+        topology: &Topology,
+        flaw: Option<Flaw>,
+        http: &reqwest::Client,
+    ) -> Result<()> {
+        match self {
+            Self::Agentgateway { file, addresses } => {
+                write(file, &agentgateway::text(topology, addresses, flaw))
+            }
+            Self::Envoy { routes } => {
+                let new = routes.with_extension("new");
+                write(&new, &envoy::routes_file(topology, flaw).to_string())?;
+                std::fs::rename(&new, routes)
+                    .with_context(|| format!("replacing {}", routes.display()))
+            }
+            Self::Reference { management } => {
+                for model in &topology.models {
+                    let pools = model.pools.iter().map(|pool| (&pool.name, pool.weight));
+                    let weights: BTreeMap<_, _> = pools.collect();
+                    let asked = json!({"model": model.name, "weights": weights});
+                    let response = http
+                        .put(format!("http://{management}/weights"))
+                        .json(&asked);
+                    response.send().await?.error_for_status()?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Starts the body-based router and Envoy, and waits until both serve.
@@ -57,9 +113,11 @@ pub(super) async fn start_envoy(
     };
     let program = find(options, "envoy")?;
     let file = nursery.logs.join("envoy.json");
-    let config = envoy::bootstrap(topology, &addresses, flaw);
-    std::fs::write(&file, format!("{config:#}"))
-        .with_context(|| format!("writing {}", file.display()))?;
+    let routes = nursery.logs.join("routes.json");
+    write(&routes, &envoy::routes_file(topology, flaw).to_string())?;
+    let routes_from = envoy::RoutesFrom::File(&routes);
+    let config = envoy::bootstrap(topology, &addresses, routes_from, flaw);
+    write(&file, &format!("{config:#}"))?;
     let mut command = Command::new(&program);
     command.arg("-c").arg(&file).args([
         "--concurrency",
@@ -91,6 +149,7 @@ pub(super) async fn start_envoy(
     Ok(Running {
         processes: vec![gateway, bbr],
         address: addresses.listener,
+        weights: Weights::Envoy { routes },
         versions: vec![
             ("gateway", format!("Envoy {version}")),
             (
@@ -118,8 +177,7 @@ pub(super) async fn start_agentgateway(
     };
     let program = find(options, "agentgateway")?;
     let file = nursery.logs.join("agentgateway.yaml");
-    std::fs::write(&file, agentgateway::text(topology, &addresses, flaw))
-        .with_context(|| format!("writing {}", file.display()))?;
+    write(&file, &agentgateway::text(topology, &addresses, flaw))?;
     let mut command = Command::new(&program);
     command.arg("-f").arg(&file);
     let mut process = nursery.start("agentgateway", &command)?;
@@ -140,6 +198,7 @@ pub(super) async fn start_agentgateway(
     Ok(Running {
         processes: vec![process],
         address: addresses.listener,
+        weights: Weights::Agentgateway { file, addresses },
         versions: vec![("gateway", format!("agentgateway {}", version.trim()))],
     })
 }
@@ -147,9 +206,11 @@ pub(super) async fn start_agentgateway(
 /// Starts the reference gateway.
 pub(super) async fn start_reference(
     nursery: &Nursery,
+    ports: &mut Ports,
     (topology, pickers, flaw): (&Topology, &[SocketAddr], Option<Flaw>),
     seed: u64,
 ) -> Result<Running> {
+    let management = ports.take()?;
     let mut pickers = pickers.iter();
     let mut command = Command::new(&nursery.program);
     command.args([
@@ -157,8 +218,8 @@ pub(super) async fn start_reference(
         "gateway",
         "--listen",
         "127.0.0.1:0",
-        "--metrics-listen",
-        "127.0.0.1:0",
+        "--management-listen",
+        &management.to_string(),
     ]);
     command.arg("--seed").arg(seed.to_string());
     for model in &topology.models {
@@ -179,6 +240,7 @@ pub(super) async fn start_reference(
     Ok(Running {
         processes: vec![process],
         address,
+        weights: Weights::Reference { management },
         versions: vec![(
             "gateway",
             format!("poolproof reference gateway {}", env!("CARGO_PKG_VERSION")),

@@ -6,6 +6,7 @@ mod gateway;
 mod kube;
 mod model_server;
 mod objects;
+mod operator;
 mod programs;
 
 use std::net::SocketAddr;
@@ -57,9 +58,11 @@ pub enum KubeApi {
 #[derive(Default)]
 pub struct Local {
     gateway: Vec<Process>,
-    pickers: Vec<Process>,
-    model_servers: Vec<Process>,
+    pickers: Vec<epp::Picker>,
+    model_servers: Vec<model_server::Server>,
     kube: Option<Kube>,
+    /// What changes take; `None` until it has started.
+    changing: Option<operator::Changing>,
     /// What processes write; gone with the stack.
     folder: Option<tempfile::TempDir>,
 }
@@ -136,29 +139,31 @@ impl Local {
         progress.done("model servers");
 
         let objectives = flawed::objectives(topology, options.flaw);
-        let mut pickers = Vec::new();
         for pool in topology.pools() {
             let at = epp::Ports3::take(&mut ports)?;
             let of_pool = &endpoints[pool.name.as_str()];
             let objects = objects::of_pool(&objectives, pool, of_pool, at.grpc.port());
             kube.apply(objects).await?;
-            pickers.push(epp::start(
+            let mut picker = epp::picker(
                 &nursery,
                 &programs::find(&options.local, "epp")?,
                 &at,
                 &kube.kubeconfig,
                 (topology, pool),
                 options.flaw,
-            )?);
+            )?;
+            picker.start(&nursery)?;
+            self.pickers.push(picker);
         }
         let models = topology.models.iter();
         let models = models.map(|model| gie::known_model(model, objects::MODELS_NAMESPACE));
         kube.apply(models.collect()).await?;
-        for picker in &mut pickers {
+        for picker in &mut self.pickers {
             picker.ready(&http).await?;
         }
         progress.done("endpoint pickers");
 
+        let pickers = &self.pickers;
         let addresses: Vec<SocketAddr> = pickers.iter().map(|picker| picker.address).collect();
         let plan = (topology, addresses.as_slice(), options.flaw);
         let running = match options.parts.gateway {
@@ -169,7 +174,9 @@ impl Local {
             Gateway::Envoy => {
                 gateway::start_envoy(&options.local, &nursery, &mut ports, kube, plan).await?
             }
-            Gateway::Poolproof => gateway::start_reference(&nursery, plan, options.seed).await?,
+            Gateway::Poolproof => {
+                gateway::start_reference(&nursery, &mut ports, plan, options.seed).await?
+            }
         };
         self.gateway = running.processes;
         for model in &topology.models {
@@ -178,7 +185,7 @@ impl Local {
         progress.done("gateway, to the first answer for each model");
 
         let mut components = vec![component("kube-api", kube.version.clone())];
-        if let Some(picker) = pickers.first() {
+        if let Some(picker) = self.pickers.first() {
             components.push(component("epp", picker.version(&http).await));
         }
         let server = model_server::version(options.parts.model_server)?;
@@ -189,22 +196,32 @@ impl Local {
                 .into_iter()
                 .map(|(role, it)| component(role, it)),
         );
-        let metrics = pickers
+        let metrics = self
+            .pickers
             .iter()
             .map(|picker| picker.metrics.clone())
             .collect();
-        self.pickers = pickers.into_iter().map(|picker| picker.process).collect();
+        self.changing = Some(operator::Changing {
+            topology: topology.clone(),
+            flaw: options.flaw,
+            weights: running.weights,
+            nursery,
+            http,
+        });
         let target = target(options, running.address, metrics, &endpoints)?;
         Ok((target, components))
     }
 
     /// Stops all processes and waits until they are gone, the side of the client first.
-    pub async fn stop(self) {
-        for process in self.gateway.into_iter().chain(self.pickers) {
+    pub async fn stop(mut self) {
+        for process in self.gateway {
             process.stop().await;
         }
-        for process in self.model_servers {
-            process.stop().await;
+        for picker in &mut self.pickers {
+            picker.stop().await;
+        }
+        for server in &mut self.model_servers {
+            server.stop().await;
         }
         if let Some(kube) = self.kube {
             kube.stop().await;
@@ -285,6 +302,7 @@ fn target(
     Ok(Target {
         name: name.to_owned(),
         url: format!("http://{gateway}").parse()?,
+        changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
         body_limit_bytes,
         models,

@@ -17,7 +17,7 @@ use super::super::parts::ModelServer;
 use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
 use super::super::simulator::{self, NAME as SIM};
-use super::{Options, listening_on, programs};
+use super::{Options, programs};
 use crate::{evidence, stack, versions};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,77 +25,79 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The names and addresses of endpoints, by pool.
 pub(super) type Endpoints<'a> = BTreeMap<&'a str, Vec<(String, SocketAddr)>>;
 
-/// A model server that was started.
-struct Server {
-    process: Process,
-    name: String,
+/// The model server of an endpoint.
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) pool: String,
+    pub(super) address: SocketAddr,
     model: String,
-    /// Where it was told to listen; a server of poolproof says so itself.
-    told: Option<SocketAddr>,
+    command: Command,
+    /// `None`: it is down.
+    process: Option<Process>,
 }
 
-/// Starts the model servers of all pools and waits until all serve. `processes` gets them, for the caller to stop.
+/// Starts the model servers of all pools and waits until all serve. `servers` gets them, for the caller to stop.
 pub(super) async fn start_all<'a>(
     options: &'a stack::Options,
     (nursery, ports, http): (&Nursery, &mut Ports, &reqwest::Client),
-    processes: &mut Vec<Process>,
+    servers: &mut Vec<Server>,
 ) -> Result<Endpoints<'a>> {
     let mut seeds = options.seed..;
-    let mut started = Vec::new();
     for model in &options.topology.models {
         for pool in &model.pools {
             for name in pool.endpoint_names() {
-                let server = start(
-                    options.parts.model_server,
-                    &options.local,
-                    (nursery, ports),
-                    (name, &model.name),
-                    seeds.next().unwrap_or_default(),
-                )?;
-                started.push((pool.name.as_str(), server));
+                let seed = seeds.next().unwrap_or_default();
+                let address = ports.take()?;
+                let which = options.parts.model_server;
+                let at = (name.as_str(), model.name.as_str(), address);
+                let mut server = Server {
+                    command: command(which, &options.local, nursery, at, seed)?,
+                    name,
+                    pool: pool.name.clone(),
+                    address,
+                    model: model.name.clone(),
+                    process: None,
+                };
+                server.start(nursery)?;
+                servers.push(server);
             }
         }
     }
-    let mut endpoints = Endpoints::new();
-    for (pool, mut server) in started {
-        let address = server.ready(http).await;
-        processes.push(server.process);
-        let of_pool = endpoints.entry(pool).or_default();
-        of_pool.push((server.name, address?));
+    for server in servers.iter_mut() {
+        server.ready(http).await?;
     }
-    Ok(endpoints)
+    let pools = options.topology.pools();
+    let endpoints = pools.map(|pool| {
+        let of_pool = servers.iter().filter(|it| it.pool == pool.name);
+        let endpoints = of_pool.map(|it| (it.name.clone(), it.address)).collect();
+        (pool.name.as_str(), endpoints)
+    });
+    Ok(endpoints.collect())
 }
 
-/// Starts the model server of an endpoint. [`Server::ready`] says where it is.
-fn start(
+/// What starts the model server of an endpoint.
+fn command(
     which: ModelServer,
     options: &Options,
-    (nursery, ports): (&Nursery, &mut Ports),
-    (name, model): (String, &str),
+    nursery: &Nursery,
+    (name, model, address): (&str, &str, SocketAddr),
     seed: u64,
-) -> Result<Server> {
-    let (command, told) = match which {
+) -> Result<Command> {
+    match which {
         ModelServer::Poolproof => {
             let mut command = Command::new(&nursery.program);
             command
-                .args(["serve", "model-server", "--listen", "127.0.0.1:0"])
-                .args(["--name", &name, "--model", model]);
-            (command, None)
+                .args(["serve", "model-server", "--listen"])
+                .arg(address.to_string())
+                .args(["--name", name, "--model", model]);
+            Ok(command)
         }
         ModelServer::LlmDInferenceSim => {
-            let address = ports.take()?;
             let program = programs::find(options, SIM)?;
-            let command = sim(&program, &name, model, address, seed);
-            (command, Some(address))
+            Ok(sim(&program, name, model, address, seed))
         }
         ModelServer::Vllm => bail!("vLLM cannot be started here"),
-    };
-    Ok(Server {
-        process: nursery.start(&name, &command)?,
-        name,
-        model: model.to_owned(),
-        told,
-    })
+    }
 }
 
 /// The simulator for one endpoint.
@@ -113,23 +115,40 @@ fn sim(program: &Path, name: &str, model: &str, address: SocketAddr, seed: u64) 
 }
 
 impl Server {
+    /// Starts it, if it is down. [`Server::ready`] says when it serves.
+    pub(super) fn start(&mut self, nursery: &Nursery) -> Result<()> {
+        if self.process.is_none() {
+            self.process = Some(nursery.start(&self.name, &self.command)?);
+        }
+        Ok(())
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub(super) async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// Kills it, whatever it is working on.
+    pub(super) fn kill(&mut self) {
+        drop(self.process.take());
+    }
+
     /// Waits until it serves its model.
-    async fn ready(&mut self, http: &reqwest::Client) -> Result<SocketAddr> {
-        let Some(address) = self.told else {
-            return listening_on(&mut self.process, READY_TIMEOUT).await;
-        };
-        let models: Url = format!("http://{address}/v1/models").parse()?;
+    pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
+        let models: Url = format!("http://{}/v1/models", self.address).parse()?;
         let (models, model) = (&models, &self.model);
         let serves = || async move {
             let text = evidence::get(http, models).await.ok()?;
             serves(&text, model).then_some(())
         };
         let what = format!("model {model}");
-        self.process
+        let process = self.process.as_mut().context("the model server is down")?;
+        process
             .wait_for(&what, READY_TIMEOUT, serves)
             .await
-            .with_context(|| format!("model server {}", self.name))?;
-        Ok(address)
+            .with_context(|| format!("model server {}", self.name))
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn of_pool(
     objects.extend(
         endpoints
             .iter()
-            .map(|(name, address)| pod(pool, name, *address)),
+            .map(|(name, address)| pod(pool, name, *address, Standing::Ready)),
     );
     objects.extend(topology.objectives.iter().map(|(name, priority)| {
         json!({
@@ -63,17 +63,36 @@ pub(super) fn of_pool(
     objects
 }
 
-/// A Pod that is ready, though no kubelet runs it: its model server is a process on this machine. All share one address,
-/// so each says which of the pool's ports is its own.
-fn pod(pool: &Pool, name: &str, address: SocketAddr) -> Value {
+/// How a Pod stands to its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is one of its endpoints.
+    Ready,
+    /// As when its server has ended.
+    NotReady,
+    /// It is ready, but the pool does not select it.
+    NotSelected,
+}
+
+/// A Pod that no kubelet runs: its model server is a process on this machine. All share one address, so each says which of the
+/// pool's ports is its own.
+pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standing) -> Value {
     let ip = address.ip().to_string();
+    let app = match standing {
+        Standing::NotSelected => "none",
+        Standing::Ready | Standing::NotReady => &pool.name,
+    };
+    let ready = match standing {
+        Standing::NotReady => "False",
+        Standing::Ready | Standing::NotSelected => "True",
+    };
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": name,
             "namespace": namespace(pool),
-            "labels": {"app": pool.name, "inference.networking.k8s.io/engine-type": "vllm"},
+            "labels": {"app": app, "inference.networking.k8s.io/engine-type": "vllm"},
             "annotations": {"inference.networking.k8s.io/active-ports": address.port().to_string()},
         },
         "spec": {
@@ -83,7 +102,7 @@ fn pod(pool: &Pool, name: &str, address: SocketAddr) -> Value {
         "status": {
             "podIP": ip,
             "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "conditions": [{"type": "Ready", "status": ready}],
         },
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::pools::{EPP_PORT, epp_host};
 use super::{GATEWAY, POD_PORT, Plan, deployment, gateway_service, metadata};
-use crate::stack::envoy::{Addresses, Upstream, bootstrap};
+use crate::stack::envoy::{Addresses, RoutesFrom, Upstream, bootstrap};
 use crate::stack::gie;
 use crate::stack::parts::EndpointPicker;
 
@@ -87,7 +87,8 @@ fn gateway(plan: &Plan) -> Result<Vec<Value>> {
         },
         pickers: pickers.collect(),
     };
-    let config = format!("{:#}", bootstrap(&plan.topology, &addresses, plan.flaw));
+    let config = bootstrap(&plan.topology, &addresses, RoutesFrom::Bootstrap, plan.flaw);
+    let config = format!("{config:#}");
     let pod = json!({
         "containers": [{
             "name": "envoy",

@@ -15,7 +15,7 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
     let mut args: Vec<String> = ["serve", "gateway", "--listen", "0.0.0.0:8080"]
         .map(str::to_owned)
         .into();
-    args.extend(["--metrics-listen", "0.0.0.0:15020", "--seed"].map(str::to_owned));
+    args.extend(["--management-listen", "0.0.0.0:15020", "--seed"].map(str::to_owned));
     args.push(plan.seed.to_string());
     for model in &plan.topology.models {
         let pools = model.pools.iter().map(|pool| {

@@ -1,6 +1,9 @@
 //! The embedded stack: stand-ins for every component, in this process, on loopback sockets.
 
+mod operator;
+
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,11 +12,14 @@ use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use poolproof_fixtures::gateway::{self, FailureMode, Gateway, Route};
 use poolproof_fixtures::model_server::{self, ModelServer};
 use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::{Component, Options, Progress};
 use crate::target::{self, Target};
 use crate::topology::{Model, Pool, Topology};
+
+pub(super) use operator::Operator;
 
 /// Picks follow the load within a few of these; cases wait for four.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(20);
@@ -25,14 +31,21 @@ const GATEWAY_EPP_TIMEOUT: Duration = Duration::from_secs(60);
 /// sockets.
 pub struct Embedded {
     runtime: Option<Runtime>,
-    servers: Option<Servers>,
+    servers: Arc<Mutex<Servers>>,
 }
 
 #[derive(Default)]
 struct Servers {
     gateway: Option<Gateway>,
-    pickers: Vec<EndpointPicker>,
-    model_servers: Vec<ModelServer>,
+    pickers: Vec<Part<epp::Config, EndpointPicker>>,
+    model_servers: Vec<Part<model_server::Config, ModelServer>>,
+}
+
+/// A server, and how it is started again at the same address.
+struct Part<C, S> {
+    config: C,
+    /// `None`: it is down.
+    running: Option<S>,
 }
 
 /// Starts all servers.
@@ -52,12 +65,12 @@ pub async fn start(
         anyhow::Ok((servers, target))
     });
     // Shuts the threads down also if this start fails or is abandoned.
-    let mut embedded = Embedded {
+    let embedded = Embedded {
         runtime: Some(runtime),
-        servers: None,
+        servers: Arc::default(),
     };
     let (servers, target) = started.await.context("starting the embedded stack")??;
-    embedded.servers = Some(servers);
+    *embedded.servers.lock().await = servers;
     progress.done("gateway, endpoint pickers and model servers");
     let components = ["gateway", "epp", "model-server"].map(|role| Component {
         role: role.to_owned(),
@@ -68,17 +81,23 @@ pub async fn start(
 
 impl Embedded {
     /// Stops all servers.
-    pub async fn stop(mut self) {
-        if let (Some(runtime), Some(servers)) = (&self.runtime, self.servers.take()) {
+    pub async fn stop(self) {
+        let servers = std::mem::take(&mut *self.servers.lock().await);
+        if let Some(runtime) = &self.runtime {
             // A panic of it has been printed.
             let _ = runtime.spawn(servers.stop()).await;
         }
+    }
+
+    /// Who makes its changes; none once it is stopped.
+    pub(super) fn operator(&self) -> Option<Operator> {
+        let threads = self.runtime.as_ref()?.handle().clone();
+        Some(Operator::new(self.servers.clone(), threads))
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        drop(self.servers.take());
         if let Some(runtime) = self.runtime.take() {
             // Waiting for threads is not allowed in asynchronous code; none of them holds anything.
             runtime.shutdown_background();
@@ -103,7 +122,7 @@ impl Servers {
                 let backend = self
                     .start_picker(topology, pool, &endpoints, flaw, seed)
                     .await?;
-                let metrics = self.pickers.last().map(EndpointPicker::metrics_address);
+                let metrics = self.pickers.last().map(|it| it.config.metrics_listen);
                 pools.push(target::Pool {
                     name: pool.name.clone(),
                     weight: pool.weight,
@@ -124,7 +143,7 @@ impl Servers {
         }
         let gateway = Gateway::start(gateway::Config {
             listen: any_port(),
-            metrics_listen: any_port(),
+            management_listen: any_port(),
             routes,
             body_limit_bytes: BODY_LIMIT_BYTES,
             epp_timeout: GATEWAY_EPP_TIMEOUT,
@@ -134,12 +153,13 @@ impl Servers {
         .await?;
         let address = gateway.address();
         self.gateway = Some(gateway);
-        for picker in &self.pickers {
+        for picker in self.pickers.iter().filter_map(|it| it.running.as_ref()) {
             picker.ready(READY_TIMEOUT).await?;
         }
         Ok(Target {
             name: "embedded".to_owned(),
             url: url(address, "")?,
+            changes: None,
             objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
             body_limit_bytes: Some(BODY_LIMIT_BYTES),
             models,
@@ -154,19 +174,23 @@ impl Servers {
     ) -> Result<Vec<epp::Endpoint>> {
         let mut endpoints = Vec::new();
         for name in pool.endpoint_names() {
-            let server = ModelServer::start(model_server::Config {
+            let mut config = model_server::Config {
                 listen: any_port(),
                 name: name.clone(),
                 namespace: "default".to_owned(),
                 models: vec![model.name.clone()],
                 settings: model_server::Settings::default(),
-            })
-            .await?;
+            };
+            let server = ModelServer::start(config.clone()).await?;
+            config.listen = server.address();
             endpoints.push(epp::Endpoint {
                 name,
                 address: server.address(),
             });
-            self.model_servers.push(server);
+            self.model_servers.push(Part {
+                config,
+                running: Some(server),
+            });
         }
         Ok(endpoints)
     }
@@ -185,11 +209,15 @@ impl Servers {
         config.flow_control = pool.flow_control.then(epp::FlowControl::default);
         config.seed = seed.wrapping_add(self.pickers.len() as u64);
         config.flaw = flaw.filter(|flaw| flaw.component() == Flawed::EndpointPicker);
-        let picker = EndpointPicker::start(config)
+        let picker = EndpointPicker::start(config.clone())
             .await
             .with_context(|| format!("endpoint picker of pool {}", pool.name))?;
         let epp = picker.address();
-        self.pickers.push(picker);
+        (config.listen, config.metrics_listen) = (epp, picker.metrics_address());
+        self.pickers.push(Part {
+            config,
+            running: Some(picker),
+        });
         Ok(gateway::Pool {
             name: pool.name.clone(),
             weight: pool.weight,
@@ -203,10 +231,10 @@ impl Servers {
         if let Some(gateway) = self.gateway {
             gateway.stop().await;
         }
-        for picker in self.pickers {
+        for picker in self.pickers.into_iter().filter_map(|it| it.running) {
             picker.stop().await;
         }
-        for server in self.model_servers {
+        for server in self.model_servers.into_iter().filter_map(|it| it.running) {
             server.stop().await;
         }
     }

@@ -1,0 +1,180 @@
+//! Changes of a running stack: a part is stopped, taken out or started again, weights are moved. A case asks for them over
+//! HTTP, at the address that the target names: a stack of ours serves it, and so can whoever runs another one.
+//!
+//! One request for each, `POST` with a [`Change`] as JSON, answered with a status of 200 to 299 when the part is in the state that
+//! was asked for: gone, or serving again. When traffic follows is for cases to measure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::target::Target;
+
+/// A pod may have to be scheduled, pulled and started.
+const TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Where changes are asked for, and which.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Changes {
+    /// The address that takes them.
+    pub url: Url,
+    /// Those that can be made.
+    pub kinds: BTreeSet<Kind>,
+}
+
+/// What can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Whether an endpoint picker runs.
+    Picker,
+    /// Whether an endpoint runs.
+    Endpoint,
+    /// Whether an endpoint belongs to its pool.
+    Member,
+    /// The weights of the pools of a model.
+    Weights,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Picker, Self::Endpoint, Self::Member, Self::Weights];
+}
+
+/// A state that a part is to be in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// The endpoint picker of a pool runs, or none does.
+    Picker {
+        /// The pool.
+        pool: String,
+        /// Whether it runs.
+        running: bool,
+    },
+    /// An endpoint runs; or it is killed, with all that it was working on. It may come back by itself.
+    Endpoint {
+        /// The endpoint.
+        endpoint: String,
+        /// Whether it runs.
+        running: bool,
+    },
+    /// An endpoint belongs to its pool; or it does not, and works on what it has.
+    Member {
+        /// The endpoint.
+        endpoint: String,
+        /// Whether it belongs to its pool.
+        member: bool,
+    },
+    /// The pools of a model have these weights.
+    Weights {
+        /// The model.
+        model: String,
+        /// The weight of each of its pools, by name.
+        weights: BTreeMap<String, u32>,
+    },
+}
+
+impl Change {
+    /// What kind it is of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Picker { .. } => Kind::Picker,
+            Self::Endpoint { .. } => Kind::Endpoint,
+            Self::Member { .. } => Kind::Member,
+            Self::Weights { .. } => Kind::Weights,
+        }
+    }
+
+    /// The change that brings the part back to what it is in the target.
+    pub fn undone(&self, target: &Target) -> Result<Self> {
+        let mut undone = self.clone();
+        match &mut undone {
+            Self::Picker { running, .. } | Self::Endpoint { running, .. } => *running = true,
+            Self::Member { member, .. } => *member = true,
+            Self::Weights { model, weights } => {
+                let known = target.models.iter().find(|it| it.name == *model);
+                let known = known.with_context(|| format!("the target has no model {model:?}"))?;
+                *weights = known.weights();
+            }
+        }
+        Ok(undone)
+    }
+
+    /// Asks for it, and returns when it is made.
+    pub async fn make(&self, http: &reqwest::Client, at: &Url) -> Result<()> {
+        let response = http.post(at.clone()).json(self).timeout(TIMEOUT).send();
+        let response = response
+            .await
+            .with_context(|| format!("asking {at} that {self}"))?;
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        ensure!(
+            status.is_success(),
+            "{self}: {at} answered {status}: {}",
+            text.trim()
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = |running: bool| if running { "runs" } else { "is down" };
+        match self {
+            Self::Picker { pool, running } => {
+                write!(f, "the endpoint picker of pool {pool} {}", runs(*running))
+            }
+            Self::Endpoint { endpoint, running } => {
+                write!(f, "endpoint {endpoint} {}", runs(*running))
+            }
+            Self::Member { endpoint, member } => {
+                let belongs = if *member {
+                    "belongs"
+                } else {
+                    "does not belong"
+                };
+                write!(f, "endpoint {endpoint} {belongs} to its pool")
+            }
+            Self::Weights { model, weights } => {
+                let weights: Vec<String> = weights
+                    .iter()
+                    .map(|(pool, weight)| format!("{pool} {weight}"))
+                    .collect();
+                write!(f, "model {model} is split {}", weights.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::topology::Topology;
+
+    #[test]
+    fn a_change_is_plain_json_and_knows_its_way_back() {
+        let target = Target::planned(&Topology::default()).unwrap();
+        let text = r#"{"change": "picker", "pool": "model-a", "running": false}"#;
+        let down: Change = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            down.to_string(),
+            "the endpoint picker of pool model-a is down"
+        );
+        let up = down.undone(&target).unwrap();
+        assert_eq!(up.to_string(), "the endpoint picker of pool model-a runs");
+
+        let text =
+            r#"{"change": "weights", "model": "model-b", "weights": {"model-b-canary": 100}}"#;
+        let moved: Change = serde_json::from_str(text).unwrap();
+        let back = moved.undone(&target).unwrap();
+        assert!(back.to_string().contains("model-b-canary 10,"), "{back}");
+        assert!(serde_json::from_str::<Change>(r#"{"change": "colour"}"#).is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! Changes of a topology on a cluster: pods are removed, Deployments scaled, routes given other weights.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::manifests::{self, GATEWAY_API, Plan};
+use super::ready::{State, wait};
+use super::{PODS_TIMEOUT, knows_its_endpoints, pods};
+use crate::change::{Change, Kind};
+use crate::client;
+use crate::stack::parts::Gateway;
+use crate::target::Target;
+use crate::topology::{Model, Pool};
+
+/// Makes changes of a topology that we have deployed.
+#[derive(Clone)]
+pub(in crate::stack) struct Operator {
+    cluster: Cluster,
+    plan: Arc<Plan>,
+    target: Arc<Target>,
+}
+
+impl Operator {
+    pub(in crate::stack) fn new(cluster: Cluster, plan: Plan, target: &Target) -> Self {
+        Self {
+            cluster,
+            plan: Arc::new(plan),
+            target: Arc::new(target.clone()),
+        }
+    }
+
+    /// The changes that can be made. The weights of gateways that are no implementation of the Gateway API stand in files that
+    /// take a minute to reach them.
+    pub(in crate::stack) fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = vec![Kind::Picker, Kind::Endpoint];
+        if self.plan.parts.gateway == Gateway::Agentgateway {
+            kinds.push(Kind::Weights);
+        }
+        kinds
+    }
+
+    /// Makes a change.
+    pub(in crate::stack) async fn make(&self, change: Change) -> Result<()> {
+        match change {
+            Change::Picker { pool, running } => self.picker(self.pool(&pool)?, running).await,
+            Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
+            Change::Weights { model, weights } => {
+                let mut models = self.plan.topology.models.iter().enumerate();
+                let found = models.find(|(_, it)| it.name == model);
+                let (number, model) =
+                    found.with_context(|| format!("there is no model {model:?}"))?;
+                self.weights(number, model, &weights).await
+            }
+            Change::Member { .. } => bail!("endpoints cannot be taken out of their pools here"),
+        }
+    }
+
+    /// Scales the Deployment of an endpoint picker.
+    async fn picker(&self, pool: &Pool, running: bool) -> Result<()> {
+        let (namespace, name) = (self.plan.namespace_of(pool), manifests::epp_name(pool));
+        let replicas = json!({"spec": {"replicas": i32::from(running)}});
+        let deployment = ("apps/v1", "Deployment");
+        self.cluster
+            .merge(deployment, &namespace, &name, &replicas)
+            .await?;
+        if running {
+            pods(&self.cluster, "Deployment", &namespace, &name).await?;
+            let pools = self.target.pools();
+            let metrics = pools
+                .filter(|it| it.name == pool.name)
+                .find_map(|it| it.epp_metrics.as_ref());
+            let metrics = metrics.context("its metrics are nowhere")?;
+            return knows_its_endpoints(&client::http(0)?, metrics, pool).await;
+        }
+        let labels = manifests::epp_labels(&self.plan, pool);
+        wait(&format!("end of {name}"), PODS_TIMEOUT, || async {
+            let left = self.cluster.list("v1", "Pod", &namespace, &labels).await?;
+            Ok(match left.len() {
+                0 => State::Ready,
+                left => State::NotYet(format!("{left} pods are still there")),
+            })
+        })
+        .await
+    }
+
+    /// Kills the pod of an endpoint, in whose place its StatefulSet puts another; or waits until that is there.
+    async fn endpoint(&self, name: &str, running: bool) -> Result<()> {
+        let mut pools = self.plan.topology.pools();
+        let pool = pools.find(|pool| pool.endpoint_names().any(|it| it == name));
+        let pool = pool.with_context(|| format!("there is no endpoint {name:?}"))?;
+        let namespace = self.plan.namespace_of(pool);
+        match running {
+            true => pods(&self.cluster, "StatefulSet", &namespace, &pool.name).await,
+            false => self.cluster.kill(("v1", "Pod"), &namespace, name).await,
+        }
+    }
+
+    async fn weights(
+        &self,
+        number: usize,
+        model: &Model,
+        weights: &BTreeMap<String, u32>,
+    ) -> Result<()> {
+        ensure!(
+            self.kinds().contains(&Kind::Weights),
+            "weights cannot be changed here"
+        );
+        let namespace = manifests::route_namespace(&self.plan, model);
+        let name = manifests::route_name(number);
+        let (kind, what) = ((GATEWAY_API, "HTTPRoute"), || {
+            format!("HTTPRoute {namespace}/{name}")
+        });
+        let route = self.cluster.get(kind.0, kind.1, &namespace, &name).await?;
+        let mut rules = route.with_context(what)?["spec"]["rules"].take();
+        let backends = rules
+            .pointer_mut("/0/backendRefs")
+            .and_then(Value::as_array_mut);
+        for backend in backends.with_context(what)? {
+            let pool = backend["name"].as_str().unwrap_or_default();
+            let weight = weights
+                .get(pool)
+                .with_context(|| format!("pool {pool:?} has no weight"))?;
+            backend["weight"] = json!(weight);
+        }
+        let changed = json!({"spec": {"rules": rules}});
+        self.cluster.merge(kind, &namespace, &name, &changed).await
+    }
+
+    fn pool(&self, name: &str) -> Result<&Pool> {
+        let mut pools = self.plan.topology.pools();
+        let pool = pools.find(|it| it.name == name);
+        pool.with_context(|| format!("there is no pool {name:?}"))
+    }
+}

@@ -1,0 +1,123 @@
+//! Changes of the local stack: its processes are stopped and started again, and the objects that endpoint pickers watch follow, as
+//! a kubelet would see to it.
+
+use anyhow::{Context, Result, ensure};
+use poolproof_fixtures::flaw::Flaw;
+
+use super::super::process::Nursery;
+use super::gateway::Weights;
+use super::objects::{self, Standing};
+use super::{Local, model_server};
+use crate::change::{Change, Kind};
+use crate::topology::Topology;
+
+/// What changes take, beside the processes.
+pub(super) struct Changing {
+    /// The topology as it is now.
+    pub(super) topology: Topology,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) weights: Weights,
+    pub(super) nursery: Nursery,
+    pub(super) http: reqwest::Client,
+}
+
+impl Local {
+    /// The changes that can be made: all, unless it is stopped.
+    pub(in crate::stack) fn kinds_of_changes(&self) -> Vec<Kind> {
+        match &self.changing {
+            Some(_) => Kind::ALL.into(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Makes a change.
+    pub(in crate::stack) async fn make(&mut self, change: Change) -> Result<()> {
+        match change {
+            Change::Picker { pool, running } => self.picker(&pool, running).await,
+            Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
+            Change::Member { endpoint, member } => {
+                let server = self.model_servers.iter().find(|it| it.name == endpoint);
+                let server =
+                    server.with_context(|| format!("there is no endpoint {endpoint:?}"))?;
+                let standing = match member {
+                    true => Standing::Ready,
+                    false => Standing::NotSelected,
+                };
+                self.stands(server, standing).await
+            }
+            Change::Weights { model, weights } => {
+                let Changing {
+                    topology,
+                    flaw,
+                    weights: gateway,
+                    http,
+                    ..
+                } = self.changing.as_mut().context("the stack is stopped")?;
+                let known = topology.models.iter_mut().find(|it| it.name == model);
+                let known = known.with_context(|| format!("there is no model {model:?}"))?;
+                for pool in &mut known.pools {
+                    let weight = weights.get(&pool.name);
+                    pool.weight = *weight.with_context(|| {
+                        format!("model {model:?}: pool {:?} has no weight", pool.name)
+                    })?;
+                }
+                ensure!(
+                    known.pools.len() == weights.len(),
+                    "model {model:?}: there are weights of pools that it does not have"
+                );
+                gateway.set(topology, *flaw, http).await
+            }
+        }
+    }
+
+    async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let picker = self.pickers.iter_mut().find(|it| it.pool == pool);
+        let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
+        if !running {
+            picker.stop().await;
+            return Ok(());
+        }
+        picker.start(&changing.nursery)?;
+        picker.ready(&changing.http).await
+    }
+
+    async fn endpoint(&mut self, name: &str, running: bool) -> Result<()> {
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let servers = &mut self.model_servers;
+        let number = servers.iter().position(|it| it.name == name);
+        let number = number.with_context(|| format!("there is no endpoint {name:?}"))?;
+        let server = &mut servers[number];
+        if !running {
+            server.kill();
+            return self
+                .stands(&self.model_servers[number], Standing::NotReady)
+                .await;
+        }
+        server.start(&changing.nursery)?;
+        server.ready(&changing.http).await?;
+        self.stands(&self.model_servers[number], Standing::Ready)
+            .await?;
+        let pool = &self.model_servers[number].pool;
+        let picker = self.pickers.iter_mut().find(|it| it.pool == *pool);
+        picker
+            .context("its pool has no endpoint picker")?
+            .ready(&changing.http)
+            .await
+    }
+
+    /// Writes down how an endpoint stands to its pool.
+    async fn stands(&self, server: &model_server::Server, standing: Standing) -> Result<()> {
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let kube = self.kube.as_ref().context("the stack is stopped")?;
+        let pool = changing.topology.pools().find(|it| it.name == server.pool);
+        let pool = pool.context("its pool is gone")?;
+        kube.apply(vec![objects::pod(
+            pool,
+            &server.name,
+            server.address,
+            standing,
+        )])
+        .await
+    }
+}

@@ -1,0 +1,215 @@
+//! A canary that is rolled out: weights are changed under traffic, it follows, and nothing is lost.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::change::{Change, Kind};
+use poolproof_harness::client::{Connections, Exchange};
+use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::effort::Effort;
+use poolproof_harness::expect;
+use poolproof_harness::stats::binomial::Question;
+use poolproof_harness::stats::sequential::Sequential;
+use poolproof_harness::target::{Model, Pool};
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use crate::sample::{Sample, ShareTest, is_of};
+use crate::streams::{PACE_REQUESTS, Streams};
+
+pub(super) const CASE: Case = Case {
+    id: "canary/live-shift",
+    requirement: "When the weights of a canary are changed to 50/50 and then to 0/100 under traffic, requests follow within seconds, \
+                  and no request and no open stream is lost.",
+    level: Level::Must,
+    source: "Gateway API v1.5.1, guides, HTTP traffic splitting: a rollout step by step, by BackendRef.weight",
+    needs: &[Need::CanaryToLoad, Need::Change(Kind::Weights)],
+    plan: |_, settings| {
+        let test = half(settings)?;
+        let effort =
+            Effort::sequential([(&test, 1.0)]).and(AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH));
+        let most =
+            test.n_max() as usize + AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH + FOLLOW_MAX);
+        Ok(effort.at_most(most as u64).in_flight(IN_FLIGHT).waits(4.0))
+    },
+    run: |ctx| Box::pin(live_shift(ctx)),
+};
+
+const IN_FLIGHT: usize = 8;
+const STREAMS: usize = 4;
+/// Requests between two looks at whether the change is made, and whether traffic follows.
+const BATCH: usize = 64;
+/// Requests within which traffic has to follow, at most, whatever time that is.
+const FOLLOW_MAX: usize = 400 * BATCH;
+/// Requests of which none may go to the pool that is at 0 then.
+const AFTER: usize = 200;
+/// What the share may be off by at half way.
+const TOLERANCE: f64 = 0.1;
+/// The odds at which a change of the split is taken to have happened, in natural logarithms: a million to one.
+const CERTAIN: f64 = 13.8;
+
+/// The test of the share at half way.
+fn half(settings: &Settings) -> Result<Sequential> {
+    let question = Question::Equal {
+        null: 0.5,
+        deviation: TOLERANCE,
+    };
+    Sequential::new(question, settings.alpha(), settings.power)
+}
+
+async fn live_shift(ctx: &Context) -> Result<Outcome> {
+    let model = ctx.target.canary().context("a canary")?;
+    let mut pools: Vec<&Pool> = model.weighted_pools().collect();
+    pools.sort_by_key(|pool| pool.weight);
+    let (canary, stable) = (pools[0], pools[pools.len() - 1]);
+    let now = f64::from(canary.weight) / f64::from(canary.weight + stable.weight);
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut sample = Sample::start(ctx, &client, model, IN_FLIGHT).await?;
+    let mut findings = Findings::default();
+    let mut streams = Vec::new();
+    let mut followed = Vec::new();
+
+    for (from, to) in [(now, 0.5), (0.5, 1.0)] {
+        let shift = Shift {
+            canary,
+            from,
+            to,
+            change: change(model, canary, stable, to),
+        };
+        let open = Streams::open(ctx, model, STREAMS).await?;
+        let took = shift.make(ctx, &mut sample).await?;
+        let (whole, pace) = open.finish().await?;
+        streams.extend(whole);
+        sample.exchanges.push(pace);
+        findings.add(expect::that(
+            took.is_some(),
+            &format!("share of {} from {from:.2} to {to:.2}", canary.name),
+            format!(
+                "followed within {:?} and {FOLLOW_MAX} requests",
+                ctx.timeouts.recovery
+            ),
+            "it did not follow",
+        ));
+        let Some(took) = took else {
+            return finish(sample, streams, findings, "not reached").await;
+        };
+        followed.push(format!("{} ms", took.as_millis()));
+        sample.judge_from_here();
+        if to == 0.5 {
+            let endpoints = canary.endpoints.iter().map(|it| it.name.as_str());
+            let test = ShareTest {
+                of: format!("share of {} at half way", canary.name),
+                endpoints: endpoints.collect(),
+                test: half(&ctx.settings)?,
+            };
+            sample.settle(&[test], &mut findings).await;
+        } else {
+            sample.more(AFTER as u64).await;
+            let late = sample
+                .judged()
+                .iter()
+                .filter(|it| is_of(stable, it))
+                .count();
+            let what = format!("requests at {} after its weight was 0", stable.name);
+            findings.add(expect::that(late == 0, &what, 0, late));
+        }
+    }
+    let summary = format!(
+        "traffic followed to 50/50 and to 0/100 after {}; {} streams whole",
+        followed.join(" and "),
+        streams.len()
+    );
+    finish(sample, streams, findings, &summary).await
+}
+
+/// The outcome: every stream has to be whole, beside what a sample is judged by.
+async fn finish(
+    mut sample: Sample<'_>,
+    streams: Vec<Exchange>,
+    mut findings: Findings,
+    summary: &str,
+) -> Result<Outcome> {
+    for stream in &streams {
+        findings.add(expect::success("stream that was open at a change", stream));
+    }
+    sample.exchanges.extend(streams);
+    sample.conclude(findings, summary.to_owned()).await
+}
+
+/// The weights at which the canary has so large a share of what it and the stable pool get together.
+fn change(model: &Model, canary: &Pool, stable: &Pool, share: f64) -> Change {
+    let weight = (share * 100.0).round() as u32;
+    let weights = model.pools.iter().map(|pool| {
+        let weight = match pool.name.as_str() {
+            name if name == canary.name => weight,
+            name if name == stable.name => 100 - weight,
+            _ => 0,
+        };
+        (pool.name.clone(), weight)
+    });
+    Change::Weights {
+        model: model.name.clone(),
+        weights: weights.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+/// A change of the canary's share.
+struct Shift<'a> {
+    canary: &'a Pool,
+    from: f64,
+    to: f64,
+    change: Change,
+}
+
+impl Shift<'_> {
+    /// Makes the change under traffic, and sends on until it shows: how long after the change the first request was sent that
+    /// belongs to the new share. `None`: it never showed.
+    async fn make(self, ctx: &Context, sample: &mut Sample<'_>) -> Result<Option<Duration>> {
+        let first = sample.exchanges.len();
+        let made = AtomicBool::new(false);
+        let change = async {
+            let changed = ctx.change(self.change.clone()).await;
+            made.store(true, Ordering::Relaxed);
+            changed.map(|()| Instant::now())
+        };
+        let traffic = async {
+            while !made.load(Ordering::Relaxed) && sample.exchanges.len() - first < FOLLOW_MAX / 2 {
+                sample.more(BATCH as u64).await;
+            }
+        };
+        let (changed, ()) = tokio::join!(change, traffic);
+        let changed = changed?;
+        while sample.exchanges.len() - first < FOLLOW_MAX && !ctx.is_late() {
+            if let Some(number) = self.point(&sample.exchanges[first..]) {
+                let sent_at = sample.exchanges[first + number].sent_at;
+                return Ok(Some(sent_at.saturating_duration_since(changed)));
+            }
+            if changed.elapsed() > ctx.timeouts.recovery {
+                break;
+            }
+            sample.more(BATCH as u64).await;
+        }
+        Ok(None)
+    }
+
+    /// The first request of the new share, if the old one has become a million times less likely since: Page's cumulative sum
+    /// (Biometrika 41, 1954), whose last minimum is the likeliest point.
+    fn point(&self, exchanges: &[Exchange]) -> Option<usize> {
+        // A share of 0 or 1 would make one straggler impossible instead of unlikely.
+        let share = |it: f64| it.clamp(0.001, 0.999);
+        let (from, to) = (share(self.from), share(self.to));
+        let (mut sum, mut lowest, mut point) = (0.0, 0.0, 0);
+        for (number, exchange) in exchanges.iter().enumerate() {
+            sum += match is_of(self.canary, exchange) {
+                true => (to / from).ln(),
+                false => ((1.0 - to) / (1.0 - from)).ln(),
+            };
+            if sum < lowest {
+                (lowest, point) = (sum, number + 1);
+            }
+        }
+        (sum - lowest > CERTAIN).then_some(point)
+    }
+}

@@ -1,0 +1,127 @@
+//! An endpoint that dies: its streams are seen to be broken, the others are whole, and requests find their way round it.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::change::{Change, Kind};
+use poolproof_harness::client::{Ending, Exchange};
+use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
+use poolproof_harness::evidence::served;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_served_by, until_steady};
+use crate::streams::{PACE_REQUESTS, Streams, under_way};
+
+pub(super) const CASE: Case = Case {
+    id: "faults/endpoint-killed",
+    requirement: "When an endpoint dies, its streams are broken off at once and in a way that shows, those of others are whole; \
+                  soon no request is lost any more, and the endpoint is used again when it is back.",
+    level: Level::Must,
+    source: "RFC 9112, section 8: an incomplete message must be seen to be so; GIE v1.5.0, pkg/epp/datastore: pods that are not \
+             ready are no endpoints",
+    needs: &[Need::PoolToLoad, Need::Change(Kind::Endpoint)],
+    plan: |_, _| {
+        let fixed = PACE_REQUESTS + STREAMS;
+        let effort = Effort::requests(fixed + 2 * STEADY_REQUESTS);
+        let most = fixed + 2 * ROUNDS_REQUESTS_MAX;
+        Ok(effort.at_most(most as u64).waits(3.0))
+    },
+    run: |ctx| Box::pin(endpoint_killed(ctx)),
+};
+
+const STREAMS: usize = 6;
+
+async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
+    let (model, _) = ctx.target.pool_to_load().context("a pool to load")?;
+    let streams = Streams::open(ctx, model, STREAMS).await?;
+    let (_, killed) = under_way(ctx, model).await?;
+    let endpoint = |running| Change::Endpoint {
+        endpoint: killed.name.clone(),
+        running,
+    };
+    ctx.change(endpoint(false)).await?;
+    let killed_at = Instant::now();
+    let recovery = until_steady(ctx, model, |it| it.is_success()).await?;
+
+    let mut findings = Findings::default();
+    let (mut broken, mut whole) = (0, 0);
+    for stream in streams.finish().await?.0 {
+        let own = served::endpoint_of(&stream).is_none_or(|it| it == killed.name);
+        if !own {
+            whole += 1;
+            findings.add(expect::success("stream of another endpoint", &stream));
+        } else if !(stream.is_success() && stream.ended_at < killed_at) {
+            broken += 1;
+            let what = "stream of the endpoint that was killed";
+            findings.add(expect::that(
+                shows_its_break(&stream),
+                what,
+                "broken off, or ended with an error",
+                in_words(&stream),
+            ));
+            let after = stream.ended_at.saturating_duration_since(killed_at);
+            findings.add(expect::that(
+                after < ctx.timeouts.refusal,
+                what,
+                format!("an end within {:?}", ctx.timeouts.refusal),
+                format!("{} ms", after.as_millis()),
+            ));
+        }
+    }
+    if broken == 0 {
+        return Ok(Outcome::invalid(format!(
+            "no stream was under way on {} any more when it was killed",
+            killed.name
+        )));
+    }
+    findings.add(expect::that(
+        recovery.took.is_some(),
+        "requests once the endpoint is dead",
+        "served elsewhere",
+        recovery.in_words(),
+    ));
+
+    ctx.change(endpoint(true)).await?;
+    let returned = until_served_by(ctx, model, &killed.name).await?;
+    findings.add(expect::that(
+        returned.is_some(),
+        "the endpoint once it is back",
+        "served a request",
+        "none",
+    ));
+    findings.note(format!(
+        "no request was lost any more {}",
+        recovery.in_words()
+    ));
+    if let Some(took) = returned {
+        findings.note(format!("back in use after {} ms", took.as_millis()));
+    }
+    Ok(findings.outcome(format!(
+        "{broken} streams broken off, {whole} of other endpoints whole; {} requests lost, back in use",
+        recovery.wrong.len()
+    )))
+}
+
+/// Whether a client can tell that a stream did not come to its end.
+fn shows_its_break(stream: &Exchange) -> bool {
+    match stream.ending {
+        Ending::Cut(_) => true,
+        Ending::Complete => {
+            let refused = stream.status.is_some_and(|status| status >= 500);
+            let last = stream.frames.last();
+            refused || last.is_some_and(|frame| frame.data.contains("\"error\""))
+        }
+        _ => false,
+    }
+}
+
+fn in_words(stream: &Exchange) -> String {
+    let end = match stream.is_success() {
+        true => "a whole stream".to_owned(),
+        false => stream.describe(),
+    };
+    format!("{} frames, {end}", stream.frames.len())
+}

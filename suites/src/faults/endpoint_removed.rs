@@ -1,0 +1,100 @@
+//! An endpoint that is taken out of its pool gets no more requests, and finishes those that it has.
+
+use anyhow::{Context as _, Result};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::change::{Change, Kind};
+use poolproof_harness::client::{Api, Connections, Request, drive};
+use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
+use poolproof_harness::evidence::served;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_served_by, until_steady};
+use crate::streams::{PACE_REQUESTS, Streams, under_way};
+
+pub(super) const CASE: Case = Case {
+    id: "faults/endpoint-removed",
+    requirement: "An endpoint that is taken out of its pool gets no request any more, finishes the streams that it has, and gets \
+                  requests again when it is put back.",
+    level: Level::Must,
+    source: "GIE v1.5.0, api/v1, InferencePool.spec.selector: the pods that belong to the pool; \
+             docs/proposals/004: the picker names an endpoint of the pool",
+    needs: &[Need::PoolToLoad, Need::Change(Kind::Member)],
+    plan: |_, _| {
+        let fixed = PACE_REQUESTS + STREAMS + REQUESTS;
+        let most = fixed + 2 * ROUNDS_REQUESTS_MAX;
+        let effort = Effort::requests(fixed + 2 * STEADY_REQUESTS);
+        Ok(effort.at_most(most as u64).waits(2.0))
+    },
+    run: |ctx| Box::pin(endpoint_removed(ctx)),
+};
+
+const STREAMS: usize = 6;
+/// Requests after the picker has shown that it knows; so many at the other endpoints by chance are 3 in 100 billion where one
+/// of three is still picked from.
+const REQUESTS: usize = 60;
+const IN_FLIGHT: usize = 4;
+
+async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
+    let (model, _) = ctx.target.pool_to_load().context("a pool to load")?;
+    let streams = Streams::open(ctx, model, STREAMS).await?;
+    let (_, removed) = under_way(ctx, model).await?;
+    let member = |member| Change::Member {
+        endpoint: removed.name.clone(),
+        member,
+    };
+    let elsewhere = |served_by: Option<&str>| served_by.is_some_and(|it| it != removed.name);
+    let mut findings = Findings::default();
+
+    ctx.change(member(false)).await?;
+    let left = until_steady(ctx, model, |it| elsewhere(served::endpoint_of(it))).await?;
+    findings.add(expect::that(
+        left.took.is_some(),
+        "requests once the endpoint is out",
+        "served elsewhere",
+        left.in_words(),
+    ));
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("prompts");
+    let requests = (0..REQUESTS).map(|_| {
+        let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
+        request.timeout(ctx.timeouts.request)
+    });
+    for exchange in drive::closed_loop(&client, IN_FLIGHT, requests).await {
+        let what = format!("request while {} is out", removed.name);
+        let served_by = served::endpoint_of(&exchange);
+        findings.add(expect::success(&what, &exchange));
+        findings.add(expect::that(
+            elsewhere(served_by),
+            &what,
+            "served elsewhere",
+            served_by.unwrap_or("nobody"),
+        ));
+    }
+    let (streams, _) = streams.finish().await?;
+    let own = streams
+        .iter()
+        .filter(|it| served::endpoint_of(it) == Some(&removed.name));
+    let own = own.count();
+    for stream in &streams {
+        findings.add(expect::success("stream that was open before", stream));
+    }
+
+    ctx.change(member(true)).await?;
+    let returned = until_served_by(ctx, model, &removed.name).await?;
+    findings.add(expect::that(
+        returned.is_some(),
+        "the endpoint once it is back",
+        "served a request",
+        "none",
+    ));
+    findings.note(format!("no request went to it {}", left.in_words()));
+    if let Some(took) = returned {
+        findings.note(format!("back in use after {} ms", took.as_millis()));
+    }
+    Ok(findings.outcome(format!(
+        "{REQUESTS} requests elsewhere; {} streams whole, {own} of them its own; back in use",
+        streams.len()
+    )))
+}

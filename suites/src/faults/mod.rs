@@ -1,0 +1,131 @@
+//! Faults: what becomes of requests when a part of the stack goes, and when it comes back.
+
+mod endpoint_killed;
+mod endpoint_removed;
+mod picker_down;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use poolproof_harness::case::Suite;
+use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
+use poolproof_harness::context::Context;
+use poolproof_harness::evidence::served;
+use poolproof_harness::target::Model;
+
+/// The suite.
+pub const SUITE: Suite = Suite {
+    id: "faults",
+    promise: "when a picker or an endpoint goes, its requests are refused or broken off so that it shows, and the rest goes on",
+    cases: &[
+        picker_down::CASE,
+        endpoint_removed::CASE,
+        endpoint_killed::CASE,
+    ],
+};
+
+/// Requests of a round; a round is as it should be if all of them are.
+const ROUND: usize = 8;
+/// Rounds in a row that have to be as they should be.
+const STEADY: usize = 3;
+/// Rounds, at most.
+const ROUNDS_MAX: usize = 200;
+/// From the start of a round to that of the next one: together as long as anything may take to recover.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// Requests that [`until_steady`] sends where nothing has to recover, and that it or [`until_served_by`] sends at most.
+const STEADY_REQUESTS: usize = ROUND * STEADY;
+const ROUNDS_REQUESTS_MAX: usize = ROUND * ROUNDS_MAX;
+
+/// What it took until requests were as they should be again.
+struct Recovery {
+    /// Until the first of the rounds that were; `None`: there were none.
+    took: Option<Duration>,
+    /// The requests that were not, before.
+    wrong: Vec<Exchange>,
+}
+
+impl Recovery {
+    /// For a report: how long, and what happened meanwhile.
+    fn in_words(&self) -> String {
+        let wrong = match self.wrong.last() {
+            Some(last) => format!(
+                "{} requests before, the last: {}",
+                self.wrong.len(),
+                last.describe()
+            ),
+            None => "no request before".to_owned(),
+        };
+        match self.took {
+            Some(took) => format!("after {} ms ({wrong})", took.as_millis()),
+            None => format!("never ({wrong})"),
+        }
+    }
+}
+
+/// Sends requests for a model in rounds until some rounds in a row are all right.
+async fn until_steady(
+    ctx: &Context,
+    model: &Model,
+    is_right: impl Fn(&Exchange) -> bool,
+) -> Result<Recovery> {
+    let (mut wrong, mut right, mut since) = (Vec::new(), 0, None);
+    let steady = rounds(ctx, model, |exchanges, after| {
+        let before = wrong.len();
+        wrong.extend(exchanges.into_iter().filter(|it| !is_right(it)));
+        if wrong.len() > before {
+            (right, since) = (0, None);
+        } else {
+            since.get_or_insert(after);
+            right += 1;
+        }
+        right == STEADY
+    });
+    let took = match steady.await? {
+        true => since,
+        false => None,
+    };
+    Ok(Recovery { took, wrong })
+}
+
+/// Sends requests for a model in rounds until an endpoint has answered one; how long that took.
+async fn until_served_by(ctx: &Context, model: &Model, endpoint: &str) -> Result<Option<Duration>> {
+    let mut took = None;
+    rounds(ctx, model, |exchanges, after| {
+        let mut served = exchanges.iter().filter(|it| it.is_success());
+        if served.any(|it| served::endpoint_of(it) == Some(endpoint)) {
+            took = Some(after);
+        }
+        took.is_some()
+    })
+    .await?;
+    Ok(took)
+}
+
+/// Sends requests for a model in rounds until `is_over` says so of one, given the time from the first round to it. Says whether it
+/// did.
+async fn rounds(
+    ctx: &Context,
+    model: &Model,
+    mut is_over: impl FnMut(Vec<Exchange>, Duration) -> bool,
+) -> Result<bool> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("rounds");
+    let begun = Instant::now();
+    for number in 0..ROUNDS_MAX as u32 {
+        tokio::time::sleep_until((begun + PAUSE * number).into()).await;
+        let after = begun.elapsed();
+        if after > ctx.timeouts.recovery {
+            break;
+        }
+        let requests = (0..ROUND).map(|_| {
+            let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
+            request.timeout(ctx.timeouts.request)
+        });
+        let exchanges = drive::closed_loop(&client, ROUND, requests).await;
+        if is_over(exchanges, after) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

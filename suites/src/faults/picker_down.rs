@@ -1,0 +1,110 @@
+//! A pool that fails closed refuses its requests while its endpoint picker is down.
+
+use anyhow::{Context as _, Result, ensure};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::change::{Change, Kind};
+use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
+use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
+use poolproof_harness::evidence::endpoint;
+use poolproof_harness::expect;
+use poolproof_harness::target::{Model, Pool};
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady};
+
+pub(super) const CASE: Case = Case {
+    id: "faults/picker-down",
+    requirement: "While the endpoint picker of a pool that fails closed is down, each of its requests gets a 5xx and \
+                  reaches no endpoint, and other models are served; when it is back, its requests are served again.",
+    level: Level::Must,
+    source: "GIE v1.5.0, api/v1, EndpointPickerRef.failureMode: FailClose, the default, drops the request",
+    needs: &[Need::PoolToLoad, Need::Change(Kind::Picker)],
+    plan: |_, _| {
+        let requests = 2 * (REQUESTS + STEADY_REQUESTS);
+        let most = 2 * (REQUESTS + ROUNDS_REQUESTS_MAX);
+        Ok(Effort::requests(requests).at_most(most as u64).waits(1.0))
+    },
+    run: |ctx| Box::pin(picker_down(ctx)),
+};
+
+/// For the pool whose endpoint picker is down, and for another.
+const REQUESTS: usize = 20;
+const IN_FLIGHT: usize = 10;
+
+async fn picker_down(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let other = ctx.target.models.iter().find(|it| it.name != model.name);
+    let picker = |running| Change::Picker {
+        pool: pool.name.clone(),
+        running,
+    };
+    let mut findings = Findings::default();
+    let working = until_steady(ctx, model, Exchange::is_success).await?;
+    ensure!(
+        working.took.is_some(),
+        "before anything was changed: {}",
+        working.in_words()
+    );
+    let before = served(ctx, pool).await?;
+    ctx.change(picker(false)).await?;
+
+    let (refused, others) = tokio::try_join!(send(ctx, Some(model)), send(ctx, other))?;
+    let mut slowest_ms = 0;
+    for exchange in &refused {
+        let what = format!("request for {} without a picker", model.name);
+        findings.add(expect::statuses(&what, exchange, 500..=599));
+        findings.add(expect::routed_nowhere(&what, exchange));
+        slowest_ms = slowest_ms.max(exchange.latency().as_millis());
+    }
+    for exchange in &others {
+        findings.add(expect::success(
+            "request for another model meanwhile",
+            exchange,
+        ));
+    }
+    let reached = served(ctx, pool).await? - before;
+    findings.add(expect::that(
+        reached == 0.0,
+        "requests that endpoints of the pool served meanwhile",
+        0,
+        reached,
+    ));
+
+    ctx.change(picker(true)).await?;
+    let recovery = until_steady(ctx, model, |it| it.is_success()).await?;
+    findings.add(expect::that(
+        recovery.took.is_some(),
+        "requests once the picker is back",
+        "served",
+        recovery.in_words(),
+    ));
+    findings.note(format!("the slowest refusal took {slowest_ms} ms"));
+    findings.note(format!("served again {}", recovery.in_words()));
+    Ok(findings.outcome(format!(
+        "{REQUESTS} requests refused, {} of another model served meanwhile, all served again",
+        others.len()
+    )))
+}
+
+async fn send(ctx: &Context, model: Option<&Model>) -> Result<Vec<Exchange>> {
+    let Some(model) = model else {
+        return Ok(Vec::new());
+    };
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng(&model.name);
+    let requests = (0..REQUESTS).map(|_| {
+        let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
+        request.timeout(ctx.timeouts.refusal)
+    });
+    Ok(drive::closed_loop(&client, IN_FLIGHT, requests).await)
+}
+
+/// What the endpoints of a pool have served.
+async fn served(ctx: &Context, pool: &Pool) -> Result<f64> {
+    let mut served = 0.0;
+    for endpoint in &pool.endpoints {
+        served += endpoint::read(&ctx.http, endpoint).await?.served_total;
+    }
+    Ok(served)
+}
