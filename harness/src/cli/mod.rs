@@ -1,6 +1,7 @@
 //! The command line: arguments, and exit codes.
 
 mod artifacts;
+mod compare;
 mod doctor;
 mod github;
 mod list;
@@ -73,6 +74,8 @@ enum Command {
     Plan(plan::Args),
     /// Render the record of a run again: as a table, Markdown, JUnit or CTRF
     Report(report::Args),
+    /// Compare a run with one before it, and let it through a gate or not
+    Compare(compare::Args),
     /// Run every flaw against the verdicts that it must cause
     Selftest(selftest::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
@@ -155,6 +158,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Load(args) => in_runtime(load::load(*args)),
         Command::Plan(args) => plan::plan(app, &args),
         Command::Report(args) => report::report(&args),
+        Command::Compare(args) => compare::compare(&args),
         Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Down => in_runtime(up::down()),

@@ -68,6 +68,9 @@ pub struct Compared {
     pub difference: f64,
     /// What covers the true median difference at 95 %.
     pub interval: (f64, f64),
+    /// The median of first / second over the blocks, and what covers the true one at 95 %; `None` where a block had no such ratio.
+    #[serde(default)]
+    pub ratio: Option<(f64, (f64, f64))>,
     /// Blocks.
     pub blocks: usize,
 }
@@ -84,6 +87,8 @@ pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
         true => 0.0,
         false => first - second,
     };
+    let ratios = pairs.iter().map(|(first, second)| first / second);
+    let ratios = median(ratios.collect()).filter(|it| it.interval.1.is_finite());
     let differences = median(pairs.iter().map(difference).collect())?;
     Some(Compared {
         figure: figure.name(),
@@ -91,6 +96,7 @@ pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
         second: median(pairs.iter().map(|pair| pair.1).collect())?.value,
         difference: differences.value,
         interval: differences.interval,
+        ratio: ratios.map(|it| (it.value, it.interval)),
         blocks: pairs.len(),
     })
 }

@@ -30,6 +30,12 @@ fn kind(case: &CaseRecord) -> Option<&'static str> {
     }
 }
 
+/// A line of an error that is about the run as a whole.
+pub fn error(title: &str, text: &str) -> String {
+    let title = escaped(title).replace(':', "%3A").replace(',', "%2C");
+    format!("::error title={title}::{}\n", escaped(text))
+}
+
 /// Text as one line of a command.
 fn escaped(text: &str) -> String {
     clipped(text)

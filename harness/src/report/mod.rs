@@ -6,6 +6,7 @@ use record::CaseRecord;
 
 use crate::verdict::{Outcome, Verdict};
 
+pub mod compare;
 pub mod ctrf;
 pub mod github;
 pub mod junit;
@@ -48,7 +49,7 @@ fn told(outcome: &Outcome) -> Vec<(&'static str, String)> {
 }
 
 /// Text that may come from anywhere, without what a terminal would obey, and not longer than a person reads.
-fn clipped(text: &str) -> Cow<'_, str> {
+pub(crate) fn clipped(text: &str) -> Cow<'_, str> {
     let unsafe_for_terminals = |c: char| c.is_control() && c != '\n';
     let end = text.char_indices().nth(TEXT_SHOWN).map(|(at, _)| at);
     if end.is_none() && !text.contains(unsafe_for_terminals) {

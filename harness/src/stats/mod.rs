@@ -1,6 +1,7 @@
 //! Statistics: how many observations a question needs, and what they then say.
 
 pub mod binomial;
+pub mod change_point;
 pub mod interval;
 pub mod rank;
 pub mod sequential;

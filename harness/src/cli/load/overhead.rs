@@ -1,7 +1,7 @@
 //! `poolproof load overhead`: what the way through the gateway costs, and what its picks buy, against round robin over the same endpoints.
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -9,11 +9,11 @@ use super::find_limit::set_rate;
 use super::session::{Run, Session, SessionArgs};
 use crate::cli::{Failure, INTERRUPTED, say, table};
 use crate::evidence::control;
-use crate::load::paired::{Compared, Figure, compare};
+use crate::load::paired::{Figure, compare};
+use crate::load::record::overhead::{self, Overhead};
 use crate::load::record::without_header_values;
 use crate::load::recorder::Cell;
 use crate::load::workload::Workload;
-use crate::stack::Component;
 use crate::target::{Endpoint, Pool, Target};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -42,22 +42,6 @@ pub(super) struct Args {
     /// Print the record to standard output instead of a table
     #[arg(long)]
     json: bool,
-}
-
-/// What was compared.
-#[derive(Debug, Serialize)]
-struct Report {
-    schema: &'static str,
-    tool_version: &'static str,
-    workload: Workload,
-    seed: u64,
-    stack: String,
-    components: Vec<Component>,
-    pool: String,
-    /// How many times as slow the first endpoint was made.
-    uneven: Option<f64>,
-    /// `first` is the way through the gateway, `second` round robin.
-    compared: Vec<Compared>,
 }
 
 /// Settings of a model server that are times.
@@ -107,7 +91,7 @@ fn prepare(args: &Args, workload: &mut Workload, traced: bool) -> Result<()> {
     workload.check().context("--rate or --block")
 }
 
-async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<Report, Failure> {
+async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<Overhead, Failure> {
     let target = &session.stack.target;
     let pool = pool_of(workload, target).map_err(Failure::usage)?;
     let direct = urls(pool).map_err(Failure::usage)?;
@@ -115,6 +99,7 @@ async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<
         Some(factor) => Some(slow_down(&pool.endpoints[0], factor).await?),
         None => None,
     };
+    let started = Timestamp::now();
     let blocks = measure(args, session, workload, &direct).await;
     if let Some(before) = slowed {
         control::change_settings(&crate::client::http(1)?, &pool.endpoints[0], &before).await?;
@@ -123,9 +108,10 @@ async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<
     let compared = Figure::ALL
         .iter()
         .filter_map(|figure| compare(*figure, &blocks));
-    Ok(Report {
-        schema: "poolproof/overhead/1",
-        tool_version: env!("CARGO_PKG_VERSION"),
+    Ok(Overhead {
+        schema: overhead::SCHEMA.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
         workload: without_header_values(workload.clone()),
         seed: args.session.stack.seed,
         stack: session.stack.name.clone(),
@@ -227,7 +213,7 @@ async fn slow_down(endpoint: &Endpoint, factor: f64) -> Result<Value> {
     Ok(before)
 }
 
-fn render(report: &Report) -> String {
+fn render(report: &Overhead) -> String {
     let rows = report.compared.iter().map(|it| {
         let (low, high) = it.interval;
         let better = match it.figure.starts_with("goodput") {

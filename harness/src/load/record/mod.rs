@@ -1,6 +1,7 @@
 //! The record of a load run, as it is saved in `load.json`.
 
 mod make;
+pub mod overhead;
 
 pub use make::{About, without_header_values};
 

@@ -1,0 +1,378 @@
+//! Figures of two runs: the ratio of each, with what covers it, against a margin.
+//!
+//! What covers the ratio is had by drawing both figures again and again (Efron and Tibshirani, "An Introduction to the Bootstrap",
+//! 1993, section 13.3): a percentile of a recorded distribution by the law of its order statistic (David and Nagaraja, "Order
+//! Statistics", 2003, section 2.2), a share by its posterior with Jeffreys' prior, a figure that has an interval by the normal law of its
+//! logarithm. That is the spread within a run. What runs differ by for no reason of the stack's is for `margin`, and for drift over many.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Beta, Distribution, Normal};
+use serde::Serialize;
+use statrs::distribution::ContinuousCDF;
+
+use super::records::Records;
+use super::verdicts::shape;
+use crate::load::record::overhead::Overhead;
+use crate::load::record::{Group, Record, Times};
+use crate::stats::interval::CONFIDENCE;
+
+const DRAWS: usize = 2000;
+
+/// One figure of a run.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// The record that it is of, the class and the figure: `load chat ttft p95`.
+    pub name: String,
+    /// Its value; infinite if it is that of a request that failed.
+    pub value: f64,
+    /// Its unit; empty for a ratio or a share.
+    pub unit: &'static str,
+    /// Whether more of it is better.
+    pub more_is_better: bool,
+    /// Logarithms of values that it might have had as well.
+    draws: Vec<f64>,
+}
+
+/// What the ratio of a figure to what it was before says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Says {
+    /// It is worse by more than the margin.
+    Worse,
+    /// It is better by more than the margin.
+    Better,
+    /// It differs by less than the margin.
+    Same,
+    /// None of these is shown.
+    NotDecided,
+}
+
+/// A figure of two runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    /// Which.
+    pub figure: String,
+    /// Its value before.
+    pub before: f64,
+    /// Its value now.
+    pub now: f64,
+    /// Its unit; empty for a ratio or a share.
+    pub unit: &'static str,
+    /// Now over before, turned so that above 1 is worse.
+    pub worse_by: f64,
+    /// What covers `worse_by` at 95 %, by the spread within both runs.
+    pub interval: (f64, f64),
+    /// What that says.
+    pub says: Says,
+}
+
+/// The figures that two runs have in common, compared, and why others are not.
+pub(super) fn compare_all(
+    baseline: &Records,
+    run: &Records,
+    margin: f64,
+) -> (Vec<Compared>, Vec<String>) {
+    let (mut compared, mut refused) = (Vec::new(), Vec::new());
+    let mut compare =
+        |kind: &str, reason: Option<String>, before: Vec<Figure>, now: Vec<Figure>| {
+            if let Some(reason) = reason {
+                return refused.push(format!("{kind}: {reason}"));
+            }
+            for before in &before {
+                let now = now.iter().find(|it| it.name == before.name);
+                compared.extend(now.map(|now| compare_one(before, now, margin)));
+            }
+        };
+    if let (Some(before), Some(now)) = (&baseline.load, &run.load) {
+        let reason = incomparable_load(before, now);
+        compare("load", reason, of_load(before), of_load(now));
+    }
+    if let (Some(before), Some(now)) = (&baseline.overhead, &run.overhead) {
+        let reason = incomparable_overhead(before, now);
+        compare("overhead", reason, of_overhead(before), of_overhead(now));
+    }
+    (compared, refused)
+}
+
+/// The figures of a run that can be compared with those of another one.
+pub fn comparable(run: &Records, with: &Records) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let (Some(load), Some(other)) = (&run.load, &with.load)
+        && incomparable_load(load, other).is_none()
+    {
+        figures.extend(of_load(load));
+    }
+    if let (Some(overhead), Some(other)) = (&run.overhead, &with.overhead)
+        && incomparable_overhead(overhead, other).is_none()
+    {
+        figures.extend(of_overhead(overhead));
+    }
+    figures
+}
+
+fn incomparable_load(before: &Record, now: &Record) -> Option<String> {
+    for (whose, record) in [("the baseline", before), ("the run", now)] {
+        if record.interrupted {
+            return Some(format!("{whose} was interrupted"));
+        }
+        if let Some(doubt) = record.doubts.first() {
+            return Some(format!("{whose} is not to be trusted: {doubt}"));
+        }
+        if record.client.calibration.is_none() {
+            return Some(format!(
+                "{whose} was made on a machine without calibration; `poolproof load calibrate` makes it"
+            ));
+        }
+    }
+    if before.workload != now.workload {
+        return Some("the workloads differ".to_owned());
+    }
+    (shape(&before.target) != shape(&now.target)).then(|| "the topologies differ".to_owned())
+}
+
+fn incomparable_overhead(before: &Overhead, now: &Overhead) -> Option<String> {
+    if before.workload != now.workload || before.uneven != now.uneven {
+        return Some("the workloads differ".to_owned());
+    }
+    (before.pool != now.pool).then(|| "the pools differ".to_owned())
+}
+
+fn of_load(record: &Record) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for group in &record.classes {
+        for series in ["ttft", "tpot", "e2e"] {
+            let times = group.times.get(series);
+            let percentiles = times.into_iter().flat_map(|it| &it.percentiles);
+            for percentile in percentiles.filter(|it| [50.0, 95.0, 99.0].contains(&it.percentile)) {
+                let q = percentile.percentile / 100.0;
+                figures.push(Figure {
+                    name: format!("load {} {series} p{}", group.name, percentile.percentile),
+                    value: percentile.ms.unwrap_or(f64::INFINITY),
+                    unit: "ms",
+                    more_is_better: false,
+                    draws: times.map_or(Vec::new(), |it| percentile_draws(it, group, q)),
+                });
+            }
+        }
+        figures.push(Figure {
+            name: format!("load {} goodput", group.name),
+            value: group.goodput,
+            unit: "",
+            more_is_better: true,
+            draws: share_draws(group.goodput, group.requests),
+        });
+    }
+    figures
+}
+
+/// Ratios of the way through the gateway to round robin in the same run: what slows the machine slows both.
+fn of_overhead(record: &Overhead) -> Vec<Figure> {
+    let figures = record.compared.iter().filter_map(|it| {
+        let (ratio, (low, high)) = it.ratio?;
+        let name = it.figure.trim_end_matches(" ms").trim_end_matches(" %");
+        Some(Figure {
+            name: format!("overhead {name} gateway/round-robin"),
+            value: ratio,
+            unit: "",
+            more_is_better: name == "goodput",
+            draws: interval_draws(ratio, low, high),
+        })
+    });
+    figures.collect()
+}
+
+fn percentile_draws(times: &Times, group: &Group, q: f64) -> Vec<f64> {
+    let mut values: Vec<(u64, f64)> = Vec::new();
+    let mut below = 0;
+    for (us, count) in &times.histogram_us {
+        below += count;
+        values.push((below, (*us as f64 / 1000.0).ln()));
+    }
+    let n = below + group.failed.values().sum::<u64>();
+    let rank = (n as f64 * q).ceil().clamp(1.0, n.max(1) as f64);
+    let Ok(law) = Beta::new(rank, n as f64 - rank + 1.0) else {
+        return Vec::new();
+    };
+    let at = |u: f64| {
+        let rank = (u * n as f64).floor() as u64;
+        let place = values.partition_point(|(below, _)| *below <= rank);
+        values.get(place).map_or(f64::INFINITY, |(_, value)| *value)
+    };
+    draws(law).map(at).collect()
+}
+
+fn share_draws(share: f64, n: u64) -> Vec<f64> {
+    let (hits, n) = (share * n as f64, n as f64);
+    match Beta::new(hits + 0.5, n - hits + 0.5) {
+        Ok(law) => draws(law).map(f64::ln).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn interval_draws(value: f64, low: f64, high: f64) -> Vec<f64> {
+    let law = statrs::distribution::Normal::standard();
+    let z = law.inverse_cdf(f64::midpoint(1.0, CONFIDENCE));
+    let spread = (high.ln() - low.ln()) / (2.0 * z);
+    match Normal::new(value.ln(), spread) {
+        Ok(law) if spread.is_finite() && value > 0.0 => draws(law).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Always the same, so that comparing twice says the same twice.
+fn draws(law: impl Distribution<f64>) -> impl Iterator<Item = f64> {
+    let rng = ChaCha8Rng::seed_from_u64(0);
+    law.sample_iter(rng).take(DRAWS)
+}
+
+fn compare_one(before: &Figure, now: &Figure, margin: f64) -> Compared {
+    let sign = if now.more_is_better { -1.0 } else { 1.0 };
+    let ratio = |before: f64, now: f64| match before == now {
+        // Two failures differ by nothing.
+        true => 1.0,
+        false => (sign * (now - before)).exp(),
+    };
+    // The draws of both come from one generator: those of one are taken backwards, so that they do not rise and fall together.
+    let pairs = before.draws.iter().zip(shuffled(&now.draws));
+    let mut ratios: Vec<f64> = pairs.map(|(before, now)| ratio(*before, now)).collect();
+    ratios.sort_by(f64::total_cmp);
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    let at = |q: f64| ratios.get((ratios.len() as f64 * q) as usize).copied();
+    let interval = match (at(tail), at(1.0 - tail)) {
+        (Some(low), Some(high)) => (low, high),
+        _ => (0.0, f64::INFINITY),
+    };
+    Compared {
+        figure: now.name.clone(),
+        before: before.value,
+        now: now.value,
+        unit: now.unit,
+        worse_by: ratio(before.value.ln(), now.value.ln()),
+        interval,
+        says: says(interval, margin),
+    }
+}
+
+fn shuffled(values: &[f64]) -> Vec<f64> {
+    use rand::seq::SliceRandom;
+    let mut values = values.to_vec();
+    values.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    values
+}
+
+fn says((low, high): (f64, f64), margin: f64) -> Says {
+    let (least, most) = (1.0 / (1.0 + margin), 1.0 + margin);
+    if low > most {
+        Says::Worse
+    } else if high < least {
+        Says::Better
+    } else if low >= least && high <= most {
+        Says::Same
+    } else {
+        Says::NotDecided
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn times(ms: u64, n: u64) -> Times {
+        Times {
+            n,
+            mean_ms: 0.0,
+            min_ms: 0.0,
+            max_ms: 0.0,
+            percentiles: Vec::new(),
+            // Spread over a fifth.
+            histogram_us: (0..n)
+                .map(|it| (ms * 1000 + it * ms * 200 / n, 1))
+                .collect(),
+        }
+    }
+
+    fn figure(ms: u64, n: u64, failed: u64) -> Figure {
+        let group = Group {
+            name: "chat".into(),
+            requests: n + failed,
+            answered: n,
+            failed: [("cut".to_owned(), failed)].into(),
+            goodput: 1.0,
+            answered_per_s: 0.0,
+            input_tokens: 0,
+            output_tokens: 0,
+            output_tokens_per_s: 0.0,
+            chunks_together: 0.0,
+            without_usage: 0,
+            times: Default::default(),
+        };
+        let draws = percentile_draws(&times(ms, n), &group, 0.5);
+        let value = match failed > n {
+            true => f64::INFINITY,
+            false => ms as f64 * 1.1,
+        };
+        Figure {
+            name: "load chat ttft p50".into(),
+            value,
+            unit: "ms",
+            more_is_better: false,
+            draws,
+        }
+    }
+
+    #[test]
+    fn a_tenth_is_worse_the_same_is_the_same_and_few_requests_decide_nothing() {
+        let says = |a: &Figure, b: &Figure| compare_one(a, b, 0.05).says;
+        let before = figure(100, 3000, 0);
+        assert_eq!(says(&before, &figure(112, 3000, 0)), Says::Worse);
+        assert_eq!(says(&before, &figure(90, 3000, 0)), Says::Better);
+        assert_eq!(says(&before, &figure(101, 3000, 0)), Says::Same);
+        assert_eq!(
+            says(&figure(100, 20, 0), &figure(106, 20, 0)),
+            Says::NotDecided
+        );
+        let compared = compare_one(&before, &figure(112, 3000, 0), 0.05);
+        let (low, high) = compared.interval;
+        assert!(
+            low < 1.12 && high > 1.12 && high - low < 0.05,
+            "{compared:?}"
+        );
+    }
+
+    #[test]
+    fn failures_are_later_than_any_answer() {
+        let lost = figure(100, 100, 200);
+        let compared = compare_one(&figure(100, 300, 0), &lost, 0.05);
+        assert_eq!(compared.says, Says::Worse);
+        assert_eq!(compare_one(&lost, &lost, 0.05).worse_by, 1.0);
+    }
+
+    #[test]
+    fn less_of_what_should_be_much_is_worse() {
+        let share = |value: f64| Figure {
+            name: "load chat goodput".into(),
+            value,
+            unit: "",
+            more_is_better: true,
+            draws: share_draws(value, 2000),
+        };
+        assert_eq!(
+            compare_one(&share(0.99), &share(0.8), 0.05).says,
+            Says::Worse
+        );
+        assert_eq!(
+            compare_one(&share(0.99), &share(0.99), 0.05).says,
+            Says::Same
+        );
+        let ratio = |value: f64| Figure {
+            draws: interval_draws(value, value * 0.97, value * 1.03),
+            ..share(value)
+        };
+        assert_eq!(
+            compare_one(&ratio(0.5), &ratio(1.0), 0.05).says,
+            Says::Better
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! Two runs, compared: verdicts first, then figures; and figures over many runs. What cannot be compared is told, with the reason.
+
+pub mod drift;
+pub mod figure;
+pub mod gate;
+pub mod records;
+mod verdicts;
+
+use serde::Serialize;
+
+use figure::Compared;
+use records::Records;
+use verdicts::VerdictChange;
+
+/// What comparing two runs found.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// Why a part of it, or all, cannot be compared.
+    pub refused: Vec<String>,
+    /// What differs and is no reason against comparing.
+    pub notes: Vec<String>,
+    /// Whether verdicts could be compared.
+    pub verdicts_compared: bool,
+    /// Cases whose verdict is not what it was, or that one of the runs does not have.
+    pub verdicts: Vec<VerdictChange>,
+    /// Figures that both runs have.
+    pub figures: Vec<Compared>,
+}
+
+/// Compares a run with one before it. A difference of figures below `margin`, a share, says nothing.
+pub fn compare(baseline: &Records, run: &Records, margin: f64) -> Comparison {
+    let mut comparison = Comparison {
+        refused: Vec::new(),
+        notes: notes(baseline, run),
+        verdicts_compared: false,
+        verdicts: Vec::new(),
+        figures: Vec::new(),
+    };
+    if let (Some(before), Some(now)) = (&baseline.run, &run.run) {
+        match verdicts::incomparable(before, now) {
+            Some(reason) => comparison.refused.push(format!("verdicts: {reason}")),
+            None => {
+                comparison.verdicts_compared = true;
+                comparison.verdicts = verdicts::changes(before, now);
+            }
+        }
+    }
+    let (figures, refused) = figure::compare_all(baseline, run, margin);
+    comparison.figures = figures;
+    comparison.refused.extend(refused);
+    let kinds = |it: &Records| [it.run.is_some(), it.load.is_some(), it.overhead.is_some()];
+    for ((kind, before), now) in records::FILES.iter().zip(kinds(baseline)).zip(kinds(run)) {
+        if before != now {
+            let whose = if before { "the baseline" } else { "the run" };
+            comparison
+                .refused
+                .push(format!("{kind}: only {whose} has one"));
+        }
+    }
+    comparison
+}
+
+fn notes(baseline: &Records, run: &Records) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut differ = |what: &str, before: String, now: String| {
+        if before != now {
+            notes.push(format!("{what}: {before}, now {now}"));
+        }
+    };
+    if let (Some(before), Some(now)) = (&baseline.run, &run.run) {
+        differ("stack", before.stack.clone(), now.stack.clone());
+        differ(
+            "poolproof",
+            before.tool_version.clone(),
+            now.tool_version.clone(),
+        );
+        differ(
+            "processors",
+            before.client_cores.to_string(),
+            now.client_cores.to_string(),
+        );
+        let flaw = |it: &Option<String>| it.as_ref().map_or("none".to_owned(), Clone::clone);
+        differ("flaw", flaw(&before.flaw), flaw(&now.flaw));
+        for now in &now.components {
+            let before = before.components.iter().find(|it| it.role == now.role);
+            let before = before.map_or("none", |it| &it.version);
+            differ(&now.role, before.to_owned(), now.version.clone());
+        }
+    }
+    notes
+}
