@@ -3,6 +3,7 @@
 use anyhow::Result;
 use futures_util::future::BoxFuture;
 use poolproof_fixtures::flaw::Flaw;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Kind;
@@ -12,7 +13,7 @@ use crate::target::{Model, Pool, Target};
 use crate::verdict::Outcome;
 
 /// How much a requirement binds (RFC 2119). Only `Must` decides conformance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// A gateway that fails it does not conform.

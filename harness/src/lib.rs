@@ -12,6 +12,7 @@ pub mod expect;
 pub mod folders;
 pub mod limits;
 pub mod load;
+pub mod picture;
 pub mod report;
 pub mod run;
 pub mod selftest;

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::picture::Picture;
+
 /// What became of a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The requirement holds, at the stated error rates.
@@ -37,7 +40,7 @@ impl fmt::Display for Verdict {
 }
 
 /// One statistical decision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Statistic {
     /// The test, by its name in the literature.
     pub test: String,
@@ -87,7 +90,7 @@ impl fmt::Display for Statistic {
 }
 
 /// Where what was found is not what was required.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Mismatch {
     /// What was looked at.
     pub what: String,
@@ -114,7 +117,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// The result of a case.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// What became of it.
     pub verdict: Verdict,
@@ -132,6 +135,9 @@ pub struct Outcome {
     /// By which sources the conclusion is supported, and figures that are reported but not judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+    /// What a person sees of it at a glance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<Picture>,
 }
 
 impl Outcome {
@@ -143,6 +149,7 @@ impl Outcome {
             mismatches: Vec::new(),
             statistics: Vec::new(),
             evidence: Vec::new(),
+            pictures: Vec::new(),
         }
     }
 
@@ -190,6 +197,7 @@ pub struct Findings {
     mismatches: Vec<Mismatch>,
     statistics: Vec<Statistic>,
     evidence: Vec<String>,
+    pictures: Vec<Picture>,
 }
 
 impl Findings {
@@ -227,6 +235,11 @@ impl Findings {
         self.evidence.push(line.into());
     }
 
+    /// Adds a picture.
+    pub fn show(&mut self, picture: Picture) {
+        self.pictures.push(picture);
+    }
+
     /// Whether an expectation did not hold so far.
     pub fn failed(&self) -> bool {
         !self.mismatches.is_empty()
@@ -253,6 +266,7 @@ impl Findings {
         outcome.mismatches = self.mismatches;
         outcome.statistics = self.statistics;
         outcome.evidence = self.evidence;
+        outcome.pictures = self.pictures;
         outcome
     }
 

@@ -6,6 +6,7 @@ mod doctor;
 mod github;
 mod list;
 mod load;
+mod manual;
 mod plan;
 mod progress;
 mod rates;
@@ -18,7 +19,7 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tabled::builder::Builder;
 use tabled::settings::Style;
 use tokio_util::sync::CancellationToken;
@@ -87,6 +88,13 @@ enum Command {
     Artifacts(artifacts::Command),
     /// Say what is there for each stack, what is missing, and how to get it
     Doctor(doctor::Args),
+    /// Print completions for a shell, such as `source <(poolproof completions bash)`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual as a man page, such as `poolproof manual | man -l -`
+    Manual,
     /// Serve one component as a process of its own
     #[command(subcommand)]
     Serve(serve::Component),
@@ -164,6 +172,14 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Down => in_runtime(up::down()),
         Command::Artifacts(command) => in_runtime(artifacts::run(command)),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Completions { shell } => {
+            manual::completions(&mut Arguments::command(), shell);
+            Ok(0)
+        }
+        Command::Manual => {
+            say(&manual::page(&mut Arguments::command())?);
+            Ok(0)
+        }
         Command::Serve(component) => in_runtime(serve::serve(component)),
         Command::ExecChild { parent, command } => {
             match crate::stack::exec_child(parent, &command) {
@@ -192,6 +208,13 @@ fn make_out_folder(out: &std::path::Path) -> Result<(), Failure> {
         let what = format!("--out {}: cannot make the folder", out.display());
         Failure::usage(anyhow::Error::from(error).context(what))
     })
+}
+
+/// Saves the page of a record beside it.
+fn save_page(out: &std::path::Path, name: &str, page: &str) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let path = out.join(name);
+    std::fs::write(&path, page).with_context(|| format!("saving {}", path.display()))
 }
 
 /// Prints text to standard output; a reader that has seen enough and left is no error.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
-use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, say, stop_on_signal};
+use super::{
+    App, Failure, INTERRUPTED, github, look, make_out_folder, save_page, say, stop_on_signal,
+};
 use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
-use crate::report::{self, junit, markdown, table};
+use crate::report::{self, html, junit, markdown, table};
 use crate::run::{self, Event};
 use crate::stack::Stack;
 
@@ -26,7 +28,7 @@ pub(super) struct Args {
     selectors: Vec<String>,
     #[command(flatten)]
     stack: StackArgs,
-    /// The folder for run.json and junit.xml
+    /// The folder for run.json, junit.xml and report.html
     #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
     out: PathBuf,
     #[command(flatten)]
@@ -90,6 +92,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     ran?;
     record.save(&path)?;
     junit::save(&record, &args.out.join("junit.xml"))?;
+    save_page(&args.out, "report.html", &html::render(&record))?;
     progress.finish();
     print(&record, &args)?;
     github::tell(

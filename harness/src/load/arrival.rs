@@ -6,12 +6,13 @@ use anyhow::{Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp, Gamma};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::trace::Trace;
 
 /// How requests arrive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "process", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Arrival {
     /// One every `1 / rate_per_s`.
@@ -59,7 +60,7 @@ pub enum Arrival {
 }
 
 /// A stage of [`Arrival::Stages`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     /// Requests per second.

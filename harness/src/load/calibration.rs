@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use poolproof_fixtures::stub::{Stub, Written};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -17,7 +18,7 @@ use crate::folders;
 use crate::target::Target;
 
 /// What a calibration found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// When it was made.
     pub made: Timestamp,
@@ -28,7 +29,7 @@ pub struct Calibration {
 }
 
 /// What was found with so many streams open at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Level {
     /// Streams that were open at once.
     pub streams: usize,
@@ -45,7 +46,7 @@ pub struct Level {
 }
 
 /// One time, as the server wrote it and as the client read it, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Twice {
     /// p50 and p99 by the server.
     pub server_ms: (f64, f64),

@@ -1,6 +1,7 @@
 //! Two ways to the same endpoints, compared block by block: what each block says of both, and the difference with its interval.
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::percentile::at_rank;
@@ -56,7 +57,7 @@ impl Figure {
 }
 
 /// One figure, compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compared {
     /// The figure, with its unit.
     pub figure: String,

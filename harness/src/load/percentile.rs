@@ -1,6 +1,7 @@
 //! Percentiles in which failures count: a request that failed is infinitely late.
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
@@ -10,7 +11,7 @@ use crate::stats::interval::{BEYOND_MIN, CONFIDENCE};
 pub type Ms = Option<f64>;
 
 /// A percentile of a sample that supports it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentile {
     /// Which, such as 99.
     pub percentile: f64,

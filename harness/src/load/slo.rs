@@ -5,6 +5,7 @@
 //! exactly if at most 5 % are beyond it. Requests that failed are beyond every limit.
 
 use anyhow::{Result, bail, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::percentile::{Ms, above, percentile};
@@ -15,7 +16,7 @@ use crate::stats::interval::CONFIDENCE;
 use crate::verdict::Verdict;
 
 /// One objective of a workload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Slo {
     /// The class that it is about [default: all].
@@ -38,7 +39,7 @@ pub struct Slo {
 }
 
 /// What an objective can be about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// [`Series::Ttft`]
@@ -60,7 +61,7 @@ pub enum Metric {
 }
 
 /// What became of an objective.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {
     /// The objective, in words.
     pub slo: String,

@@ -8,11 +8,14 @@ use crate::verdict::{Outcome, Verdict};
 
 pub mod compare;
 pub mod ctrf;
+pub mod foreign;
 pub mod github;
+pub mod html;
 pub mod junit;
 pub mod load;
 pub mod markdown;
 pub mod record;
+pub mod schema;
 pub mod table;
 
 /// Characters of a text that a rendering for people shows; the record has all.

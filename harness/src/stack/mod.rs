@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -74,7 +75,7 @@ pub struct Options {
 }
 
 /// A part of a running stack, as found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Component {
     /// Its role: gateway, epp, model-server, kube-api, body-based-router.
     pub role: String,
@@ -83,7 +84,7 @@ pub struct Component {
 }
 
 /// One step of a start, and how long it took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// What was done.
     pub name: String,

@@ -11,6 +11,7 @@ use poolproof_harness::client::{Connections, Exchange};
 use poolproof_harness::context::{Context, Settings};
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
 use poolproof_harness::target::{Model, Pool};
@@ -28,10 +29,12 @@ pub(super) const CASE: Case = Case {
     needs: &[Need::CanaryToLoad, Need::Change(Kind::Weights)],
     plan: |_, settings| {
         let test = half(settings)?;
-        let effort =
-            Effort::sequential([(&test, 1.0)]).and(AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH));
-        let most =
-            test.n_max() as usize + AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH + FOLLOW_MAX);
+        let effort = Effort::sequential([(&test, 1.0)])
+            .and(BEFORE + AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH));
+        let most = test.n_max() as usize
+            + BEFORE
+            + AFTER
+            + 2 * (PACE_REQUESTS + STREAMS + BATCH + FOLLOW_MAX);
         Ok(effort.at_most(most as u64).in_flight(IN_FLIGHT).waits(4.0))
     },
     run: |ctx| Box::pin(live_shift(ctx)),
@@ -43,6 +46,8 @@ const STREAMS: usize = 4;
 const BATCH: usize = 64;
 /// Requests within which traffic has to follow, at most, whatever time that is.
 const FOLLOW_MAX: usize = 400 * BATCH;
+/// Requests before anything is changed, to be seen.
+const BEFORE: usize = 2 * BATCH;
 /// Requests of which none may go to the pool that is at 0 then.
 const AFTER: usize = 200;
 /// What the share may be off by at half way.
@@ -67,6 +72,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
     let now = f64::from(canary.weight) / f64::from(canary.weight + stable.weight);
     let client = ctx.client(Connections::KeepAlive)?;
     let mut sample = Sample::start(ctx, &client, model, IN_FLIGHT).await?;
+    sample.more(BEFORE as u64).await;
     let mut findings = Findings::default();
     let mut streams = Vec::new();
     let mut followed = Vec::new();
@@ -93,7 +99,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
             "it did not follow",
         ));
         let Some(took) = took else {
-            return finish(sample, streams, findings, "not reached").await;
+            return finish(sample, canary, streams, findings, "not reached").await;
         };
         followed.push(format!("{} ms", took.as_millis()));
         sample.judge_from_here();
@@ -121,12 +127,13 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
         followed.join(" and "),
         streams.len()
     );
-    finish(sample, streams, findings, &summary).await
+    finish(sample, canary, streams, findings, &summary).await
 }
 
 /// The outcome: every stream has to be whole, beside what a sample is judged by.
 async fn finish(
     mut sample: Sample<'_>,
+    canary: &Pool,
     streams: Vec<Exchange>,
     mut findings: Findings,
     summary: &str,
@@ -134,8 +141,25 @@ async fn finish(
     for stream in &streams {
         findings.add(expect::success("stream that was open at a change", stream));
     }
+    findings.show(share_over_time(&sample.exchanges, canary));
     sample.exchanges.extend(streams);
     sample.conclude(findings, summary.to_owned()).await
+}
+
+/// The share of the canary in each batch of requests, by when the batch was sent.
+fn share_over_time(exchanges: &[Exchange], canary: &Pool) -> Picture {
+    let start = exchanges.first().map(|it| it.sent_at);
+    let points = exchanges.chunks(BATCH).filter_map(|batch| {
+        let sent = batch.first()?.sent_at.duration_since(start?);
+        let hits = batch.iter().filter(|it| is_of(canary, it)).count();
+        Some((sent.as_secs_f64(), hits as f64 / batch.len() as f64))
+    });
+    let lines = vec![(canary.name.clone(), points.collect())];
+    Picture::lines(
+        format!("share of {} while weights are changed", canary.name),
+        ("seconds", "share"),
+        lines,
+    )
 }
 
 /// The weights at which the canary has so large a share of what it and the stable pool get together.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::client::Client;
+use poolproof_harness::client::{Client, Exchange};
 use poolproof_harness::context::{Context, Settings};
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
 use poolproof_harness::target::{Model, Pool, Target};
@@ -60,6 +61,9 @@ pub(super) async fn judge(ctx: &Context, client: &Client, in_flight: usize) -> R
     let mut sample = Sample::start(ctx, client, model, in_flight).await?;
     let mut findings = Findings::default();
     sample.settle(&tests, &mut findings).await;
+    for it in &tests {
+        findings.show(running_share(it, sample.judged()));
+    }
     let shares: BTreeMap<String, u64> = model
         .weighted_pools()
         .map(|pool| {
@@ -74,4 +78,34 @@ pub(super) async fn judge(ctx: &Context, client: &Client, in_flight: usize) -> R
         sample.exchanges.len()
     );
     sample.conclude(findings, summary).await
+}
+
+/// The share so far after each request, and what each look would have accepted.
+fn running_share(it: &ShareTest<'_>, exchanges: &[Exchange]) -> Picture {
+    let mut hits = 0.0;
+    let served = exchanges.iter().filter_map(served::endpoint_of);
+    let points = served.zip(1..).map(|(name, n)| {
+        hits += f64::from(u8::from(it.endpoints.contains(&name)));
+        (f64::from(n), hits / f64::from(n))
+    });
+    let all: Vec<(f64, f64)> = points.collect();
+    let looks = it
+        .test
+        .looks
+        .iter()
+        .filter(|look| look.n <= all.len() as u64);
+    let band = looks.map(|look| {
+        let share = |count: u64| count as f64 / look.n as f64;
+        (
+            look.n as f64,
+            share(*look.bearable.start()),
+            share(*look.bearable.end()),
+        )
+    });
+    let band: Vec<(f64, f64, f64)> = band.collect();
+    // The first few requests are all or nothing.
+    let first = band.first().map_or(0.0, |it| it.0);
+    let shown = all.into_iter().filter(|it| it.0 >= first);
+    let lines = vec![("measured".to_owned(), shown.collect())];
+    Picture::lines(it.of.as_str(), ("requests", "share"), lines).accepts(band)
 }

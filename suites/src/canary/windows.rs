@@ -5,6 +5,7 @@ use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::Connections;
 use poolproof_harness::context::{Context, Settings};
 use poolproof_harness::effort::Effort;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -62,6 +63,12 @@ async fn windows(ctx: &Context) -> Result<Outcome> {
         );
         findings.add_statistic(plan.decide(of, hits, window.len() as u64));
     }
+    let bars = counts
+        .iter()
+        .zip(1..)
+        .map(|(hits, number)| (number.to_string(), *hits as f64));
+    let title = format!("requests of {} in each window of {}", pool.name, plan.n);
+    findings.show(Picture::bars(title, "requests", bars.collect()));
     let summary = format!("{} got {counts:?} of {} in each window", pool.name, plan.n);
     sample.conclude(findings, summary).await
 }

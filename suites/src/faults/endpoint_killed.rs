@@ -92,6 +92,7 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
         "served a request",
         "none",
     ));
+    findings.show(recovery.picture("requests lost, from when the endpoint was killed"));
     findings.note(format!(
         "no request was lost any more {}",
         recovery.in_words()

@@ -11,6 +11,7 @@ use poolproof_harness::case::Suite;
 use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::served;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::target::Model;
 
 /// The suite.
@@ -43,9 +44,20 @@ struct Recovery {
     took: Option<Duration>,
     /// The requests that were not, before.
     wrong: Vec<Exchange>,
+    /// How many of each round, by the seconds from the first one.
+    wrong_by_round: Vec<(f64, f64)>,
 }
 
 impl Recovery {
+    /// The rounds, to be seen.
+    fn picture(&self, title: &str) -> Picture {
+        let lines = vec![(
+            "not as they should be".to_owned(),
+            self.wrong_by_round.clone(),
+        )];
+        Picture::lines(title, ("seconds", "requests of 8"), lines)
+    }
+
     /// For a report: how long, and what happened meanwhile.
     fn in_words(&self) -> String {
         let wrong = match self.wrong.last() {
@@ -70,9 +82,11 @@ async fn until_steady(
     is_right: impl Fn(&Exchange) -> bool,
 ) -> Result<Recovery> {
     let (mut wrong, mut right, mut since) = (Vec::new(), 0, None);
+    let mut wrong_by_round = Vec::new();
     let steady = rounds(ctx, model, |exchanges, after| {
         let before = wrong.len();
         wrong.extend(exchanges.into_iter().filter(|it| !is_right(it)));
+        wrong_by_round.push((after.as_secs_f64(), (wrong.len() - before) as f64));
         if wrong.len() > before {
             (right, since) = (0, None);
         } else {
@@ -85,7 +99,11 @@ async fn until_steady(
         true => since,
         false => None,
     };
-    Ok(Recovery { took, wrong })
+    Ok(Recovery {
+        took,
+        wrong,
+        wrong_by_round,
+    })
 }
 
 /// Sends requests for a model in rounds until an endpoint has answered one; how long that took.

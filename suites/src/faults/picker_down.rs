@@ -80,6 +80,7 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
         recovery.in_words(),
     ));
     findings.note(format!("the slowest refusal took {slowest_ms} ms"));
+    findings.show(recovery.picture("requests not served, from when the picker was back"));
     findings.note(format!("served again {}", recovery.in_words()));
     Ok(findings.outcome(format!(
         "{REQUESTS} requests refused, {} of another model served meanwhile, all served again",

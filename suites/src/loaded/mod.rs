@@ -18,6 +18,7 @@ use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{scrapes, served};
 use poolproof_harness::expect;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::sequential::{Progress, Sequential};
 use poolproof_harness::target::{Endpoint, Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -250,6 +251,21 @@ impl Probes<'_> {
         let counted = self.answered.iter().filter(counts).map(|it| &it.exchange);
         let (by_endpoint, of) = (served::by_endpoint(counted.clone()), counted.count());
         let total = self.answered.len();
+        let endpoints = self.model.weighted_pools().flat_map(|pool| &pool.endpoints);
+        let bars = endpoints.map(|it| {
+            let busy = if self.is_busy(&it.name) {
+                " (busy)"
+            } else {
+                ""
+            };
+            let served = by_endpoint.get(&it.name).copied().unwrap_or(0);
+            (format!("{}{busy}", it.name), served as f64)
+        });
+        findings.show(Picture::bars(
+            "probes that each endpoint served",
+            "probes",
+            bars.collect(),
+        ));
         findings.note(format!(
             "{of} of {total} probes met the load as arranged, by readings of the endpoints around each"
         ));

@@ -8,6 +8,7 @@ use poolproof_harness::client::{Connections, Exchange};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
 use poolproof_harness::expect;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::target::{Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -120,6 +121,12 @@ async fn judge(ctx: &Context, held: &Held, pool: &Pool, findings: &mut Findings)
     let (arrived, source) = held.arrivals_ms(ctx, &pool.endpoints).await?;
     let n = arrived[0].len() + arrived[1].len();
     let what = "interactive before batch";
+    let classes = ["interactive", "batch"].map(str::to_owned);
+    findings.show(Picture::distributions(
+        "when held requests reached an endpoint",
+        "ms",
+        classes.into_iter().zip(arrived.clone()).collect(),
+    ));
     match rank::order(&arrived[0], &arrived[1]) {
         Some(order) => {
             findings.add_statistic(order.decide_first(what, n, ctx.settings.alpha(), EXPECTED))

@@ -8,7 +8,7 @@ mod session;
 use anyhow::{Context, Result};
 use url::Url;
 
-use super::{Failure, INTERRUPTED, github, say};
+use super::{Failure, INTERRUPTED, github, save_page, say};
 use crate::load::record::{Conclusion, Record};
 use crate::load::trace::Trace;
 use crate::load::workload::{SHIPPED, Workload};
@@ -82,6 +82,11 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     let record = record?;
     let path = args.session.out.join("load.json");
     record.save(&path)?;
+    save_page(
+        &args.session.out,
+        "load.html",
+        &report::html::render_load(&record),
+    )?;
     let text = report::load::render(&record);
     match args.json {
         true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a thread took over some time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// How long it ran, in milliseconds.
     pub wall_ms: f64,

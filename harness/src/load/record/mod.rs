@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
@@ -27,7 +28,7 @@ use crate::verdict::Verdict;
 pub const SCHEMA: &str = "poolproof/load/1";
 
 /// A load run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: String,
@@ -79,7 +80,7 @@ pub struct Record {
 }
 
 /// Requests that have something in common.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// What they have in common.
     pub name: String,
@@ -108,7 +109,7 @@ pub struct Group {
 }
 
 /// The times of a group. In percentiles, failures are later than any answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
     /// Values.
     pub n: u64,
@@ -127,7 +128,7 @@ pub struct Times {
 }
 
 /// A pool's share of the requests.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PoolShare {
     /// Its name.
     pub pool: String,
@@ -144,7 +145,7 @@ pub struct PoolShare {
 }
 
 /// A failure, as an example.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
     /// Its kind.
     pub kind: String,
@@ -155,7 +156,7 @@ pub struct Example {
 }
 
 /// What the client did and took.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Client {
     /// Processors of the machine.
     pub cores: usize,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::load::paired::Compared;
@@ -16,7 +17,7 @@ use crate::stack::Component;
 pub const SCHEMA: &str = "poolproof/overhead/1";
 
 /// What was compared.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Overhead {
     /// [`SCHEMA`].
     pub schema: String,

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use shipped::SHIPPED;
@@ -20,7 +21,7 @@ use super::trace::Trace;
 use crate::client::Api;
 
 /// A workload file. Unknown keys are refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// What a run of it shows, in prose.
@@ -50,7 +51,7 @@ pub struct Workload {
 }
 
 /// A version of HTTP. Without TLS, HTTP/2 is spoken from the start (RFC 9113, section 3.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Http {
     /// HTTP/1.1: a connection for each request that is under way.
     #[default]
@@ -62,7 +63,7 @@ pub enum Http {
 }
 
 /// One kind of requests.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
     /// Its name in the report.
@@ -98,7 +99,7 @@ pub struct Class {
 }
 
 /// Prompts that begin with one of a few texts, as with system prompts or documents.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharedPrefix {
     /// How many such texts there are.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, LogNormal};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most tokens that a prompt or an answer may be asked to have.
@@ -12,7 +13,7 @@ const TOKENS_MAX: u32 = 1 << 20;
 const Z_95: f64 = 1.644_853_626_951_472_7;
 
 /// A number of tokens, drawn for each request.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     deny_unknown_fields,
