@@ -2,15 +2,15 @@
 //!
 //! Source: Matteson and James, "A Nonparametric Approach for Multiple Change Point Analysis of Multivariate Data", JASA 109, 2014
 //! (E-Divisive): the likeliest split of a segment is the one with the largest energy distance. Its significance is that of Student's
-//! test of both sides (Welch's form) instead of permutations, as in Apache Otava: deterministic, and sharp for short series. A point
-//! that its neighbours have made needless is removed again.
+//! test of both sides instead of permutations, as in Apache Otava: deterministic, and sharp for short series. A point that its
+//! neighbours have made needless is removed again.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// The chance that a split of noise is taken for a change, for one split; the best of several is taken, so that a series is wrong
-/// more often.
-pub const SIGNIFICANT: f64 = 0.001;
+/// The chance that a split of noise is taken for a change, for one split. The best of several is taken, and a gate looks again every
+/// night, so that a series is wrong more often: see the benchmark `gate`.
+pub const SIGNIFICANT: f64 = 1e-4;
 /// Values on either side of a change.
 const SIDE_MIN: usize = 3;
 
@@ -93,21 +93,22 @@ fn test(series: &[f64], points: &[usize]) -> Vec<ChangePoint> {
     tested.collect()
 }
 
-/// The two-sided p-value of Welch's test of two samples of two or more values (Welch 1947).
+/// The two-sided p-value of Student's test of two samples, of whose spread they are taken to have the same: three values that happen
+/// to lie close together do not make a change (Welch's form, with a spread for each side, takes them for one).
 fn difference(a: &[f64], b: &[f64]) -> f64 {
-    let part = |sample: &[f64]| {
-        let (n, mean) = (sample.len() as f64, mean(sample));
-        let squares: f64 = sample.iter().map(|it| (it - mean).powi(2)).sum();
-        (squares / (n - 1.0) / n, n)
+    let squares = |sample: &[f64]| {
+        let mean = mean(sample);
+        sample.iter().map(|it| (it - mean).powi(2)).sum::<f64>()
     };
-    let ((va, na), (vb, nb)) = (part(a), part(b));
+    let (m, n) = (a.len() as f64, b.len() as f64);
+    let freedom = m + n - 2.0;
+    let variance = (squares(a) + squares(b)) / freedom;
     let apart = (mean(a) - mean(b)).abs();
-    if va + vb == 0.0 {
+    if variance == 0.0 {
         return if apart > 0.0 { 0.0 } else { 1.0 };
     }
-    let freedom = (va + vb).powi(2) / (va * va / (na - 1.0) + vb * vb / (nb - 1.0));
     match StudentsT::new(0.0, 1.0, freedom) {
-        Ok(law) => 2.0 * law.sf(apart / (va + vb).sqrt()),
+        Ok(law) => 2.0 * law.sf(apart / (variance * (1.0 / m + 1.0 / n)).sqrt()),
         // There is no such law of so few values: nothing is shown.
         Err(_) => 1.0,
     }
@@ -152,9 +153,9 @@ mod tests {
             series[30] += 40.0;
             !change_points(&series, SIGNIFICANT).is_empty()
         });
-        // 200 series; the best of some 45 splits is tested at 1 in 1,000 each, and neighbouring splits are nearly the same.
+        // The best of some 45 splits is tested at 1 in 10,000, and neighbouring splits are nearly the same.
         let found = found.count();
-        assert!(found <= 6, "{found}");
+        assert!(found <= 3, "{found}");
     }
 
     #[test]
