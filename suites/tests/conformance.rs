@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
@@ -66,6 +67,14 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
         .with_ignored_flag(missing(case, &stack.target).is_some())
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
+    if conclusion.has_failed() {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("logs");
+        match runtime.block_on(stack.save_logs(&folder)) {
+            Ok(true) => eprintln!("logs: {}", folder.display()),
+            Ok(false) => {}
+            Err(error) => eprintln!("logs: {error:#}"),
+        }
+    }
     match Arc::try_unwrap(stack) {
         Ok(stack) => runtime.block_on(stack.stop()),
         Err(_) => return Err("a test still holds the stack".to_owned()),

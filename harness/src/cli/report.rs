@@ -79,10 +79,12 @@ fn load_run(path: &Path, format: Format) -> Result<u8, Failure> {
     let text = match format {
         Format::Terminal => report::load::render(&record),
         Format::Html => html::render_load(&record),
+        Format::Markdown => format!("```text\n{}```", report::load::render(&record)),
+        Format::Junit => junit::render_load(&record)?,
         Format::LlmD => yaml(foreign::llm_d::convert(&record))?,
         Format::InferencePerf => json(foreign::inference_perf::convert(&record))?,
         Format::Vllm => json(foreign::vllm::convert(&record))?,
-        Format::Markdown | Format::Junit | Format::Ctrf | Format::Gie => {
+        Format::Ctrf | Format::Gie => {
             return Err(wrong_format("a load run", "records of cases"));
         }
     };

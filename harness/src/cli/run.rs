@@ -1,6 +1,6 @@
 //! `poolproof run`: bring up a stack, run cases, write the record, exit with the verdict.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,10 +88,16 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     };
     let target = Arc::new(stack.target.clone());
     let ran = run::run(&cases, &target, &run_options, &mut record, &mut observe).await;
+    if matches!(
+        record.conclusion(),
+        Conclusion::Failed | Conclusion::Undecided
+    ) {
+        save_logs(&stack, &args.out.join("logs")).await;
+    }
     stack.stop().await;
     ran?;
     record.save(&path)?;
-    junit::save(&record, &args.out.join("junit.xml"))?;
+    junit::save(&junit::render(&record)?, &args.out.join("junit.xml"))?;
     save_page(&args.out, "report.html", &html::render(&record))?;
     progress.finish();
     print(&record, &args)?;
@@ -105,6 +111,15 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         Conclusion::Undecided => 3,
         Conclusion::Interrupted => INTERRUPTED,
     })
+}
+
+/// What the parts of the stack have written, where a run does not pass. That it cannot be had changes no verdict.
+async fn save_logs(stack: &Stack, folder: &Path) {
+    match stack.save_logs(folder).await {
+        Ok(true) => eprintln!("logs: {}", folder.display()),
+        Ok(false) => {}
+        Err(error) => eprintln!("logs: {error:#}"),
+    }
 }
 
 fn print(record: &Record, args: &Args) -> anyhow::Result<()> {

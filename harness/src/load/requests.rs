@@ -49,6 +49,10 @@ pub struct Built {
     pub class: usize,
     /// Whether a stream is asked for.
     pub stream: bool,
+    /// Tokens of its prompt.
+    pub input_tokens: u32,
+    /// Tokens that are asked for.
+    pub output_tokens: u32,
 }
 
 impl Requests {
@@ -129,9 +133,11 @@ impl Requests {
         wire.extend_from_slice(b"0000000000\r\n\r\n");
         let body_at = wire.len();
         wire.extend_from_slice(before_prompt);
+        let mut input_tokens = input;
         match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
             ([], None) => self.texts.append_unique(wire, &mut rng, input),
             ([], Some(shared)) => {
+                input_tokens += shared.tokens;
                 let group = rng.random_range(0..shared.groups);
                 self.texts.append(wire, spread(group.into()), shared.tokens);
                 self.texts.append_unique(wire, &mut rng, input);
@@ -157,6 +163,8 @@ impl Requests {
         Built {
             class,
             stream: kind.stream,
+            input_tokens,
+            output_tokens: output,
         }
     }
 }

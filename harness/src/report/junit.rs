@@ -8,11 +8,11 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::record::{CaseRecord, Record};
 use crate::case::Level;
+use crate::load;
 use crate::verdict::Verdict;
 
-/// Writes the record beside `run.json`.
-pub fn save(record: &Record, path: &Path) -> Result<()> {
-    let text = render(record)?;
+/// Saves a rendering.
+pub fn save(text: &str, path: &Path) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("saving {}", path.display()))
 }
 
@@ -25,6 +25,43 @@ pub fn render(record: &Record) -> Result<String> {
         report.add_test_suite(test_suite);
     }
     report.to_string().context("writing junit")
+}
+
+/// The XML of a load run: one test case per objective, and one for whether the measurement is to be trusted.
+pub fn render_load(record: &load::record::Record) -> Result<String> {
+    let mut test_suite = TestSuite::new(record.name.as_str());
+    let trusted = match record.doubts.first() {
+        None => TestCaseStatus::success(),
+        Some(doubt) => with_message(NonSuccessKind::Error, Verdict::Invalid, doubt),
+    };
+    test_suite.add_test_case(TestCase::new("measurement", trusted));
+    test_suite.add_test_cases(record.slos.iter().map(|slo| {
+        let found = format!(
+            "{:.3} % (95 %: {:.3} to {:.3} %, limit {:.3} %) of n={}",
+            100.0 * slo.share,
+            100.0 * slo.share_interval.0,
+            100.0 * slo.share_interval.1,
+            100.0 * slo.share_limit,
+            slo.n
+        );
+        let status = match slo.verdict {
+            Verdict::Pass => TestCaseStatus::success(),
+            Verdict::Fail => with_message(NonSuccessKind::Failure, slo.verdict, &found),
+            _ => with_message(NonSuccessKind::Error, slo.verdict, &found),
+        };
+        let mut test = TestCase::new(slo.slo.as_str(), status);
+        test.set_system_out(found);
+        test
+    }));
+    let mut report = Report::new(format!("poolproof on {}", record.stack));
+    report.add_test_suite(test_suite);
+    report.to_string().context("writing junit")
+}
+
+fn with_message(kind: NonSuccessKind, verdict: Verdict, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_message(message).set_type(verdict.to_string());
+    status
 }
 
 fn test_case(case: &CaseRecord) -> TestCase {
@@ -80,5 +117,22 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("1 &lt; 2 &amp; &quot;so on&quot;"), "{text}");
+    }
+
+    #[test]
+    fn objectives_of_a_load_run_are_test_cases_and_a_doubt_is_an_error() {
+        let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
+        let path = reports.join("load-local-envoy/load.json");
+        let mut record = load::record::Record::read(&path).unwrap();
+        record.slos[0].verdict = Verdict::Fail;
+        record.slos[1].verdict = Verdict::Pass;
+        record.doubts = vec!["the client was busy".to_owned()];
+        let text = render_load(&record).unwrap();
+        let tests = record.slos.len() + 1;
+        assert!(text.contains(&format!("tests=\"{tests}\"")), "{text}");
+        assert!(
+            text.contains("failures=\"1\"") && text.contains("the client was busy"),
+            "{text}"
+        );
     }
 }

@@ -16,7 +16,7 @@ mod ports;
 mod process;
 mod simulator;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -208,6 +208,16 @@ impl Stack {
             running,
             changes,
         })
+    }
+
+    /// Copies what its parts have written into a folder, for somebody who wants to know why a case failed. Says whether there was
+    /// anything to copy.
+    pub async fn save_logs(&self, folder: &Path) -> Result<bool> {
+        match &self.running {
+            Running::Local(local) => local.lock().await.save_logs(folder),
+            Running::Kind(kind) => kind.save_logs(folder).await,
+            Running::Embedded(_) | Running::Cluster(_) | Running::Url => Ok(false),
+        }
     }
 
     /// Takes down what was started, and waits until it is gone.

@@ -208,32 +208,6 @@ impl Question {
     }
 }
 
-/// The smallest number of trials of which at least `count` succeed, each with probability `share`, but for a chance of
-/// `miss`: how many requests to send so that a part of them is a sample of the planned size.
-pub fn trials_for(count: u64, share: f64, miss: f64) -> Result<u64> {
-    ensure!(
-        share > 0.0 && share <= 1.0,
-        "a share of {share} never gives a sample"
-    );
-    let enough = |trials: u64| at_least(&law(share, trials), count) >= 1.0 - miss;
-    let (mut low, mut high) = (count, count.max(1));
-    while !enough(high) {
-        ensure!(
-            high < N_MAX,
-            "{count} successes of share {share} take too many trials"
-        );
-        (low, high) = (high, high * 2);
-    }
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match enough(middle) {
-            true => high = middle,
-            false => low = middle + 1,
-        }
-    }
-    Ok(high)
-}
-
 /// The shares that `hits` in `n` observations do not contradict, at this confidence (Clopper and Pearson 1934).
 pub fn interval(n: u64, hits: u64, confidence: f64) -> (f64, f64) {
     let observed = hits as f64 / n.max(1) as f64;
@@ -300,17 +274,6 @@ mod tests {
         null: 0.10,
         deviation: 0.03,
     };
-
-    #[test]
-    fn trials_leave_a_sample_of_the_planned_size() {
-        let trials = trials_for(44, 0.1, 1e-5).unwrap();
-        // Binomial(n, 0.1): mean 10 % of n, spread 3 sqrt(n) %.
-        assert!((700..900).contains(&trials), "{trials}");
-        assert!(at_least(&law(0.1, trials), 44) >= 1.0 - 1e-5);
-        assert!(at_least(&law(0.1, trials - 1), 44) < 1.0 - 1e-5);
-        assert_eq!(trials_for(7, 1.0, 1e-5).unwrap(), 7);
-        assert!(trials_for(7, 0.0, 1e-5).is_err());
-    }
 
     #[test]
     fn a_canary_three_points_off_needs_4319_requests() {

@@ -245,3 +245,23 @@ fn the_gateway_is_compared_with_round_robin_block_by_block() {
         "{report}"
     );
 }
+
+#[test]
+fn a_dry_run_says_what_a_run_then_sends() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("chat.toml"), CHAT).unwrap();
+    let (code, said, error) = run(&folder, &["load", "chat.toml", "--dry-run", "--json"]);
+    assert_eq!(code, 0, "{error}");
+    let planned: Value = serde_json::from_str(&said).unwrap();
+    let class = &planned["classes"][0];
+    assert!(!folder.path().join("poolproof-out").exists());
+    run(&folder, &["load", "chat.toml"]);
+    let text = std::fs::read_to_string(folder.path().join("poolproof-out/load.json")).unwrap();
+    let record: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["client"]["started_requests"], class["requests"]);
+    assert_eq!(planned["busiest_s_requests"], 50);
+    assert_eq!(
+        class["output_tokens"].as_u64().unwrap(),
+        5 * class["requests"].as_u64().unwrap()
+    );
+}

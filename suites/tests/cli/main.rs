@@ -1,6 +1,7 @@
 //! The program from outside: exit codes, messages, and what it leaves behind.
 #![allow(clippy::unwrap_used)]
 
+mod compare;
 mod load;
 
 use std::collections::BTreeSet;

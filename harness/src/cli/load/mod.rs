@@ -1,6 +1,7 @@
 //! `poolproof load`: one workload, judged by its objectives.
 
 mod calibrate;
+mod dry_run;
 mod find_limit;
 mod overhead;
 mod session;
@@ -12,7 +13,7 @@ use super::{Failure, INTERRUPTED, github, save_page, say};
 use crate::load::record::{Conclusion, Record};
 use crate::load::trace::Trace;
 use crate::load::workload::{SHIPPED, Workload};
-use crate::report;
+use crate::report::{self, junit};
 use find_limit::{LimitArgs, set_rate};
 use session::{Run, Session, SessionArgs, watcher};
 
@@ -24,6 +25,7 @@ use session::{Run, Session, SessionArgs, watcher};
   poolproof load steady-chat                           one of them, on the embedded stack
   poolproof load my.toml --target my-gateway.toml      your own, against a gateway that is there
   poolproof load steady-chat --rate 5 --duration 20    less, and shorter
+  poolproof load steady-chat --dry-run                 what that would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
 
 Exit codes: 0 every objective was met, 1 one was missed, 3 not decided or not to be trusted."
@@ -46,6 +48,9 @@ pub(super) struct Args {
     duration: Option<f64>,
     #[command(flatten)]
     limit: LimitArgs,
+    /// Say what would be sent, to the request and the token, and send nothing
+    #[arg(long, conflicts_with = "find_limit")]
+    dry_run: bool,
     /// Print the record to standard output instead of tables
     #[arg(long)]
     json: bool,
@@ -71,6 +76,14 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     };
     let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
     args.change(&mut workload).map_err(Failure::usage)?;
+    if args.dry_run {
+        let planned = dry_run::plan(&args.session, &workload, trace).map_err(Failure::usage)?;
+        say(&match args.json {
+            true => serde_json::to_string_pretty(&planned).context("writing what would be sent")?,
+            false => dry_run::render(&planned),
+        });
+        return Ok(0);
+    }
     if args.limit.find_limit {
         return find_limit::find_limit(name, workload, trace, &args.session, args.limit).await;
     }
@@ -86,6 +99,10 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
         &args.session.out,
         "load.html",
         &report::html::render_load(&record),
+    )?;
+    junit::save(
+        &junit::render_load(&record)?,
+        &args.session.out.join("junit_load.xml"),
     )?;
     let text = report::load::render(&record);
     match args.json {

@@ -233,7 +233,7 @@ fn compare_one(before: &Figure, now: &Figure, margin: f64) -> Compared {
         true => 1.0,
         false => (sign * (now - before)).exp(),
     };
-    // The draws of both come from one generator: those of one are taken backwards, so that they do not rise and fall together.
+    // The draws of both come from one generator: those of one are put into another order, so that they do not rise and fall together.
     let pairs = before.draws.iter().zip(shuffled(&now.draws));
     let mut ratios: Vec<f64> = pairs.map(|(before, now)| ratio(*before, now)).collect();
     ratios.sort_by(f64::total_cmp);

@@ -1,6 +1,6 @@
 //! What a run has left in its folder: its record, that of a workload, that of a comparison of ways.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
@@ -15,8 +15,6 @@ pub const FILES: [&str; 3] = ["run.json", "load.json", "overhead.json"];
 /// The records of one folder; at least one of them.
 #[derive(Clone, Debug)]
 pub struct Records {
-    /// The folder, or the one file.
-    pub path: PathBuf,
     /// Of cases.
     pub run: Option<Record>,
     /// Of a workload.
@@ -33,7 +31,6 @@ impl Records {
             false => Some(path.to_owned()).filter(|it| it.file_name().is_some_and(|it| it == name)),
         };
         let records = Self {
-            path: path.to_owned(),
             run: find(FILES[0]).map(|it| Record::read(&it)).transpose()?,
             load: find(FILES[1])
                 .map(|it| load::record::Record::read(&it))

@@ -4,7 +4,8 @@ mod create;
 mod image;
 mod lock;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -24,6 +25,8 @@ use create::Node;
 /// The namespace of the Gateway in a kind cluster.
 const NAMESPACE: &str = "poolproof";
 
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What only a kind stack asks for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -38,11 +41,23 @@ pub struct Options {
 /// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
 pub struct Kind {
     pub(super) operator: Operator,
+    nursery: Nursery,
     // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
     _ways: Ways,
     _node: Node,
     _folder: tempfile::TempDir,
     _lock: Lock,
+}
+
+impl Kind {
+    /// All logs of the node and of its pods, as kind collects them.
+    pub(super) async fn save_logs(&self, to: &Path) -> Result<bool> {
+        let mut export = create::kind(&["export", "logs"]);
+        export.arg(to);
+        let export = self.nursery.start("kind-export-logs", &export)?;
+        export.finish(EXPORT_TIMEOUT).await?;
+        Ok(true)
+    }
 }
 
 /// Fails if what was asked for cannot be put together.
@@ -91,7 +106,8 @@ pub async fn start(
     let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
     target.name = format!("kind ({})", super::parts::name(options.parts.gateway));
     let kind = Kind {
-        operator: Operator::new(cluster, plan, &target),
+        operator: Operator::new(cluster.clone(), plan, &target),
+        nursery: nursery.clone(),
         _ways: ways,
         _node: node,
         _folder: folder,

@@ -10,11 +10,11 @@ mod operator;
 mod programs;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
@@ -210,6 +210,27 @@ impl Local {
         });
         let target = target(options, running.address, metrics, &endpoints)?;
         Ok((target, components))
+    }
+
+    /// Copies the output of all processes; what else lies beside it may be secret.
+    pub(super) fn save_logs(&self, to: &Path) -> Result<bool> {
+        let Some(from) = &self.folder else {
+            return Ok(false);
+        };
+        std::fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+        for entry in std::fs::read_dir(from.path())? {
+            let file = entry?.path();
+            let is_output = file
+                .extension()
+                .is_some_and(|it| it == "out" || it == "err");
+            if let Some(name) = file.file_name()
+                && is_output
+            {
+                std::fs::copy(&file, to.join(name))
+                    .with_context(|| format!("copying {}", file.display()))?;
+            }
+        }
+        Ok(true)
     }
 
     /// Stops all processes and waits until they are gone, the side of the client first.

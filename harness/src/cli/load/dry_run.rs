@@ -1,0 +1,110 @@
+//! `poolproof load WORKLOAD --dry-run`: what would be sent, to the request and the token, from the same schedule and seed.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use url::Url;
+
+use super::session::SessionArgs;
+use crate::cli::table;
+use crate::load::arrival::{Arrival, Schedule};
+use crate::load::requests::Requests;
+use crate::load::trace::Trace;
+use crate::load::workload::Workload;
+use crate::target::Target;
+
+/// What would be sent.
+#[derive(Debug, Serialize)]
+pub(super) struct Planned {
+    /// When the last request is due, in seconds.
+    duration_s: f64,
+    /// Of a closed loop, whose server decides how many requests there are.
+    users: Option<usize>,
+    /// Requests in the busiest second.
+    busiest_s_requests: u64,
+    classes: Vec<Class>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Class {
+    name: String,
+    requests: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    body_and_head_bytes: u64,
+}
+
+/// Goes through the schedule as a run would.
+pub(super) fn plan(
+    args: &SessionArgs,
+    workload: &Workload,
+    trace: Option<Trace>,
+) -> Result<Planned> {
+    let options = args.stack.options()?;
+    let target = match &options.target_file {
+        Some(file) => Target::load(file)?,
+        None => Target::planned(&options.topology)?,
+    };
+    let end_s = workload.end_s(trace.as_ref());
+    let url: Url = target.url.clone();
+    let requests = Requests::new(workload, trace, &target, &url, &[], options.seed)?;
+    let classes = workload.mix.iter().map(|class| Class {
+        name: class.class.clone(),
+        ..Class::default()
+    });
+    let mut planned = Planned {
+        duration_s: end_s,
+        users: match workload.arrival {
+            Arrival::Closed { users, .. } => Some(users),
+            _ => None,
+        },
+        busiest_s_requests: 0,
+        classes: classes.collect(),
+    };
+    let (mut wire, mut second, mut in_second) = (Vec::new(), 0, 0);
+    for due in Schedule::new(&workload.arrival, requests.trace(), options.seed, end_s) {
+        let built = requests.build(due, &mut wire);
+        let class = planned.classes.get_mut(built.class).context("a class")?;
+        class.requests += 1;
+        class.input_tokens += u64::from(built.input_tokens);
+        class.output_tokens += u64::from(built.output_tokens);
+        class.body_and_head_bytes += wire.len() as u64;
+        let now = due.at_ns / 1_000_000_000;
+        in_second = if now == second { in_second + 1 } else { 1 };
+        second = now;
+        planned.busiest_s_requests = planned.busiest_s_requests.max(in_second);
+    }
+    Ok(planned)
+}
+
+/// For a person.
+pub(super) fn render(planned: &Planned) -> String {
+    if let Some(users) = planned.users {
+        return format!(
+            "{users} users for {:.0} s, each with one request after the other: how many that makes is for the server to say",
+            planned.duration_s
+        );
+    }
+    let rows = planned.classes.iter().map(|it| {
+        vec![
+            it.name.clone(),
+            it.requests.to_string(),
+            it.input_tokens.to_string(),
+            it.output_tokens.to_string(),
+            format!("{:.1}", it.body_and_head_bytes as f64 / 1e6),
+        ]
+    });
+    let requests: u64 = planned.classes.iter().map(|it| it.requests).sum();
+    let headings = [
+        "class",
+        "requests",
+        "prompt tokens",
+        "answer tokens",
+        "MB to send",
+    ];
+    format!(
+        "{}\n{requests} requests in {:.1} s, {} in the busiest second; nothing was sent",
+        table(&headings, rows),
+        planned.duration_s,
+        planned.busiest_s_requests
+    )
+}
