@@ -63,6 +63,17 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// Those of the embedded stack, which takes up a change at once: what has not come after some seconds never comes.
+    pub fn embedded() -> Self {
+        Self {
+            refusal: Duration::from_secs(6),
+            recovery: Duration::from_secs(10),
+            ..Self::default()
+        }
+    }
+}
+
 /// What the user may change about how cases judge.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

@@ -8,6 +8,7 @@ use poolproof_fixtures::flaw::Flaw;
 use serde::Serialize;
 
 use crate::case::{Case, Catch, Suite};
+use crate::context::Timeouts;
 use crate::run;
 use crate::stack::{self, Stack, StackKind, StartError};
 use crate::verdict::{Outcome, Verdict};
@@ -154,6 +155,7 @@ pub async fn row(
         options.stack.flaw = catch.map(|catch| catch.flaw);
         options.stack.seed += number;
         options.run.settings.seed += number;
+        options.run.timeouts = Timeouts::embedded();
         row.interrupted = !once(suites, &options, &mut row.cells, watch).await?;
         if row.interrupted {
             break;
