@@ -111,16 +111,17 @@ impl Change {
 
     /// Asks for it, and returns when it is made.
     pub async fn make(&self, http: &reqwest::Client, at: &Url) -> Result<()> {
+        // Neither the address as a whole nor an error that names it: it may have a password in it.
+        let host = at.host_str().unwrap_or_default();
         let response = http.post(at.clone()).json(self).timeout(TIMEOUT).send();
-        let response = response
-            .await
-            .with_context(|| format!("asking {at} that {self}"))?;
+        let response = response.await.map_err(reqwest::Error::without_url);
+        let response = response.with_context(|| format!("asking {host} that {self}"))?;
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
+        let text = text.trim();
         ensure!(
             status.is_success(),
-            "{self}: {at} answered {status}: {}",
-            text.trim()
+            "{self}: {host} answered {status}: {text}"
         );
         Ok(())
     }

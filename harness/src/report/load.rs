@@ -206,7 +206,8 @@ fn client(record: &Record) -> String {
     text + "\n"
 }
 
-fn cell(group: &Group, series: Series, percentile: f64) -> String {
+/// A percentile of a time of a group; a dash if the sample is too small for it.
+pub(super) fn cell(group: &Group, series: Series, percentile: f64) -> String {
     group
         .percentile_ms(series, percentile)
         .map_or_else(|| "-".to_owned(), milliseconds)

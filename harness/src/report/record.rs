@@ -234,6 +234,7 @@ pub(crate) fn without_credentials(target: &Target) -> Target {
         let _ = url.set_password(None);
     };
     strip(&mut target.url);
+    target.changes.iter_mut().for_each(|it| strip(&mut it.url));
     for pool in target.models.iter_mut().flat_map(|m| &mut m.pools) {
         pool.epp_metrics.iter_mut().for_each(strip);
         for endpoint in &mut pool.endpoints {
@@ -252,7 +253,8 @@ pub(crate) mod tests {
     /// A record with cases of these levels and verdicts.
     pub(crate) fn record(cases: &[(Level, Outcome)]) -> Record {
         let target: Target = toml::from_str(
-            "name='t'\nurl='http://me:secret@127.0.0.1:1'\n[[models]]\nname='m'\n[[models.pools]]\nname='p'\nweight=1",
+            "name='t'\nurl='http://me:secret@127.0.0.1:1'\n[[models]]\nname='m'\n[[models.pools]]\nname='p'\nweight=1\n\
+             [changes]\nurl='http://me:secret@127.0.0.1:2'\nkinds=['picker']",
         )
         .unwrap();
         Record {

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::super::clipped;
+use super::super::load::cell;
 use super::{page, pictures};
-use crate::load::record::{Conclusion, Group, Record};
+use crate::load::record::{Conclusion, Record};
 use crate::load::recorder::Series;
 use crate::picture::Picture;
 use crate::verdict::Verdict;
@@ -83,11 +84,6 @@ fn groups(record: &Record) -> Markup {
         (Series::E2e, 50.0),
         (Series::E2e, 95.0),
     ];
-    let cell = |group: &Group, series, percentile| match group.percentile_ms(series, percentile) {
-        None => "-".to_owned(),
-        Some(None) => "never".to_owned(),
-        Some(Some(ms)) => format!("{ms:.2}"),
-    };
     html! {
         div.wide {
             table {
