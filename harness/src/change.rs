@@ -84,16 +84,6 @@ pub enum Change {
 }
 
 impl Change {
-    /// What kind it is of.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Picker { .. } => Kind::Picker,
-            Self::Endpoint { .. } => Kind::Endpoint,
-            Self::Member { .. } => Kind::Member,
-            Self::Weights { .. } => Kind::Weights,
-        }
-    }
-
     /// The change that brings the part back to what it is in the target.
     pub fn undone(&self, target: &Target) -> Result<Self> {
         let mut undone = self.clone();

@@ -210,11 +210,11 @@ fn make_out_folder(out: &std::path::Path) -> Result<(), Failure> {
     })
 }
 
-/// Saves the page of a record beside it.
-fn save_page(out: &std::path::Path, name: &str, page: &str) -> anyhow::Result<()> {
+/// Saves a rendering of a record beside it.
+fn save(out: &std::path::Path, name: &str, text: &str) -> anyhow::Result<()> {
     use anyhow::Context;
     let path = out.join(name);
-    std::fs::write(&path, page).with_context(|| format!("saving {}", path.display()))
+    std::fs::write(&path, text).with_context(|| format!("saving {}", path.display()))
 }
 
 /// Prints text to standard output; a reader that has seen enough and left is no error.

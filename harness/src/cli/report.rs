@@ -79,7 +79,7 @@ fn load_run(path: &Path, format: Format) -> Result<u8, Failure> {
     let text = match format {
         Format::Terminal => report::load::render(&record),
         Format::Html => html::render_load(&record),
-        Format::Markdown => format!("```text\n{}```", report::load::render(&record)),
+        Format::Markdown => report::load::markdown(&record),
         Format::Junit => junit::render_load(&record)?,
         Format::LlmD => yaml(foreign::llm_d::convert(&record))?,
         Format::InferencePerf => json(foreign::inference_perf::convert(&record))?,

@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
-use super::{
-    App, Failure, INTERRUPTED, github, look, make_out_folder, save_page, say, stop_on_signal,
-};
+use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
 use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{self, html, junit, markdown, table};
@@ -97,8 +95,8 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     stack.stop().await;
     ran?;
     record.save(&path)?;
-    junit::save(&junit::render(&record)?, &args.out.join("junit.xml"))?;
-    save_page(&args.out, "report.html", &html::render(&record))?;
+    save(&args.out, "junit.xml", &junit::render(&record)?)?;
+    save(&args.out, "report.html", &html::render(&record))?;
     progress.finish();
     print(&record, &args)?;
     github::tell(

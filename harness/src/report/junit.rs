@@ -1,6 +1,5 @@
 //! The record as JUnit XML, for CI systems: one test case per case; `fail` is a failure, what was not decided an error.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,11 +9,6 @@ use super::record::{CaseRecord, Record};
 use crate::case::Level;
 use crate::load;
 use crate::verdict::Verdict;
-
-/// Saves a rendering.
-pub fn save(text: &str, path: &Path) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("saving {}", path.display()))
-}
 
 /// The XML.
 pub fn render(record: &Record) -> Result<String> {
@@ -96,6 +90,8 @@ fn test_case(case: &CaseRecord) -> TestCase {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::report::record::tests::record;
     use crate::verdict::Outcome;

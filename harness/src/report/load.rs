@@ -90,6 +90,11 @@ pub fn render(record: &Record) -> String {
     text
 }
 
+/// The same for Markdown.
+pub fn markdown(record: &Record) -> String {
+    format!("```text\n{}```", render(record))
+}
+
 fn requests(record: &Record) -> String {
     let mut table = Builder::new();
     table.push_record([
@@ -99,7 +104,7 @@ fn requests(record: &Record) -> String {
     let groups = record.classes.iter().chain(&record.stages);
     let total = (record.classes.len() > 1).then_some(&record.total);
     for group in groups.chain(total) {
-        let failed: u64 = group.failed.values().sum();
+        let failed = group.failures();
         let mut row = vec![
             clipped(&group.name).into_owned(),
             group.requests.to_string(),
@@ -143,7 +148,7 @@ fn endpoints(record: &Record) -> String {
                 ],
                 _ => Default::default(),
             };
-            let failed: u64 = endpoint.failed.values().sum();
+            let failed = endpoint.failures();
             let mut row = of_pool.to_vec();
             row.extend([
                 clipped(&endpoint.name).into_owned(),

@@ -12,7 +12,7 @@ use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_served_by, until_steady};
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};
 use crate::streams::{PACE_REQUESTS, Streams, under_way};
 
 pub(super) const CASE: Case = Case {
@@ -91,21 +91,12 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
     ));
 
     ctx.change(endpoint(true)).await?;
-    let returned = until_served_by(ctx, model, &killed.name).await?;
-    findings.add(expect::that(
-        returned.is_some(),
-        "the endpoint once it is back",
-        "served a request",
-        "none",
-    ));
     findings.show(recovery.picture("requests lost, from when the endpoint was killed"));
     findings.note(format!(
         "no request was lost any more {}",
         recovery.in_words()
     ));
-    if let Some(took) = returned {
-        findings.note(format!("back in use after {} ms", took.as_millis()));
-    }
+    expect_return(ctx, model, &killed.name, &mut findings).await?;
     Ok(findings.outcome(format!(
         "{broken} streams broken off, {} of other endpoints whole; {} requests lost, back in use",
         others.len(),

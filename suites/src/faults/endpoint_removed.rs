@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::client::{Api, Connections, Request, drive};
+use poolproof_harness::client::{Connections, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_served_by, until_steady};
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, requests, until_steady};
 use crate::streams::{PACE_REQUESTS, Streams, under_way};
 
 pub(super) const CASE: Case = Case {
@@ -57,10 +57,7 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     ));
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
-    let requests = (0..REQUESTS).map(|_| {
-        let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
-        request.timeout(ctx.timeouts.request)
-    });
+    let requests = requests(model, REQUESTS, ctx.timeouts.request, &mut rng);
     for exchange in drive::closed_loop(&client, IN_FLIGHT, requests).await {
         let what = format!("request while {} is out", removed.name);
         let served_by = served::endpoint_of(&exchange);
@@ -82,17 +79,8 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     }
 
     ctx.change(member(true)).await?;
-    let returned = until_served_by(ctx, model, &removed.name).await?;
-    findings.add(expect::that(
-        returned.is_some(),
-        "the endpoint once it is back",
-        "served a request",
-        "none",
-    ));
     findings.note(format!("no request went to it {}", left.in_words()));
-    if let Some(took) = returned {
-        findings.note(format!("back in use after {} ms", took.as_millis()));
-    }
+    expect_return(ctx, model, &removed.name, &mut findings).await?;
     Ok(findings.outcome(format!(
         "{REQUESTS} requests elsewhere; {} streams whole, {own} of them its own; back in use",
         streams.len()

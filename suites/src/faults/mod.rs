@@ -11,8 +11,11 @@ use poolproof_harness::case::Suite;
 use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::served;
+use poolproof_harness::expect;
 use poolproof_harness::picture::Picture;
 use poolproof_harness::target::Model;
+use poolproof_harness::verdict::Findings;
+use rand::Rng;
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -34,7 +37,7 @@ const ROUNDS_MAX: usize = 200;
 /// From the start of a round to that of the next one: together as long as anything may take to recover.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Requests that [`until_steady`] sends where nothing has to recover, and that it or [`until_served_by`] sends at most.
+/// Requests that [`until_steady`] sends where nothing has to recover, and that it or [`expect_return`] sends at most.
 const STEADY_REQUESTS: usize = ROUND * STEADY;
 const ROUNDS_REQUESTS_MAX: usize = ROUND * ROUNDS_MAX;
 
@@ -55,7 +58,8 @@ impl Recovery {
             "not as they should be".to_owned(),
             self.wrong_by_round.clone(),
         )];
-        Picture::lines(title, ("seconds", "requests of 8"), lines)
+        let y = format!("requests of {ROUND}");
+        Picture::lines(title, ("seconds", &y), lines)
     }
 
     /// For a report: how long, and what happened meanwhile.
@@ -106,8 +110,13 @@ async fn until_steady(
     })
 }
 
-/// Sends requests for a model in rounds until an endpoint has answered one; how long that took.
-async fn until_served_by(ctx: &Context, model: &Model, endpoint: &str) -> Result<Option<Duration>> {
+/// Adds whether an endpoint that is back is used again: sends requests for its model in rounds until it has answered one.
+async fn expect_return(
+    ctx: &Context,
+    model: &Model,
+    endpoint: &str,
+    findings: &mut Findings,
+) -> Result<()> {
     let mut took = None;
     rounds(ctx, model, |exchanges, after| {
         let mut served = exchanges.iter().filter(|it| it.is_success());
@@ -117,7 +126,26 @@ async fn until_served_by(ctx: &Context, model: &Model, endpoint: &str) -> Result
         took.is_some()
     })
     .await?;
-    Ok(took)
+    findings.add(expect::that(
+        took.is_some(),
+        "the endpoint once it is back",
+        "served a request",
+        "none",
+    ));
+    if let Some(took) = took {
+        findings.note(format!("back in use after {} ms", took.as_millis()));
+    }
+    Ok(())
+}
+
+/// So many requests of one token for a model.
+fn requests(
+    model: &Model,
+    n: usize,
+    timeout: Duration,
+    rng: &mut impl Rng,
+) -> impl Iterator<Item = Request> {
+    (0..n).map(move |_| Request::new(Api::Completions, &model.name, 1, rng).timeout(timeout))
 }
 
 /// Sends requests for a model in rounds until `is_over` says so of one, given the time from the first round to it. Says whether it
@@ -136,10 +164,7 @@ async fn rounds(
         if after > ctx.timeouts.recovery {
             break;
         }
-        let requests = (0..ROUND).map(|_| {
-            let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
-            request.timeout(ctx.timeouts.request)
-        });
+        let requests = requests(model, ROUND, ctx.timeouts.request, &mut rng);
         let exchanges = drive::closed_loop(&client, ROUND, requests).await;
         if is_over(exchanges, after) {
             return Ok(true);

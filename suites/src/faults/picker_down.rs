@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
+use poolproof_harness::client::{Connections, Exchange, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::endpoint;
@@ -11,7 +11,7 @@ use poolproof_harness::expect;
 use poolproof_harness::target::{Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady};
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, requests, until_steady};
 
 pub(super) const CASE: Case = Case {
     id: "faults/picker-down",
@@ -94,10 +94,7 @@ async fn send(ctx: &Context, model: Option<&Model>) -> Result<Vec<Exchange>> {
     };
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng(&model.name);
-    let requests = (0..REQUESTS).map(|_| {
-        let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
-        request.timeout(ctx.timeouts.refusal)
-    });
+    let requests = requests(model, REQUESTS, ctx.timeouts.refusal, &mut rng);
     Ok(drive::closed_loop(&client, IN_FLIGHT, requests).await)
 }
 

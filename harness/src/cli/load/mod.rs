@@ -9,7 +9,7 @@ mod session;
 use anyhow::{Context, Result};
 use url::Url;
 
-use super::{Failure, INTERRUPTED, github, save_page, say};
+use super::{Failure, INTERRUPTED, github, save, say};
 use crate::load::record::{Conclusion, Record};
 use crate::load::trace::Trace;
 use crate::load::workload::{SHIPPED, Workload};
@@ -95,15 +95,9 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     let record = record?;
     let path = args.session.out.join("load.json");
     record.save(&path)?;
-    save_page(
-        &args.session.out,
-        "load.html",
-        &report::html::render_load(&record),
-    )?;
-    junit::save(
-        &junit::render_load(&record)?,
-        &args.session.out.join("junit_load.xml"),
-    )?;
+    let out = &args.session.out;
+    save(out, "load.html", &report::html::render_load(&record))?;
+    save(out, "junit_load.xml", &junit::render_load(&record)?)?;
     let text = report::load::render(&record);
     match args.json {
         true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),
@@ -112,7 +106,7 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
             say(&format!("record: {}", path.display()));
         }
     }
-    github::tell(&format!("```text\n{text}```"), "");
+    github::tell(&report::load::markdown(&record), "");
     Ok(match record.conclusion() {
         Conclusion::Met => 0,
         Conclusion::Missed => 1,

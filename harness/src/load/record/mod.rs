@@ -224,6 +224,11 @@ impl Record {
 }
 
 impl Group {
+    /// Requests that failed, of all kinds.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
     /// A percentile of one of its times, in milliseconds, if its sample supports it; the inner `None` is later than any.
     pub fn percentile_ms(&self, series: Series, percentile: f64) -> Option<Option<f64>> {
         self.times.get(series.name())?.percentile_ms(percentile)

@@ -14,14 +14,14 @@ use statrs::distribution::ContinuousCDF;
 use super::records::Records;
 use super::verdicts::shape;
 use crate::load::record::overhead::Overhead;
-use crate::load::record::{Group, Record, Times};
+use crate::load::record::{Record, Times};
 use crate::stats::interval::CONFIDENCE;
 
 const DRAWS: usize = 2000;
 
 /// One figure of a run.
 #[derive(Clone, Debug)]
-pub struct Figure {
+pub struct Figure<'a> {
     /// The record that it is of, the class and the figure: `load chat ttft p95`.
     pub name: String,
     /// Its value; infinite if it is that of a request that failed.
@@ -30,8 +30,22 @@ pub struct Figure {
     pub unit: &'static str,
     /// Whether more of it is better.
     pub more_is_better: bool,
-    /// Logarithms of values that it might have had as well.
-    draws: Vec<f64>,
+    spread: Spread<'a>,
+}
+
+/// By what law a figure might have had other values as well.
+#[derive(Clone, Debug)]
+enum Spread<'a> {
+    /// A quantile of recorded times, failures among them.
+    Quantile {
+        times: &'a Times,
+        failed: u64,
+        q: f64,
+    },
+    /// A share of so many requests.
+    Share(f64, u64),
+    /// A value and its interval.
+    Interval(f64, (f64, f64)),
 }
 
 /// What the ratio of a figure to what it was before says.
@@ -75,7 +89,7 @@ pub(super) fn compare_all(
 ) -> (Vec<Compared>, Vec<String>) {
     let (mut compared, mut refused) = (Vec::new(), Vec::new());
     let mut compare =
-        |kind: &str, reason: Option<String>, before: Vec<Figure>, now: Vec<Figure>| {
+        |kind: &str, reason: Option<String>, before: Vec<Figure<'_>>, now: Vec<Figure<'_>>| {
             if let Some(reason) = reason {
                 return refused.push(format!("{kind}: {reason}"));
             }
@@ -96,7 +110,7 @@ pub(super) fn compare_all(
 }
 
 /// The figures of a run that can be compared with those of another one.
-pub fn comparable(run: &Records, with: &Records) -> Vec<Figure> {
+pub fn comparable<'a>(run: &'a Records, with: &Records) -> Vec<Figure<'a>> {
     let mut figures = Vec::new();
     if let (Some(load), Some(other)) = (&run.load, &with.load)
         && incomparable_load(load, other).is_none()
@@ -138,12 +152,14 @@ fn incomparable_overhead(before: &Overhead, now: &Overhead) -> Option<String> {
     (before.pool != now.pool).then(|| "the pools differ".to_owned())
 }
 
-fn of_load(record: &Record) -> Vec<Figure> {
+fn of_load(record: &Record) -> Vec<Figure<'_>> {
     let mut figures = Vec::new();
     for group in &record.classes {
         for series in ["ttft", "tpot", "e2e"] {
-            let times = group.times.get(series);
-            let percentiles = times.into_iter().flat_map(|it| &it.percentiles);
+            let Some(times) = group.times.get(series) else {
+                continue;
+            };
+            let percentiles = times.percentiles.iter();
             for percentile in percentiles.filter(|it| [50.0, 95.0, 99.0].contains(&it.percentile)) {
                 let q = percentile.percentile / 100.0;
                 figures.push(Figure {
@@ -151,7 +167,11 @@ fn of_load(record: &Record) -> Vec<Figure> {
                     value: percentile.ms.unwrap_or(f64::INFINITY),
                     unit: "ms",
                     more_is_better: false,
-                    draws: times.map_or(Vec::new(), |it| percentile_draws(it, group, q)),
+                    spread: Spread::Quantile {
+                        times,
+                        failed: group.failures(),
+                        q,
+                    },
                 });
             }
         }
@@ -160,36 +180,47 @@ fn of_load(record: &Record) -> Vec<Figure> {
             value: group.goodput,
             unit: "",
             more_is_better: true,
-            draws: share_draws(group.goodput, group.requests),
+            spread: Spread::Share(group.goodput, group.requests),
         });
     }
     figures
 }
 
 /// Ratios of the way through the gateway to round robin in the same run: what slows the machine slows both.
-fn of_overhead(record: &Overhead) -> Vec<Figure> {
+fn of_overhead(record: &Overhead) -> Vec<Figure<'_>> {
     let figures = record.compared.iter().filter_map(|it| {
-        let (ratio, (low, high)) = it.ratio?;
+        let (ratio, interval) = it.ratio?;
         let name = it.figure.trim_end_matches(" ms").trim_end_matches(" %");
         Some(Figure {
             name: format!("overhead {name} gateway/round-robin"),
             value: ratio,
             unit: "",
             more_is_better: name == "goodput",
-            draws: interval_draws(ratio, low, high),
+            spread: Spread::Interval(ratio, interval),
         })
     });
     figures.collect()
 }
 
-fn percentile_draws(times: &Times, group: &Group, q: f64) -> Vec<f64> {
+impl Spread<'_> {
+    /// Logarithms of values that the figure might have had.
+    fn draws(&self) -> Vec<f64> {
+        match *self {
+            Self::Quantile { times, failed, q } => quantile_draws(times, failed, q),
+            Self::Share(share, n) => share_draws(share, n),
+            Self::Interval(value, interval) => interval_draws(value, interval),
+        }
+    }
+}
+
+fn quantile_draws(times: &Times, failed: u64, q: f64) -> Vec<f64> {
     let mut values: Vec<(u64, f64)> = Vec::new();
     let mut below = 0;
     for (us, count) in &times.histogram_us {
         below += count;
         values.push((below, (*us as f64 / 1000.0).ln()));
     }
-    let n = below + group.failed.values().sum::<u64>();
+    let n = below + failed;
     let rank = (n as f64 * q).ceil().clamp(1.0, n.max(1) as f64);
     let Ok(law) = Beta::new(rank, n as f64 - rank + 1.0) else {
         return Vec::new();
@@ -210,7 +241,7 @@ fn share_draws(share: f64, n: u64) -> Vec<f64> {
     }
 }
 
-fn interval_draws(value: f64, low: f64, high: f64) -> Vec<f64> {
+fn interval_draws(value: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let law = statrs::distribution::Normal::standard();
     let z = law.inverse_cdf(f64::midpoint(1.0, CONFIDENCE));
     let spread = (high.ln() - low.ln()) / (2.0 * z);
@@ -226,7 +257,7 @@ fn draws(law: impl Distribution<f64>) -> impl Iterator<Item = f64> {
     law.sample_iter(rng).take(DRAWS)
 }
 
-fn compare_one(before: &Figure, now: &Figure, margin: f64) -> Compared {
+fn compare_one(before: &Figure<'_>, now: &Figure<'_>, margin: f64) -> Compared {
     let sign = if now.more_is_better { -1.0 } else { 1.0 };
     let ratio = |before: f64, now: f64| match before == now {
         // Two failures differ by nothing.
@@ -234,8 +265,12 @@ fn compare_one(before: &Figure, now: &Figure, margin: f64) -> Compared {
         false => (sign * (now - before)).exp(),
     };
     // The draws of both come from one generator: those of one are put into another order, so that they do not rise and fall together.
-    let pairs = before.draws.iter().zip(shuffled(&now.draws));
-    let mut ratios: Vec<f64> = pairs.map(|(before, now)| ratio(*before, now)).collect();
+    let pairs = before
+        .spread
+        .draws()
+        .into_iter()
+        .zip(shuffled(now.spread.draws()));
+    let mut ratios: Vec<f64> = pairs.map(|(before, now)| ratio(before, now)).collect();
     ratios.sort_by(f64::total_cmp);
     let tail = (1.0 - CONFIDENCE) / 2.0;
     let at = |q: f64| ratios.get((ratios.len() as f64 * q) as usize).copied();
@@ -254,9 +289,8 @@ fn compare_one(before: &Figure, now: &Figure, margin: f64) -> Compared {
     }
 }
 
-fn shuffled(values: &[f64]) -> Vec<f64> {
+fn shuffled(mut values: Vec<f64>) -> Vec<f64> {
     use rand::seq::SliceRandom;
-    let mut values = values.to_vec();
     values.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
     values
 }
@@ -293,47 +327,37 @@ mod tests {
         }
     }
 
-    fn figure(ms: u64, n: u64, failed: u64) -> Figure {
-        let group = Group {
-            name: "chat".into(),
-            requests: n + failed,
-            answered: n,
-            failed: [("cut".to_owned(), failed)].into(),
-            goodput: 1.0,
-            answered_per_s: 0.0,
-            input_tokens: 0,
-            output_tokens: 0,
-            output_tokens_per_s: 0.0,
-            chunks_together: 0.0,
-            without_usage: 0,
-            times: Default::default(),
-        };
-        let draws = percentile_draws(&times(ms, n), &group, 0.5);
-        let value = match failed > n {
-            true => f64::INFINITY,
-            false => ms as f64 * 1.1,
-        };
+    fn figure(times: &Times, failed: u64) -> Figure<'_> {
+        let least_ms = times.histogram_us[0].0 as f64 / 1000.0;
         Figure {
             name: "load chat ttft p50".into(),
-            value,
+            value: match failed > times.n {
+                true => f64::INFINITY,
+                false => least_ms * 1.1,
+            },
             unit: "ms",
             more_is_better: false,
-            draws,
+            spread: Spread::Quantile {
+                times,
+                failed,
+                q: 0.5,
+            },
         }
     }
 
     #[test]
     fn a_tenth_is_worse_the_same_is_the_same_and_few_requests_decide_nothing() {
-        let says = |a: &Figure, b: &Figure| compare_one(a, b, 0.05).says;
-        let before = figure(100, 3000, 0);
-        assert_eq!(says(&before, &figure(112, 3000, 0)), Says::Worse);
-        assert_eq!(says(&before, &figure(90, 3000, 0)), Says::Better);
-        assert_eq!(says(&before, &figure(101, 3000, 0)), Says::Same);
+        let says = |a: &Figure<'_>, b: &Figure<'_>| compare_one(a, b, 0.05).says;
+        let hundred = times(100, 3000);
+        let before = figure(&hundred, 0);
+        assert_eq!(says(&before, &figure(&times(112, 3000), 0)), Says::Worse);
+        assert_eq!(says(&before, &figure(&times(90, 3000), 0)), Says::Better);
+        assert_eq!(says(&before, &figure(&times(101, 3000), 0)), Says::Same);
         assert_eq!(
-            says(&figure(100, 20, 0), &figure(106, 20, 0)),
+            says(&figure(&times(100, 20), 0), &figure(&times(106, 20), 0)),
             Says::NotDecided
         );
-        let compared = compare_one(&before, &figure(112, 3000, 0), 0.05);
+        let compared = compare_one(&before, &figure(&times(112, 3000), 0), 0.05);
         let (low, high) = compared.interval;
         assert!(
             low < 1.12 && high > 1.12 && high - low < 0.05,
@@ -343,8 +367,9 @@ mod tests {
 
     #[test]
     fn failures_are_later_than_any_answer() {
-        let lost = figure(100, 100, 200);
-        let compared = compare_one(&figure(100, 300, 0), &lost, 0.05);
+        let hundred = times(100, 100);
+        let lost = figure(&hundred, 200);
+        let compared = compare_one(&figure(&times(100, 300), 0), &lost, 0.05);
         assert_eq!(compared.says, Says::Worse);
         assert_eq!(compare_one(&lost, &lost, 0.05).worse_by, 1.0);
     }
@@ -356,7 +381,7 @@ mod tests {
             value,
             unit: "",
             more_is_better: true,
-            draws: share_draws(value, 2000),
+            spread: Spread::Share(value, 2000),
         };
         assert_eq!(
             compare_one(&share(0.99), &share(0.8), 0.05).says,
@@ -367,7 +392,7 @@ mod tests {
             Says::Same
         );
         let ratio = |value: f64| Figure {
-            draws: interval_draws(value, value * 0.97, value * 1.03),
+            spread: Spread::Interval(value, (value * 0.97, value * 1.03)),
             ..share(value)
         };
         assert_eq!(

@@ -10,7 +10,7 @@ use crate::load::recorder::Series;
 /// A load run as inference-perf sums one up.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
-    let failed: u64 = total.failed.values().sum();
+    let failed = total.failures();
     let times = |series| Summary::of(record, series).map(|it| statistics(&it));
     let per_s = |tokens: u64| tokens as f64 / record.window_s;
     let by_label = total

@@ -11,7 +11,7 @@ use crate::load::workload::TokenCount;
 /// A load run as a Benchmark Report.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
-    let failed: u64 = total.failed.values().sum();
+    let failed = total.failures();
     let end = record.started + jiff::SignedDuration::from_secs_f64(record.window_s);
     let times = |series, units: &str| Summary::of(record, series).map(|it| statistics(&it, units));
     let rate = |per_s: f64, units: &str| json!({"units": units, "mean": per_s});

@@ -10,7 +10,7 @@ use crate::load::recorder::Series;
 /// A load run with the keys of `vllm bench serve`; times in milliseconds.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
-    let failed: u64 = total.failed.values().sum();
+    let failed = total.failures();
     let mut keys = Map::new();
     for (key, value) in [
         ("duration", json!(record.window_s)),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -96,8 +96,7 @@ fn draw_lines(
         .margin(8)
         .x_label_area_size(46)
         .y_label_area_size(66)
-        .build_cartesian_2d(x_range, y_range)
-        .map_err(|error| anyhow!("{error}"))?;
+        .build_cartesian_2d(x_range, y_range)?;
     let text = ("sans-serif", FONT_SIZE).into_font().color(&INK);
     chart
         .configure_mesh()
@@ -112,16 +111,13 @@ fn draw_lines(
         .light_line_style(TRANSPARENT)
         .label_style(text.clone())
         .axis_desc_style(text.clone())
-        .draw()
-        .map_err(|error| anyhow!("{error}"))?;
+        .draw()?;
     if !accepted.is_empty() {
         let low = accepted.iter().map(|(x, low, _)| (*x, *low));
         let high = accepted.iter().rev().map(|(x, _, high)| (*x, *high));
         let band: Vec<(f64, f64)> = low.chain(high).collect();
         let band = Polygon::new(band, BAND.filled());
-        let drawn = chart
-            .draw_series([band])
-            .map_err(|error| anyhow!("{error}"))?;
+        let drawn = chart.draw_series([band])?;
         drawn
             .label("accepted")
             .legend(|(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], BAND.filled()));
@@ -132,9 +128,7 @@ fn draw_lines(
             .iter()
             .filter(|it| it.0.is_finite() && it.1.is_finite());
         let line = LineSeries::new(finite.copied(), style);
-        let drawn = chart
-            .draw_series(line)
-            .map_err(|error| anyhow!("{error}"))?;
+        let drawn = chart.draw_series(line)?;
         drawn
             .label(label(name))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
@@ -144,10 +138,10 @@ fn draw_lines(
             .configure_series_labels()
             .label_font(text)
             .border_style(TRANSPARENT)
-            .draw()
-            .map_err(|error| anyhow!("{error}"))?;
+            .draw()?;
     }
-    root.present().map_err(|error| anyhow!("{error}"))
+    root.present()?;
+    Ok(())
 }
 
 fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
@@ -158,8 +152,7 @@ fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
         .margin(8)
         .x_label_area_size(44)
         .y_label_area_size(66)
-        .build_cartesian_2d(0.0..bars.len() as f64, 0.0..(highest * 1.15).max(1.0))
-        .map_err(|error| anyhow!("{error}"))?;
+        .build_cartesian_2d(0.0..bars.len() as f64, 0.0..(highest * 1.15).max(1.0))?;
     let text = ("sans-serif", FONT_SIZE).into_font().color(&INK);
     chart
         .configure_mesh()
@@ -173,15 +166,12 @@ fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
         .light_line_style(TRANSPARENT)
         .label_style(text.clone())
         .axis_desc_style(text.clone())
-        .draw()
-        .map_err(|error| anyhow!("{error}"))?;
+        .draw()?;
     let rectangles = bars.iter().enumerate().map(|(place, (_, height))| {
         let (left, right) = (place as f64 + 0.2, place as f64 + 0.8);
         Rectangle::new([(left, 0.0), (right, *height)], SERIES[0].filled())
     });
-    chart
-        .draw_series(rectangles)
-        .map_err(|error| anyhow!("{error}"))?;
+    chart.draw_series(rectangles)?;
     let size = if bars.len() > 3 {
         FONT_SIZE - 4
     } else {
@@ -193,10 +183,7 @@ fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
         let middle = place as f64 + 0.5;
         let (x, top) = chart.backend_coord(&(middle, *height));
         let (_, bottom) = chart.backend_coord(&(middle, 0.0));
-        let write = |text: &str, vertical, y| {
-            let written = root.draw_text(text, &centred(vertical), (x, y));
-            written.map_err(|error| anyhow!("{error}"))
-        };
+        let write = |text: &str, vertical, y| root.draw_text(text, &centred(vertical), (x, y));
         write(&number(height), VPos::Bottom, top - 3)?;
         // What stands in brackets has a line of its own.
         let (name, rest) = name.split_once(" (").unwrap_or((name, ""));
@@ -209,7 +196,8 @@ fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
             )?;
         }
     }
-    root.present().map_err(|error| anyhow!("{error}"))
+    root.present()?;
+    Ok(())
 }
 
 /// As few digits as say it.

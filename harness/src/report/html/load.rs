@@ -97,7 +97,7 @@ fn groups(record: &Record) -> Markup {
                     tr {
                         td { (clipped(&group.name)) }
                         td { (group.requests) }
-                        td { (group.failed.values().sum::<u64>()) }
+                        td { (group.failures()) }
                         td { (format!("{:.1}", group.answered_per_s)) }
                         td { (format!("{:.0}", group.output_tokens_per_s)) }
                         td { (percent(group.goodput)) }
@@ -117,7 +117,7 @@ fn distributions(record: &Record) -> Vec<Picture> {
     let of = |series: Series| {
         let lines = record.classes.iter().filter_map(|group| {
             let times = group.times.get(series.name())?;
-            let failed: u64 = group.failed.values().sum();
+            let failed = group.failures();
             let n = (times.n + failed).max(1) as f64;
             let mut below = 0.0;
             let points = times.histogram_us.iter().map(|(us, count)| {

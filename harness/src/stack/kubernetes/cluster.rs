@@ -142,16 +142,11 @@ impl Cluster {
     }
 
     /// Removes a Pod at once, without asking it to end.
-    pub async fn kill(
-        &self,
-        (api_version, kind): (&str, &str),
-        namespace: &str,
-        name: &str,
-    ) -> Result<()> {
-        let api = self.api(api_version, kind, namespace).await?;
+    pub async fn kill_pod(&self, namespace: &str, name: &str) -> Result<()> {
+        let api = self.api("v1", "Pod", namespace).await?;
         let parameters = DeleteParams::default().grace_period(0);
         let killed = api.delete(name, &parameters).await;
-        killed.with_context(|| format!("killing {kind} {namespace}/{name}"))?;
+        killed.with_context(|| format!("killing Pod {namespace}/{name}"))?;
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl Operator {
         let namespace = self.plan.namespace_of(pool);
         match running {
             true => pods(&self.cluster, "StatefulSet", &namespace, &pool.name).await,
-            false => self.cluster.kill(("v1", "Pod"), &namespace, name).await,
+            false => self.cluster.kill_pod(&namespace, name).await,
         }
     }
 

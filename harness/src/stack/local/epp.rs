@@ -12,7 +12,7 @@ use url::Url;
 use super::super::gie;
 use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
-use super::objects;
+use super::{kube, objects};
 use crate::evidence;
 use crate::topology::{Pool, Topology};
 
@@ -41,8 +41,7 @@ pub(super) fn picker(
 ) -> Result<Picker> {
     let name = process_name(&pool.name);
     let config_file = nursery.logs.join(format!("{name}.yaml"));
-    std::fs::write(&config_file, gie::config(topology, pool, flaw).to_string())
-        .with_context(|| format!("writing {}", config_file.display()))?;
+    kube::write(&config_file, &gie::config(topology, pool, flaw).to_string())?;
     let mut command = Command::new(program);
     command
         .env("KUBECONFIG", kubeconfig)

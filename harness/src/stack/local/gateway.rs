@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
 use super::agentgateway;
 use super::epp::Ports3;
-use super::kube::Kube;
+use super::kube::{Kube, write};
 use super::objects::MODELS_NAMESPACE;
 use super::programs::find;
 use super::{Options, listening_on};
@@ -81,10 +81,6 @@ impl Weights {
             }
         }
     }
-}
-
-fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Starts the body-based router and Envoy, and waits until both serve.
