@@ -5,6 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
+use crate::stack::tools::{self, Tool};
 use crate::stack::{StackKind, cluster, kind, local};
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
@@ -37,7 +38,8 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
         ));
         say(&format!("          get it:  {}", program.how));
     }
-    let cluster_programs = kind_ready();
+    let containers_ready = ready("containers", &[tools::DOCKER]);
+    let kind_ready = ready("kind", &kind::TOOLS);
     if args.stack.stack == StackKind::Cluster {
         say("cluster   needs a context; with --existing, the rights of this role:");
         say(cluster::role::READER);
@@ -57,22 +59,23 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     }
     let wanted_is_missing = match args.stack.stack {
         StackKind::Local => !missing.is_empty(),
-        StackKind::Kind => !cluster_programs,
+        StackKind::Containers => !containers_ready,
+        StackKind::Kind => !kind_ready,
         StackKind::Embedded | StackKind::Cluster | StackKind::Url => false,
     };
     Ok(if wanted_is_missing { 4 } else { 0 })
 }
 
-/// Says what a kind stack lacks on this machine; whether that is nothing.
-fn kind_ready() -> bool {
-    let missing = kind::missing_programs();
+/// Says what a stack lacks on this machine; whether that is nothing.
+fn ready(stack: &str, needed: &[Tool]) -> bool {
+    let missing = tools::missing(needed);
     match missing.as_slice() {
-        [] => say("kind      ready"),
-        _ => say("kind      not ready"),
+        [] => say(&format!("{stack:10}ready")),
+        _ => say(&format!("{stack:10}not ready")),
     }
-    for (program, why, how) in &missing {
-        say(&format!("          missing: {program} ({why})"));
-        say(&format!("          get it:  {how}"));
+    for tool in &missing {
+        say(&format!("          missing: {} ({})", tool.name, tool.said));
+        say(&format!("          get it:  {}", tool.get));
     }
     missing.is_empty()
 }

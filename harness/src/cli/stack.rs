@@ -29,23 +29,18 @@ pub(super) struct StackArgs {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// The gateway in front; stack `local` has all of them [default: envoy for stack `local`]
+    /// The gateway in front [default: envoy for stack `local`, agentgateway for containers and clusters]
     #[arg(long, value_enum, env = "POOLPROOF_GATEWAY")]
     gateway: Option<Gateway>,
     /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
     #[arg(long, value_enum, env = "POOLPROOF_EPP")]
     epp: Option<EndpointPicker>,
-    /// The model servers; stack `local` has poolproof and llm-d-inference-sim [default: poolproof for stack `local`]
+    /// The model servers [default: poolproof for stack `local`, llm-d-inference-sim for containers and clusters]
     #[arg(long, value_enum, env = "POOLPROOF_MODEL_SERVER")]
     model_server: Option<ModelServer>,
-    /// Stack `local`: the Kubernetes API that endpoint pickers watch
-    #[arg(
-        long,
-        value_enum,
-        default_value = "stand-in",
-        env = "POOLPROOF_KUBE_API"
-    )]
-    kube_api: local::KubeApi,
+    /// Stacks `local` and `containers`: the Kubernetes API that endpoint pickers watch [default: stand-in for `local`, real for `containers`]
+    #[arg(long, value_enum, env = "POOLPROOF_KUBE_API")]
+    kube_api: Option<local::KubeApi>,
     /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
     #[arg(long, value_name = "DIR", env = "POOLPROOF_BIN_DIR")]
     bin_dir: Option<PathBuf>,
@@ -67,7 +62,7 @@ pub(super) struct StackArgs {
     /// Stack `cluster`: an image of poolproof that the cluster can pull, for parts of poolproof's own
     #[arg(long, value_name = "IMAGE", env = "POOLPROOF_IMAGE")]
     own_image: Option<String>,
-    /// Stacks `kind` and `cluster`: a folder from which alone charts, definitions and images are taken, as `poolproof artifacts pull` fills it
+    /// Stacks `containers`, `kind` and `cluster`: a folder from which alone charts, definitions and images are taken, as `poolproof artifacts pull` fills it
     #[arg(long, value_name = "DIR", env = "POOLPROOF_ARTIFACTS")]
     artifacts: Option<PathBuf>,
     /// Stack `kind`: leave the cluster for the next run; `poolproof down` removes it
@@ -115,7 +110,11 @@ impl StackArgs {
             program: std::env::current_exe().context("finding the poolproof program")?,
             local: local::Options {
                 bin_dir: self.bin_dir.clone(),
-                kube_api: self.kube_api,
+                kube_api: self.kube_api.unwrap_or(match kind {
+                    StackKind::Containers => local::KubeApi::Real,
+                    _ => local::KubeApi::StandIn,
+                }),
+                artifacts: self.artifacts.clone(),
             },
             kind_options: kind::Options {
                 node_image: self.node_image.clone(),

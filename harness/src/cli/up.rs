@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::stack::StackArgs;
 use super::{Failure, stop_on_signal};
-use crate::stack::{Stack, kind};
+use crate::stack::{Stack, containers, kind};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -57,6 +57,9 @@ pub(super) async fn down() -> Result<u8, Failure> {
     }
     let program = std::env::current_exe().context("finding the poolproof program")?;
     if kind::down(program).await? {
+        stopped += 1;
+    }
+    if containers::remove_strays()? > 0 {
         stopped += 1;
     }
     println!(

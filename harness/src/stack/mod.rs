@@ -3,6 +3,7 @@
 pub mod artifacts;
 mod changes;
 pub mod cluster;
+pub mod containers;
 pub mod embedded;
 mod envoy;
 mod flawed;
@@ -10,11 +11,13 @@ mod gie;
 pub mod kind;
 pub mod kubernetes;
 pub mod local;
+mod own_epp;
 mod own_image;
 pub mod parts;
 mod ports;
 mod process;
 mod simulator;
+pub mod tools;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +44,8 @@ pub enum StackKind {
     Embedded,
     /// Real upstream processes: one endpoint picker per pool, a gateway, model servers.
     Local,
+    /// The same from container images, on a Docker engine.
+    Containers,
     /// A kind cluster of our own, with the parts in it.
     Kind,
     /// A cluster that is already there: the parts are deployed into it, or what it has is read.
@@ -66,7 +71,7 @@ pub struct Options {
     pub parts: Parts,
     /// The poolproof program itself, which serves its own parts as processes or in containers.
     pub program: PathBuf,
-    /// What only a `local` stack asks for.
+    /// What only stacks `local` and `containers` ask for.
     pub local: local::Options,
     /// What only a `kind` stack asks for.
     pub kind_options: kind::Options,
@@ -165,13 +170,11 @@ impl Stack {
                         (target, components, Running::Embedded(Box::new(it)))
                     })
             }
-            StackKind::Local => {
-                local::start(options, &mut progress)
-                    .await
-                    .map(|(target, components, it)| {
-                        (target, components, Running::Local(Arc::new(Mutex::new(it))))
-                    })
-            }
+            StackKind::Local | StackKind::Containers => local::start(options, &mut progress)
+                .await
+                .map(|(target, components, it)| {
+                    (target, components, Running::Local(Arc::new(Mutex::new(it))))
+                }),
             StackKind::Kind => kind::start(options, &mut progress)
                 .await
                 .map(|(target, components, it)| (target, components, Running::Kind(Box::new(it)))),
@@ -253,7 +256,7 @@ impl Options {
             (StackKind::Url, Some(flaw)) => {
                 bail!("--flaw {flaw}: a stack that is already there cannot be given a flaw")
             }
-            (StackKind::Local, _) => local::check(self),
+            (StackKind::Local | StackKind::Containers, _) => local::check(self),
             (StackKind::Kind, _) => kind::check(self),
             (StackKind::Cluster, _) => cluster::check(self),
             _ => Ok(()),

@@ -13,7 +13,10 @@ use anyhow::{Context, Result};
 use super::process::Nursery;
 
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
-const TO: &str = "/usr/local/bin/poolproof";
+/// Where the image has the program.
+pub(super) const PROGRAM: &str = "/usr/local/bin/poolproof";
+/// By it the engine knows images of ours.
+const LABEL: &str = "poolproof.dev/own";
 /// Clusters that allow no root want a number.
 const USER: &str = "65532";
 
@@ -38,19 +41,29 @@ pub(super) fn name(program: &Path) -> Result<String> {
     ))
 }
 
-/// Makes the image in the Docker engine.
+/// Makes the image in the Docker engine. Images of other builds that nothing uses are removed.
 pub(super) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Result<()> {
+    let mut prune = Command::new("docker");
+    prune.args(["image", "prune", "--all", "--force", "--filter"]);
+    prune.arg(format!("label={LABEL}"));
+    let pruned = nursery
+        .start("docker-prune", &prune)?
+        .finish(IMPORT_TIMEOUT)
+        .await;
+    pruned.context("removing images of poolproof that nothing uses")?;
     let archive = nursery.logs.join("image.tar");
     let libraries = libraries(nursery, program).await?;
     pack(program, &libraries, &archive)
         .with_context(|| format!("packing {}", program.display()))?;
-    let entry_point = format!("ENTRYPOINT [\"{TO}\"]");
+    let entry_point = format!("ENTRYPOINT [\"{PROGRAM}\"]");
     let mut import = Command::new("docker");
     import
         .args([
             "import",
             "--change",
             &entry_point,
+            "--change",
+            &format!("LABEL {LABEL}=true"),
             "--change",
             &format!("USER {USER}"),
         ])
@@ -81,7 +94,7 @@ fn pack(program: &Path, libraries: &BTreeSet<PathBuf>, archive: &Path) -> Result
     let mut tar = tar::Builder::new(File::create(archive)?);
     // The Docker engine does not know GNU's sparse files.
     tar.sparse(false);
-    tar.append_path_with_name(program, TO.trim_start_matches('/'))?;
+    tar.append_path_with_name(program, PROGRAM.trim_start_matches('/'))?;
     for library in libraries {
         // What it is called may be a link to the file.
         let name = library.strip_prefix("/")?;

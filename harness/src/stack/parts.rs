@@ -86,7 +86,7 @@ impl Parts {
                 epp: EndpointPicker::Gie,
                 model_server: ModelServer::Poolproof,
             },
-            StackKind::Kind | StackKind::Cluster => Self {
+            StackKind::Containers | StackKind::Kind | StackKind::Cluster => Self {
                 gateway: Gateway::Agentgateway,
                 epp: EndpointPicker::Gie,
                 model_server: ModelServer::LlmDInferenceSim,
@@ -103,11 +103,9 @@ impl Parts {
                 self.epp == EndpointPicker::Poolproof,
                 self.model_server == ModelServer::Poolproof,
             ),
-            StackKind::Local => (
-                true,
-                self.epp == EndpointPicker::Gie,
-                self.model_server != ModelServer::Vllm,
-            ),
+            StackKind::Local | StackKind::Containers => {
+                (true, true, self.model_server != ModelServer::Vllm)
+            }
         };
         if !gateway {
             return Some(format!("--gateway {}", name(self.gateway)));

@@ -40,53 +40,6 @@ pub(super) fn state_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The programs of a kind stack: how to ask for an answer, and where to get them.
-const PROGRAMS: [(&str, &[&str], &str); 3] = [
-    (
-        "docker",
-        &["version", "--format", "{{.Server.Version}}"],
-        "https://docs.docker.com/engine/install",
-    ),
-    (
-        "kind",
-        &["version"],
-        "https://kind.sigs.k8s.io/docs/user/quick-start",
-    ),
-    (
-        "helm",
-        &["version", "--short"],
-        "https://helm.sh/docs/intro/install",
-    ),
-];
-
-/// The programs that do not answer: name, what they said, and how to get them. docker answers only if there is an engine.
-pub fn missing_programs() -> Vec<(&'static str, String, &'static str)> {
-    let ask = |program: &str, args: &[&str]| match Command::new(program).args(args).output() {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(error.to_string()),
-    };
-    let missing = PROGRAMS.iter().filter_map(|(program, args, how)| {
-        let said = ask(program, args)?;
-        Some((*program, said, *how))
-    });
-    missing.collect()
-}
-
-/// Fails, and says how to get them, if programs are missing.
-pub(super) fn check_programs() -> Result<()> {
-    let missing = missing_programs();
-    let lines = missing
-        .iter()
-        .map(|(program, said, how)| format!("{program} ({said}): {how}"));
-    ensure!(
-        missing.is_empty(),
-        "programs of stack kind are missing:\n  {}",
-        lines.collect::<Vec<_>>().join("\n  ")
-    );
-    Ok(())
-}
-
 impl Node {
     /// Makes a cluster, or takes the one that is there, if it is ours and answers.
     pub(super) async fn create_or_reuse(

@@ -14,16 +14,20 @@ use super::kubernetes::manifests::Plan;
 use super::kubernetes::{Cluster, Operator, Place, Ways, deploy};
 use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
 use super::process::Nursery;
+use super::tools::{self, Tool};
 use super::{Component, Progress};
 use crate::target::Target;
 
-pub use create::{cluster_config, down, missing_programs};
+pub use create::{cluster_config, down};
 pub use lock::Lock;
 
 use create::Node;
 
 /// The namespace of the Gateway in a kind cluster.
 const NAMESPACE: &str = "poolproof";
+
+/// What a kind stack needs.
+pub const TOOLS: [Tool; 3] = [tools::DOCKER, tools::KIND, tools::HELM];
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -74,7 +78,7 @@ pub async fn start(
     let lock = Lock::take()?;
     let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
-    create::check_programs()?;
+    tools::check("kind", &TOOLS)?;
 
     let image = options.kind_options.node_image.as_deref();
     let image = image.unwrap_or(&artifacts.versions().kind.node_image);

@@ -1,17 +1,19 @@
-//! The endpoint picker of GIE v1.5.0, one process for each pool.
+//! The endpoint pickers, one process for each pool: GIE's, or the reference one.
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use poolproof_fixtures::flaw::Flaw;
+use poolproof_fixtures::flaw::{Component, Flaw};
 use url::Url;
 
 use super::super::gie;
+use super::super::own_epp;
+use super::super::parts::EndpointPicker;
 use super::super::ports::Ports;
-use super::super::process::{Nursery, Process};
+use super::super::process::{Launch, Nursery, Process};
+use super::programs::{OWN, Programs};
 use super::{kube, objects};
 use crate::evidence;
 use crate::topology::{Pool, Topology};
@@ -25,26 +27,58 @@ pub(super) struct Picker {
     pub(super) metrics: Url,
     pub(super) pool: String,
     endpoints: usize,
-    command: Command,
+    launch: Launch,
     /// `None`: it is down.
     process: Option<Process>,
+}
+
+/// What a picker of a pool is made of.
+pub(super) struct Plan<'a> {
+    pub(super) which: EndpointPicker,
+    pub(super) topology: &'a Topology,
+    pub(super) pool: &'a Pool,
+    /// Names and addresses of the pool's endpoints.
+    pub(super) endpoints: &'a [(String, SocketAddr)],
+    pub(super) kubeconfig: &'a Path,
+    pub(super) flaw: Option<Flaw>,
 }
 
 /// The endpoint picker of a pool, which [`Picker::start`] starts.
 pub(super) fn picker(
     nursery: &Nursery,
-    program: &Path,
+    programs: &Programs,
     ports: &Ports3,
-    kubeconfig: &Path,
-    (topology, pool): (&Topology, &Pool),
-    flaw: Option<Flaw>,
+    plan: &Plan<'_>,
 ) -> Result<Picker> {
+    let launch = match plan.which {
+        EndpointPicker::Gie => gie_picker(nursery, programs, ports, plan)?,
+        EndpointPicker::Poolproof => reference(programs, ports, plan)?,
+    };
+    Ok(Picker {
+        address: ports.grpc,
+        metrics: format!("http://{}/metrics", ports.metrics).parse()?,
+        pool: plan.pool.name.clone(),
+        endpoints: plan.pool.endpoints,
+        launch,
+        process: None,
+    })
+}
+
+fn gie_picker(
+    nursery: &Nursery,
+    programs: &Programs,
+    ports: &Ports3,
+    plan: &Plan<'_>,
+) -> Result<Launch> {
+    let pool = plan.pool;
     let name = process_name(&pool.name);
     let config_file = nursery.logs.join(format!("{name}.yaml"));
-    kube::write(&config_file, &gie::config(topology, pool, flaw).to_string())?;
-    let mut command = Command::new(program);
-    command
-        .env("KUBECONFIG", kubeconfig)
+    let config = gie::config(plan.topology, pool, plan.flaw);
+    kube::write(&config_file, &config.to_string())?;
+    let mut launch = programs.launch("epp")?;
+    launch
+        .command
+        .env("KUBECONFIG", plan.kubeconfig)
         .args(["--pool-name", &pool.name])
         .args(["--pool-namespace", objects::namespace(pool)])
         .arg("--config-file")
@@ -57,14 +91,32 @@ pub(super) fn picker(
             gie::scrape_interval(pool)
         ))
         .arg("--refresh-prometheus-metrics-interval=1s");
-    Ok(Picker {
-        address: ports.grpc,
-        metrics: format!("http://{}/metrics", ports.metrics).parse()?,
-        pool: pool.name.clone(),
-        endpoints: pool.endpoints,
-        command,
-        process: None,
-    })
+    Ok(launch)
+}
+
+fn reference(programs: &Programs, ports: &Ports3, plan: &Plan<'_>) -> Result<Launch> {
+    let pool = plan.pool;
+    let (grpc, metrics) = (ports.grpc.to_string(), ports.metrics.to_string());
+    let address = |name: &str| {
+        let mut endpoints = plan.endpoints.iter();
+        let known = endpoints.find(|(it, _)| it == name);
+        known.map_or_else(String::new, |(_, address)| address.to_string())
+    };
+    let namespace = objects::namespace(pool);
+    let mut launch = programs.launch(OWN)?;
+    launch.command.args(own_epp::args(
+        plan.topology,
+        pool,
+        namespace,
+        (&grpc, &metrics),
+        address,
+    ));
+    if let Some(flaw) = plan.flaw
+        && flaw.component() == Component::EndpointPicker
+    {
+        launch.command.args(["--flaw", flaw.name()]);
+    }
+    Ok(launch)
 }
 
 fn process_name(pool: &str) -> String {
@@ -73,9 +125,10 @@ fn process_name(pool: &str) -> String {
 
 impl Picker {
     /// Starts it, if it is down. [`Picker::ready`] says when it knows its endpoints.
-    pub(super) fn start(&mut self, nursery: &Nursery) -> Result<()> {
+    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(nursery.start(&process_name(&self.pool), &self.command)?);
+            let name = process_name(&self.pool);
+            self.process = Some(nursery.launch(&name, &self.launch).await?);
         }
         Ok(())
     }
@@ -103,8 +156,17 @@ impl Picker {
             .await
     }
 
-    /// Its version, by its own metrics.
-    pub(super) async fn version(&self, http: &reqwest::Client) -> String {
+    /// Its version: GIE's by its own metrics.
+    pub(super) async fn version(
+        &self,
+        which: EndpointPicker,
+        programs: &Programs,
+        http: &reqwest::Client,
+    ) -> String {
+        if which == EndpointPicker::Poolproof {
+            let version = env!("CARGO_PKG_VERSION");
+            return format!("poolproof fixture {version}{}", programs.origin(OWN));
+        }
         let text = evidence::get(http, &self.metrics).await.unwrap_or_default();
         let info = text
             .lines()
@@ -113,7 +175,8 @@ impl Picker {
             .and_then(|info| info.split_once("build_ref=\""))
             .and_then(|(_, rest)| rest.split_once('"'));
         let build = build.map_or("unknown", |(build, _)| build);
-        format!("Gateway API Inference Extension endpoint picker {build}")
+        let origin = programs.origin("epp");
+        format!("Gateway API Inference Extension endpoint picker {build}{origin}")
     }
 }
 

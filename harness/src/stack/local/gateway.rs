@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,9 +16,9 @@ use super::super::process::{Nursery, Process};
 use super::agentgateway;
 use super::epp::Ports3;
 use super::kube::{Kube, write};
+use super::listening_on;
 use super::objects::MODELS_NAMESPACE;
-use super::programs::find;
-use super::{Options, listening_on};
+use super::programs::{OWN, Programs};
 use crate::evidence;
 use crate::topology::Topology;
 
@@ -85,21 +84,22 @@ impl Weights {
 
 /// Starts the body-based router and Envoy, and waits until both serve.
 pub(super) async fn start_envoy(
-    options: &Options,
+    programs: &Programs,
     nursery: &Nursery,
     ports: &mut Ports,
     kube: &Kube,
     (topology, pickers, flaw): (&Topology, &[SocketAddr], Option<Flaw>),
 ) -> Result<Running> {
     let bbr_ports = Ports3::take(ports)?;
-    let mut command = Command::new(find(options, "bbr")?);
-    command
+    let mut launch = programs.launch("bbr")?;
+    launch
+        .command
         .env("KUBECONFIG", &kube.kubeconfig)
         .env("NAMESPACE", MODELS_NAMESPACE)
         .args(bbr_ports.flags())
         .args(["--streaming", "--secure-serving=false"])
         .args(["--metrics-endpoint-auth=false", "--tracing=false"]);
-    let mut bbr = nursery.start("bbr", &command)?;
+    let mut bbr = nursery.launch("bbr", &launch).await?;
 
     let addresses = Addresses {
         listener: ports.take()?,
@@ -107,22 +107,21 @@ pub(super) async fn start_envoy(
         bbr: bbr_ports.grpc.into(),
         pickers: pickers.iter().map(|it| (*it).into()).collect(),
     };
-    let program = find(options, "envoy")?;
     let file = nursery.logs.join("envoy.json");
     let routes = nursery.logs.join("routes.json");
     write(&routes, &envoy::routes_file(topology, flaw).to_string())?;
     let routes_from = envoy::RoutesFrom::File(&routes);
     let config = envoy::bootstrap(topology, &addresses, routes_from, flaw);
     write(&file, &format!("{config:#}"))?;
-    let mut command = Command::new(&program);
-    command.arg("-c").arg(&file).args([
+    let mut launch = programs.launch("envoy")?;
+    launch.command.arg("-c").arg(&file).args([
         "--concurrency",
         "2",
         "-l",
         "warning",
         "--disable-hot-restart",
     ]);
-    let mut gateway = nursery.start("envoy", &command)?;
+    let mut gateway = nursery.launch("envoy", &launch).await?;
 
     for (process, what, address) in [
         (&mut bbr, "gRPC health", bbr_ports.health()),
@@ -131,26 +130,23 @@ pub(super) async fn start_envoy(
         let connected = || async move { tokio::net::TcpStream::connect(address).await.ok() };
         process.wait_for(what, READY_TIMEOUT, connected).await?;
     }
-    let version = Command::new(&program)
-        .arg("--version")
-        .output()
-        .context("envoy --version")?;
-    let version = String::from_utf8_lossy(&version.stdout);
-    let version = version
-        .split("version:")
-        .last()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
+    let version = programs.version("envoy", "--version")?;
+    let version = version.split("version:").last().unwrap_or_default();
     Ok(Running {
         processes: vec![gateway, bbr],
         address: addresses.listener,
         weights: Weights::Envoy { routes },
         versions: vec![
-            ("gateway", format!("Envoy {version}")),
+            (
+                "gateway",
+                format!("Envoy{version}{}", programs.origin("envoy")),
+            ),
             (
                 "body-based-router",
-                "Gateway API Inference Extension body-based router".to_owned(),
+                format!(
+                    "Gateway API Inference Extension body-based router{}",
+                    programs.origin("bbr")
+                ),
             ),
         ],
     })
@@ -158,7 +154,7 @@ pub(super) async fn start_envoy(
 
 /// Starts agentgateway, and waits until it says that it is ready and listens.
 pub(super) async fn start_agentgateway(
-    options: &Options,
+    programs: &Programs,
     nursery: &Nursery,
     ports: &mut Ports,
     http: &reqwest::Client,
@@ -171,12 +167,11 @@ pub(super) async fn start_agentgateway(
         readiness: ports.take()?,
         pickers: pickers.to_vec(),
     };
-    let program = find(options, "agentgateway")?;
     let file = nursery.logs.join("agentgateway.yaml");
     write(&file, &agentgateway::text(topology, &addresses, flaw))?;
-    let mut command = Command::new(&program);
-    command.arg("-f").arg(&file);
-    let mut process = nursery.start("agentgateway", &command)?;
+    let mut launch = programs.launch("agentgateway")?;
+    launch.command.arg("-f").arg(&file);
+    let mut process = nursery.launch("agentgateway", &launch).await?;
 
     let ready: Url = format!("http://{}/healthz/ready", addresses.readiness).parse()?;
     let (ready, listener) = (&ready, addresses.listener);
@@ -186,21 +181,19 @@ pub(super) async fn start_agentgateway(
         connected.ok().map(|_| ())
     };
     process.wait_for("readiness", READY_TIMEOUT, serves).await?;
-    let version = Command::new(&program)
-        .arg("-V")
-        .output()
-        .context("agentgateway -V")?;
-    let version = String::from_utf8_lossy(&version.stdout);
+    let version = programs.version("agentgateway", "-V")?;
+    let origin = programs.origin("agentgateway");
     Ok(Running {
         processes: vec![process],
         address: addresses.listener,
         weights: Weights::Agentgateway { file, addresses },
-        versions: vec![("gateway", format!("agentgateway {}", version.trim()))],
+        versions: vec![("gateway", format!("agentgateway{version}{origin}"))],
     })
 }
 
 /// Starts the reference gateway.
 pub(super) async fn start_reference(
+    programs: &Programs,
     nursery: &Nursery,
     ports: &mut Ports,
     (topology, pickers, flaw): (&Topology, &[SocketAddr], Option<Flaw>),
@@ -208,7 +201,8 @@ pub(super) async fn start_reference(
 ) -> Result<Running> {
     let management = ports.take()?;
     let mut pickers = pickers.iter();
-    let mut command = Command::new(&nursery.program);
+    let mut launch = programs.launch(OWN)?;
+    let command = &mut launch.command;
     command.args([
         "serve",
         "gateway",
@@ -231,7 +225,7 @@ pub(super) async fn start_reference(
     if let Some(flaw) = flaw.filter(|flaw| flaw.component() == Component::Gateway) {
         command.args(["--flaw", flaw.name()]);
     }
-    let mut process = nursery.start("gateway", &command)?;
+    let mut process = nursery.launch("gateway", &launch).await?;
     let address = listening_on(&mut process, READY_TIMEOUT).await?;
     Ok(Running {
         processes: vec![process],
@@ -239,7 +233,11 @@ pub(super) async fn start_reference(
         weights: Weights::Reference { management },
         versions: vec![(
             "gateway",
-            format!("poolproof reference gateway {}", env!("CARGO_PKG_VERSION")),
+            format!(
+                "poolproof reference gateway {}{}",
+                env!("CARGO_PKG_VERSION"),
+                programs.origin(OWN)
+            ),
         )],
     })
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::super::ports::Ports;
 use super::super::process::Nursery;
-use super::{KubeApi, Options};
+use super::KubeApi;
+use super::programs::Programs;
 
 /// A running Kubernetes API.
 pub(super) struct Kube {
@@ -28,8 +29,13 @@ enum Api {
 }
 
 /// Starts it, and waits until it knows the kinds of the Gateway API Inference Extension.
-pub(super) async fn start(options: &Options, nursery: &Nursery, ports: &mut Ports) -> Result<Kube> {
-    let (api, kubeconfig, version) = match options.kube_api {
+pub(super) async fn start(
+    which: KubeApi,
+    programs: &Programs,
+    nursery: &Nursery,
+    ports: &mut Ports,
+) -> Result<Kube> {
+    let (api, kubeconfig, version) = match which {
         KubeApi::StandIn => {
             let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let api = kube_api::KubeApi::start(any_port, Vec::new()).await?;
@@ -38,7 +44,7 @@ pub(super) async fn start(options: &Options, nursery: &Nursery, ports: &mut Port
             (Api::StandIn(api), kubeconfig, version)
         }
         KubeApi::Real => {
-            let server = real::start(options, nursery, ports).await?;
+            let server = real::start(programs, nursery, ports).await?;
             let kubeconfig = server.kubeconfig();
             let version = server.version.clone();
             (Api::Real(Box::new(server)), kubeconfig, version)

@@ -1,4 +1,5 @@
-//! The stack of real upstream processes: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind.
+//! The stacks of real upstream programs: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind. `local` runs them as
+//! processes of this machine, `containers` as containers; all else is the same.
 
 mod agentgateway;
 mod epp;
@@ -19,8 +20,9 @@ use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use url::Url;
 
-use super::parts::Gateway;
-use super::{Component, Progress, envoy, flawed, gie};
+use super::containers::Containers;
+use super::parts::{self, EndpointPicker, Gateway, Parts};
+use super::{Component, Progress, StackKind, envoy, flawed, gie};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
@@ -31,6 +33,7 @@ use super::ports::Ports;
 use super::process::{Nursery, Process};
 use kube::Kube;
 use model_server::Endpoints;
+use programs::Programs;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of the reference gateway, and agentgateway's default; Envoy in this configuration has none.
@@ -43,6 +46,8 @@ pub struct Options {
     pub bin_dir: Option<PathBuf>,
     /// The Kubernetes API that endpoint pickers watch.
     pub kube_api: KubeApi,
+    /// Stack `containers`: a folder from which alone definitions and images are taken.
+    pub artifacts: Option<PathBuf>,
 }
 
 /// The Kubernetes API of a local stack.
@@ -63,6 +68,8 @@ pub struct Local {
     kube: Option<Kube>,
     /// What changes take; `None` until it has started.
     changing: Option<operator::Changing>,
+    // In this order: what is left of the containers is removed before the folder that they write into.
+    containers: Option<Containers>,
     /// What processes write; gone with the stack.
     folder: Option<tempfile::TempDir>,
 }
@@ -70,7 +77,7 @@ pub struct Local {
 /// Fails if what was asked for cannot be put together.
 pub fn check(options: &super::Options) -> Result<()> {
     if let Some(flaw) = options.flaw
-        && !can_have(options.parts.gateway, flaw)
+        && !can_have(options.parts, flaw)
     {
         bail!(
             "--flaw {flaw}: no real {} can be made to have it; use --stack embedded",
@@ -80,7 +87,7 @@ pub fn check(options: &super::Options) -> Result<()> {
     for pool in options.topology.pools() {
         ensure!(
             pool.endpoints <= objects::ENDPOINTS_MAX,
-            "pool {:?}: `endpoints` is {}: stack local takes at most {}, the ports that an InferencePool may have",
+            "pool {:?}: `endpoints` is {}: this stack takes at most {}, the ports that an InferencePool may have",
             pool.name,
             pool.endpoints,
             objects::ENDPOINTS_MAX
@@ -90,14 +97,17 @@ pub fn check(options: &super::Options) -> Result<()> {
 }
 
 /// Flaws of the gateway are put into its configuration, some of the endpoint picker into its own or its objectives.
-fn can_have(gateway: Gateway, flaw: Flaw) -> bool {
+fn can_have(parts: Parts, flaw: Flaw) -> bool {
     match flaw.component() {
-        Flawed::Gateway => match gateway {
+        Flawed::Gateway => match parts.gateway {
             Gateway::Agentgateway => agentgateway::can_have(flaw),
             Gateway::Envoy => envoy::can_have(flaw),
             Gateway::Poolproof => true,
         },
-        Flawed::EndpointPicker => gie::can_have(flaw),
+        Flawed::EndpointPicker => match parts.epp {
+            EndpointPicker::Gie => gie::can_have(flaw),
+            EndpointPicker::Poolproof => true,
+        },
     }
 }
 
@@ -106,7 +116,6 @@ pub async fn start(
     options: &super::Options,
     progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Local)> {
-    programs::check(options)?;
     let mut local = Local::default();
     match local.start(options, progress).await {
         Ok((target, components)) => Ok((target, components, local)),
@@ -125,34 +134,41 @@ impl Local {
     ) -> Result<(Target, Vec<Component>)> {
         let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
         self.folder = Some(folder);
+        let programs = &Programs::of(options, &nursery).await?;
+        if options.kind == StackKind::Containers {
+            self.containers = Some(Containers::of(&nursery)?);
+            progress.done("images");
+        }
         let topology = &options.topology;
         let mut ports = Ports::new();
         let http = client::http(usize::MAX)?;
 
-        let kube = self
-            .kube
-            .insert(kube::start(&options.local, &nursery, &mut ports).await?);
+        let kube = kube::start(options.local.kube_api, programs, &nursery, &mut ports).await?;
+        let kube = self.kube.insert(kube);
         progress.done("Kubernetes API");
 
         let with = (&nursery, &mut ports, &http);
-        let endpoints = model_server::start_all(options, with, &mut self.model_servers).await?;
+        let endpoints =
+            model_server::start_all(options, programs, with, &mut self.model_servers).await?;
         progress.done("model servers");
 
+        let parts = options.parts;
         let objectives = flawed::objectives(topology, options.flaw);
         for pool in topology.pools() {
             let at = epp::Ports3::take(&mut ports)?;
             let of_pool = &endpoints[pool.name.as_str()];
             let objects = objects::of_pool(&objectives, pool, of_pool, at.grpc.port());
             kube.apply(objects).await?;
-            let mut picker = epp::picker(
-                &nursery,
-                &programs::find(&options.local, "epp")?,
-                &at,
-                &kube.kubeconfig,
-                (topology, pool),
-                options.flaw,
-            )?;
-            picker.start(&nursery)?;
+            let plan = epp::Plan {
+                which: parts.epp,
+                topology,
+                pool,
+                endpoints: of_pool,
+                kubeconfig: &kube.kubeconfig,
+                flaw: options.flaw,
+            };
+            let mut picker = epp::picker(&nursery, programs, &at, &plan)?;
+            picker.start(&nursery).await?;
             self.pickers.push(picker);
         }
         let models = topology.models.iter();
@@ -166,16 +182,14 @@ impl Local {
         let pickers = &self.pickers;
         let addresses: Vec<SocketAddr> = pickers.iter().map(|picker| picker.address).collect();
         let plan = (topology, addresses.as_slice(), options.flaw);
-        let running = match options.parts.gateway {
+        let (at, ports) = (&nursery, &mut ports);
+        let running = match parts.gateway {
             Gateway::Agentgateway => {
-                let (options, ports) = (&options.local, &mut ports);
-                gateway::start_agentgateway(options, &nursery, ports, &http, plan).await?
+                gateway::start_agentgateway(programs, at, ports, &http, plan).await?
             }
-            Gateway::Envoy => {
-                gateway::start_envoy(&options.local, &nursery, &mut ports, kube, plan).await?
-            }
+            Gateway::Envoy => gateway::start_envoy(programs, at, ports, kube, plan).await?,
             Gateway::Poolproof => {
-                gateway::start_reference(&nursery, &mut ports, plan, options.seed).await?
+                gateway::start_reference(programs, at, ports, plan, options.seed).await?
             }
         };
         self.gateway = running.processes;
@@ -186,9 +200,12 @@ impl Local {
 
         let mut components = vec![component("kube-api", kube.version.clone())];
         if let Some(picker) = self.pickers.first() {
-            components.push(component("epp", picker.version(&http).await));
+            components.push(component(
+                "epp",
+                picker.version(parts.epp, programs, &http).await,
+            ));
         }
-        let server = model_server::version(options.parts.model_server)?;
+        let server = model_server::version(parts.model_server, programs)?;
         components.push(component("model-server", server));
         components.extend(
             running
@@ -203,6 +220,7 @@ impl Local {
             .collect();
         self.changing = Some(operator::Changing {
             topology: topology.clone(),
+            epp: parts.epp,
             flaw: options.flaw,
             weights: running.weights,
             nursery,
@@ -315,13 +333,14 @@ fn target(
             pools,
         });
     }
-    let (name, body_limit_bytes) = match options.parts.gateway {
-        Gateway::Agentgateway => ("local (agentgateway)", Some(BODY_LIMIT_BYTES)),
-        Gateway::Envoy => ("local (envoy)", None),
-        Gateway::Poolproof => ("local (poolproof)", Some(BODY_LIMIT_BYTES)),
+    let body_limit_bytes = match options.parts.gateway {
+        Gateway::Agentgateway | Gateway::Poolproof => Some(BODY_LIMIT_BYTES),
+        Gateway::Envoy => None,
     };
+    let name = parts::name(options.kind);
+    let gateway_name = parts::name(options.parts.gateway);
     Ok(Target {
-        name: name.to_owned(),
+        name: format!("{name} ({gateway_name})"),
         url: format!("http://{gateway}").parse()?,
         changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,9 +13,9 @@ use url::Url;
 
 use super::super::parts::ModelServer;
 use super::super::ports::Ports;
-use super::super::process::{Nursery, Process};
+use super::super::process::{Launch, Nursery, Process};
 use super::super::simulator::{self, NAME as SIM};
-use super::{Options, programs};
+use super::programs::{OWN, Programs};
 use crate::{evidence, stack, versions};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,7 +29,7 @@ pub(super) struct Server {
     pub(super) pool: String,
     pub(super) address: SocketAddr,
     model: String,
-    command: Command,
+    launch: Launch,
     /// `None`: it is down.
     process: Option<Process>,
 }
@@ -39,6 +37,7 @@ pub(super) struct Server {
 /// Starts the model servers of all pools and waits until all serve. `servers` gets them, for the caller to stop.
 pub(super) async fn start_all<'a>(
     options: &'a stack::Options,
+    programs: &Programs,
     (nursery, ports, http): (&Nursery, &mut Ports, &reqwest::Client),
     servers: &mut Vec<Server>,
 ) -> Result<Endpoints<'a>> {
@@ -51,14 +50,14 @@ pub(super) async fn start_all<'a>(
                 let which = options.parts.model_server;
                 let at = (name.as_str(), model.name.as_str(), address);
                 let mut server = Server {
-                    command: command(which, &options.local, nursery, at, seed)?,
+                    launch: launch(which, programs, at, seed)?,
                     name,
                     pool: pool.name.clone(),
                     address,
                     model: model.name.clone(),
                     process: None,
                 };
-                server.start(nursery)?;
+                server.start(nursery).await?;
                 servers.push(server);
             }
         }
@@ -76,34 +75,31 @@ pub(super) async fn start_all<'a>(
 }
 
 /// What starts the model server of an endpoint.
-fn command(
+fn launch(
     which: ModelServer,
-    options: &Options,
-    nursery: &Nursery,
+    programs: &Programs,
     (name, model, address): (&str, &str, SocketAddr),
     seed: u64,
-) -> Result<Command> {
+) -> Result<Launch> {
     match which {
         ModelServer::Poolproof => {
-            let mut command = Command::new(&nursery.program);
-            command
+            let mut launch = programs.launch(OWN)?;
+            launch
+                .command
                 .args(["serve", "model-server", "--listen"])
                 .arg(address.to_string())
                 .args(["--name", name, "--model", model]);
-            Ok(command)
+            Ok(launch)
         }
-        ModelServer::LlmDInferenceSim => {
-            let program = programs::find(options, SIM)?;
-            Ok(sim(&program, name, model, address, seed))
-        }
+        ModelServer::LlmDInferenceSim => Ok(sim(programs.launch(SIM)?, name, model, address, seed)),
         ModelServer::Vllm => bail!("vLLM cannot be started here"),
     }
 }
 
 /// The simulator for one endpoint.
-fn sim(program: &Path, name: &str, model: &str, address: SocketAddr, seed: u64) -> Command {
-    let mut command = Command::new(program);
-    command
+fn sim(mut launch: Launch, name: &str, model: &str, address: SocketAddr, seed: u64) -> Launch {
+    launch
+        .command
         // Answers say by whom they are only if this is set, and the KV cache works only with some POD_IP.
         .env("POD_NAME", name)
         .env("POD_NAMESPACE", "poolproof")
@@ -111,14 +107,14 @@ fn sim(program: &Path, name: &str, model: &str, address: SocketAddr, seed: u64) 
         .args(simulator::args(model, address.port()))
         .arg("--seed")
         .arg(seed.to_string());
-    command
+    launch
 }
 
 impl Server {
     /// Starts it, if it is down. [`Server::ready`] says when it serves.
-    pub(super) fn start(&mut self, nursery: &Nursery) -> Result<()> {
+    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(nursery.start(&self.name, &self.command)?);
+            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
         }
         Ok(())
     }
@@ -168,12 +164,16 @@ pub(super) fn control(which: ModelServer, address: SocketAddr) -> Result<Option<
 }
 
 /// What it is. The simulator does not say its version: the one that is asked for is named.
-pub(super) fn version(which: ModelServer) -> Result<String> {
+pub(super) fn version(which: ModelServer, programs: &Programs) -> Result<String> {
     Ok(match which {
-        ModelServer::Poolproof => format!("poolproof fixture {}", env!("CARGO_PKG_VERSION")),
+        ModelServer::Poolproof => {
+            let version = env!("CARGO_PKG_VERSION");
+            format!("poolproof fixture {version}{}", programs.origin(OWN))
+        }
         ModelServer::LlmDInferenceSim => {
             let wanted = versions::source(SIM)?.version;
-            format!("{SIM} (does not say its version; {wanted} is wanted)")
+            let origin = programs.origin(SIM);
+            format!("{SIM} (does not say its version; {wanted} is wanted){origin}")
         }
         ModelServer::Vllm => "vLLM".to_owned(),
     })
@@ -182,12 +182,18 @@ pub(super) fn version(which: ModelServer) -> Result<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
     fn a_simulator_is_told_who_it_is_and_what_it_serves() {
         let address = SocketAddr::from(([127, 0, 0, 1], 8001));
-        let command = sim(SIM.as_ref(), "model-a-0", "model-a", address, 7);
+        let launch = Launch {
+            image: None,
+            command: Command::new(SIM),
+        };
+        let command = sim(launch, "model-a-0", "model-a", address, 7).command;
         let words: Vec<_> = command.get_args().map(|it| it.to_str().unwrap()).collect();
         let value = |flag: &str| words[words.iter().position(|it| *it == flag).unwrap() + 1];
         assert_eq!(value("--port"), "8001");

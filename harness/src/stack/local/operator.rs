@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use poolproof_fixtures::flaw::Flaw;
 
+use super::super::parts::EndpointPicker;
 use super::super::process::Nursery;
 use super::gateway::Weights;
 use super::objects::{self, Standing};
@@ -15,6 +16,7 @@ use crate::topology::Topology;
 pub(super) struct Changing {
     /// The topology as it is now.
     pub(super) topology: Topology,
+    pub(super) epp: EndpointPicker,
     pub(super) flaw: Option<Flaw>,
     pub(super) weights: Weights,
     pub(super) nursery: Nursery,
@@ -22,12 +24,16 @@ pub(super) struct Changing {
 }
 
 impl Local {
-    /// The changes that can be made: all, unless it is stopped.
+    /// The changes that can be made: all, unless it is stopped. The reference endpoint picker is told its endpoints when it starts.
     pub(in crate::stack) fn kinds_of_changes(&self) -> Vec<Kind> {
-        match &self.changing {
-            Some(_) => Kind::ALL.into(),
-            None => Vec::new(),
+        let Some(changing) = &self.changing else {
+            return Vec::new();
+        };
+        let mut kinds = Kind::ALL.to_vec();
+        if changing.epp == EndpointPicker::Poolproof {
+            kinds.retain(|kind| *kind != Kind::Member);
         }
+        kinds
     }
 
     /// Makes a change.
@@ -78,7 +84,7 @@ impl Local {
             picker.stop().await;
             return Ok(());
         }
-        picker.start(&changing.nursery)?;
+        picker.start(&changing.nursery).await?;
         picker.ready(&changing.http).await
     }
 
@@ -94,7 +100,7 @@ impl Local {
                 .stands(&self.model_servers[number], Standing::NotReady)
                 .await;
         }
-        server.start(&changing.nursery)?;
+        server.start(&changing.nursery).await?;
         server.ready(&changing.http).await?;
         self.stands(&self.model_servers[number], Standing::Ready)
             .await?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::model_servers::PORT;
 use super::{Plan, deployment, metadata, own_pod};
 use crate::stack::parts::EndpointPicker;
-use crate::stack::{flawed, gie};
+use crate::stack::{flawed, gie, own_epp};
 use crate::topology::Pool;
 
 /// The InferencePool of GIE v1.5.0.
@@ -105,26 +105,10 @@ pub(in super::super) fn epp_values(plan: &Plan, pool: &Pool) -> Value {
 /// The reference endpoint picker, told its endpoints by the names that DNS has for them.
 fn reference(plan: &Plan, pool: &Pool, namespace: &str) -> Vec<Value> {
     let name = epp_name(pool);
-    let mut args: Vec<String> = ["serve", "epp", "--listen", "0.0.0.0:9002"]
-        .map(str::to_owned)
-        .into();
-    args.extend(["--metrics-listen", "0.0.0.0:9090", "--pool", &pool.name].map(str::to_owned));
-    let scrape_interval_ms = gie::scrape_interval(pool).trim_end_matches("ms");
-    args.extend(["--namespace", namespace].map(str::to_owned));
-    args.extend(["--scrape-interval-ms", scrape_interval_ms].map(str::to_owned));
-    for endpoint in pool.endpoint_names() {
-        args.push("--endpoint".to_owned());
-        args.push(format!(
-            "{endpoint}={endpoint}.{}.{namespace}.svc:{PORT}",
-            pool.name
-        ));
-    }
-    for (objective, priority) in &plan.topology.objectives {
-        args.push(format!("--objective={objective}={priority}"));
-    }
-    if pool.flow_control {
-        args.push("--flow-control".to_owned());
-    }
+    let listen = ("0.0.0.0:9002", "0.0.0.0:9090");
+    let args = own_epp::args(&plan.topology, pool, namespace, listen, |endpoint| {
+        format!("{endpoint}.{}.{namespace}.svc:{PORT}", pool.name)
+    });
     let ports = [EPP_PORT, EPP_METRICS_PORT];
     let pod = own_pod(plan, ("epp", Component::EndpointPicker), args, &ports);
     vec![

@@ -1,16 +1,13 @@
 //! kube-apiserver and etcd, without a kubelet: objects are checked by their schemas, and nothing is run.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::super::Options;
-use super::super::programs::find;
+use super::super::programs::Programs;
 use super::write;
 use crate::stack::kubernetes::{Cluster, crds, text};
 use crate::stack::ports::Ports;
@@ -32,26 +29,22 @@ pub(super) struct Server {
 
 /// Starts both, and puts in the CRDs of the Gateway API Inference Extension.
 pub(super) async fn start(
-    options: &Options,
+    programs: &Programs,
     nursery: &Nursery,
     ports: &mut Ports,
 ) -> Result<Server> {
-    let program = find(options, "kube-apiserver")?;
     let (etcd_client, etcd_peer) = (ports.take()?, ports.take()?);
-    let etcd = start_etcd(options, nursery, etcd_client, etcd_peer)?;
+    let etcd = start_etcd(programs, nursery, etcd_client, etcd_peer).await?;
     let address = ports.take()?;
     let token = format!("{:032x}", rand::random::<u128>());
-    let apiserver = start_apiserver(&program, nursery, etcd_client, address, &token)?;
+    let apiserver = start_apiserver(programs, nursery, etcd_client, address, &token).await?;
 
     let mut config = Config::new(format!("https://{address}").parse()?);
     // Its certificate is one that it has just signed itself; the token is a secret between us and it.
     config.accept_invalid_certs = true;
     config.auth_info.token = Some(token.clone().into());
     let client = Client::try_from(config).context("client of kube-apiserver")?;
-    let version = Command::new(&program)
-        .arg("--version")
-        .output()
-        .context("kube-apiserver --version")?;
+    let version = programs.version("kube-apiserver", "--version")?;
     let mut server = Server {
         etcd,
         apiserver,
@@ -59,24 +52,27 @@ pub(super) async fn start(
         address,
         token,
         version: format!(
-            "kube-apiserver: {}",
-            String::from_utf8_lossy(&version.stdout).trim()
+            "kube-apiserver:{version}{}",
+            programs.origin("kube-apiserver")
         ),
     };
     server.ready().await?;
-    server.add_crds(&find(options, "crds")?).await?;
+    for file in programs.definitions()? {
+        crds::apply(&server.cluster, &file).await?;
+    }
     Ok(server)
 }
 
-fn start_etcd(
-    options: &Options,
+async fn start_etcd(
+    programs: &Programs,
     nursery: &Nursery,
     client: SocketAddr,
     peer: SocketAddr,
 ) -> Result<Process> {
     let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
-    let mut command = Command::new(find(options, "etcd")?);
-    command
+    let mut launch = programs.launch("etcd")?;
+    launch
+        .command
         .arg("--data-dir")
         .arg(nursery.logs.join("etcd"))
         .args([
@@ -92,11 +88,11 @@ fn start_etcd(
             &peer,
         ])
         .args(["--initial-cluster", &format!("default={peer}")]);
-    nursery.start("etcd", &command)
+    nursery.launch("etcd", &launch).await
 }
 
-fn start_apiserver(
-    program: &Path,
+async fn start_apiserver(
+    programs: &Programs,
     nursery: &Nursery,
     etcd: SocketAddr,
     address: SocketAddr,
@@ -111,8 +107,9 @@ fn start_apiserver(
     let pair = rcgen::KeyPair::generate().context("a key for service accounts")?;
     write(&private, &pair.serialize_pem())?;
     write(&public, &pair.public_key_pem())?;
-    let mut command = Command::new(program);
-    command
+    let mut launch = programs.launch("kube-apiserver")?;
+    launch
+        .command
         .arg(format!("--etcd-servers=http://{etcd}"))
         .arg(format!("--bind-address={}", address.ip()))
         .arg(format!("--secure-port={}", address.port()))
@@ -130,7 +127,7 @@ fn start_apiserver(
         .arg("--service-cluster-ip-range=10.0.0.0/24")
         .arg("--authorization-mode=AlwaysAllow")
         .arg("--disable-admission-plugins=ServiceAccount");
-    nursery.start("kube-apiserver", &command)
+    nursery.launch("kube-apiserver", &launch).await
 }
 
 impl Server {
@@ -141,20 +138,10 @@ impl Server {
             let text = client.request_text(request).await.ok()?;
             (text == "ok").then_some(())
         };
-        self.etcd.check()?;
+        self.etcd.check().await?;
         self.apiserver
             .wait_for("readiness", READY_TIMEOUT, ready)
             .await
-    }
-
-    /// Applies the definitions in the files of a folder.
-    async fn add_crds(&self, folder: &Path) -> Result<()> {
-        let entries =
-            std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-        for entry in entries {
-            crds::apply(&self.cluster, &entry?.path()).await?;
-        }
-        Ok(())
     }
 
     /// Creates an object with its namespace, then writes its status, as a controller would.

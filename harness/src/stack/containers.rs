@@ -1,0 +1,134 @@
+//! What a stack of containers needs of the Docker engine: the images of its parts, and that nothing of it is left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::artifacts::Artifacts;
+use super::own_image;
+use super::process::{Nursery, PID_LABEL, RUN_LABEL};
+
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// An image that the engine has.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// Its name, as containers name it.
+    pub(super) name: String,
+    /// Its digest, where it was pulled; else its id.
+    pub(super) digest: String,
+}
+
+/// Sees to it that the engine has these images of `kind/versions.toml`; one that it lacks is loaded, never pulled by it.
+pub(super) async fn load(
+    nursery: &Nursery,
+    artifacts: &Artifacts,
+    names: &[&'static str],
+) -> Result<BTreeMap<&'static str, Image>> {
+    let mut images = BTreeMap::new();
+    for name in names {
+        let image = artifacts.versions().image(name)?;
+        if digest(nursery, image).await.is_err() {
+            let archive = artifacts.image(nursery, name).await?;
+            let mut load = docker(&["load", "--input"]);
+            let loading = nursery.start("docker-load", load.arg(&archive))?;
+            let loaded = loading.finish(LOAD_TIMEOUT).await;
+            loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
+        }
+        images.insert(*name, found(nursery, image).await?);
+    }
+    Ok(images)
+}
+
+/// Sees to it that the engine has the image of this program, and none of another build that nothing uses.
+pub(super) async fn load_own(nursery: &Nursery, program: &Path) -> Result<Image> {
+    let image = own_image::name(program)?;
+    if digest(nursery, &image).await.is_err() {
+        own_image::make(nursery, program, &image).await?;
+    }
+    found(nursery, &image).await
+}
+
+async fn found(nursery: &Nursery, image: &str) -> Result<Image> {
+    let digest = digest(nursery, image).await;
+    Ok(Image {
+        name: image.to_owned(),
+        digest: digest.with_context(|| format!("image {image}"))?,
+    })
+}
+
+async fn digest(nursery: &Nursery, image: &str) -> Result<String> {
+    const FORMAT: &str = "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}";
+    let inspect = docker(&["image", "inspect", "--format", FORMAT, image]);
+    let said = nursery.start("docker-image", &inspect)?;
+    let said = said.finish(PROGRAM_TIMEOUT).await?;
+    let (_, digest) = said.trim().rsplit_once("sha256:").context("no digest")?;
+    Ok(format!("sha256:{digest}"))
+}
+
+/// The containers of a run. Dropping it removes those that are still there: one that was being made when its start was given up
+/// is nobody else's.
+#[derive(Debug)]
+pub(super) struct Containers {
+    run: String,
+}
+
+impl Containers {
+    /// Those of the run of this nursery.
+    pub(super) fn of(nursery: &Nursery) -> Result<Self> {
+        let run = nursery.run()?.to_owned();
+        Ok(Self { run })
+    }
+}
+
+impl Drop for Containers {
+    fn drop(&mut self) {
+        let filter = format!("label={RUN_LABEL}={}", self.run);
+        let removed = list(&filter, "{{.ID}}").and_then(|ids| remove(&ids));
+        if let Err(error) = removed {
+            tracing::error!("removing the containers of this run: {error:#}");
+        }
+    }
+}
+
+/// Removes the containers of runs whose process was killed before it could do so; says how many there were.
+pub fn remove_strays() -> Result<usize> {
+    let format = format!("{{{{.ID}}}} {{{{.Label \"{PID_LABEL}\"}}}}");
+    let lines = list(&format!("label={PID_LABEL}"), &format)?;
+    let strays = lines.iter().filter_map(|line| {
+        let (id, pid) = line.split_once(' ')?;
+        let lives = Path::new("/proc").join(pid).exists();
+        (!lives).then(|| id.to_owned())
+    });
+    let strays: Vec<String> = strays.collect();
+    remove(&strays)?;
+    Ok(strays.len())
+}
+
+fn list(filter: &str, format: &str) -> Result<Vec<String>> {
+    let mut list = docker(&["ps", "--all", "--filter", filter, "--format", format]);
+    // Where there is no engine, there are no containers.
+    let Ok(output) = list.output() else {
+        return Ok(Vec::new());
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    Ok(said.lines().map(str::to_owned).collect())
+}
+
+fn remove(ids: &[String]) -> Result<()> {
+    if !ids.is_empty() {
+        let mut remove = docker(&["rm", "--force", "--volumes"]);
+        remove.args(ids).output().context("docker rm")?;
+    }
+    Ok(())
+}
+
+fn docker(args: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    command.args(args);
+    command
+}

@@ -1,0 +1,96 @@
+//! Containers: in the network of this machine, so that nothing stands between client and gateway that is not part of the stack, and
+//! with the folder of the run under its own path.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail};
+use testcontainers::core::Mount;
+use testcontainers::core::logs::LogFrame;
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+
+use super::{Nursery, Output, STOP_TIMEOUT};
+
+/// The label by which the containers of a run are known.
+pub(in crate::stack) const RUN_LABEL: &str = "poolproof.dev/run";
+/// The label that says which process they belong to.
+pub(in crate::stack) const PID_LABEL: &str = "poolproof.dev/pid";
+
+/// A running container. Dropping it removes it.
+#[derive(Debug)]
+pub(in crate::stack) struct Container {
+    pub(super) output: Output,
+    container: ContainerAsync<GenericImage>,
+}
+
+impl Container {
+    /// Starts the program of an image. It runs as whoever runs us, so that it can read what we write for it.
+    pub(super) async fn start(
+        nursery: &Nursery,
+        name: &str,
+        image: &str,
+        command: &Command,
+    ) -> Result<Self> {
+        let (output, stdout, stderr) = Output::create(&nursery.logs, name)?;
+        let (repository, tag) = image.rsplit_once(':').context("the image has no tag")?;
+        let folder = nursery.logs.to_str().context("its folder is no text")?;
+        let owner = std::fs::metadata(folder).with_context(|| format!("reading {folder}"))?;
+        let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        let mut request = GenericImage::new(repository, tag)
+            .with_entrypoint(&text(command.get_program()))
+            .with_cmd(command.get_args().map(text))
+            .with_container_name(format!("{}-{name}", nursery.run()?))
+            .with_label(RUN_LABEL, nursery.run()?)
+            .with_label(PID_LABEL, std::process::id().to_string())
+            .with_network("host")
+            .with_user(format!("{}:{}", owner.uid(), owner.gid()))
+            .with_mount(Mount::bind_mount(folder, folder))
+            .with_log_consumer(keep([stdout, stderr]));
+        for (variable, value) in command.get_envs() {
+            if let Some(value) = value {
+                request = request.with_env_var(text(variable), text(value));
+            }
+        }
+        let container = request.start().await?;
+        Ok(Self { output, container })
+    }
+
+    /// Fails with the end of its log if it has ended.
+    pub(super) async fn check(&self) -> Result<()> {
+        let code = self.container.exit_code().await;
+        let Some(code) = code.context("looking after a container")? else {
+            return Ok(());
+        };
+        let output = &self.output;
+        bail!("{} ended: {code}; it said: {}", output.name, output.tail())
+    }
+
+    /// Asks it to end, and waits until it is gone; kills it if it takes too long.
+    pub(super) async fn stop(self) {
+        let asked = self
+            .container
+            .stop_with_timeout(Some(STOP_TIMEOUT.as_secs() as i32));
+        // Dropped, it is removed whatever it does.
+        if let Err(error) = asked.await {
+            tracing::warn!("stopping {}: {error:#}", self.output.name);
+        }
+    }
+}
+
+/// Writes what a container says into files: standard output, and errors.
+fn keep(files: [std::fs::File; 2]) -> impl Fn(&LogFrame) + Send + Sync {
+    let files = files.map(Mutex::new);
+    move |frame| {
+        let (file, bytes) = match frame {
+            LogFrame::StdOut(bytes) => (&files[0], bytes),
+            LogFrame::StdErr(bytes) => (&files[1], bytes),
+        };
+        // A line that is lost is missing from a log; nothing else depends on it.
+        if let Ok(mut file) = file.lock() {
+            let _ = file.write_all(bytes);
+        }
+    }
+}
