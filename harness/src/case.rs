@@ -132,6 +132,7 @@ impl Need {
             Self::Change(Kind::Endpoint) => "changes that stop and start endpoints",
             Self::Change(Kind::Member) => "changes that take endpoints out of their pools",
             Self::Change(Kind::Weights) => "changes of weights",
+            Self::Change(Kind::FailureMode) => "changes of failure modes",
         }
     }
 

@@ -42,11 +42,19 @@ pub enum Kind {
     Member,
     /// The weights of the pools of a model.
     Weights,
+    /// What becomes of requests while the endpoint picker of their pool is down.
+    FailureMode,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Picker, Self::Endpoint, Self::Member, Self::Weights];
+    pub const ALL: [Self; 5] = [
+        Self::Picker,
+        Self::Endpoint,
+        Self::Member,
+        Self::Weights,
+        Self::FailureMode,
+    ];
 }
 
 /// A state that a part is to be in.
@@ -81,6 +89,14 @@ pub enum Change {
         /// The weight of each of its pools, by name.
         weights: BTreeMap<String, u32>,
     },
+    /// A pool fails open: while its endpoint picker is down, any of its endpoints will do; or it fails closed, as pools do that were
+    /// not told otherwise.
+    FailureMode {
+        /// The pool.
+        pool: String,
+        /// Whether it fails open.
+        open: bool,
+    },
 }
 
 impl Change {
@@ -95,6 +111,7 @@ impl Change {
                 let known = known.with_context(|| format!("the target has no model {model:?}"))?;
                 *weights = known.weights();
             }
+            Self::FailureMode { open, .. } => *open = false,
         }
         Ok(undone)
     }
@@ -141,6 +158,13 @@ impl fmt::Display for Change {
                     .map(|(pool, weight)| format!("{pool} {weight}"))
                     .collect();
                 write!(f, "model {model} is split {}", weights.join(", "))
+            }
+            Self::FailureMode { pool, open } => {
+                write!(
+                    f,
+                    "pool {pool} fails {}",
+                    if *open { "open" } else { "closed" }
+                )
             }
         }
     }

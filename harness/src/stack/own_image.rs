@@ -127,6 +127,6 @@ mod tests {
                 (Path::new("/").join(it.path().unwrap()), it.size())
             })
             .collect();
-        assert_eq!(files, [(TO.into(), 7), (library, 7)]);
+        assert_eq!(files, [(PROGRAM.into(), 7), (library, 7)]);
     }
 }

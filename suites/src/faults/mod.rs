@@ -3,6 +3,7 @@
 mod endpoint_killed;
 mod endpoint_removed;
 mod picker_down;
+mod picker_down_open;
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ pub const SUITE: Suite = Suite {
     promise: "when a picker or an endpoint goes, its requests are refused or broken off so that it shows, and the rest goes on",
     cases: &[
         picker_down::CASE,
+        picker_down_open::CASE,
         endpoint_removed::CASE,
         endpoint_killed::CASE,
     ],

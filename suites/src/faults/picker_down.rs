@@ -29,7 +29,7 @@ pub(super) const CASE: Case = Case {
 };
 
 /// For the pool whose endpoint picker is down, and for another.
-const REQUESTS: usize = 20;
+pub(super) const REQUESTS: usize = 20;
 const IN_FLIGHT: usize = 10;
 
 async fn picker_down(ctx: &Context) -> Result<Outcome> {
@@ -88,7 +88,8 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
     )))
 }
 
-async fn send(ctx: &Context, model: Option<&Model>) -> Result<Vec<Exchange>> {
+/// So many requests for a model at once, which are given up when a refusal should have come.
+pub(super) async fn send(ctx: &Context, model: Option<&Model>) -> Result<Vec<Exchange>> {
     let Some(model) = model else {
         return Ok(Vec::new());
     };

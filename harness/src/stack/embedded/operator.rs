@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use poolproof_fixtures::epp::EndpointPicker;
+use poolproof_fixtures::gateway::FailureMode;
 use poolproof_fixtures::model_server::ModelServer;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -45,6 +46,17 @@ impl Servers {
             Change::Weights { model, weights } => {
                 let gateway = self.gateway.as_ref().context("the stack is stopped")?;
                 gateway.set_weights(&model, &weights)
+            }
+            Change::FailureMode { pool, open } => {
+                let gateway = self.gateway.as_ref().context("the stack is stopped")?;
+                let picker = self.pickers.iter().find(|it| it.config.pool == pool);
+                let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
+                let endpoints = picker.config.endpoints.iter().map(|it| it.address);
+                let mode = match open {
+                    true => FailureMode::FailOpen(endpoints.collect()),
+                    false => FailureMode::FailClose,
+                };
+                gateway.set_failure_mode(&pool, mode)
             }
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::manifests::{self, GATEWAY_API, Plan};
+use super::manifests::{self, GATEWAY_API, INFERENCE_POOL, Plan};
 use super::ready::{State, wait};
 use super::{PODS_TIMEOUT, knows_its_endpoints, pods};
 use crate::change::{Change, Kind};
@@ -38,7 +38,7 @@ impl Operator {
     pub(in crate::stack) fn kinds(&self) -> Vec<Kind> {
         let mut kinds = vec![Kind::Picker, Kind::Endpoint];
         if self.plan.parts.gateway == Gateway::Agentgateway {
-            kinds.push(Kind::Weights);
+            kinds.extend([Kind::Weights, Kind::FailureMode]);
         }
         kinds
     }
@@ -55,6 +55,7 @@ impl Operator {
                     found.with_context(|| format!("there is no model {model:?}"))?;
                 self.weights(number, model, &weights).await
             }
+            Change::FailureMode { pool, open } => self.fail(self.pool(&pool)?, open).await,
             Change::Member { .. } => bail!("endpoints cannot be taken out of their pools here"),
         }
     }
@@ -128,6 +129,16 @@ impl Operator {
         }
         let changed = json!({"spec": {"rules": rules}});
         self.cluster.merge(kind, &namespace, &name, &changed).await
+    }
+
+    /// Writes into an InferencePool how it fails.
+    async fn fail(&self, pool: &Pool, open: bool) -> Result<()> {
+        let mode = if open { "FailOpen" } else { "FailClose" };
+        let changed = json!({"spec": {"endpointPickerRef": {"failureMode": mode}}});
+        let namespace = self.plan.namespace_of(pool);
+        self.cluster
+            .merge(INFERENCE_POOL, &namespace, &pool.name, &changed)
+            .await
     }
 
     fn pool(&self, name: &str) -> Result<&Pool> {

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use poolproof_fixtures::flaw::{Component, Flaw};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::super::envoy::{self, Addresses};
@@ -71,15 +71,42 @@ impl Weights {
                     let pools = model.pools.iter().map(|pool| (&pool.name, pool.weight));
                     let weights: BTreeMap<_, _> = pools.collect();
                     let asked = json!({"model": model.name, "weights": weights});
-                    let response = http
-                        .put(format!("http://{management}/weights"))
-                        .json(&asked);
-                    response.send().await?.error_for_status()?;
+                    put(http, *management, "weights", &asked).await?;
                 }
                 Ok(())
             }
         }
     }
+
+    /// Makes a pool fail open to these endpoints, or closed.
+    pub(super) async fn fail(
+        &self,
+        pool: &str,
+        open_to: Option<&Vec<SocketAddr>>,
+        http: &reqwest::Client,
+    ) -> Result<()> {
+        let Self::Reference { management } = self else {
+            bail!("the failure mode of pools cannot be changed here");
+        };
+        let mode = match open_to {
+            Some(endpoints) => json!({"FailOpen": endpoints}),
+            None => json!("FailClose"),
+        };
+        let asked = json!({"pool": pool, "mode": mode});
+        put(http, *management, "failure-mode", &asked).await
+    }
+}
+
+/// Tells the management of the reference gateway.
+async fn put(
+    http: &reqwest::Client,
+    management: SocketAddr,
+    path: &str,
+    asked: &Value,
+) -> Result<()> {
+    let request = http.put(format!("http://{management}/{path}")).json(asked);
+    request.send().await?.error_for_status()?;
+    Ok(())
 }
 
 /// Starts the body-based router and Envoy, and waits until both serve.

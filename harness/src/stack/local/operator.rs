@@ -1,6 +1,8 @@
 //! Changes of the local stack: its processes are stopped and started again, and the objects that endpoint pickers watch follow, as
 //! a kubelet would see to it.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, ensure};
 use poolproof_fixtures::flaw::Flaw;
 
@@ -30,6 +32,10 @@ impl Local {
             return Vec::new();
         };
         let mut kinds = Kind::ALL.to_vec();
+        // Agentgateway has it in a cluster only, Envoy not with bodies that it streams.
+        if !matches!(changing.weights, Weights::Reference { .. }) {
+            kinds.retain(|kind| *kind != Kind::FailureMode);
+        }
         if changing.epp == EndpointPicker::Poolproof {
             kinds.retain(|kind| *kind != Kind::Member);
         }
@@ -72,6 +78,15 @@ impl Local {
                     "model {model:?}: there are weights of pools that it does not have"
                 );
                 gateway.set(topology, *flaw, http).await
+            }
+            Change::FailureMode { pool, open } => {
+                let changing = self.changing.as_ref().context("the stack is stopped")?;
+                let of_pool = self.model_servers.iter().filter(|it| it.pool == pool);
+                let endpoints: Vec<SocketAddr> = of_pool.map(|it| it.address).collect();
+                let gateway = &changing.weights;
+                gateway
+                    .fail(&pool, open.then_some(&endpoints), &changing.http)
+                    .await
             }
         }
     }

@@ -1,0 +1,75 @@
+//! A pool that fails open is served while its endpoint picker is down.
+
+use anyhow::{Context as _, Result, ensure};
+use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::change::{Change, Kind};
+use poolproof_harness::client::Exchange;
+use poolproof_harness::context::Context;
+use poolproof_harness::effort::Effort;
+use poolproof_harness::expect;
+use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::picker_down::{REQUESTS, send};
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady};
+
+pub(super) const CASE: Case = Case {
+    id: "faults/picker-down-open",
+    requirement: "While the endpoint picker of a pool that fails open is down, each of its requests is served by an endpoint of \
+                  the pool.",
+    level: Level::Must,
+    source: "GIE v1.5.0, api/v1, EndpointPickerRef.failureMode: FailOpen forwards the request to an endpoint of the \
+             pool's; its own conformance test takes another pool's picker away",
+    needs: &[
+        Need::PoolToLoad,
+        Need::EndpointNames,
+        Need::Change(Kind::Picker),
+        Need::Change(Kind::FailureMode),
+    ],
+    plan: |_, _| {
+        let requests = REQUESTS + 2 * STEADY_REQUESTS;
+        let most = REQUESTS + 2 * ROUNDS_REQUESTS_MAX;
+        Ok(Effort::requests(requests).at_most(most as u64).waits(1.0))
+    },
+    run: |ctx| Box::pin(picker_down_open(ctx)),
+};
+
+async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
+    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let mut findings = Findings::default();
+    let working = until_steady(ctx, model, Exchange::is_success).await?;
+    ensure!(
+        working.took.is_some(),
+        "before anything was changed: {}",
+        working.in_words()
+    );
+    ctx.change(Change::FailureMode {
+        pool: pool.name.clone(),
+        open: true,
+    })
+    .await?;
+    ctx.change(Change::Picker {
+        pool: pool.name.clone(),
+        running: false,
+    })
+    .await?;
+
+    let opened = until_steady(ctx, model, Exchange::is_success).await?;
+    findings.add(expect::that(
+        opened.took.is_some(),
+        "requests without a picker",
+        "served",
+        opened.in_words(),
+    ));
+    if opened.took.is_some() {
+        for exchange in send(ctx, Some(model)).await? {
+            let what = format!("request for {} without a picker", model.name);
+            findings.add(expect::success(&what, &exchange));
+            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
+        }
+    }
+    findings.show(opened.picture("requests not served, from when the picker was down"));
+    findings.note(format!("served without a picker {}", opened.in_words()));
+    Ok(findings.outcome(format!(
+        "{REQUESTS} requests served by endpoints of the pool, without a picker"
+    )))
+}
