@@ -7,6 +7,7 @@ mod github;
 mod list;
 mod load;
 mod manual;
+mod metrics;
 mod plan;
 mod progress;
 mod rates;

@@ -9,7 +9,7 @@ use crate::load;
 use crate::report;
 use crate::report::foreign::{self, Converted};
 use crate::report::record::Record;
-use crate::report::{ctrf, html, junit, markdown, table};
+use crate::report::{ctrf, html, junit, markdown, openmetrics, table};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -39,6 +39,9 @@ enum Format {
     Ctrf,
     /// YAML in the shape of GIE's conformance report, as a companion to one
     Gie,
+    /// OpenMetrics 1.0.0, for who collects metrics
+    #[value(name = "openmetrics")]
+    OpenMetrics,
     /// Of a load run: llm-d's Benchmark Report v0.2.1, as YAML
     LlmD,
     /// Of a load run: the summary of inference-perf, as JSON
@@ -65,6 +68,7 @@ pub(super) fn report(args: &Args) -> Result<u8, Failure> {
         Format::Ctrf => {
             serde_json::to_string_pretty(&ctrf::render(&record)).context("writing ctrf")?
         }
+        Format::OpenMetrics => openmetrics::render(&record)?,
         Format::Gie => yaml(foreign::gie::convert(&record))?,
         Format::LlmD | Format::InferencePerf | Format::Vllm => {
             return Err(wrong_format("the record of cases", "load runs"));
@@ -81,6 +85,7 @@ fn load_run(path: &Path, format: Format) -> Result<u8, Failure> {
         Format::Html => html::render_load(&record),
         Format::Markdown => report::load::markdown(&record),
         Format::Junit => junit::render_load(&record)?,
+        Format::OpenMetrics => openmetrics::render_load(&record)?,
         Format::LlmD => yaml(foreign::llm_d::convert(&record))?,
         Format::InferencePerf => json(foreign::inference_perf::convert(&record))?,
         Format::Vllm => json(foreign::vllm::convert(&record))?,

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::metrics::{Exporter, MetricsArgs};
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
 use crate::context::Timeouts;
 use crate::report::record::{Conclusion, Record};
-use crate::report::{self, html, junit, markdown, table};
+use crate::report::{self, html, junit, markdown, openmetrics, table};
 use crate::run::{self, Event};
 use crate::stack::Stack;
 
@@ -26,7 +27,7 @@ pub(super) struct Args {
     selectors: Vec<String>,
     #[command(flatten)]
     stack: StackArgs,
-    /// The folder for run.json, junit.xml and report.html
+    /// The folder for run.json, junit.xml, report.html and metrics.txt
     #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
     out: PathBuf,
     #[command(flatten)]
@@ -37,6 +38,8 @@ pub(super) struct Args {
     /// End the run with the first Must case that does not pass
     #[arg(long)]
     fail_fast: bool,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Print the record to standard output instead of the table
     #[arg(long)]
     json: bool,
@@ -47,6 +50,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
     make_out_folder(&args.out)?;
+    let exporter = Exporter::start(&args.metrics).await?;
     let stop = stop_on_signal()?;
     let progress = Progress::new();
 
@@ -61,6 +65,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     }
     let flaw = options.flaw.map(|flaw| flaw.to_string());
     let mut record = Record::new(&stack, flaw, &settings);
+    exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
         settings,
         timeouts: Timeouts {
@@ -79,6 +84,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
                     let outcome = &case.outcome;
                     progress.note(&format!("{:12} {}", outcome.verdict, case.id));
                 }
+                exporter.show(|| openmetrics::render(record));
                 record.clone().save(&path)?;
             }
         }
@@ -97,6 +103,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     record.save(&path)?;
     save(&args.out, "junit.xml", &junit::render(&record)?)?;
     save(&args.out, "report.html", &html::render(&record))?;
+    save(&args.out, "metrics.txt", &openmetrics::render(&record)?)?;
     progress.finish();
     print(&record, &args)?;
     github::tell(

@@ -14,6 +14,7 @@ pub mod html;
 pub mod junit;
 pub mod load;
 pub mod markdown;
+pub mod openmetrics;
 pub mod record;
 pub mod schema;
 pub mod table;

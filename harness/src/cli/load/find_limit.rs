@@ -3,11 +3,14 @@
 use anyhow::{Context, Result};
 
 use super::session::{Run, Session, SessionArgs};
+use crate::cli::metrics::Exporter;
 use crate::cli::{Failure, INTERRUPTED, say};
 use crate::load::arrival::Arrival;
+use crate::load::engine::Snapshot;
 use crate::load::limit::{Probe, Search};
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
+use crate::report::openmetrics;
 
 /// How the limit is searched.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -39,6 +42,7 @@ pub(super) async fn find_limit(
     trace: Option<Trace>,
     session_args: &SessionArgs,
     args: LimitArgs,
+    exporter: &Exporter,
 ) -> Result<u8, Failure> {
     let mut workload = workload;
     let first = workload.arrival.rate_mut().copied();
@@ -72,7 +76,15 @@ pub(super) async fn find_limit(
         return Ok(INTERRUPTED);
     };
     let mut search = Search::new(first, 1.0 + args.precision / 100.0);
-    let searched = probe(&session, name, &mut workload, trace.as_ref(), &mut search).await;
+    let searched = probe(
+        &session,
+        name,
+        &mut workload,
+        trace.as_ref(),
+        &mut search,
+        exporter,
+    );
+    let searched = searched.await;
     let interrupted = session.interrupted();
     session.stop().await;
     searched?;
@@ -93,6 +105,7 @@ async fn probe(
     workload: &mut Workload,
     trace: Option<&Trace>,
     search: &mut Search,
+    exporter: &Exporter,
 ) -> Result<(), Failure> {
     let probe_s = workload.end_s(trace) - workload.warm_up_s;
     while let Some(rate_per_s) = search.next_per_s() {
@@ -107,7 +120,8 @@ async fn probe(
             seed: 0,
         };
         session.progress.running(&format!("{rate_per_s:.2} req/s"));
-        let record = session.record(run, &mut |_| {}).await?;
+        let mut watch = |now: &Snapshot| exporter.show(|| openmetrics::render_live_load(name, now));
+        let record = session.record(run, &mut watch).await?;
         if session.interrupted() {
             return Ok(());
         }

@@ -9,11 +9,13 @@ mod session;
 use anyhow::{Context, Result};
 use url::Url;
 
+use super::metrics::{Exporter, MetricsArgs};
 use super::{Failure, INTERRUPTED, github, save, say};
+use crate::load::engine::Snapshot;
 use crate::load::record::{Conclusion, Record};
 use crate::load::trace::Trace;
 use crate::load::workload::{SHIPPED, Workload};
-use crate::report::{self, junit};
+use crate::report::{self, junit, openmetrics};
 use find_limit::{LimitArgs, set_rate};
 use session::{Run, Session, SessionArgs, watcher};
 
@@ -48,6 +50,8 @@ pub(super) struct Args {
     duration: Option<f64>,
     #[command(flatten)]
     limit: LimitArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Say what would be sent, to the request and the token, and send nothing
     #[arg(long, conflicts_with = "find_limit")]
     dry_run: bool,
@@ -84,13 +88,17 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
         });
         return Ok(0);
     }
+    let exporter = Exporter::start(&args.metrics).await?;
     if args.limit.find_limit {
-        return find_limit::find_limit(name, workload, trace, &args.session, args.limit).await;
+        let search =
+            find_limit::find_limit(name, workload, trace, &args.session, args.limit, &exporter);
+        return search.await;
     }
     let Some(session) = Session::start(&args.session).await? else {
         return Ok(INTERRUPTED);
     };
-    let record = args.send(&session, name, &workload, trace.as_ref()).await;
+    let record = args.send(&session, name, &workload, trace.as_ref(), &exporter);
+    let record = record.await;
     session.stop().await;
     let record = record?;
     let path = args.session.out.join("load.json");
@@ -98,6 +106,7 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     let out = &args.session.out;
     save(out, "load.html", &report::html::render_load(&record))?;
     save(out, "junit_load.xml", &junit::render_load(&record)?)?;
+    save(out, "metrics_load.txt", &openmetrics::render_load(&record)?)?;
     let text = report::load::render(&record);
     match args.json {
         true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),
@@ -122,6 +131,7 @@ impl Args {
         name: &str,
         workload: &Workload,
         trace: Option<&Trace>,
+        exporter: &Exporter,
     ) -> Result<Record, Failure> {
         let run = Run {
             name,
@@ -130,7 +140,11 @@ impl Args {
             urls: &self.urls,
             seed: 0,
         };
-        let mut watch = watcher(&session.progress, workload.end_s(trace));
+        let mut tell = watcher(&session.progress, workload.end_s(trace));
+        let mut watch = |now: &Snapshot| {
+            tell(now);
+            exporter.show(|| openmetrics::render_live_load(name, now));
+        };
         session.record(run, &mut watch).await
     }
 
