@@ -12,6 +12,11 @@ pub fn raise_open_files() {
     }
 }
 
+/// The files that this process may have open: the soft limit, and the hard one.
+pub fn open_files() -> Option<(u64, u64)> {
+    getrlimit(Resource::RLIMIT_NOFILE).ok()
+}
+
 /// The processors that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -28,7 +33,8 @@ pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
             "{connections} connections take as many open files, and this process may have {hard}: raise `ulimit -Hn`, or use more machines"
         );
     }
-    if let Some(ports) = ephemeral_ports() {
+    if let Some((first, last)) = ephemeral_ports() {
+        let ports = usize::from(last.saturating_sub(first)) + 1;
         let sources = sources.max(1);
         ensure!(
             connections <= ports * sources,
@@ -39,10 +45,9 @@ pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
     Ok(())
 }
 
-/// The ports that Linux gives to connections (Documentation/networking/ip-sysctl); `None` where it does not say.
-fn ephemeral_ports() -> Option<usize> {
+/// The first and the last port that Linux gives to connections (Documentation/networking/ip-sysctl); `None` where it does not say.
+pub fn ephemeral_ports() -> Option<(u16, u16)> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let (first, last) = range.trim().split_once(char::is_whitespace)?;
-    let last: usize = last.trim().parse().ok()?;
-    Some(last.saturating_sub(first.parse().ok()?) + 1)
+    Some((first.parse().ok()?, last.trim().parse().ok()?))
 }

@@ -10,6 +10,7 @@ use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
 use crate::context::Timeouts;
+use crate::report::environment::Environment;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{self, html, junit, markdown, openmetrics, table};
 use crate::run::{self, Event};
@@ -54,6 +55,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let stop = stop_on_signal()?;
     let progress = Progress::new();
 
+    let environment = Environment::here();
     let mut tell = |step: &str| progress.note(&format!("start: {step}"));
     let stack = tokio::select! {
         started = Stack::start(&options, &mut tell) => started?,
@@ -64,7 +66,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         return Err(Failure::usage(error));
     }
     let flaw = options.flaw.map(|flaw| flaw.to_string());
-    let mut record = Record::new(&stack, flaw, &settings);
+    let mut record = Record::new(&stack, flaw, &settings, environment);
     exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
         settings,

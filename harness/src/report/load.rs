@@ -69,6 +69,9 @@ pub fn render(record: &Record) -> String {
         );
     }
     text += &client(record);
+    if let Some(environment) = &record.environment {
+        let _ = writeln!(text, "machine      {}", clipped(&environment.in_words()));
+    }
     for doubt in &record.doubts {
         let _ = writeln!(text, "invalid      {}", clipped(doubt));
     }

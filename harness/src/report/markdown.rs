@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::record::{CaseRecord, Record};
 use super::{clipped, told, worth_telling};
 
-/// The conclusion, a table of the cases, and what did not pass in full.
+/// The conclusion, a table of the cases, what did not pass in full, and the machine.
 pub fn render(record: &Record) -> String {
     let mut text = format!(
         "## poolproof on {}: {}\n\n{}; seed {}",
@@ -32,6 +32,9 @@ pub fn render(record: &Record) -> String {
     }
     for case in record.cases.iter().filter(|case| worth_telling(case)) {
         details(&mut text, case);
+    }
+    if let Some(environment) = &record.environment {
+        text += &format!("\nMade on {}.\n", escaped(&environment.in_words()));
     }
     text
 }

@@ -8,6 +8,7 @@ use crate::verdict::{Outcome, Verdict};
 
 pub mod compare;
 pub mod ctrf;
+pub mod environment;
 pub mod foreign;
 pub mod github;
 pub mod html;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Level};
 use crate::context::Settings;
-use crate::limits;
+use crate::report::environment::Environment;
 use crate::stack::{Component, Stack, Step};
 use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
@@ -52,6 +52,9 @@ pub struct Record {
     pub start_steps: Vec<Step>,
     /// The processors of the machine that sent the requests.
     pub client_cores: usize,
+    /// That machine, before the stack was started; records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
     /// The stack under test.
     pub target: Target,
     /// The cases, in the order in which they ran.
@@ -102,7 +105,12 @@ impl fmt::Display for Conclusion {
 
 impl Record {
     /// The record of a run that starts now.
-    pub fn new(stack: &Stack, flaw: Option<String>, settings: &Settings) -> Self {
+    pub fn new(
+        stack: &Stack,
+        flaw: Option<String>,
+        settings: &Settings,
+        environment: Environment,
+    ) -> Self {
         let now = Timestamp::now();
         Self {
             schema: SCHEMA.to_owned(),
@@ -118,7 +126,8 @@ impl Record {
             flaw,
             components: stack.components.clone(),
             start_steps: stack.steps.clone(),
-            client_cores: limits::cores(),
+            client_cores: environment.cores,
+            environment: Some(environment),
             target: without_credentials(&stack.target),
             cases: Vec::new(),
         }
@@ -272,6 +281,7 @@ pub(crate) mod tests {
             components: vec![],
             start_steps: vec![],
             client_cores: 2,
+            environment: None,
             target: without_credentials(&target),
             cases: cases
                 .iter()

@@ -20,6 +20,7 @@ use crate::load::requests::Header;
 use crate::load::saturation::Saturation;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
+use crate::report::environment::Environment;
 use crate::stack::{Options, Stack};
 
 /// The stack, and how requests are sent to it.
@@ -61,6 +62,8 @@ pub(super) struct Session<'a> {
     pub(super) stack: Stack,
     pub(super) progress: Progress,
     stop: CancellationToken,
+    /// Before the stack was started.
+    environment: Environment,
 }
 
 /// What is sent in one run.
@@ -89,6 +92,7 @@ impl<'a> Session<'a> {
         make_out_folder(&args.out)?;
         let stop = stop_on_signal()?;
         let progress = Progress::new();
+        let environment = Environment::here();
         let mut tell = |step: &str| progress.note(&format!("start: {step}"));
         let stack = tokio::select! {
             started = Stack::start(&options, &mut tell) => started?,
@@ -100,6 +104,7 @@ impl<'a> Session<'a> {
             stack,
             progress,
             stop,
+            environment,
         }))
     }
 
@@ -162,6 +167,7 @@ impl<'a> Session<'a> {
             end_s: run.workload.end_s(run.trace),
             interrupted: self.interrupted(),
             saturated,
+            environment: self.environment.clone(),
         };
         Ok(Record::new(about, &measured))
     }

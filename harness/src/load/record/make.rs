@@ -10,6 +10,7 @@ use crate::load::failure::Failure;
 use crate::load::percentile::{above, percentile};
 use crate::load::recorder::{Cell, Key, Recorder, Series};
 use crate::load::workload::{Class, Workload};
+use crate::report::environment::Environment;
 use crate::report::record::without_credentials;
 use crate::stack::Stack;
 use crate::target::Target;
@@ -32,6 +33,8 @@ pub struct About<'a> {
     pub interrupted: bool,
     /// Whether it was ended because requests piled up.
     pub saturated: bool,
+    /// The machine of the client, before the stack was started.
+    pub environment: Environment,
 }
 
 /// Late requests that a measurement bears, over all.
@@ -53,6 +56,7 @@ impl Record {
             end_s,
             interrupted,
             saturated,
+            environment,
         } = about;
         let recorder = &measured.recorder;
         let ran_s = match interrupted || saturated {
@@ -124,6 +128,7 @@ impl Record {
             examples: examples.collect(),
             workload: without_header_values(workload),
             client,
+            environment: Some(environment),
         }
     }
 }

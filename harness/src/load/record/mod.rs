@@ -19,6 +19,7 @@ use super::percentile::Percentile;
 use super::recorder::Series;
 use super::slo::Judged;
 use super::workload::Workload;
+use crate::report::environment::Environment;
 use crate::report::record::read_as;
 use crate::stack::Component;
 use crate::target::Target;
@@ -77,6 +78,9 @@ pub struct Record {
     pub examples: Vec<Example>,
     /// What the client itself did and took.
     pub client: Client,
+    /// The machine of the client, before the stack was started; records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
 }
 
 /// Requests that have something in common.

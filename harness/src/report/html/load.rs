@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::clipped;
 use super::super::load::cell;
-use super::{page, pictures};
+use super::{client, page, pictures};
 use crate::load::record::{Conclusion, Record};
 use crate::load::recorder::Series;
 use crate::picture::Picture;
@@ -62,7 +62,7 @@ pub fn render(record: &Record) -> String {
                     dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) ", " (format!("{:.0}", record.window_s)) " s counted" }
                     dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
                     dt { "client" } dd {
-                        (record.client.cores) " processors; " (format!("{:.1}", record.client.cpu_us_per_request)) " us for each request; "
+                        (client(record.environment.as_ref(), record.client.cores)) "; " (format!("{:.1}", record.client.cpu_us_per_request)) " us for each request; "
                         (percent(record.client.late)) " left late"
                     }
                     @for it in &record.components {

@@ -5,6 +5,7 @@ mod load;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::environment::Environment;
 use super::record::{CaseRecord, Conclusion, Record};
 use super::{clipped, told};
 use crate::picture::Picture;
@@ -63,7 +64,7 @@ pub fn render(record: &Record) -> String {
                         "; the smallest deviation that matters is caught with one of at least " (record.power)
                         "; splits may be off by " (record.split_tolerance * 100.0) " points"
                     }
-                    dt { "client" } dd { (record.client_cores) " processors" }
+                    dt { "client" } dd { (client(record.environment.as_ref(), record.client_cores)) }
                     @for it in &record.components {
                         dt { (clipped(&it.role)) } dd { (clipped(&it.version)) }
                     }
@@ -127,6 +128,14 @@ fn pictures(pictures: &[Picture]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The machine of the client, of which records of before have only the processors.
+fn client(environment: Option<&Environment>, cores: usize) -> String {
+    match environment {
+        Some(environment) => clipped(&environment.in_words()).into_owned(),
+        None => format!("{cores} processors"),
     }
 }
 
