@@ -4,17 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use super::metrics::{Exporter, MetricsArgs};
+use super::plan;
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
-use crate::context::Timeouts;
+use crate::case::Case;
+use crate::context::{Settings, Timeouts};
 use crate::report::environment::Environment;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{self, html, junit, markdown, openmetrics, table};
 use crate::run::{self, Event};
-use crate::stack::Stack;
+use crate::stack::{Options, Stack, StackKind};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -22,7 +26,8 @@ use crate::stack::Stack;
   poolproof run canary routing/unknown-model           one suite and one case
   poolproof run --flaw split-80-20 canary              a gateway that splits 80/20: must fail
   poolproof run --stack url --target my-gateway.toml   a stack that is already there
-  poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy")]
+  poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
+  poolproof run --target my-gateway.toml --dry-run     what that would send, and which cases it lacks something for")]
 pub(super) struct Args {
     /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
     selectors: Vec<String>,
@@ -41,7 +46,13 @@ pub(super) struct Args {
     fail_fast: bool,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// Print the record to standard output instead of the table
+    /// Say which cases would be run, what each would send and which are left out; send nothing and start nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: the time of a request, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = plan::LATENCY_MS, requires = "dry_run")]
+    latency: f64,
+    /// Print the record to standard output instead of the table; with --dry-run, the plan
     #[arg(long)]
     json: bool,
 }
@@ -50,6 +61,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
+    if args.dry_run {
+        return dry_run(&args, &options, &cases, &settings).await;
+    }
     make_out_folder(&args.out)?;
     let exporter = Exporter::start(&args.metrics).await?;
     let stop = stop_on_signal()?;
@@ -118,6 +132,31 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         Conclusion::Undecided => 3,
         Conclusion::Interrupted => INTERRUPTED,
     })
+}
+
+/// Says what a run would send. A cluster whose stack is there already is read for it.
+async fn dry_run(
+    args: &Args,
+    options: &Options,
+    cases: &[&Case],
+    settings: &Settings,
+) -> Result<u8, Failure> {
+    let target = match options.kind == StackKind::Cluster && options.cluster.existing {
+        true => {
+            let stack = Stack::start(options, &mut |_| {}).await?;
+            let target = stack.target.clone();
+            stack.stop().await;
+            target
+        }
+        false => options.planned_target().map_err(Failure::usage)?,
+    };
+    let planned = plan::plan_cases(cases, &target, settings, args.latency);
+    let (value, text) = planned.map_err(Failure::usage)?;
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&value).context("writing the plan")?),
+        false => say(&format!("{text}\nNothing was sent.")),
+    }
+    Ok(0)
 }
 
 /// What the parts of the stack have written, where a run does not pass. That it cannot be had changes no verdict.

@@ -14,6 +14,7 @@ pub mod local;
 mod own_epp;
 mod own_image;
 pub mod parts;
+mod planned;
 mod ports;
 mod process;
 mod simulator;

@@ -10,7 +10,6 @@ use crate::load::arrival::{Arrival, Schedule};
 use crate::load::requests::Requests;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
-use crate::target::Target;
 
 /// What would be sent.
 #[derive(Debug, Serialize)]
@@ -40,10 +39,7 @@ pub(super) fn plan(
     trace: Option<Trace>,
 ) -> Result<Planned> {
     let options = args.stack.options()?;
-    let target = match &options.target_file {
-        Some(file) => Target::load(file)?,
-        None => Target::planned(&options.topology)?,
-    };
+    let target = options.planned_target()?;
     let end_s = workload.end_s(trace.as_ref());
     let url: Url = target.url.clone();
     let requests = Requests::new(workload, trace, &target, &url, &[], options.seed)?;

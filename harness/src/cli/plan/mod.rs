@@ -10,6 +10,11 @@ use serde_json::Value;
 use super::rates::RateArgs;
 use super::{App, Failure, say, table};
 
+pub(super) use whole_run::plan_cases;
+
+/// The time of a request, in milliseconds, where none is named.
+pub(super) const LATENCY_MS: f64 = 50.0;
+
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof plan canary --weights 90,10 --tolerance 3          what a split takes, and what would pass
@@ -37,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 50.0)]
     rate: f64,
     /// With --all: the time of a request, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 50.0)]
+    #[arg(long, value_name = "MS", default_value_t = LATENCY_MS)]
     latency: f64,
     /// With --all: the target [default: that of the topology]
     #[arg(long, value_name = "FILE", env = "POOLPROOF_TARGET")]

@@ -1,9 +1,10 @@
-//! The plan of a whole run: what each case takes, and all together.
+//! The plan of a run: what each case takes, and all together.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Args, figure, table};
+use crate::case::Case;
 use crate::cli::App;
 use crate::context::Settings;
 use crate::run;
@@ -12,27 +13,38 @@ use crate::topology::Topology;
 
 /// The plan of every case of a run against a target.
 pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value, String)> {
-    ensure!(
-        args.latency > 0.0,
-        "--latency {}: must be above 0 milliseconds",
-        args.latency
-    );
     let target = match (&args.target, &args.topology) {
         (Some(file), _) => Target::load(file)?,
         (None, Some(file)) => Target::planned(&Topology::load(file)?)?,
         (None, None) => Target::planned(&Topology::default())?,
     };
-    settings.check(&target)?;
+    let cases = run::select(app.suites, &[])?;
+    plan_cases(&cases, &target, settings, args.latency)
+}
+
+/// The plan of cases, in the order in which they run, where a request takes `latency_ms`. Those that the target lacks something
+/// for are told with it.
+pub(in crate::cli) fn plan_cases(
+    cases: &[&Case],
+    target: &Target,
+    settings: &Settings,
+    latency_ms: f64,
+) -> Result<(Value, String)> {
+    ensure!(
+        latency_ms > 0.0,
+        "--latency {latency_ms}: must be above 0 milliseconds"
+    );
+    settings.check(target)?;
     let mut rows = Vec::new();
     let mut totals = [0.0; 5];
-    for case in run::select(app.suites, &[])? {
-        if let Some(reason) = run::missing(case, &target) {
+    for case in cases {
+        if let Some(reason) = run::missing(case, target) {
             rows.push(json!({"case": case.id, "skipped": reason}));
             continue;
         }
         let effort =
-            (case.plan)(&target, settings).with_context(|| format!("planning {}", case.id))?;
-        let seconds = effort.seconds(args.latency / 1e3);
+            (case.plan)(target, settings).with_context(|| format!("planning {}", case.id))?;
+        let seconds = effort.seconds(latency_ms / 1e3);
         for (total, figure) in totals.iter_mut().zip([
             effort.requests_mean,
             effort.requests_max as f64,
@@ -83,14 +95,13 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
         "case", "requests", "at most", "tokens", "seconds", "alpha", "power",
     ];
     let text = format!(
-        "{}\nRequests, tokens and seconds are means on a correct stack at {} ms a request; ballast comes on top: endpoints that are to \
+        "{}\nRequests, tokens and seconds are means on a correct stack at {latency_ms} ms a request; ballast comes on top: endpoints that are to \
          be busy are kept full for the time of their case.",
-        table(&headings, lines.chain([total])),
-        args.latency
+        table(&headings, lines.chain([total]))
     );
     let value = json!({
         "target": target.name,
-        "latency_ms": args.latency,
+        "latency_ms": latency_ms,
         "cases": rows,
         "total": {"requests_mean": mean, "requests_max": most, "tokens_mean": tokens, "seconds_mean": seconds, "alpha": alpha},
     });

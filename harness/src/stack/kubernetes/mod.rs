@@ -31,7 +31,7 @@ pub use cluster::Cluster;
 pub(super) use cluster::{selector, text};
 use helm::Helm;
 use manifests::{GATEWAY_API, Plan};
-pub(super) use operator::Operator;
+pub(super) use operator::{Operator, kinds_of_changes};
 use ready::{State, conditions, wait, workload};
 pub(super) use ways::To;
 pub use ways::Ways;

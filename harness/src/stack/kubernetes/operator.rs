@@ -24,6 +24,16 @@ pub(in crate::stack) struct Operator {
     target: Arc<Target>,
 }
 
+/// The changes that can be made behind this gateway. The weights of gateways that are no implementation of the Gateway API stand
+/// in files that take a minute to reach them.
+pub(in crate::stack) fn kinds_of_changes(gateway: Gateway) -> Vec<Kind> {
+    let mut kinds = vec![Kind::Picker, Kind::Endpoint];
+    if gateway == Gateway::Agentgateway {
+        kinds.extend([Kind::Weights, Kind::FailureMode]);
+    }
+    kinds
+}
+
 impl Operator {
     pub(in crate::stack) fn new(cluster: Cluster, plan: Plan, target: &Target) -> Self {
         Self {
@@ -33,14 +43,9 @@ impl Operator {
         }
     }
 
-    /// The changes that can be made. The weights of gateways that are no implementation of the Gateway API stand in files that
-    /// take a minute to reach them.
+    /// The changes that can be made.
     pub(in crate::stack) fn kinds(&self) -> Vec<Kind> {
-        let mut kinds = vec![Kind::Picker, Kind::Endpoint];
-        if self.plan.parts.gateway == Gateway::Agentgateway {
-            kinds.extend([Kind::Weights, Kind::FailureMode]);
-        }
-        kinds
+        kinds_of_changes(self.plan.parts.gateway)
     }
 
     /// Makes a change.
