@@ -27,9 +27,9 @@ const CONCLUSIONS: [(Conclusion, &str); 4] = [
 pub fn render(record: &Record) -> Result<String> {
     let mut labels = about(&record.tool_version, &record.stack, record.flaw.as_deref());
     labels.push(("workload", shown(&record.name)));
-    let counters = |unit, help, of: fn(&Group) -> u64| {
+    let counters = |named, help, of: fn(&Group) -> u64| {
         let of = record.classes.iter().map(|it| (class(it), of(it)));
-        Family::counters(("poolproof_load", unit), help, of)
+        Family::counters(named, help, of)
     };
     let mut families = vec![
         Family::info("poolproof_load", "What was sent, and whereto.", labels),
@@ -43,14 +43,26 @@ pub fn render(record: &Record) -> Result<String> {
             "For how long requests were counted, the warm-up left out.",
             [(Labels::new(), record.window_s)],
         ),
-        counters("requests", "Requests that were due.", |it| it.requests),
+        counters(
+            ("poolproof_load", "requests"),
+            "Requests that were due.",
+            |it| it.requests,
+        ),
         Family::counters(
             ("poolproof_load", "failures"),
             "Requests that failed, by kind.",
             record.classes.iter().flat_map(failures),
         ),
-        counters("input_tokens", "Tokens of prompts.", |it| it.input_tokens),
-        counters("output_tokens", "Tokens of answers.", |it| it.output_tokens),
+        counters(
+            ("poolproof_load_input", "tokens"),
+            "Tokens of prompts.",
+            |it| it.input_tokens,
+        ),
+        counters(
+            ("poolproof_load_output", "tokens"),
+            "Tokens of answers.",
+            |it| it.output_tokens,
+        ),
         Family::gauges(
             ("poolproof_load_goodput", "ratio"),
             "Requests that kept every time limit of the workload, over all.",
