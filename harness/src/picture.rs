@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The points of a line that are kept, at most.
+/// The points of a line, and the dots of a group, that are kept, at most.
 const POINTS_MAX: usize = 200;
 
 /// One picture.
@@ -31,6 +31,16 @@ pub enum Drawing {
         /// What is accepted: x, from, to. May be empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         accepted: Vec<(f64, f64, f64)>,
+    },
+    /// A dot for each of several events, over a common horizontal axis.
+    Dots {
+        /// The unit and meaning of the horizontal axis.
+        x: String,
+        /// The dots, by what they are of. A group may be empty; it keeps its colour for the next picture.
+        groups: Vec<(String, Vec<(f64, f64)>)>,
+        /// Where on the horizontal axis something was so: what, from, to. May be empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        spans: Vec<(String, f64, f64)>,
     },
     /// A bar for each of several things.
     Bars {
@@ -66,6 +76,28 @@ impl Picture {
             *accepted = band;
         }
         self
+    }
+
+    /// A dot for each of several events, and where on the horizontal axis something was so; of a large group as many dots are kept as
+    /// can be seen.
+    pub fn dots(
+        title: impl Into<String>,
+        (x, y): (&str, &str),
+        groups: Vec<(String, Vec<(f64, f64)>)>,
+        spans: Vec<(String, f64, f64)>,
+    ) -> Self {
+        let groups = groups
+            .into_iter()
+            .map(|(name, dots)| (name, thinned(&dots)));
+        Self {
+            title: title.into(),
+            y: y.to_owned(),
+            drawing: Drawing::Dots {
+                x: x.to_owned(),
+                groups: groups.collect(),
+                spans,
+            },
+        }
     }
 
     /// A bar for each of several things.
@@ -111,6 +143,24 @@ mod tests {
         assert_eq!((kept[0].0, kept[kept.len() - 1].0), (0.0, 10_000.0));
         assert_eq!(thinned(&points[..7]).len(), 7);
         assert!(thinned(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_small_group_of_dots_keeps_all_of_them_beside_a_large_one() {
+        let many = (0..10_001).map(|it| (f64::from(it), 0.0)).collect();
+        let groups = vec![
+            ("many".to_owned(), many),
+            ("few".to_owned(), vec![(1.0, 2.0), (3.0, 4.0)]),
+        ];
+        let spans = vec![("down".to_owned(), 1.0, 2.0)];
+        let picture = Picture::dots("t", ("s", "ms"), groups, spans);
+        let Drawing::Dots { groups, .. } = &picture.drawing else {
+            unreachable!("dots are dots")
+        };
+        assert!(groups[0].1.len() <= POINTS_MAX + 1);
+        assert_eq!(groups[1].1, [(1.0, 2.0), (3.0, 4.0)]);
+        let text = serde_json::to_string(&picture).unwrap_or_default();
+        assert_eq!(serde_json::from_str::<Picture>(&text).ok(), Some(picture));
     }
 
     #[test]

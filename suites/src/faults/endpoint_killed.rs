@@ -12,6 +12,7 @@ use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
+use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};
 use crate::streams::{PACE_REQUESTS, Streams, under_way};
 
@@ -38,16 +39,19 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
     let (model, _) = ctx.target.pool_to_load().context("a pool to load")?;
     let streams = Streams::open(ctx, model, STREAMS).await?;
     let (_, killed) = under_way(ctx, model).await?;
+    let mut timeline = Timeline::of_endpoint(&killed.name);
     let endpoint = |running| Change::Endpoint {
         endpoint: killed.name.clone(),
         running,
     };
     ctx.change(endpoint(false)).await?;
     let killed_at = Instant::now();
-    let recovery = until_steady(ctx, model, |it| it.is_success()).await?;
+    timeline.gone();
+    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
 
     let mut findings = Findings::default();
     let (streams, _) = streams.finish().await?;
+    timeline.add(&streams);
     let is_own = |it: &Exchange| served::endpoint_of(it).is_none_or(|it| it == killed.name);
     let (own, others): (Vec<Exchange>, Vec<Exchange>) = streams.into_iter().partition(is_own);
     for stream in &others {
@@ -90,13 +94,14 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
         recovery.in_words(),
     ));
 
+    timeline.back();
     ctx.change(endpoint(true)).await?;
-    findings.show(recovery.picture("requests lost, from when the endpoint was killed"));
     findings.note(format!(
         "no request was lost any more {}",
         recovery.in_words()
     ));
-    expect_return(ctx, model, &killed.name, &mut findings).await?;
+    expect_return(ctx, model, &killed.name, &mut timeline, &mut findings).await?;
+    findings.show(timeline.picture());
     Ok(findings.outcome(format!(
         "{broken} streams broken off, {} of other endpoints whole; {} requests lost, back in use",
         others.len(),

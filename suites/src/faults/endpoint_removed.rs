@@ -10,6 +10,7 @@ use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
+use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, requests, until_steady};
 use crate::streams::{PACE_REQUESTS, Streams, under_way};
 
@@ -40,6 +41,7 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     let (model, _) = ctx.target.pool_to_load().context("a pool to load")?;
     let streams = Streams::open(ctx, model, STREAMS).await?;
     let (_, removed) = under_way(ctx, model).await?;
+    let mut timeline = Timeline::of_endpoint(&removed.name);
     let member = |member| Change::Member {
         endpoint: removed.name.clone(),
         member,
@@ -48,7 +50,11 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     let mut findings = Findings::default();
 
     ctx.change(member(false)).await?;
-    let left = until_steady(ctx, model, |it| elsewhere(served::endpoint_of(it))).await?;
+    timeline.gone();
+    let left = until_steady(ctx, model, &mut timeline, |it| {
+        elsewhere(served::endpoint_of(it))
+    })
+    .await?;
     findings.add(expect::that(
         left.took.is_some(),
         "requests once the endpoint is out",
@@ -58,7 +64,9 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let requests = requests(model, REQUESTS, ctx.timeouts.request, &mut rng);
-    for exchange in drive::closed_loop(&client, IN_FLIGHT, requests).await {
+    let exchanges = drive::closed_loop(&client, IN_FLIGHT, requests).await;
+    timeline.add(&exchanges);
+    for exchange in exchanges {
         let what = format!("request while {} is out", removed.name);
         let served_by = served::endpoint_of(&exchange);
         findings.add(expect::success(&what, &exchange));
@@ -70,6 +78,7 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
         ));
     }
     let (streams, _) = streams.finish().await?;
+    timeline.add(&streams);
     let own = streams
         .iter()
         .filter(|it| served::endpoint_of(it) == Some(&removed.name));
@@ -78,9 +87,11 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
         findings.add(expect::success("stream that was open before", stream));
     }
 
+    timeline.back();
     ctx.change(member(true)).await?;
     findings.note(format!("no request went to it {}", left.in_words()));
-    expect_return(ctx, model, &removed.name, &mut findings).await?;
+    expect_return(ctx, model, &removed.name, &mut timeline, &mut findings).await?;
+    findings.show(timeline.picture());
     Ok(findings.outcome(format!(
         "{REQUESTS} requests elsewhere; {} streams whole, {own} of them its own; back in use",
         streams.len()

@@ -4,6 +4,7 @@ mod endpoint_killed;
 mod endpoint_removed;
 mod picker_down;
 mod picker_down_open;
+mod timeline;
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,11 @@ use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
-use poolproof_harness::picture::Picture;
 use poolproof_harness::target::Model;
 use poolproof_harness::verdict::Findings;
 use rand::Rng;
+
+use timeline::Timeline;
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -49,21 +51,9 @@ struct Recovery {
     took: Option<Duration>,
     /// The requests that were not, before.
     wrong: Vec<Exchange>,
-    /// How many of each round, by the seconds from the first one.
-    wrong_by_round: Vec<(f64, f64)>,
 }
 
 impl Recovery {
-    /// The rounds, to be seen.
-    fn picture(&self, title: &str) -> Picture {
-        let lines = vec![(
-            "not as they should be".to_owned(),
-            self.wrong_by_round.clone(),
-        )];
-        let y = format!("requests of {ROUND}");
-        Picture::lines(title, ("seconds", &y), lines)
-    }
-
     /// For a report: how long, and what happened meanwhile.
     fn in_words(&self) -> String {
         let wrong = match self.wrong.last() {
@@ -85,14 +75,13 @@ impl Recovery {
 async fn until_steady(
     ctx: &Context,
     model: &Model,
+    timeline: &mut Timeline,
     is_right: impl Fn(&Exchange) -> bool,
 ) -> Result<Recovery> {
     let (mut wrong, mut right, mut since) = (Vec::new(), 0, None);
-    let mut wrong_by_round = Vec::new();
-    let steady = rounds(ctx, model, |exchanges, after| {
+    let steady = rounds(ctx, model, timeline, |exchanges, after| {
         let before = wrong.len();
         wrong.extend(exchanges.into_iter().filter(|it| !is_right(it)));
-        wrong_by_round.push((after.as_secs_f64(), (wrong.len() - before) as f64));
         if wrong.len() > before {
             (right, since) = (0, None);
         } else {
@@ -105,11 +94,7 @@ async fn until_steady(
         true => since,
         false => None,
     };
-    Ok(Recovery {
-        took,
-        wrong,
-        wrong_by_round,
-    })
+    Ok(Recovery { took, wrong })
 }
 
 /// Adds whether an endpoint that is back is used again: sends requests for its model in rounds until it has answered one.
@@ -117,10 +102,11 @@ async fn expect_return(
     ctx: &Context,
     model: &Model,
     endpoint: &str,
+    timeline: &mut Timeline,
     findings: &mut Findings,
 ) -> Result<()> {
     let mut took = None;
-    rounds(ctx, model, |exchanges, after| {
+    rounds(ctx, model, timeline, |exchanges, after| {
         let mut served = exchanges.iter().filter(|it| it.is_success());
         if served.any(|it| served::endpoint_of(it) == Some(endpoint)) {
             took = Some(after);
@@ -155,6 +141,7 @@ fn requests(
 async fn rounds(
     ctx: &Context,
     model: &Model,
+    timeline: &mut Timeline,
     mut is_over: impl FnMut(Vec<Exchange>, Duration) -> bool,
 ) -> Result<bool> {
     let client = ctx.client(Connections::KeepAlive)?;
@@ -168,6 +155,7 @@ async fn rounds(
         }
         let requests = requests(model, ROUND, ctx.timeouts.request, &mut rng);
         let exchanges = drive::closed_loop(&client, ROUND, requests).await;
+        timeline.add(&exchanges);
         if is_over(exchanges, after) {
             return Ok(true);
         }

@@ -11,6 +11,7 @@ use poolproof_harness::expect;
 use poolproof_harness::target::{Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 
+use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, requests, until_steady};
 
 pub(super) const CASE: Case = Case {
@@ -40,7 +41,8 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
         running,
     };
     let mut findings = Findings::default();
-    let working = until_steady(ctx, model, Exchange::is_success).await?;
+    let mut timeline = Timeline::of_picker(&pool.name);
+    let working = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
     ensure!(
         working.took.is_some(),
         "before anything was changed: {}",
@@ -48,8 +50,11 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
     );
     let before = served(ctx, pool).await?;
     ctx.change(picker(false)).await?;
+    timeline.gone();
 
     let (refused, others) = tokio::try_join!(send(ctx, Some(model)), send(ctx, other))?;
+    timeline.add(&refused);
+    timeline.add_other(&others);
     let mut slowest_ms = 0;
     for exchange in &refused {
         let what = format!("request for {} without a picker", model.name);
@@ -71,8 +76,9 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
         reached,
     ));
 
+    timeline.back();
     ctx.change(picker(true)).await?;
-    let recovery = until_steady(ctx, model, |it| it.is_success()).await?;
+    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
     findings.add(expect::that(
         recovery.took.is_some(),
         "requests once the picker is back",
@@ -80,7 +86,7 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
         recovery.in_words(),
     ));
     findings.note(format!("the slowest refusal took {slowest_ms} ms"));
-    findings.show(recovery.picture("requests not served, from when the picker was back"));
+    findings.show(timeline.picture());
     findings.note(format!("served again {}", recovery.in_words()));
     Ok(findings.outcome(format!(
         "{REQUESTS} requests refused, {} of another model served meanwhile, all served again",

@@ -10,6 +10,7 @@ use poolproof_harness::expect;
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::picker_down::{REQUESTS, send};
+use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady};
 
 pub(super) const CASE: Case = Case {
@@ -36,7 +37,8 @@ pub(super) const CASE: Case = Case {
 async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
     let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
     let mut findings = Findings::default();
-    let working = until_steady(ctx, model, Exchange::is_success).await?;
+    let mut timeline = Timeline::of_picker(&pool.name);
+    let working = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
     ensure!(
         working.took.is_some(),
         "before anything was changed: {}",
@@ -52,8 +54,9 @@ async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
         running: false,
     })
     .await?;
+    timeline.gone();
 
-    let opened = until_steady(ctx, model, Exchange::is_success).await?;
+    let opened = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
     findings.add(expect::that(
         opened.took.is_some(),
         "requests without a picker",
@@ -61,13 +64,15 @@ async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
         opened.in_words(),
     ));
     if opened.took.is_some() {
-        for exchange in send(ctx, Some(model)).await? {
+        let served = send(ctx, Some(model)).await?;
+        timeline.add(&served);
+        for exchange in &served {
             let what = format!("request for {} without a picker", model.name);
-            findings.add(expect::success(&what, &exchange));
-            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
+            findings.add(expect::success(&what, exchange));
+            findings.add(expect::served_by(&what, exchange, &ctx.target, model));
         }
     }
-    findings.show(opened.picture("requests not served, from when the picker was down"));
+    findings.show(timeline.picture());
     findings.note(format!("served without a picker {}", opened.in_words()));
     Ok(findings.outcome(format!(
         "{REQUESTS} requests served by endpoints of the pool, without a picker"

@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 
 use super::session::{Run, Session, SessionArgs};
 use crate::cli::metrics::Exporter;
-use crate::cli::{Failure, INTERRUPTED, say};
+use crate::cli::{Failure, INTERRUPTED, save, say};
 use crate::load::arrival::Arrival;
 use crate::load::engine::Snapshot;
 use crate::load::limit::{Probe, Search};
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
-use crate::report::openmetrics;
+use crate::report::{html, openmetrics};
 
 /// How the limit is searched.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -86,10 +86,14 @@ pub(super) async fn find_limit(
     );
     let searched = searched.await;
     let interrupted = session.interrupted();
+    let stack = session.stack.name.clone();
     session.stop().await;
     searched?;
     let (path, _) = session_args.save("limit.json", &search)?;
-    say(&conclusion(&search));
+    let conclusion = conclusion(&search);
+    let page = html::render_limit(name, &stack, &search, &conclusion);
+    save(&session_args.out, "limit.html", &page)?;
+    say(&conclusion);
     say(&format!("record: {}", path.display()));
     Ok(match (interrupted, search.met(), search.not_met()) {
         (true, ..) => INTERRUPTED,

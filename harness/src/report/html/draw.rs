@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -15,24 +17,35 @@ const SIZE: (u32, u32) = (520, 270);
 const FONT_SIZE: u32 = 15;
 
 /// Colours that stand for those of the page. Each is replaced by the variable of its name.
+const PAPER: RGBColor = RGBColor(25, 26, 27);
 const INK: RGBColor = RGBColor(1, 2, 3);
 const GRID: RGBColor = RGBColor(4, 5, 6);
 const BAND: RGBColor = RGBColor(7, 8, 9);
+const SPAN: RGBColor = RGBColor(22, 23, 24);
 const SERIES: [RGBColor; 4] = [
     RGBColor(10, 11, 12),
     RGBColor(13, 14, 15),
     RGBColor(16, 17, 18),
     RGBColor(19, 20, 21),
 ];
-const VARIABLES: [(RGBColor, &str); 7] = [
+const VARIABLES: [(RGBColor, &str); 9] = [
+    (PAPER, "var(--paper)"),
     (INK, "var(--ink)"),
     (GRID, "var(--grid)"),
     (BAND, "var(--band)"),
+    (SPAN, "var(--span)"),
     (SERIES[0], "var(--one)"),
     (SERIES[1], "var(--two)"),
     (SERIES[2], "var(--three)"),
     (SERIES[3], "var(--four)"),
 ];
+
+/// The labels below a chart, and a line of a legend, in user units.
+const LABELS_HEIGHT: u32 = 46;
+const LEGEND_LINE: u32 = 20;
+
+/// Of a dot, in user units.
+const DOT_RADIUS: i32 = 3;
 
 /// Characters of a label that are drawn.
 const LABEL_SHOWN: usize = 24;
@@ -42,22 +55,18 @@ pub(super) fn draw(picture: &Picture) -> Option<String> {
     let mut svg = String::new();
     let drawn = match &picture.drawing {
         Drawing::Lines { x, lines, accepted } => {
-            let finite = |it: &&(f64, f64)| it.0.is_finite() && it.1.is_finite();
-            let points = lines
-                .iter()
-                .flat_map(|(_, points)| points.iter().filter(finite));
+            let points = lines.iter().flat_map(|(_, points)| finite(points));
             let band = accepted
                 .iter()
                 .flat_map(|(x, low, high)| [(*x, *low), (*x, *high)]);
-            let all: Vec<(f64, f64)> = points.copied().chain(band).collect();
-            if all.is_empty() {
-                return None;
-            }
-            let axes = (
-                range(all.iter().map(|it| it.0)),
-                range(all.iter().map(|it| it.1)),
-            );
-            draw_lines(&mut svg, axes, (x, &picture.y), lines, accepted)
+            let ranges = ranges(points.chain(band), std::iter::empty())?;
+            draw_lines(&mut svg, ranges, (x, &picture.y), lines, accepted)
+        }
+        Drawing::Dots { x, groups, spans } => {
+            let dots = groups.iter().flat_map(|(_, dots)| finite(dots));
+            let ends = spans.iter().flat_map(|(_, from, to)| [*from, *to]);
+            let ranges = ranges(dots, ends)?;
+            draw_dots(&mut svg, ranges, (x, &picture.y), groups, spans)
         }
         Drawing::Bars { bars } => draw_bars(&mut svg, &picture.y, bars),
     };
@@ -67,6 +76,26 @@ pub(super) fn draw(picture: &Picture) -> Option<String> {
         svg = svg.replace(&hex, variable);
     }
     Some(svg)
+}
+
+/// What a chart shows: from where to where of each axis.
+type Ranges = (Range<f64>, Range<f64>);
+
+fn finite(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
+    let finite = points
+        .iter()
+        .filter(|it| it.0.is_finite() && it.1.is_finite());
+    finite.copied()
+}
+
+/// The ranges in which all points lie, and more places of the horizontal axis; `None` if there is no point.
+fn ranges(
+    points: impl Iterator<Item = (f64, f64)>,
+    more_x: impl Iterator<Item = f64> + Clone,
+) -> Option<Ranges> {
+    let all: Vec<(f64, f64)> = points.collect();
+    let x = all.iter().map(|it| it.0).chain(more_x);
+    (!all.is_empty()).then(|| (range(x), range(all.iter().map(|it| it.1))))
 }
 
 /// From the least to the largest value, never empty; 0 is in it where values begin near it.
@@ -86,15 +115,94 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
 
 fn draw_lines(
     svg: &mut String,
-    (x_range, y_range): (Range<f64>, Range<f64>),
-    (x, y): (&str, &str),
+    ranges: Ranges,
+    axes: (&str, &str),
     lines: &[(String, Vec<(f64, f64)>)],
     accepted: &[(f64, f64, f64)],
 ) -> Result<()> {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let mut chart = ChartBuilder::on(&root)
+    let mut chart = chart(&root, ranges, axes)?;
+    if !accepted.is_empty() {
+        let low = accepted.iter().map(|(x, low, _)| (*x, *low));
+        let high = accepted.iter().rev().map(|(x, _, high)| (*x, *high));
+        let band: Vec<(f64, f64)> = low.chain(high).collect();
+        let band = Polygon::new(band, BAND.filled());
+        let drawn = chart.draw_series([band])?;
+        drawn
+            .label("accepted")
+            .legend(|(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], BAND.filled()));
+    }
+    for ((name, points), colour) in lines.iter().zip(SERIES.iter().cycle()) {
+        let style = ShapeStyle::from(*colour).stroke_width(2);
+        let line = LineSeries::new(finite(points), style);
+        let drawn = chart.draw_series(line)?;
+        drawn
+            .label(label(name))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+    }
+    if lines.len() + usize::from(!accepted.is_empty()) > 1 {
+        legend(
+            &mut chart,
+            SeriesLabelPosition::MiddleRight,
+            TRANSPARENT.filled(),
+        )?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn draw_dots(
+    svg: &mut String,
+    (x_range, y_range): Ranges,
+    axes: (&str, &str),
+    groups: &[(String, Vec<(f64, f64)>)],
+    spans: &[(String, f64, f64)],
+) -> Result<()> {
+    let told = spans.len() + groups.iter().filter(|(_, dots)| !dots.is_empty()).count();
+    // The legend lies above the dots, and the picture is higher by as much.
+    let legend_height = told as u32 * LEGEND_LINE;
+    let share = f64::from(legend_height) / f64::from(SIZE.1 - LABELS_HEIGHT);
+    let (low, high) = (
+        y_range.start,
+        y_range.end + (y_range.end - y_range.start) * share,
+    );
+    let size = (SIZE.0, SIZE.1 + legend_height);
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    let mut chart = chart(&root, (x_range, low..high), axes)?;
+    for (name, from, to) in spans {
+        let span = Rectangle::new([(*from, low), (*to, high)], SPAN.filled());
+        let drawn = chart.draw_series([span])?;
+        drawn
+            .label(label(name))
+            .legend(|(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], SPAN.filled()));
+    }
+    for ((name, dots), colour) in groups.iter().zip(SERIES.iter().cycle()) {
+        if dots.is_empty() {
+            continue;
+        }
+        let circles = finite(dots).map(|at| Circle::new(at, DOT_RADIUS, colour.filled()));
+        let drawn = chart.draw_series(circles)?;
+        drawn
+            .label(label(name))
+            .legend(|(x, y)| Circle::new((x + 8, y), DOT_RADIUS, colour.filled()));
+    }
+    legend(&mut chart, SeriesLabelPosition::UpperRight, PAPER.filled())?;
+    root.present()?;
+    Ok(())
+}
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// A chart of two axes of numbers.
+fn chart<'a>(
+    canvas: &Canvas<'a>,
+    (x_range, y_range): Ranges,
+    (x, y): (&str, &str),
+) -> Result<Chart<'a>> {
+    let mut chart = ChartBuilder::on(canvas)
         .margin(8)
-        .x_label_area_size(46)
+        .x_label_area_size(LABELS_HEIGHT)
         .y_label_area_size(66)
         .build_cartesian_2d(x_range, y_range)?;
     let text = ("sans-serif", FONT_SIZE).into_font().color(&INK);
@@ -110,37 +218,24 @@ fn draw_lines(
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .label_style(text.clone())
-        .axis_desc_style(text.clone())
+        .axis_desc_style(text)
         .draw()?;
-    if !accepted.is_empty() {
-        let low = accepted.iter().map(|(x, low, _)| (*x, *low));
-        let high = accepted.iter().rev().map(|(x, _, high)| (*x, *high));
-        let band: Vec<(f64, f64)> = low.chain(high).collect();
-        let band = Polygon::new(band, BAND.filled());
-        let drawn = chart.draw_series([band])?;
-        drawn
-            .label("accepted")
-            .legend(|(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], BAND.filled()));
-    }
-    for ((name, points), colour) in lines.iter().zip(SERIES.iter().cycle()) {
-        let style = ShapeStyle::from(*colour).stroke_width(2);
-        let finite = points
-            .iter()
-            .filter(|it| it.0.is_finite() && it.1.is_finite());
-        let line = LineSeries::new(finite.copied(), style);
-        let drawn = chart.draw_series(line)?;
-        drawn
-            .label(label(name))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
-    }
-    if lines.len() + usize::from(!accepted.is_empty()) > 1 {
-        chart
-            .configure_series_labels()
-            .label_font(text)
-            .border_style(TRANSPARENT)
-            .draw()?;
-    }
-    root.present()?;
+    Ok(chart)
+}
+
+fn legend<'a>(
+    chart: &mut Chart<'a>,
+    position: SeriesLabelPosition,
+    background: ShapeStyle,
+) -> Result<()> {
+    let text = ("sans-serif", FONT_SIZE).into_font().color(&INK);
+    chart
+        .configure_series_labels()
+        .position(position)
+        .label_font(text)
+        .border_style(TRANSPARENT)
+        .background_style(background)
+        .draw()?;
     Ok(())
 }
 
@@ -225,6 +320,27 @@ mod tests {
             "{svg}"
         );
         assert!(!svg.contains("<b>") && !svg.contains("#0"), "{svg}");
+    }
+
+    #[test]
+    fn each_group_of_dots_has_its_colour_and_an_empty_one_is_not_told() {
+        let dots = |groups: [usize; 3]| {
+            let groups = groups.into_iter().enumerate().map(|(number, n)| {
+                let dots = (0..n).map(|it| (it as f64, 1.0)).collect();
+                (format!("<i>{number}"), dots)
+            });
+            let spans = vec![("down".to_owned(), 1.0, 9.0)];
+            draw(&Picture::dots("t", ("s", "ms"), groups.collect(), spans))
+        };
+        let svg = dots([3, 0, 2]).unwrap();
+        // Each dot, and one in the legend.
+        assert_eq!(svg.matches("<circle").count(), 3 + 1 + 2 + 1, "{svg}");
+        assert!(
+            svg.contains("var(--span)") && svg.contains("var(--three)"),
+            "{svg}"
+        );
+        assert!(!svg.contains("var(--two)") && !svg.contains("<i>"), "{svg}");
+        assert!(dots([0, 0, 0]).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The record as a page: one file without a network, light and dark, for a screen of any width.
 
 mod draw;
+mod limit;
 mod load;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -11,6 +12,7 @@ use super::{clipped, told};
 use crate::picture::Picture;
 use crate::verdict::Verdict;
 
+pub use limit::render as render_limit;
 pub use load::render as render_load;
 
 /// What did not pass, first and in full; then a line and a picture for everything else.
