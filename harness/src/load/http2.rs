@@ -10,7 +10,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::task::LocalSet;
 
-use super::answer::{Answered, Reading};
+use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 use super::http1::{Listener, Outcome};
 use super::transport::Io;
@@ -79,13 +79,13 @@ impl Connection {
         &mut self,
         wire: &[u8],
         authority: &str,
-        asked_for_stream: bool,
+        asked: Asked,
         listener: &mut impl Listener,
     ) -> Outcome {
         self.open.set(self.open.get() + 1);
         let _stream = Stream(self.open.clone());
         let answered = match request(wire, authority) {
-            Ok(request) => self.answer(request, asked_for_stream, listener).await,
+            Ok(request) => self.answer(request, asked, listener).await,
             Err(failed) => Err(failed),
         };
         Outcome {
@@ -99,7 +99,7 @@ impl Connection {
     async fn answer(
         &mut self,
         request: http::Request<Full<Bytes>>,
-        asked_for_stream: bool,
+        asked: Asked,
         listener: &mut impl Listener,
     ) -> Result<Answered, Failed> {
         let closed = |error: hyper::Error| Failed::new(Failure::ClosedBeforeAnswer, error);
@@ -115,7 +115,7 @@ impl Connection {
         let event_stream =
             header("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
         let status = response.status().as_u16();
-        let mut reading = Reading::new(asked_for_stream, status, event_stream);
+        let mut reading = Reading::new(asked, status, event_stream);
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failed::new(Failure::Cut, error))?;

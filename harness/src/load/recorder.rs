@@ -70,7 +70,7 @@ impl Series {
 /// Where a measurement belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// The stage of the arrivals.
+    /// The stage of the arrivals; of a session, the turn.
     pub stage: usize,
     /// The place of the class in the workload.
     pub class: usize,

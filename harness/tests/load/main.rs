@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod server;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -212,6 +213,7 @@ async fn requests_share_connections_of_http2() {
             address,
             connections: accepted,
             requests: Arc::default(),
+            bodies: Arc::default(),
         };
         let measured = send(
             &server,

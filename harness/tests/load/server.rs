@@ -1,8 +1,8 @@
 //! A server that answers with given bytes, right or wrong.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +27,8 @@ pub struct Server {
     pub connections: Arc<AtomicUsize>,
     /// Requests that arrived.
     pub requests: Arc<AtomicUsize>,
+    /// Their bodies, in the order in which they arrived.
+    pub bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -36,19 +38,22 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (connections, requests) =
             (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let bodies = Arc::<Mutex<Vec<String>>>::default();
         let act = Arc::new(act);
         let (accepted, arrived) = (connections.clone(), requests.clone());
+        let read = bodies.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 accepted.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, act.clone(), arrived.clone()));
+                tokio::spawn(serve(stream, act.clone(), arrived.clone(), read.clone()));
             }
         });
         Self {
             address,
             connections,
             requests,
+            bodies,
         }
     }
 }
@@ -58,6 +63,7 @@ async fn serve(
     mut stream: TcpStream,
     act: Arc<impl Fn(usize) -> Act>,
     arrived: Arc<AtomicUsize>,
+    bodies: Arc<Mutex<Vec<String>>>,
 ) -> Option<()> {
     let mut bytes = Vec::new();
     loop {
@@ -74,8 +80,16 @@ async fn serve(
                 return None;
             }
         };
-        bytes.drain(..length);
-        match act(arrived.fetch_add(1, Ordering::Relaxed)) {
+        let request: Vec<u8> = bytes.drain(..length).collect();
+        let request = String::from_utf8(request).ok()?;
+        let (_, body) = request.split_once("\r\n\r\n")?;
+        let number = {
+            // Both under one lock, so that a body's place is the number of its request.
+            let mut bodies = bodies.lock().ok()?;
+            bodies.push(body.to_owned());
+            arrived.fetch_add(1, Ordering::Relaxed)
+        };
+        match act(number) {
             Act::Send(answer) => stream.write_all(answer.as_bytes()).await.ok()?,
             Act::SendAndClose(answer) => return stream.write_all(answer.as_bytes()).await.ok(),
             Act::Endless(first, again) => {

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::session::SessionArgs;
 use crate::cli::table;
-use crate::load::arrival::{Arrival, Schedule};
+use crate::load::arrival::Schedule;
 use crate::load::requests::Requests;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
@@ -16,7 +16,7 @@ use crate::load::workload::Workload;
 pub(super) struct Planned {
     /// When the last request is due, in seconds.
     duration_s: f64,
-    /// Of a closed loop, whose server decides how many requests there are.
+    /// Where it is for the server to say, by its answers, how many requests there are.
     users: Option<usize>,
     /// Requests in the busiest second.
     busiest_s_requests: u64,
@@ -49,10 +49,7 @@ pub(super) fn plan(
     });
     let mut planned = Planned {
         duration_s: end_s,
-        users: match workload.arrival {
-            Arrival::Closed { users, .. } => Some(users),
-            _ => None,
-        },
+        users: workload.arrival.users(),
         busiest_s_requests: 0,
         classes: classes.collect(),
     };

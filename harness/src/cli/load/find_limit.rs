@@ -172,10 +172,10 @@ fn conclusion(search: &Search) -> String {
     }
 }
 
-/// Sets the rate of a workload that has one; of a closed loop, its users.
+/// Sets the rate of a workload that has one, else its users.
 pub(super) fn set_rate(workload: &mut Workload, to: f64) -> Result<()> {
     match &mut workload.arrival {
-        Arrival::Closed { users, .. } => *users = to as usize,
+        Arrival::Closed { users, .. } | Arrival::Sessions { users, .. } => *users = to as usize,
         arrival => {
             let rate = arrival.rate_mut();
             *rate.context("--rate: the arrivals of this workload have no single rate")? = to;

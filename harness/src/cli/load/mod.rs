@@ -6,7 +6,7 @@ mod find_limit;
 mod overhead;
 mod session;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use url::Url;
 
 use super::metrics::{Exporter, MetricsArgs};
@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Where requests go [default: the gateway of the stack]; repeatable: in turn
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<Url>,
-    /// Requests per second, instead of the workload's; of a closed loop: users
+    /// Requests per second, instead of the workload's; of a closed loop or of sessions: users
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
     /// Seconds, instead of the workload's
@@ -160,6 +160,10 @@ impl Args {
                 workload.warm_up_s = duration_s / 10.0;
             }
         }
+        ensure!(
+            !self.session.stop_when_saturated || workload.arrival.users().is_none(),
+            "--stop-when-saturated: `arrival.process` must be an open loop: users who wait for their answers pile up nothing"
+        );
         match self.rate.is_some() || self.duration.is_some() {
             true => workload.check().context("--rate or --duration"),
             false => Ok(()),

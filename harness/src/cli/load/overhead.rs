@@ -75,8 +75,8 @@ pub(super) async fn overhead(args: Args) -> Result<u8, Failure> {
 
 fn prepare(args: &Args, workload: &mut Workload, traced: bool) -> Result<()> {
     ensure!(
-        !traced && workload.arrival.stage_count() == 1,
-        "a trace or stages cannot be cut into blocks"
+        !traced && workload.arrival.stage_count() == 1 && !workload.arrival.holds_sessions(),
+        "a trace, stages or sessions cannot be cut into blocks"
     );
     if let Some(rate) = args.rate {
         set_rate(workload, rate)?;

@@ -13,7 +13,6 @@ use crate::cli::progress::Progress;
 use crate::cli::stack::StackArgs;
 use crate::cli::{Failure, make_out_folder, stop_on_signal};
 use crate::limits;
-use crate::load::arrival::Arrival;
 use crate::load::engine::{self, Job, Measured, Sender, Snapshot};
 use crate::load::record::{About, Record};
 use crate::load::requests::Header;
@@ -42,7 +41,7 @@ pub(super) struct SessionArgs {
     sources: Vec<IpAddr>,
     /// End the run when requests of an open loop have piled up for ten seconds: the server gets more than it can serve
     #[arg(long)]
-    stop_when_saturated: bool,
+    pub(super) stop_when_saturated: bool,
 }
 
 fn header(text: &str) -> Result<Header> {
@@ -134,10 +133,10 @@ impl<'a> Session<'a> {
         let job = job.await.map_err(Failure::usage)?;
         let stop = self.stop.child_token();
         let mut saturation = Saturation::default();
-        let open_loop = !matches!(run.workload.arrival, Arrival::Closed { .. });
+        let watched = self.args.stop_when_saturated && run.workload.arrival.users().is_none();
         let mut watch = |now: &Snapshot| {
             watch(now);
-            if saturation.watch(now.in_flight()) && open_loop && self.args.stop_when_saturated {
+            if saturation.watch(now.in_flight()) && watched {
                 stop.cancel();
             }
         };

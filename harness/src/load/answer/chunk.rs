@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 pub(super) struct Said {
     /// Where its text stands in the document, as a JSON string with its quotes, if it has text.
     pub(super) text_at: Option<(usize, usize)>,
+    /// The same of its content: text that is no reasoning.
+    pub(super) content_at: Option<(usize, usize)>,
     /// Whether it has text, or a call of a tool.
     pub(super) text: bool,
     /// Whether it says why the answer ended.
@@ -76,18 +78,19 @@ pub(super) fn read(document: &[u8]) -> Option<Said> {
     for choice in &parsed.choices {
         said.finished |= choice.finish_reason.is_some();
         let delta = choice.delta.as_ref();
-        let texts = [
-            choice.text,
-            delta.and_then(|it| it.content),
-            delta.and_then(|it| it.reasoning_content),
-        ];
-        for value in texts.into_iter().flatten() {
-            if value.get().starts_with('"') && value.get() != "\"\"" {
-                said.text = true;
-                let start = value.get().as_ptr().addr() - text.as_ptr().addr();
-                said.text_at = Some((start, start + value.get().len()));
-            }
-        }
+        let place = |value: &RawValue| {
+            let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+            let some = value.get().starts_with('"') && value.get() != "\"\"";
+            some.then(|| (start, start + value.get().len()))
+        };
+        let content = choice.text.or(delta.and_then(|it| it.content));
+        let reasoning = delta.and_then(|it| it.reasoning_content);
+        said.content_at = content.and_then(place).or(said.content_at);
+        said.text_at = reasoning
+            .and_then(place)
+            .or(said.content_at)
+            .or(said.text_at);
+        said.text |= said.text_at.is_some();
         let calls = delta.and_then(|it| it.tool_calls);
         said.text |= calls.is_some_and(|calls| calls.get().starts_with("[{"));
     }
@@ -100,6 +103,8 @@ pub(super) fn read(document: &[u8]) -> Option<Said> {
 pub(super) struct Pattern {
     before: Vec<u8>,
     after: Vec<u8>,
+    /// Whether the text is content.
+    pub(super) content: bool,
 }
 
 impl Pattern {
@@ -110,21 +115,22 @@ impl Pattern {
         Some(Self {
             before: frame[..start].to_vec(),
             after: frame[end..].to_vec(),
+            content: said.content_at == said.text_at,
         })
     }
 
-    /// Whether a frame is this pattern with some text. A text with an escape in it is left to the reader of JSON.
-    pub(super) fn fits(&self, frame: &[u8]) -> bool {
-        let Some(rest) = frame.strip_prefix(self.before.as_slice()) else {
-            return false;
+    /// The text of a frame that is this pattern with some text, as it stands in a JSON string. A text with an escape in it is left to
+    /// the reader of JSON.
+    pub(super) fn text<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = frame.strip_prefix(self.before.as_slice())?;
+        let [b'"', text @ .., b'"'] = rest.strip_suffix(self.after.as_slice())? else {
+            return None;
         };
-        let Some([b'"', text @ .., b'"']) = rest.strip_suffix(self.after.as_slice()) else {
-            return false;
-        };
-        !text.is_empty()
+        let plain = !text.is_empty()
             && text
                 .iter()
-                .all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20))
+                .all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20));
+        plain.then_some(text)
     }
 }
 
@@ -155,6 +161,8 @@ mod tests {
         assert!(error.error.unwrap().contains("out of memory"));
         let whole = read(br#"{"choices":[{"message":{"role":"assistant","content":"a b"},"finish_reason":"stop"}]}"#);
         assert!(whole.unwrap().text);
+        let thought = read(br#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#).unwrap();
+        assert!(thought.text && thought.text_at.is_some() && thought.content_at.is_none());
         let call = read(br#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#).unwrap();
         assert!(call.text);
         assert_eq!(read(b"{\"choices\":7}"), None);
@@ -169,7 +177,9 @@ mod tests {
             assert!(text.contains(from));
             text.replace(from, to).into_bytes()
         };
-        assert!(pattern.fits(&with("\"on \"", "\"grüße\"")));
+        assert!(pattern.content);
+        let greeting = with("\"on \"", "\"grüße\"");
+        assert_eq!(pattern.text(&greeting), Some("grüße".as_bytes()));
         for (from, to) in [
             ("\"on \"", "\"\""),
             ("\"on \"", "\"a\\\"b\""),
@@ -178,10 +188,10 @@ mod tests {
             ("c-1", "c-2"),
             ("null,\"delta", "\"stop\",\"delta"),
         ] {
-            assert!(!pattern.fits(&with(from, to)), "{to}");
+            assert_eq!(pattern.text(&with(from, to)), None, "{to}");
         }
         // The two ends must not overlap.
-        assert!(!pattern.fits(&TOKEN[..TOKEN.len() - 8]));
+        assert_eq!(pattern.text(&TOKEN[..TOKEN.len() - 8]), None);
         let finish = with("null,\"delta", "\"stop\",\"delta");
         assert!(Pattern::of(&finish, &read(&finish).unwrap()).is_none());
     }

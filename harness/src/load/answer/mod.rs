@@ -1,28 +1,40 @@
 //! What an answer was: read as it arrives, timed token by token, and judged at its end. Nothing of it is kept but what the judgement
-//! needs, so that ten thousand open streams cost little.
+//! needs, so that ten thousand open streams cost little; its text only where the next turn of a session is to repeat it.
 
 mod chunk;
+mod events;
 
 use std::time::{Duration, Instant};
 
-use chunk::{Pattern, Said};
+use events::{Events, inside};
 
 use super::failure::{Failed, Failure};
-use crate::client::sse::Splitter;
 
 /// The longest answer that is not streamed and kept, in bytes.
 const WHOLE_LIMIT_BYTES: usize = 8 << 20;
 /// The most that is kept of an answer that failed, in bytes.
 const FAILED_LIMIT_BYTES: usize = 4 << 10;
+/// The longest text that is kept of a stream, in bytes.
+const TEXT_LIMIT_BYTES: usize = 1 << 20;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// A stream.
+    pub stream: bool,
+    /// That the text of the answer is kept.
+    pub text: bool,
+}
 
 /// An answer that arrives.
 #[derive(Debug)]
 pub struct Reading {
-    /// Whether a stream was asked for.
-    asked_for_stream: bool,
+    asked: Asked,
     status: u16,
     body: Body,
     tokens: Tokens,
+    /// The text so far, if it is kept: the inside of a JSON string.
+    text: Vec<u8>,
     /// The first thing that is wrong with it.
     failed: Option<Failed>,
 }
@@ -31,16 +43,6 @@ pub struct Reading {
 enum Body {
     Whole(Vec<u8>),
     Events(Box<Events>),
-}
-
-#[derive(Debug, Default)]
-struct Events {
-    splitter: Splitter,
-    pattern: Option<Pattern>,
-    id: Option<String>,
-    finished: bool,
-    done: bool,
-    usage: Option<(u64, u64)>,
 }
 
 /// When its tokens came.
@@ -53,7 +55,7 @@ struct Tokens {
 }
 
 /// An answer that was whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answered {
     /// When its first token came, if it was streamed and had one.
     pub first_token_at: Option<Instant>,
@@ -65,6 +67,8 @@ pub struct Answered {
     pub together: u64,
     /// Tokens of the prompt and of the answer, if its usage says so.
     pub usage: Option<(u64, u64)>,
+    /// Its content, if that was to be kept: the inside of a JSON string, as the server wrote it.
+    pub text: Vec<u8>,
 }
 
 impl Answered {
@@ -76,15 +80,16 @@ impl Answered {
 
 impl Reading {
     /// An answer of which the head has come.
-    pub fn new(asked_for_stream: bool, status: u16, event_stream: bool) -> Self {
+    pub fn new(asked: Asked, status: u16, event_stream: bool) -> Self {
         Self {
-            asked_for_stream,
+            asked,
             status,
             body: match event_stream && status == 200 {
                 true => Body::Events(Box::default()),
                 false => Body::Whole(Vec::new()),
             },
             tokens: Tokens::default(),
+            text: Vec::new(),
             failed: None,
         }
     }
@@ -116,14 +121,25 @@ impl Reading {
                 let mut splitter = std::mem::take(splitter);
                 let mut known = pattern.take();
                 let mut told = None;
+                let mut keep = |content: &[u8]| {
+                    if self.asked.text {
+                        self.text.extend_from_slice(content);
+                    }
+                };
                 splitter.feed(bytes, |frame| {
                     let plain = !events.finished && !events.done;
-                    if plain && known.as_ref().is_some_and(|known| known.fits(frame)) {
+                    let pattern = known.as_ref().filter(|_| plain);
+                    if let Some((pattern, text)) =
+                        pattern.and_then(|it| Some((it, it.text(frame)?)))
+                    {
                         self.tokens.came(at, &mut gap);
+                        keep(if pattern.content { text } else { b"" });
                     } else if told.is_none() {
-                        told = events
-                            .frame(frame, &mut known, || self.tokens.came(at, &mut gap))
-                            .err();
+                        let came = |content: &[u8]| {
+                            self.tokens.came(at, &mut gap);
+                            keep(content);
+                        };
+                        told = events.frame(frame, &mut known, came).err();
                     }
                 });
                 let truncated = splitter.truncated();
@@ -133,6 +149,9 @@ impl Reading {
                 }
                 match truncated {
                     true => Err(too_long("event", 1 << 20)),
+                    false if self.text.len() > TEXT_LIMIT_BYTES => {
+                        Err(too_long("text", TEXT_LIMIT_BYTES))
+                    }
                     false => Ok(()),
                 }
             }
@@ -150,6 +169,7 @@ impl Reading {
             chunks: self.tokens.chunks,
             together: self.tokens.together,
             usage: None,
+            text: self.text,
         };
         match self.body {
             Body::Whole(body) if self.status != 200 => {
@@ -165,85 +185,17 @@ impl Reading {
                 if !said.text && !said.finished {
                     return Err(Failed::with_bytes(Failure::NoAnswer, &body));
                 }
-                if self.asked_for_stream {
+                if self.asked.stream {
                     return Err(Failed::with_bytes(Failure::NotStreamed, &body));
+                }
+                if self.asked.text {
+                    answered.text = inside(&body, said.content_at).to_vec();
                 }
                 answered.usage = said.usage;
                 Ok(answered)
             }
-            Body::Events(events) => {
-                if !events.done {
-                    return Err(Failed::new(
-                        Failure::NoDone,
-                        format!("ended after {} frames with text", answered.chunks),
-                    ));
-                }
-                if answered.chunks == 0 && !events.finished {
-                    return Err(Failed::new(
-                        Failure::NoAnswer,
-                        "a stream without text or finish reason",
-                    ));
-                }
-                answered.usage = events.usage;
-                match events.usage {
-                    Some((_, counted)) if answered.chunks > counted => Err(Failed::new(
-                        Failure::Repeated,
-                        format!(
-                            "{} frames with text, {counted} tokens by its usage",
-                            answered.chunks
-                        ),
-                    )),
-                    _ => Ok(answered),
-                }
-            }
+            Body::Events(events) => events.end(answered),
         }
-    }
-}
-
-impl Events {
-    /// Takes a frame that is not like the one before; `came` hears that it has text.
-    fn frame(
-        &mut self,
-        frame: &[u8],
-        known: &mut Option<Pattern>,
-        came: impl FnOnce(),
-    ) -> Result<(), Failed> {
-        if frame == b"[DONE]" {
-            self.done = true;
-            return Ok(());
-        }
-        let Some(said) = chunk::read(frame) else {
-            return Err(Failed::with_bytes(Failure::NotJson, frame));
-        };
-        if said.text {
-            came();
-        }
-        if let Some(pattern) = Pattern::of(frame, &said) {
-            *known = Some(pattern);
-        }
-        self.judge(said, frame)
-    }
-
-    fn judge(&mut self, said: Said, frame: &[u8]) -> Result<(), Failed> {
-        if let Some(error) = said.error {
-            return Err(Failed::with_bytes(Failure::ErrorEvent, error.as_bytes()));
-        }
-        if self.done || (self.finished && said.text) {
-            return Err(Failed::with_bytes(Failure::OutOfOrder, frame));
-        }
-        match (&self.id, said.id) {
-            (Some(first), Some(id)) if *first != id => {
-                return Err(Failed::new(
-                    Failure::Mixed,
-                    format!("{first:?}, then {id:?}"),
-                ));
-            }
-            (None, id) => self.id = id,
-            _ => {}
-        }
-        self.finished |= said.finished;
-        self.usage = said.usage.or(self.usage);
-        Ok(())
     }
 }
 
@@ -271,6 +223,11 @@ fn too_long(what: &str, limit_bytes: usize) -> Failed {
 mod tests {
     use super::*;
 
+    const STREAM: Asked = Asked {
+        stream: true,
+        text: false,
+    };
+
     fn token(text: &str) -> String {
         format!(
             "data: {{\"id\":\"c-1\",\"usage\":null,\"choices\":[{{\"index\":0,\"finish_reason\":null,\"text\":\"{text}\"}}]}}\n\n"
@@ -285,7 +242,7 @@ mod tests {
     /// Reads a stream whose parts arrive 10 ms apart: the judgement, and the gaps in milliseconds.
     fn read(parts: &[String]) -> (Result<Answered, Failure>, Vec<u128>) {
         let start = Instant::now();
-        let mut reading = Reading::new(true, 200, true);
+        let mut reading = Reading::new(STREAM, 200, true);
         let mut gaps = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             let at = start + Duration::from_millis(10 * number as u64);
@@ -366,6 +323,34 @@ mod tests {
     }
 
     #[test]
+    fn the_text_is_kept_where_it_is_asked_for_and_up_to_a_limit() {
+        let stream =
+            token("a ") + &token("b\\n") + &token("c\\ud83d") + &token("\\ude00 d") + FINISH;
+        let stream = stream + USAGE.replace(":3", ":4").as_str() + DONE;
+        let text = |asked, stream: &str| {
+            let mut reading = Reading::new(asked, 200, true);
+            for part in stream.as_bytes().chunks(1 << 16) {
+                reading
+                    .data(part, Instant::now(), |_| {})
+                    .map_err(|failed| failed.kind)?;
+            }
+            reading
+                .end()
+                .map(|it| it.text)
+                .map_err(|failed| failed.kind)
+        };
+        let kept = Asked {
+            text: true,
+            ..STREAM
+        };
+        assert_eq!(text(kept, &stream).unwrap(), b"a b\\nc\\ud83d\\ude00 d");
+        assert_eq!(text(STREAM, &stream).unwrap(), b"");
+        let long = token(&"x".repeat(1 << 16)).repeat(20);
+        assert_eq!(text(kept, &long), Err(Failure::TooLong));
+        assert_eq!(text(STREAM, &long), Err(Failure::NoDone));
+    }
+
+    #[test]
     fn several_tokens_in_a_frame_are_no_failure() {
         let (answered, _) = read(&parts(&[&token("a b "), &token("c "), FINISH, USAGE, DONE]));
         let answered = answered.unwrap();
@@ -375,14 +360,20 @@ mod tests {
     #[test]
     fn a_whole_answer_is_judged_by_its_body() {
         let read = |asked_for_stream, status, body: &str| {
-            let mut reading = Reading::new(asked_for_stream, status, false);
+            let asked = Asked {
+                stream: asked_for_stream,
+                text: true,
+            };
+            let mut reading = Reading::new(asked, status, false);
             reading
                 .data(body.as_bytes(), Instant::now(), |_| {})
                 .unwrap();
             reading.end().map_err(|failed| failed.kind)
         };
         let good = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
-        assert_eq!(read(false, 200, good).unwrap().usage, Some((2, 1)));
+        let answered = read(false, 200, good).unwrap();
+        assert_eq!(answered.usage, Some((2, 1)));
+        assert_eq!(answered.text, b"a");
         assert_eq!(read(true, 200, good), Err(Failure::NotStreamed));
         assert_eq!(
             read(false, 200, r#"{"error":"overloaded"}"#),

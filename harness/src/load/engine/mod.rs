@@ -2,6 +2,7 @@
 
 mod connections;
 mod cost;
+mod crowd;
 mod live;
 mod pacer;
 mod worker;
@@ -19,7 +20,6 @@ use url::Url;
 pub use cost::Cost;
 pub use live::Snapshot;
 
-use super::arrival::Arrival;
 use super::recorder::{Recorder, Series};
 use super::requests::{Header, Requests};
 use super::trace::Trace;
@@ -28,6 +28,7 @@ use super::workload::{Http, Workload};
 use crate::limits;
 use crate::target::Target;
 use cost::Meter;
+use crowd::Crowd;
 use live::Live;
 use worker::Worker;
 
@@ -149,14 +150,15 @@ impl Thread {
                 .build()
                 .context("starting the runtime of a worker")?;
             let connections = job.warm_connections(index);
-            let worker = Worker::new(job, index, live, stop);
+            let worker = Worker::new(job.clone(), index, live, stop);
             let cost = runtime.block_on(worker.connections().during(async {
                 worker.connections().warm_up(connections).await;
+                let crowd = Crowd::gather(&job, index).await?;
                 // Nobody waits for it if the run has been given up; there is no start then either.
                 let _ = tell_ready.send(());
                 let start = told_to_go.await.context("the run was given up")?;
                 let meter = Meter::start();
-                worker.work(start).await?;
+                worker.work(start, crowd).await?;
                 anyhow::Ok(meter.read())
             }))?;
             Ok((worker.into_recorder(), cost))
@@ -202,7 +204,7 @@ impl Job {
             threads,
             seed,
         } = sender;
-        if let Arrival::Closed { users, .. } = workload.arrival {
+        if let Some(users) = workload.arrival.users() {
             limits::check_connections(users, sources.len())
                 .with_context(|| format!("arrival: `users` is {users}"))?;
         }
@@ -235,13 +237,11 @@ impl Job {
         if self.workload.http == Http::Two {
             return self.servers.len();
         }
-        let all = match (
-            &self.workload.arrival,
-            self.workload.arrival.rate_max_per_s(),
-        ) {
-            (Arrival::Closed { users, .. }, _) => *users,
-            (_, Some(rate)) => (rate.ceil() as usize).min(WARM_CONNECTIONS_MAX),
-            (_, None) => 0,
+        let arrival = &self.workload.arrival;
+        let all = match (arrival.users(), arrival.rate_max_per_s()) {
+            (Some(users), _) => users,
+            (None, Some(rate)) => (rate.ceil() as usize).min(WARM_CONNECTIONS_MAX),
+            (None, None) => 0,
         };
         (index..all).step_by(self.threads).count()
     }

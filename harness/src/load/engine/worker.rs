@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Job;
 use super::connections::{Connection, Connections};
+use super::crowd::Crowd;
 use super::live::Live;
 use super::pacer::Pacer;
 use crate::load::answer::Answered;
@@ -18,7 +19,7 @@ use crate::load::arrival::{Arrival, Due, Schedule};
 use crate::load::failure::{Failed, Failure};
 use crate::load::http1::{self, Buffer, Listener};
 use crate::load::recorder::{Key, Recorder, Series};
-use crate::load::requests::Built;
+use crate::load::requests::{Built, Conversation};
 
 /// A worker, on its thread.
 pub(super) struct Worker {
@@ -61,18 +62,20 @@ impl Worker {
     }
 
     /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
-    pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
+    pub(super) async fn work(self: &Rc<Self>, start: Instant, crowd: Option<Crowd>) -> Result<()> {
         let tasks = LocalSet::new();
         let begun = tasks.run_until(async {
-            match self.job.workload.arrival {
-                Arrival::Closed { users, think_ms } => {
+            match (&self.job.workload.arrival, crowd) {
+                (_, Some(crowd)) => crowd.converse(self, start).await,
+                (Arrival::Closed { users, think_ms }, None) => {
+                    let (users, think_ms) = (*users, *think_ms);
                     for user in (self.index..users).step_by(self.job.threads) {
                         let think = Duration::from_millis(think_ms);
                         tokio::task::spawn_local(self.clone().user(start, user, users, think));
                     }
                     Ok(())
                 }
-                _ => self.pace(start).await,
+                (_, None) => self.pace(start).await,
             }
         });
         tokio::select! {
@@ -119,7 +122,7 @@ impl Worker {
             let late = moment.elapsed();
             self.recorder.borrow_mut().lag.record(late);
         }
-        self.perform(due, moment).await;
+        self.perform(due, moment, None).await;
     }
 
     /// A user of a closed loop.
@@ -136,7 +139,7 @@ impl Worker {
                 at_ns,
                 stage: 0,
             };
-            self.perform(due, now).await;
+            self.perform(due, now, None).await;
             if !think.is_zero() {
                 tokio::time::sleep(think).await;
             }
@@ -148,8 +151,14 @@ impl Worker {
         due.at_ns as f64 >= self.job.workload.warm_up_s * 1e9
     }
 
-    /// One request, from its connection to the record of what came back.
-    async fn perform(&self, due: Due, moment: Instant) {
+    /// One request, of a conversation if there is one, from its connection to the record of what came back: the text of its answer, if
+    /// that was kept and is whole.
+    pub(super) async fn perform(
+        &self,
+        due: Due,
+        moment: Instant,
+        of: Option<&Conversation>,
+    ) -> Option<Vec<u8>> {
         self.live.started();
         let server = (due.number % self.job.servers.len() as u64) as usize;
         let connection = match self.connections.take(server) {
@@ -157,7 +166,13 @@ impl Worker {
             // Seldom, and large: it does not lie in the memory of every request.
             None => Box::pin(self.connect(due, server)).await,
         };
-        let built = self.job.requests.build(due, &mut self.wire.borrow_mut());
+        let built = {
+            let wire = &mut self.wire.borrow_mut();
+            match of {
+                Some(conversation) => self.job.requests.build_turn(due.number, conversation, wire),
+                None => self.job.requests.build(due, wire),
+            }
+        };
         let mut watch = Watch {
             worker: self,
             due,
@@ -165,7 +180,7 @@ impl Worker {
             place: None,
         };
         let sent_at = Instant::now();
-        let (answered, ended_at) = match connection {
+        let (mut answered, ended_at) = match connection {
             Ok(connection) => self.exchange(connection, server, built, &mut watch).await,
             Err(failed) => (Err(failed), Instant::now()),
         };
@@ -174,6 +189,10 @@ impl Worker {
             Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
             Err(_) => self.live.failed(),
         }
+        let text = answered
+            .as_mut()
+            .ok()
+            .map(|it| std::mem::take(&mut it.text));
         if self.counts(due) {
             let place = watch.place();
             let times = Times {
@@ -183,6 +202,7 @@ impl Worker {
             };
             self.record(place, due, built.class, answered, times);
         }
+        text
     }
 
     async fn exchange(
@@ -198,14 +218,14 @@ impl Worker {
                 let exchange = async {
                     // Where sending fails, the answer says why: a server may refuse a body before it has all of it.
                     let _ = connection.send(&self.wire).await;
-                    http1::receive(connection, &self.buffer, built.stream, watch).await
+                    http1::receive(connection, &self.buffer, built.asked, watch).await
                 };
                 tokio::time::timeout(limit, exchange).await
             }
             Connection::Two(connection) => {
                 let wire = self.wire.borrow().clone();
                 let authority = self.job.servers[server].authority();
-                let exchange = connection.exchange(&wire, authority, built.stream, watch);
+                let exchange = connection.exchange(&wire, authority, built.asked, watch);
                 tokio::time::timeout(limit, Box::pin(exchange)).await
             }
         };

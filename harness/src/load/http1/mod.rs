@@ -16,7 +16,7 @@ use std::time::Instant;
 use body::{Framing, Progress};
 use head::Head;
 
-use super::answer::{Answered, Reading};
+use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 
 /// What a thread's connections share: room for what arrives.
@@ -53,11 +53,11 @@ pub(super) struct Outcome {
 pub(super) async fn receive(
     connection: &mut Connection,
     buffer: &Buffer,
-    asked_for_stream: bool,
+    asked: Asked,
     listener: &mut impl Listener,
 ) -> Outcome {
     let mut answer = Arriving {
-        asked_for_stream,
+        asked,
         head: Vec::new(),
         body: None,
         reusable: true,
@@ -96,7 +96,7 @@ fn broken(failure: Failure) -> bool {
 
 /// An answer of which a part has arrived.
 struct Arriving {
-    asked_for_stream: bool,
+    asked: Asked,
     /// The beginning of a head whose end has not arrived.
     head: Vec<u8>,
     body: Option<(Framing, Reading)>,
@@ -136,8 +136,7 @@ impl Arriving {
                 Ok(Some(head)) => {
                     listener.head(head.served_by);
                     self.reusable = head.keep_alive;
-                    let reading =
-                        Reading::new(self.asked_for_stream, head.status, head.event_stream);
+                    let reading = Reading::new(self.asked, head.status, head.event_stream);
                     self.body = Some((head.framing, reading));
                     return self.body_arrived(&all[head.length..], at, listener);
                 }

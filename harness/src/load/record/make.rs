@@ -77,7 +77,12 @@ impl Record {
         let stages = match workload.arrival.stage_count() {
             1 => Vec::new(),
             count => (0..count)
-                .map(|stage| group(&format!("stage {}", stage + 1), &|key| key.stage == stage))
+                .map(|stage| {
+                    let name = workload.arrival.stage_name(stage);
+                    group(&name, &|key| key.stage == stage)
+                })
+                // Few sessions may have come so far.
+                .filter(|group| group.requests > 0 || !workload.arrival.holds_sessions())
                 .collect(),
         };
         let slos = workload.judged();

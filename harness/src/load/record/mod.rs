@@ -68,7 +68,7 @@ pub struct Record {
     pub total: Group,
     /// By class.
     pub classes: Vec<Group>,
-    /// By stage, where there are several.
+    /// By stage, where there are several; of sessions, by turn.
     pub stages: Vec<Group>,
     /// By pool and endpoint, as answers named them.
     pub pools: Vec<PoolShare>,

@@ -1,7 +1,8 @@
 //! A workload: what is sent, when, for how long, and what is asked of the answers. Read from TOML; a set ships with the program.
 
+mod count;
+mod seconds;
 mod shipped;
-mod token_count;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use count::Count;
+pub use seconds::Seconds;
 pub use shipped::SHIPPED;
-pub use token_count::TokenCount;
 
 use super::arrival::Arrival;
 use super::recorder::Series;
@@ -83,11 +85,11 @@ pub struct Class {
     /// Whether answers are streamed.
     #[serde(default = "yes")]
     pub stream: bool,
-    /// Tokens of a prompt.
-    pub input_tokens: TokenCount,
+    /// Tokens of a prompt; in a session, those that each turn adds to it.
+    pub input_tokens: Count,
     /// Tokens of an answer.
-    pub output_tokens: TokenCount,
-    /// Prompts that begin alike.
+    pub output_tokens: Count,
+    /// Prompts that begin alike; in a session, its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_prefix: Option<SharedPrefix>,
     /// More headers.
@@ -246,6 +248,11 @@ impl Workload {
             class
                 .check()
                 .with_context(|| format!("mix: class {:?}", class.class))?;
+            ensure!(
+                class.api == Api::Chat || !self.arrival.holds_sessions(),
+                "mix: class {:?}: `api` must be \"chat\": sessions are conversations",
+                class.class
+            );
             let before = &self.mix[..number];
             ensure!(
                 before.iter().all(|other| other.class != class.class),

@@ -13,4 +13,5 @@ pub const SHIPPED: &[(&str, &str)] = &[
         include_str!("mixed-priority-overload.toml"),
     ),
     ("canary-under-load", include_str!("canary-under-load.toml")),
+    ("agentic-sessions", include_str!("agentic-sessions.toml")),
 ];

@@ -6,7 +6,7 @@ use super::summary::Summary;
 use super::{Converted, LEFT_OUT};
 use crate::load::record::Record;
 use crate::load::recorder::Series;
-use crate::load::workload::TokenCount;
+use crate::load::workload::Count;
 
 /// A load run as a Benchmark Report.
 pub fn convert(record: &Record) -> Converted {
@@ -40,7 +40,7 @@ pub fn convert(record: &Record) -> Converted {
                     "tool": "poolproof",
                     "tool_version": record.tool_version,
                     "source": "random",
-                    "input_seq_len": class.map_or(length(TokenCount::Fixed(0)), |it| length(it.input_tokens)),
+                    "input_seq_len": class.map_or(length(Count::Fixed(0)), |it| length(it.input_tokens)),
                     "output_seq_len": class.map(|it| length(it.output_tokens)),
                 },
                 "native": {"args": {"seed": record.seed}, "envars": null, "config": record.workload},
@@ -93,12 +93,12 @@ fn statistics(times: &Summary, units: &str) -> Value {
     value
 }
 
-fn length(tokens: TokenCount) -> Value {
+fn length(tokens: Count) -> Value {
     match tokens {
-        TokenCount::Fixed(tokens) => json!({"distribution": "fixed", "value": tokens}),
-        TokenCount::Uniform { from, to } => json!({
+        Count::Fixed(tokens) => json!({"distribution": "fixed", "value": tokens}),
+        Count::Uniform { from, to } => json!({
             "distribution": "uniform", "value": f64::midpoint(from.into(), to.into()), "min": from, "max": to,
         }),
-        TokenCount::LogNormal { median, .. } => json!({"distribution": "other", "value": median}),
+        Count::LogNormal { median, .. } => json!({"distribution": "other", "value": median}),
     }
 }

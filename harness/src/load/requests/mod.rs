@@ -1,17 +1,22 @@
-//! What is sent: each request of a workload, from the seed and its number alone.
+//! What is sent: each request of a workload, from the seed and its number alone; of a session, also from what was answered before.
 
-use anyhow::{Context, Result, ensure};
+mod conversation;
+mod template;
+
+use anyhow::{Context, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
 use url::Url;
 
-use super::arrival::Due;
+pub use conversation::Conversation;
+
+use super::answer::Asked;
+use super::arrival::{Arrival, Due};
 use super::prompt::Texts;
 use super::trace::{BLOCK_TOKENS, Trace};
-use super::workload::{Class, Workload};
-use crate::client::{Api, REQUEST_ID_HEADER};
+use super::workload::{Count, Seconds, SharedPrefix, Workload};
 use crate::target::Target;
+use template::Template;
 
 /// A header, name and value.
 pub type Header = (String, String);
@@ -25,21 +30,9 @@ pub struct Requests {
     texts: Texts,
     rng: ChaCha8Rng,
     trace: Option<Trace>,
+    /// Of sessions: how many turns they have, and how long their users think.
+    sessions: Option<(Count, Seconds)>,
     run: u32,
-}
-
-/// What all requests of a class have alike.
-#[derive(Debug)]
-struct Template {
-    class: Class,
-    /// The head, up to the id of the request.
-    head: Vec<u8>,
-    /// The body, up to the prompt.
-    before_prompt: Vec<u8>,
-    /// The body, from the prompt to the number of tokens.
-    before_tokens: Vec<u8>,
-    /// The rest of the body.
-    end: Vec<u8>,
 }
 
 /// A request that was built.
@@ -47,8 +40,8 @@ struct Template {
 pub struct Built {
     /// The place of its class in the workload.
     pub class: usize,
-    /// Whether a stream is asked for.
-    pub stream: bool,
+    /// What is asked for.
+    pub asked: Asked,
     /// Tokens of its prompt.
     pub input_tokens: u32,
     /// Tokens that are asked for.
@@ -65,11 +58,19 @@ impl Requests {
         headers: &[Header],
         seed: u64,
     ) -> Result<Self> {
+        let sessions = match workload.arrival {
+            Arrival::Sessions {
+                turns,
+                think_time_s,
+                ..
+            } => Some((turns, think_time_s)),
+            _ => None,
+        };
         let classes: Vec<Template> = workload
             .mix
             .iter()
             .map(|class| {
-                Template::new(class, target, url, headers)
+                Template::new(class, sessions.is_some(), target, url, headers)
                     .with_context(|| format!("mix: class {:?}", class.class))
             })
             .collect::<Result<_>>()?;
@@ -86,6 +87,7 @@ impl Requests {
             texts: Texts::new(seed),
             rng: ChaCha8Rng::seed_from_u64(seed),
             trace,
+            sessions,
             run: rand::random(),
         })
     }
@@ -100,136 +102,62 @@ impl Requests {
         let mut rng = self.rng.clone();
         // Every request has a stream of random numbers of its own, and the schedule one that no request has.
         rng.set_stream(due.number + 1);
-        let chosen: f64 = rng.random();
-        let class = self.shares.iter().position(|until| chosen < *until);
-        let class = class.unwrap_or(self.shares.len() - 1);
-        let Template {
-            class: kind,
-            head,
-            before_prompt,
-            before_tokens,
-            end,
-        } = &self.classes[class];
+        let class = self.draw_class(&mut rng);
+        let template = &self.classes[class];
+        let kind = &template.class;
         let row = self
             .trace
             .as_ref()
             .and_then(|it| it.rows.get(due.number as usize));
-        let (input, output) = match row {
+        let (input, output_tokens) = match row {
             Some(row) => (row.input_tokens, row.output_tokens),
             None => (
                 kind.input_tokens.draw(&mut rng),
                 kind.output_tokens.draw(&mut rng),
             ),
         };
-
-        wire.clear();
-        wire.extend_from_slice(head);
-        write_hex(wire, self.run.into());
-        wire.extend_from_slice(b"-load-");
-        write_number(wire, due.number);
-        wire.extend_from_slice(b"\r\ncontent-length: ");
-        // Its place is held, as wide as any body is long, and filled when the body is there.
-        let length_at = wire.len();
-        wire.extend_from_slice(b"0000000000\r\n\r\n");
-        let body_at = wire.len();
-        wire.extend_from_slice(before_prompt);
         let mut input_tokens = input;
-        match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
-            ([], None) => self.texts.append_unique(wire, &mut rng, input),
-            ([], Some(shared)) => {
-                input_tokens += shared.tokens;
-                let group = rng.random_range(0..shared.groups);
-                self.texts.append(wire, spread(group.into()), shared.tokens);
-                self.texts.append_unique(wire, &mut rng, input);
-            }
-            (blocks, _) => {
-                let mut left = input;
-                for block in blocks {
-                    let tokens = left.min(BLOCK_TOKENS);
-                    self.texts.append(wire, spread(*block), tokens);
-                    left -= tokens;
+        template.write(self.run, due.number, wire, |wire| {
+            match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
+                ([], None) => self.texts.append_unique(wire, &mut rng, input),
+                ([], Some(shared)) => {
+                    input_tokens += shared.tokens;
+                    self.append_shared(wire, &mut rng, shared);
+                    self.texts.append_unique(wire, &mut rng, input);
                 }
-                self.texts.append_unique(wire, &mut rng, left);
+                (blocks, _) => {
+                    let mut left = input;
+                    for block in blocks {
+                        let tokens = left.min(BLOCK_TOKENS);
+                        self.texts.append(wire, spread(*block), tokens);
+                        left -= tokens;
+                    }
+                    self.texts.append_unique(wire, &mut rng, left);
+                }
             }
-        }
-        wire.extend_from_slice(before_tokens);
-        write_number(wire, output.into());
-        wire.extend_from_slice(end);
-        let mut length = wire.len() - body_at;
-        for digit in wire[length_at..length_at + 10].iter_mut().rev() {
-            *digit = b'0' + (length % 10) as u8;
-            length /= 10;
-        }
+            output_tokens
+        });
         Built {
             class,
-            stream: kind.stream,
+            asked: Asked {
+                stream: kind.stream,
+                text: false,
+            },
             input_tokens,
-            output_tokens: output,
+            output_tokens,
         }
     }
-}
 
-impl Template {
-    fn new(class: &Class, target: &Target, url: &Url, headers: &[Header]) -> Result<Self> {
-        let names: Vec<&str> = target
-            .models
-            .iter()
-            .map(|model| model.name.as_str())
-            .collect();
-        let model = match &class.model {
-            Some(model) => model,
-            None => names.first().copied().context("the target has no model")?,
-        };
-        ensure!(
-            names.contains(&model),
-            "`model` is {model:?}, which target {:?} does not have: it has {}",
-            target.name,
-            names.join(", ")
-        );
-        if let Some(objective) = &class.objective {
-            ensure!(
-                target.objectives.contains_key(objective),
-                "`objective` is {objective:?}, which target {:?} does not have: it has {:?}",
-                target.name,
-                target.objectives.keys().collect::<Vec<_>>()
-            );
-        }
-        let mut head = format!(
-            "POST {}{} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n",
-            url.path().trim_end_matches('/'),
-            class.api.path(),
-            &url[url::Position::BeforeHost..url::Position::AfterPort],
-        );
-        let objective = class
-            .objective
-            .iter()
-            .map(|it| (&target.objective_header, it));
-        let headers = headers.iter().map(|(name, value)| (name, value));
-        for (name, value) in class.headers.iter().chain(objective).chain(headers) {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += &format!("{REQUEST_ID_HEADER}: ");
+    fn draw_class(&self, rng: &mut ChaCha8Rng) -> usize {
+        let chosen: f64 = rng.random();
+        let class = self.shares.iter().position(|until| chosen < *until);
+        class.unwrap_or(self.shares.len() - 1)
+    }
 
-        let mut body = class.body.clone();
-        body.insert("model".into(), model.into());
-        body.insert("ignore_eos".into(), true.into());
-        if class.stream {
-            body.insert("stream".into(), true.into());
-            body.insert("stream_options".into(), json!({"include_usage": true}));
-        }
-        // The prompt stands at the start, so that prefix caches see what differs.
-        let rest = Value::Object(body).to_string();
-        let (before_prompt, behind_prompt) = match class.api {
-            Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
-            Api::Completions => ("{\"prompt\":\"", "\","),
-        };
-        Ok(Self {
-            class: class.clone(),
-            head: head.into_bytes(),
-            before_prompt: before_prompt.into(),
-            before_tokens: format!("{behind_prompt}\"max_tokens\":").into(),
-            end: format!(",{}", &rest[1..]).into(),
-        })
+    /// Appends one of the texts that prompts begin with.
+    fn append_shared(&self, into: &mut Vec<u8>, rng: &mut ChaCha8Rng, shared: SharedPrefix) {
+        let group = rng.random_range(0..shared.groups);
+        self.texts.append(into, spread(group.into()), shared.tokens);
     }
 }
 
@@ -241,22 +169,12 @@ fn spread(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn write_number(into: &mut Vec<u8>, number: u64) {
-    use std::io::Write;
-    // Writing to memory cannot fail.
-    let _ = write!(into, "{number}");
-}
-
-fn write_hex(into: &mut Vec<u8>, number: u64) {
-    use std::io::Write;
-    let _ = write!(into, "{number:08x}");
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::topology::Topology;
+    use serde_json::Value;
 
     fn requests(mix: &str, seed: u64) -> Result<Requests> {
         let text = format!(
@@ -304,7 +222,7 @@ mod tests {
         assert_eq!(body["stream_options"]["include_usage"], true);
         let prompt = body["messages"][0]["content"].as_str().unwrap();
         assert_eq!(prompt.split_whitespace().count(), 30);
-        assert_eq!((built.class, built.stream), (0, true));
+        assert_eq!((built.class, built.asked.stream), (0, true));
     }
 
     #[test]

@@ -1,73 +1,11 @@
-//! When requests are to leave: fixed by the workload and the seed before the run, whatever the server does.
+//! The schedule of an open loop: each request, and the moment at which it leaves.
 
-use std::path::PathBuf;
-
-use anyhow::{Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp, Gamma};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::trace::Trace;
-
-/// How requests arrive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "process", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Arrival {
-    /// One every `1 / rate_per_s`.
-    Constant {
-        /// Requests per second.
-        rate_per_s: f64,
-    },
-    /// Independent of one another: exponential gaps.
-    Poisson {
-        /// Requests per second.
-        rate_per_s: f64,
-    },
-    /// Gaps from a gamma distribution, as `vllm bench serve --burstiness` draws them.
-    Gamma {
-        /// Requests per second.
-        rate_per_s: f64,
-        /// The shape: 1 is `poisson`, below is burstier, above is smoother.
-        burstiness: f64,
-    },
-    /// A rate that grows or falls in a straight line over the whole run.
-    Ramp {
-        /// Requests per second at the start.
-        from_per_s: f64,
-        /// Requests per second at the end.
-        to_per_s: f64,
-    },
-    /// One `poisson` after the other; each stage is reported by itself.
-    Stages {
-        /// The stages, in order.
-        stages: Vec<Stage>,
-    },
-    /// As requests once arrived, with the token counts that they had.
-    Trace {
-        /// Mooncake's JSON lines or Azure's CSV, relative to the workload's file.
-        file: PathBuf,
-    },
-    /// Users who each send their next request when the one before has ended.
-    Closed {
-        /// How many.
-        users: usize,
-        /// The pause of a user between an answer and the next request, in milliseconds.
-        #[serde(default)]
-        think_ms: u64,
-    },
-}
-
-/// A stage of [`Arrival::Stages`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stage {
-    /// Requests per second.
-    pub rate_per_s: f64,
-    /// How long it lasts, in seconds.
-    pub duration_s: f64,
-}
+use super::Arrival;
+use crate::load::trace::Trace;
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,110 +14,8 @@ pub struct Due {
     pub number: u64,
     /// When it is to leave, in nanoseconds from the start.
     pub at_ns: u64,
-    /// The stage that it belongs to.
+    /// The stage that it belongs to; of a session, the turn.
     pub stage: usize,
-}
-
-/// The highest rate that a workload may ask for, per second.
-const RATE_MAX: f64 = 10e6;
-
-impl Arrival {
-    /// Fails on values that no schedule can be made of, by their names.
-    pub fn check(&self) -> Result<()> {
-        let rate = |name: &str, rate: f64| {
-            ensure!(
-                rate > 0.0 && rate <= RATE_MAX,
-                "arrival: `{name}` is {rate}: must be above 0, and 10,000,000 per second at most"
-            );
-            Ok(())
-        };
-        match self {
-            Self::Constant { rate_per_s } | Self::Poisson { rate_per_s } => {
-                rate("rate_per_s", *rate_per_s)
-            }
-            Self::Gamma {
-                rate_per_s,
-                burstiness,
-            } => {
-                ensure!(
-                    (0.001..=1000.0).contains(burstiness),
-                    "arrival: `burstiness` is {burstiness}: must be 0.001 to 1,000"
-                );
-                rate("rate_per_s", *rate_per_s)
-            }
-            Self::Ramp {
-                from_per_s,
-                to_per_s,
-            } => {
-                ensure!(
-                    *from_per_s >= 0.0 && *to_per_s >= 0.0,
-                    "arrival: `from_per_s` and `to_per_s` must not be below 0"
-                );
-                rate("from_per_s` or `to_per_s", from_per_s.max(*to_per_s))
-            }
-            Self::Stages { stages } => {
-                ensure!(
-                    !stages.is_empty(),
-                    "arrival: `stages` is empty: at least one is needed"
-                );
-                for stage in stages {
-                    rate("stages.rate_per_s", stage.rate_per_s)?;
-                    ensure!(
-                        stage.duration_s > 0.0 && stage.duration_s.is_finite(),
-                        "arrival: `stages.duration_s` is {}: must be above 0",
-                        stage.duration_s
-                    );
-                }
-                Ok(())
-            }
-            Self::Trace { .. } => Ok(()),
-            Self::Closed { users, .. } => {
-                ensure!(*users > 0, "arrival: `users` is 0: at least 1 is needed");
-                Ok(())
-            }
-        }
-    }
-
-    /// How long the arrivals last by themselves, in seconds: stages do.
-    pub fn duration_s(&self) -> Option<f64> {
-        match self {
-            Self::Stages { stages } => Some(stages.iter().map(|stage| stage.duration_s).sum()),
-            _ => None,
-        }
-    }
-
-    /// Its rate, per second, if it has one that stays the same.
-    pub fn rate_mut(&mut self) -> Option<&mut f64> {
-        match self {
-            Self::Constant { rate_per_s }
-            | Self::Poisson { rate_per_s }
-            | Self::Gamma { rate_per_s, .. } => Some(rate_per_s),
-            _ => None,
-        }
-    }
-
-    /// The number of stages that are reported apart.
-    pub fn stage_count(&self) -> usize {
-        match self {
-            Self::Stages { stages } => stages.len(),
-            _ => 1,
-        }
-    }
-
-    /// The highest rate, per second; `None` where the server decides it, or a trace.
-    pub fn rate_max_per_s(&self) -> Option<f64> {
-        match self {
-            Self::Constant { rate_per_s }
-            | Self::Poisson { rate_per_s }
-            | Self::Gamma { rate_per_s, .. } => Some(*rate_per_s),
-            Self::Ramp {
-                from_per_s,
-                to_per_s,
-            } => Some(from_per_s.max(*to_per_s)),
-            Self::Stages { stages } => stages.iter().map(|it| it.rate_per_s).reduce(f64::max),
-            Self::Trace { .. } | Self::Closed { .. } => None,
-        }
-    }
 }
 
 /// All requests of an open loop, in order. Two schedules of the same arrival, seed and duration are the same, so that each
@@ -199,7 +35,7 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// The schedule of the first `end_s` seconds. Empty for a closed loop.
+    /// The schedule of the first `end_s` seconds. Empty where there are users.
     pub fn new(arrival: &'a Arrival, trace: Option<&'a Trace>, seed: u64, end_s: f64) -> Self {
         Self {
             arrival,
@@ -250,7 +86,7 @@ impl<'a> Schedule<'a> {
                 let row = self.trace?.rows.get(self.number as usize)?;
                 Some(row.at_ms / 1000.0)
             }
-            Arrival::Closed { .. } => None,
+            Arrival::Closed { .. } | Arrival::Sessions { .. } => None,
         }
     }
 }
@@ -284,6 +120,7 @@ impl Iterator for Schedule<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Stage;
     use super::*;
 
     fn times_s(arrival: &Arrival, seed: u64, end_s: f64) -> Vec<f64> {
@@ -367,36 +204,5 @@ mod tests {
         let poisson = Arrival::Poisson { rate_per_s: 50.0 };
         assert_eq!(times_s(&poisson, 1, 10.0), times_s(&poisson, 1, 10.0));
         assert_ne!(times_s(&poisson, 1, 10.0), times_s(&poisson, 2, 10.0));
-    }
-
-    #[test]
-    fn nonsense_is_refused_by_name() {
-        for (arrival, named) in [
-            (Arrival::Constant { rate_per_s: 0.0 }, "rate_per_s"),
-            (
-                Arrival::Poisson {
-                    rate_per_s: f64::NAN,
-                },
-                "rate_per_s",
-            ),
-            (
-                Arrival::Gamma {
-                    rate_per_s: 1.0,
-                    burstiness: 0.0,
-                },
-                "burstiness",
-            ),
-            (Arrival::Stages { stages: vec![] }, "stages"),
-            (
-                Arrival::Closed {
-                    users: 0,
-                    think_ms: 0,
-                },
-                "users",
-            ),
-        ] {
-            let message = arrival.check().map_err(|error| error.to_string());
-            assert!(message.is_err_and(|text| text.contains(named)), "{named}");
-        }
     }
 }

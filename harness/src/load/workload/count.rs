@@ -1,25 +1,24 @@
-//! How many tokens a prompt or an answer has.
+//! How many: tokens of a prompt or an answer, turns of a session.
 
 use anyhow::{Context, Result, ensure};
 use rand::{Rng, RngExt};
-use rand_distr::{Distribution, LogNormal};
+use rand_distr::Distribution;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most tokens that a prompt or an answer may be asked to have.
-const TOKENS_MAX: u32 = 1 << 20;
+use super::seconds::log_normal;
 
-/// The 0.95 quantile of the standard normal distribution.
-const Z_95: f64 = 1.644_853_626_951_472_7;
+/// The most that may be asked for.
+const COUNT_MAX: u32 = 1 << 20;
 
-/// A number of tokens, drawn for each request.
+/// A number, drawn each time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     deny_unknown_fields,
     expecting = "expected a number, { from, to } or { median, p95 }"
 )]
-pub enum TokenCount {
+pub enum Count {
     /// Always the same.
     Fixed(u32),
     /// Any of these, equally likely.
@@ -29,32 +28,32 @@ pub enum TokenCount {
         /// The largest.
         to: u32,
     },
-    /// Many short ones and a few long ones: a log-normal distribution.
+    /// Many small ones and a few large ones: a log-normal distribution.
     LogNormal {
-        /// Half are shorter.
+        /// Half are smaller.
         median: f64,
-        /// One in twenty is longer.
+        /// One in twenty is larger.
         p95: f64,
     },
 }
 
-impl TokenCount {
+impl Count {
     /// Fails on counts that cannot be drawn; `name` is the key of the workload.
     pub fn check(&self, name: &str) -> Result<()> {
-        let within = |tokens: f64| (1.0..=f64::from(TOKENS_MAX)).contains(&tokens);
+        let within = |count: f64| (1.0..=f64::from(COUNT_MAX)).contains(&count);
         match *self {
-            Self::Fixed(tokens) => ensure!(
-                within(tokens.into()),
-                "`{name}` is {tokens}: must be 1 to {TOKENS_MAX}"
+            Self::Fixed(count) => ensure!(
+                within(count.into()),
+                "`{name}` is {count}: must be 1 to {COUNT_MAX}"
             ),
             Self::Uniform { from, to } => ensure!(
                 within(from.into()) && within(to.into()) && from <= to,
-                "`{name}`: `from` is {from} and `to` is {to}: must be 1 to {TOKENS_MAX}, `to` not below `from`"
+                "`{name}`: `from` is {from} and `to` is {to}: must be 1 to {COUNT_MAX}, `to` not below `from`"
             ),
             Self::LogNormal { median, p95 } => {
                 ensure!(
                     within(median) && within(p95) && median < p95,
-                    "`{name}`: `median` is {median} and `p95` is {p95}: must be 1 to {TOKENS_MAX}, `p95` above `median`"
+                    "`{name}`: `median` is {median} and `p95` is {p95}: must be 1 to {COUNT_MAX}, `p95` above `median`"
                 );
                 log_normal(median, p95).with_context(|| format!("`{name}`"))?;
             }
@@ -62,22 +61,26 @@ impl TokenCount {
         Ok(())
     }
 
+    /// The largest that can be drawn.
+    pub fn most(&self) -> u32 {
+        match *self {
+            Self::Fixed(count) => count,
+            Self::Uniform { to, .. } => to,
+            Self::LogNormal { .. } => COUNT_MAX,
+        }
+    }
+
     /// Draws one.
     pub fn draw(&self, rng: &mut impl Rng) -> u32 {
         match *self {
-            Self::Fixed(tokens) => tokens,
+            Self::Fixed(count) => count,
             Self::Uniform { from, to } => rng.random_range(from..=to),
             // It was checked.
             Self::LogNormal { median, p95 } => log_normal(median, p95).map_or(1, |law| {
-                law.sample(rng).round().clamp(1.0, TOKENS_MAX.into()) as u32
+                law.sample(rng).round().clamp(1.0, COUNT_MAX.into()) as u32
             }),
         }
     }
-}
-
-fn log_normal(median: f64, p95: f64) -> Result<LogNormal<f64>> {
-    let sigma = (p95 / median).ln() / Z_95;
-    LogNormal::new(median.ln(), sigma).context("no log-normal distribution has these")
 }
 
 #[cfg(test)]
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_log_normal_count_has_its_median_and_its_p95() {
-        let law = TokenCount::LogNormal {
+        let law = Count::LogNormal {
             median: 200.0,
             p95: 1000.0,
         };
@@ -105,9 +108,9 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         for law in [
-            TokenCount::Fixed(0),
-            TokenCount::Uniform { from: 5, to: 4 },
-            TokenCount::LogNormal {
+            Count::Fixed(0),
+            Count::Uniform { from: 5, to: 4 },
+            Count::LogNormal {
                 median: 9.0,
                 p95: 9.0,
             },

@@ -1,0 +1,137 @@
+//! What all requests of a class have alike, written once.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::Header;
+use crate::client::{Api, REQUEST_ID_HEADER};
+use crate::load::workload::Class;
+use crate::target::Target;
+
+/// What all requests of a class have alike.
+#[derive(Debug)]
+pub(super) struct Template {
+    pub(super) class: Class,
+    /// The head, up to the id of the request.
+    head: Vec<u8>,
+    /// The body, up to the prompt.
+    before_prompt: Vec<u8>,
+    /// The body, from the prompt to the number of tokens.
+    before_tokens: Vec<u8>,
+    /// The rest of the body.
+    end: Vec<u8>,
+}
+
+impl Template {
+    /// The template of a class; in a session, what stands in the place of the prompt is messages, else the text of one.
+    pub(super) fn new(
+        class: &Class,
+        sessions: bool,
+        target: &Target,
+        url: &Url,
+        headers: &[Header],
+    ) -> Result<Self> {
+        let names: Vec<&str> = target
+            .models
+            .iter()
+            .map(|model| model.name.as_str())
+            .collect();
+        let model = match &class.model {
+            Some(model) => model,
+            None => names.first().copied().context("the target has no model")?,
+        };
+        ensure!(
+            names.contains(&model),
+            "`model` is {model:?}, which target {:?} does not have: it has {}",
+            target.name,
+            names.join(", ")
+        );
+        if let Some(objective) = &class.objective {
+            ensure!(
+                target.objectives.contains_key(objective),
+                "`objective` is {objective:?}, which target {:?} does not have: it has {:?}",
+                target.name,
+                target.objectives.keys().collect::<Vec<_>>()
+            );
+        }
+        let mut head = format!(
+            "POST {}{} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n",
+            url.path().trim_end_matches('/'),
+            class.api.path(),
+            &url[url::Position::BeforeHost..url::Position::AfterPort],
+        );
+        let objective = class
+            .objective
+            .iter()
+            .map(|it| (&target.objective_header, it));
+        let headers = headers.iter().map(|(name, value)| (name, value));
+        for (name, value) in class.headers.iter().chain(objective).chain(headers) {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("{REQUEST_ID_HEADER}: ");
+
+        let mut body = class.body.clone();
+        body.insert("model".into(), model.into());
+        body.insert("ignore_eos".into(), true.into());
+        if class.stream {
+            body.insert("stream".into(), true.into());
+            body.insert("stream_options".into(), json!({"include_usage": true}));
+        }
+        // The prompt stands at the start, so that prefix caches see what differs.
+        let rest = Value::Object(body).to_string();
+        let (before_prompt, behind_prompt) = match class.api {
+            Api::Chat if sessions => ("{\"messages\":[", "],"),
+            Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
+            Api::Completions => ("{\"prompt\":\"", "\","),
+        };
+        Ok(Self {
+            class: class.clone(),
+            head: head.into_bytes(),
+            before_prompt: before_prompt.into(),
+            before_tokens: format!("{behind_prompt}\"max_tokens\":").into(),
+            end: format!(",{}", &rest[1..]).into(),
+        })
+    }
+
+    /// Writes a request over what `wire` held; `prompt` appends its prompt and says how many tokens are asked for.
+    pub(super) fn write(
+        &self,
+        run: u32,
+        number: u64,
+        wire: &mut Vec<u8>,
+        prompt: impl FnOnce(&mut Vec<u8>) -> u32,
+    ) {
+        wire.clear();
+        wire.extend_from_slice(&self.head);
+        write_hex(wire, run.into());
+        wire.extend_from_slice(b"-load-");
+        write_number(wire, number);
+        wire.extend_from_slice(b"\r\ncontent-length: ");
+        // Its place is held, as wide as any body is long, and filled when the body is there.
+        let length_at = wire.len();
+        wire.extend_from_slice(b"0000000000\r\n\r\n");
+        let body_at = wire.len();
+        wire.extend_from_slice(&self.before_prompt);
+        let output_tokens = prompt(wire);
+        wire.extend_from_slice(&self.before_tokens);
+        write_number(wire, output_tokens.into());
+        wire.extend_from_slice(&self.end);
+        let mut length = wire.len() - body_at;
+        for digit in wire[length_at..length_at + 10].iter_mut().rev() {
+            *digit = b'0' + (length % 10) as u8;
+            length /= 10;
+        }
+    }
+}
+
+fn write_number(into: &mut Vec<u8>, number: u64) {
+    use std::io::Write;
+    // Writing to memory cannot fail.
+    let _ = write!(into, "{number}");
+}
+
+fn write_hex(into: &mut Vec<u8>, number: u64) {
+    use std::io::Write;
+    let _ = write!(into, "{number:08x}");
+}
