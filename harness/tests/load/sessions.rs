@@ -87,7 +87,7 @@ async fn a_session_whose_answer_was_cut_is_over_and_the_next_one_begins() {
         _ => Act::Send(answer(number)),
     })
     .await;
-    let workload = sessions(1, 3, 0.2, "");
+    let workload = sessions(1, 3, 0.5, "");
     let measured = send(&server, &workload, &CancellationToken::new()).await;
     let all = all(&measured);
     let failed: Vec<_> = all.failed.iter().collect();
@@ -130,8 +130,8 @@ async fn sessions_end_at_once_when_they_are_told_to() {
         stop.cancel();
         Instant::now()
     });
-    // Goose itself looks twice a second.
-    assert!(told_at.elapsed() < Duration::from_millis(400));
+    // Neither the rest of the run nor the answers, which would be given up after a minute, are waited for.
+    assert!(told_at.elapsed() < Duration::from_secs(10));
     assert_eq!((measured.unfinished, all(&measured).requests), (5, 0));
     // Another run in the same process is not kept from its work by the one before.
     let server = Server::start(|number| Act::Send(answer(number))).await;

@@ -40,10 +40,12 @@ enum Said {
     Gone,
 }
 
-/// A turn, and the moment at which it was due.
+/// A turn that leaves.
 struct Turn {
     number: u64,
     moment: Instant,
+    /// How much longer its user thought than it was to: until its thread looked at it.
+    late: Duration,
     conversation: Conversation,
     /// Hears of the conversation with its answer, if there is one and the conversation is not over.
     goes_on: oneshot::Sender<Option<Conversation>>,
@@ -218,9 +220,11 @@ impl Shared {
         tokio::time::sleep_until(due_at.into()).await;
         self.job.requests.begin_turn(&mut conversation);
         let (goes_on, answered) = oneshot::channel();
+        let moment = Instant::now();
         self.tell(Said::Turn(Box::new(Turn {
             number: memory.user + memory.turns * self.users,
-            moment: Instant::now(),
+            moment,
+            late: moment - due_at,
             conversation,
             goes_on,
         })));
@@ -244,6 +248,7 @@ impl Turn {
         let Self {
             number,
             moment,
+            late,
             mut conversation,
             goes_on,
         } = *self;
@@ -252,6 +257,7 @@ impl Turn {
             at_ns: (moment - start).as_nanos() as u64,
             stage: conversation.turn().min(stages - 1),
         };
+        worker.leaves(due, late);
         let text = worker.perform(due, moment, Some(&conversation)).await;
         let answered = text.filter(|_| !conversation.is_over()).map(|text| {
             conversation.answered(&text);

@@ -118,11 +118,15 @@ impl Worker {
     }
 
     async fn paced(self: Rc<Self>, due: Due, moment: Instant) {
+        self.leaves(due, moment.elapsed());
+        self.perform(due, moment, None).await;
+    }
+
+    /// A request leaves so late.
+    pub(super) fn leaves(&self, due: Due, late: Duration) {
         if self.counts(due) {
-            let late = moment.elapsed();
             self.recorder.borrow_mut().lag.record(late);
         }
-        self.perform(due, moment, None).await;
     }
 
     /// A user of a closed loop.

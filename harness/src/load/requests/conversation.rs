@@ -141,12 +141,16 @@ mod tests {
 
     const AGENT: &str = "shared_prefix = { groups = 2, tokens = 40 }\ninput_tokens = { from = 20, to = 60 }\noutput_tokens = { from = 1, to = 9 }";
 
-    fn requests(turns: &str, class: &str, seed: u64) -> Requests {
+    fn workload(turns: &str, class: &str) -> Workload {
         let text = format!(
             "shows = 'x'\nduration_s = 1\n[arrival]\nprocess = 'sessions'\nusers = 9\nturns = {turns}\n\
              think_time_s = {{ from = 1, to = 2 }}\n[[mix]]\nclass = 'agent'\n{class}"
         );
-        let workload: Workload = toml::from_str(&text).unwrap();
+        toml::from_str(&text).unwrap()
+    }
+
+    fn requests(turns: &str, class: &str, seed: u64) -> Requests {
+        let workload = workload(turns, class);
         workload.check().unwrap();
         let target = Target::planned(&Topology::default()).unwrap();
         let url = Url::parse("http://gateway.test:81/").unwrap();
@@ -274,5 +278,15 @@ mod tests {
             turns += 1;
         }
         assert_eq!(turns, 8);
+    }
+
+    #[test]
+    fn a_session_is_a_chat() {
+        let class = format!("api = 'completions'\n{AGENT}");
+        let message = format!("{:#}", workload("3", &class).check().unwrap_err());
+        assert!(
+            message.contains("`api`") && message.contains("agent"),
+            "{message}"
+        );
     }
 }

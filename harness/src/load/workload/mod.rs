@@ -174,11 +174,8 @@ impl Workload {
     /// When the last request is due, in seconds from the start.
     pub fn end_s(&self, trace: Option<&Trace>) -> f64 {
         let of_trace = || Some(trace?.rows.last()?.at_ms / 1000.0 + TRACE_END_S);
-        let last = self
-            .duration_s
-            .or(self.arrival.duration_s())
-            .or_else(of_trace);
-        last.unwrap_or(0.0)
+        let given = self.duration_s.or(self.arrival.duration_s());
+        given.or_else(of_trace).unwrap_or(0.0)
     }
 
     /// The objectives that are judged: those of the file, and that few requests fail, if it says nothing about that.
@@ -246,13 +243,8 @@ impl Workload {
         );
         for (number, class) in self.mix.iter().enumerate() {
             class
-                .check()
+                .check(self.arrival.holds_sessions())
                 .with_context(|| format!("mix: class {:?}", class.class))?;
-            ensure!(
-                class.api == Api::Chat || !self.arrival.holds_sessions(),
-                "mix: class {:?}: `api` must be \"chat\": sessions are conversations",
-                class.class
-            );
             let before = &self.mix[..number];
             ensure!(
                 before.iter().all(|other| other.class != class.class),
@@ -269,7 +261,11 @@ impl Workload {
 }
 
 impl Class {
-    fn check(&self) -> Result<()> {
+    fn check(&self, in_sessions: bool) -> Result<()> {
+        ensure!(
+            self.api == Api::Chat || !in_sessions,
+            "`api` must be \"chat\": a session is one"
+        );
         ensure!(
             self.share > 0.0 && self.share.is_finite(),
             "`share` is {}: must be above 0",
