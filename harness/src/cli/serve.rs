@@ -7,6 +7,7 @@ use poolproof_fixtures::model_server::{self, ModelServer};
 use poolproof_fixtures::stub::{self, Stub};
 
 use super::{Failure, stop_on_signal};
+use crate::load::workers;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Component {
@@ -18,6 +19,9 @@ pub(super) enum Component {
     Gateway(gateway::Args),
     /// A server that answers at once, for measuring clients
     Stub(stub::Args),
+    /// A worker of `poolproof load --workers`, which is told over HTTP what to send
+    #[command(hide = true)]
+    LoadWorker(workers::Args),
 }
 
 pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
@@ -52,6 +56,11 @@ pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
             let stub = Stub::bind(args).map_err(Failure::usage)?;
             println!("listening on {}", stub.address()?);
             stub.serve(stop).await?;
+        }
+        Component::LoadWorker(args) => {
+            let worker = workers::Server::bind(args).await.map_err(Failure::usage)?;
+            println!("listening on {}", worker.address()?);
+            worker.serve(stop).await?;
         }
     }
     Ok(0)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::engine::{self, Job, Sender};
+use super::engine::{self, Job, Part, Sender};
 use super::recorder::{Cell, Series};
 use super::workload::Workload;
 use crate::folders;
@@ -100,6 +100,7 @@ pub async fn measure(streams: usize, stop: &CancellationToken) -> Result<Level> 
         sources: &[],
         threads: 1,
         seed: 1,
+        part: Part::whole(),
     };
     let job = Job::new(workload, None, &target, sender).await?;
     let measured = engine::run(job, stop, &mut |_| {}).await?;

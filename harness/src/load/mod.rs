@@ -21,4 +21,5 @@ pub mod saturation;
 pub mod slo;
 pub mod trace;
 mod transport;
+pub mod workers;
 pub mod workload;

@@ -7,20 +7,20 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Tokens of a block that a `hash_ids` entry of Mooncake's stands for.
 pub const BLOCK_TOKENS: u32 = 512;
 
 /// Recorded requests, in the order in which they came.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// The requests.
     pub rows: Vec<Row>,
 }
 
 /// One recorded request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// When it came, in milliseconds after the first one.
     pub at_ms: f64,

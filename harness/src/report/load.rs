@@ -6,7 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::clipped;
-use crate::load::record::{Conclusion, Group, LATE_MS, Record};
+use crate::load::record::{Conclusion, Group, LATE_MS, Record, Worker};
 use crate::load::recorder::Series;
 use crate::verdict::Verdict;
 
@@ -72,6 +72,7 @@ pub fn render(record: &Record) -> String {
     if let Some(environment) = &record.environment {
         let _ = writeln!(text, "machine      {}", clipped(&environment.in_words()));
     }
+    text += &workers(record);
     for doubt in &record.doubts {
         let _ = writeln!(text, "invalid      {}", clipped(doubt));
     }
@@ -212,6 +213,36 @@ fn client(record: &Record) -> String {
         let _ = write!(text, "; {} had not ended", client.unfinished);
     }
     text + "\n"
+}
+
+fn workers(record: &Record) -> String {
+    let lines = record
+        .workers
+        .iter()
+        .map(|it| format!("{:12} {}\n", clipped(&it.name), worker(it)));
+    lines.collect()
+}
+
+/// What a worker was and did, in a line.
+pub(super) fn worker(worker: &Worker) -> String {
+    let mut text = format!(
+        "{}: {}{} sent; its clock {:+.3} ms beside ours, to {:.3} ms",
+        clipped(&worker.place),
+        worker.sent,
+        match worker.planned {
+            Some(planned) => format!(" of {planned}"),
+            None => String::new(),
+        },
+        worker.clock_offset_ms,
+        worker.clock_uncertainty_ms,
+    );
+    if let (Some(cpu_ms), Some(cores)) = (worker.cpu_ms, worker.cores) {
+        let _ = write!(text, "; {cpu_ms:.0} ms of {cores} processors");
+    }
+    if worker.lost.is_some() {
+        text += "; lost";
+    }
+    text
 }
 
 /// A percentile of a time of a group; a dash if the sample is too small for it.

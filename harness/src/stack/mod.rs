@@ -19,6 +19,7 @@ mod ports;
 mod process;
 mod simulator;
 pub mod tools;
+pub mod workers;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

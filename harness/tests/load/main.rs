@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use poolproof_harness::load::engine::{self, Job, Measured, Sender, Snapshot};
+use poolproof_harness::load::engine::{self, Job, Measured, Part, Sender, Snapshot};
 use poolproof_harness::load::recorder::{Cell, Series};
 use poolproof_harness::load::workload::Workload;
 use poolproof_harness::target::Target;
@@ -39,6 +39,7 @@ async fn send(server: &Server, workload: &str, stop: &CancellationToken) -> Meas
         sources: &[],
         threads: THREADS,
         seed: 1,
+        part: Part::whole(),
     };
     let job = Job::new(workload, None, &target, sender).await.unwrap();
     engine::run(job, stop, &mut |_: &Snapshot| {})

@@ -3,6 +3,7 @@
 
 mod compare;
 mod load;
+mod workers;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -2,14 +2,18 @@
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::Value;
 use url::Url;
 
 use super::session::SessionArgs;
 use crate::cli::table;
+use crate::limits;
 use crate::load::arrival::Schedule;
+use crate::load::calibration::Calibration;
 use crate::load::requests::Requests;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
+use crate::stack::workers::planned_job;
 
 /// What would be sent.
 #[derive(Debug, Serialize)]
@@ -20,7 +24,16 @@ pub(super) struct Planned {
     users: Option<usize>,
     /// Requests in the busiest second.
     busiest_s_requests: u64,
+    /// Processors that sending it takes, by the last calibration of this machine, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processors: Option<f64>,
     classes: Vec<Class>,
+    /// Processes that send it, if they are others than this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workers: Option<u16>,
+    /// The Job whose pods they are, if they are pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<Value>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -37,6 +50,7 @@ pub(super) fn plan(
     args: &SessionArgs,
     workload: &Workload,
     trace: Option<Trace>,
+    workers: Option<u16>,
 ) -> Result<Planned> {
     let options = args.stack.options()?;
     let target = options.planned_target()?;
@@ -51,7 +65,13 @@ pub(super) fn plan(
         duration_s: end_s,
         users: workload.arrival.users(),
         busiest_s_requests: 0,
+        processors: None,
         classes: classes.collect(),
+        workers,
+        job: match workers {
+            Some(count) => planned_job(&options, usize::from(count))?,
+            None => None,
+        },
     };
     let (mut wire, mut second, mut in_second) = (Vec::new(), 0, 0);
     for due in Schedule::new(&workload.arrival, requests.trace(), options.seed, end_s) {
@@ -66,11 +86,44 @@ pub(super) fn plan(
         second = now;
         planned.busiest_s_requests = planned.busiest_s_requests.max(in_second);
     }
+    planned.processors = processors(&planned);
     Ok(planned)
 }
 
-/// For a person.
-pub(super) fn render(planned: &Planned) -> String {
+/// Threads are not to be busier than this on average, so that answers are looked at when they come.
+const BUSY: f64 = 0.5;
+
+/// The processors that it takes to send this, by what a token took when most streams were open.
+fn processors(planned: &Planned) -> Option<f64> {
+    let calibration = Calibration::last()?;
+    let us_per_token = calibration.levels.last()?.cpu_us_per_token;
+    let tokens: u64 = planned.classes.iter().map(|it| it.output_tokens).sum();
+    let per_s = tokens as f64 / planned.duration_s;
+    (planned.users.is_none()).then_some(per_s * us_per_token / 1e6 / BUSY)
+}
+
+/// For a person; with a Job, for `kubectl` as well.
+pub(super) fn render(planned: &Planned) -> Result<String> {
+    let mut text = what(planned);
+    if let Some(processors) = planned.processors {
+        let cores = limits::cores();
+        text += &format!(
+            "\nby the last calibration of this machine that takes {processors:.2} processors, half of them idle, and it has {cores}: --workers {:.0} on machines like it",
+            (processors / cores as f64).ceil().max(1.0)
+        );
+    }
+    if let Some(job) = &planned.job {
+        let text = text.lines().map(|line| format!("# {line}\n"));
+        let yaml = serde_saphyr::to_string(job).context("writing the Job")?;
+        return Ok(text.collect::<String>() + yaml.trim_end());
+    }
+    if let Some(workers) = planned.workers {
+        text += &format!("\nsent from {workers} processes of this machine");
+    }
+    Ok(text)
+}
+
+fn what(planned: &Planned) -> String {
     if let Some(users) = planned.users {
         return format!(
             "{users} users for {:.0} s, each with one request after the other: how many that makes is for the server to say",

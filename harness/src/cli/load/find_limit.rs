@@ -40,7 +40,7 @@ pub(super) async fn find_limit(
     name: &str,
     workload: Workload,
     trace: Option<Trace>,
-    session_args: &SessionArgs,
+    (session_args, workers): (&SessionArgs, Option<u16>),
     args: LimitArgs,
     exporter: &Exporter,
 ) -> Result<u8, Failure> {
@@ -72,7 +72,7 @@ pub(super) async fn find_limit(
         .check()
         .context("--probe")
         .map_err(Failure::usage)?;
-    let Some(session) = Session::start(session_args).await? else {
+    let Some(session) = Session::start(session_args, workers).await? else {
         return Ok(INTERRUPTED);
     };
     let mut search = Search::new(first, 1.0 + args.precision / 100.0);

@@ -1,6 +1,7 @@
 //! `poolproof load`: one workload, judged by its objectives.
 
 mod calibrate;
+mod distribute;
 mod dry_run;
 mod find_limit;
 mod overhead;
@@ -29,6 +30,7 @@ use session::{Run, Session, SessionArgs, watcher};
   poolproof load steady-chat --rate 5 --duration 20    less, and shorter
   poolproof load steady-chat --dry-run                 what that would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
+  poolproof load steady-chat --stack kind --workers 3  from three pods, which send what one process would
 
 Exit codes: 0 every objective was met, 1 one was missed, 3 not decided or not to be trusted."
 )]
@@ -48,6 +50,9 @@ pub(super) struct Args {
     /// Seconds, instead of the workload's
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
+    /// Send from so many processes, each its part: pods of a Kubernetes Job on the stacks kind and cluster, else processes of this machine
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    workers: Option<u16>,
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
@@ -81,20 +86,21 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
     let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
     args.change(&mut workload).map_err(Failure::usage)?;
     if args.dry_run {
-        let planned = dry_run::plan(&args.session, &workload, trace).map_err(Failure::usage)?;
+        let planned = dry_run::plan(&args.session, &workload, trace, args.workers);
+        let planned = planned.map_err(Failure::usage)?;
         say(&match args.json {
             true => serde_json::to_string_pretty(&planned).context("writing what would be sent")?,
-            false => dry_run::render(&planned),
+            false => dry_run::render(&planned)?,
         });
         return Ok(0);
     }
     let exporter = Exporter::start(&args.metrics).await?;
     if args.limit.find_limit {
-        let search =
-            find_limit::find_limit(name, workload, trace, &args.session, args.limit, &exporter);
+        let sender = (&args.session, args.workers);
+        let search = find_limit::find_limit(name, workload, trace, sender, args.limit, &exporter);
         return search.await;
     }
-    let Some(session) = Session::start(&args.session).await? else {
+    let Some(session) = Session::start(&args.session, args.workers).await? else {
         return Ok(INTERRUPTED);
     };
     let record = args.send(&session, name, &workload, trace.as_ref(), &exporter);

@@ -51,7 +51,7 @@ pub(super) async fn overhead(args: Args) -> Result<u8, Failure> {
     let (mut workload, trace) = Workload::load(&args.workload).map_err(Failure::usage)?;
     let prepared = prepare(&args, &mut workload, trace.is_some());
     prepared.map_err(Failure::usage)?;
-    let Some(session) = Session::start(&args.session).await? else {
+    let Some(session) = Session::start(&args.session, None).await? else {
         return Ok(INTERRUPTED);
     };
     let compared = run(&args, &session, &workload).await;

@@ -9,18 +9,21 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::distribute::distribute;
 use crate::cli::progress::Progress;
 use crate::cli::stack::StackArgs;
 use crate::cli::{Failure, make_out_folder, stop_on_signal};
 use crate::limits;
-use crate::load::engine::{self, Job, Measured, Sender, Snapshot};
-use crate::load::record::{About, Record};
+use crate::load::engine::{self, Job, Measured, Part, Sender, Snapshot};
+use crate::load::record::{About, Record, Worker};
 use crate::load::requests::Header;
 use crate::load::saturation::Saturation;
 use crate::load::trace::Trace;
+use crate::load::workers;
 use crate::load::workload::Workload;
 use crate::report::environment::Environment;
-use crate::stack::{Options, Stack};
+use crate::stack::workers::Workers;
+use crate::stack::{Options, Stack, StartError};
 
 /// The stack, and how requests are sent to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,6 +66,8 @@ pub(super) struct Session<'a> {
     stop: CancellationToken,
     /// Before the stack was started.
     environment: Environment,
+    /// Who sends; `None`: this process.
+    workers: Option<Workers>,
 }
 
 /// What is sent in one run.
@@ -82,11 +87,16 @@ pub(super) struct Sent {
     pub(super) measured: Measured,
     /// Whether it was ended because requests piled up.
     saturated: bool,
+    /// The workers, where several processes sent.
+    workers: Vec<Worker>,
 }
 
 impl<'a> Session<'a> {
-    /// Starts the stack; `None` if that was interrupted.
-    pub(super) async fn start(args: &'a SessionArgs) -> Result<Option<Self>, Failure> {
+    /// Starts the stack, and workers if there are to be some; `None` if that was interrupted.
+    pub(super) async fn start(
+        args: &'a SessionArgs,
+        workers: Option<u16>,
+    ) -> Result<Option<Self>, Failure> {
         let options = args.stack.options().map_err(Failure::usage)?;
         make_out_folder(&args.out)?;
         let stop = stop_on_signal()?;
@@ -97,14 +107,37 @@ impl<'a> Session<'a> {
             started = Stack::start(&options, &mut tell) => started?,
             () = stop.cancelled() => return Ok(None),
         };
-        Ok(Some(Self {
+        let mut session = Self {
             args,
             options,
             stack,
             progress,
             stop,
             environment,
-        }))
+            workers: None,
+        };
+        if let Some(count) = workers
+            && let Err(failure) = session.start_workers(usize::from(count)).await
+        {
+            let interrupted = session.interrupted();
+            session.stop().await;
+            return if interrupted { Ok(None) } else { Err(failure) };
+        }
+        Ok(Some(session))
+    }
+
+    async fn start_workers(&mut self, count: usize) -> Result<(), Failure> {
+        let started = self
+            .stack
+            .start_workers(count, &self.options.program, &self.stop)
+            .await;
+        let workers = started.map_err(StartError::Unavailable)?;
+        for it in &workers.list {
+            self.progress
+                .note(&format!("start: {} ({})", it.name, it.place));
+        }
+        self.workers = Some(workers);
+        Ok(())
     }
 
     /// Sends a workload; `watch` hears how far it has come. What cannot be sent is wrong use.
@@ -123,14 +156,8 @@ impl<'a> Session<'a> {
             sources: &self.args.sources,
             threads: self.args.threads.map_or_else(limits::cores, usize::from),
             seed: self.options.seed.wrapping_add(run.seed),
+            part: Part::whole(),
         };
-        let job = Job::new(
-            run.workload.clone(),
-            run.trace.cloned(),
-            &self.stack.target,
-            sender,
-        );
-        let job = job.await.map_err(Failure::usage)?;
         let stop = self.stop.child_token();
         let mut saturation = Saturation::default();
         let watched = self.args.stop_when_saturated && run.workload.arrival.users().is_none();
@@ -140,11 +167,33 @@ impl<'a> Session<'a> {
                 stop.cancel();
             }
         };
-        let measured = engine::run(job, &stop, &mut watch).await?;
+        let (measured, workers) = match &self.workers {
+            Some(workers) => {
+                let threads = self.args.threads.map(usize::from);
+                let sending = distribute(workers, run, &self.stack.target, sender, threads);
+                let sending = sending.map_err(Failure::usage)?;
+                workers::run(workers, sending, &stop, &mut watch, &|line| self.tell(line)).await?
+            }
+            None => {
+                let workload = run.workload.clone();
+                let job = Job::new(workload, run.trace.cloned(), &self.stack.target, sender);
+                let job = job.await.map_err(Failure::usage)?;
+                (engine::run(job, &stop, &mut watch).await?, Vec::new())
+            }
+        };
         Ok(Sent {
             measured,
             saturated: stop.is_cancelled() && !self.interrupted(),
+            workers,
         })
+    }
+
+    /// Says what cannot wait for the end of a run.
+    fn tell(&self, line: &str) {
+        match std::io::stderr().is_terminal() {
+            true => self.progress.note(line),
+            false => eprintln!("{line}"),
+        }
     }
 
     /// Sends a workload and makes the record of it.
@@ -156,6 +205,7 @@ impl<'a> Session<'a> {
         let Sent {
             measured,
             saturated,
+            workers,
         } = self.send(run, watch).await?;
         let about = About {
             name: run.name,
@@ -167,6 +217,7 @@ impl<'a> Session<'a> {
             interrupted: self.interrupted(),
             saturated,
             environment: self.environment.clone(),
+            workers,
         };
         Ok(Record::new(about, &measured))
     }
@@ -176,8 +227,11 @@ impl<'a> Session<'a> {
         self.stop.is_cancelled()
     }
 
-    /// Takes the stack down.
+    /// Ends the workers and takes the stack down.
     pub(super) async fn stop(self) {
+        if let Some(workers) = self.workers {
+            workers.stop().await;
+        }
         self.stack.stop().await;
         self.progress.finish();
     }

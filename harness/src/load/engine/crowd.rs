@@ -54,10 +54,10 @@ struct Turn {
 /// What the users of a worker share.
 struct Shared {
     job: Arc<Job>,
-    /// The place of the worker.
-    index: usize,
+    /// The places of its users among those of all workers.
+    own: Vec<u64>,
     /// The users of all workers.
-    users: u64,
+    all: u64,
     say: mpsc::UnboundedSender<Said>,
     begin: watch::Receiver<Option<Instant>>,
 }
@@ -76,8 +76,10 @@ struct Memory {
 impl Crowd {
     /// Brings the users of a worker, `None` if it has none; returns when all of them wait for the start, since making them takes a while.
     pub(super) async fn gather(job: &Arc<Job>, index: usize) -> Result<Option<Self>> {
-        let all = job.workload.arrival.users().unwrap_or(0);
-        let users = (index..all).step_by(job.threads).count();
+        let all = job.workload.arrival.users().unwrap_or(0) as u64;
+        let is_own = |user: &u64| job.part.is_for(*user, index, job.threads);
+        let own: Vec<u64> = (0..all).filter(is_own).collect();
+        let users = own.len();
         if users == 0 || !job.workload.arrival.holds_sessions() {
             return Ok(None);
         }
@@ -85,8 +87,8 @@ impl Crowd {
         let (begin, told_to_begin) = watch::channel(None);
         let shared = Arc::new(Shared {
             job: job.clone(),
-            index,
-            users: all as u64,
+            own,
+            all,
             say,
             begin: told_to_begin,
         });
@@ -193,7 +195,7 @@ impl Shared {
         };
         tokio::time::sleep_until(start.into()).await;
         user.set_session_data(Memory {
-            user: (self.index + user.weighted_users_index * self.job.threads) as u64,
+            user: self.own[user.weighted_users_index],
             ends_at: start + Duration::from_secs_f64(self.job.end_s),
             sessions: 0,
             turns: 0,
@@ -222,7 +224,7 @@ impl Shared {
         let (goes_on, answered) = oneshot::channel();
         let moment = Instant::now();
         self.tell(Said::Turn(Box::new(Turn {
-            number: memory.user + memory.turns * self.users,
+            number: memory.user + memory.turns * self.all,
             moment,
             late: moment - due_at,
             conversation,

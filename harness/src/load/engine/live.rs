@@ -1,7 +1,10 @@
 //! How far a run has come, for who watches it: counters that each worker alone writes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 /// The counters of one worker, or the sum of all.
 #[derive(Debug, Default)]
@@ -14,7 +17,7 @@ pub(super) struct Live {
 }
 
 /// What they say at one time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Requests that were started.
     pub started: u64,
@@ -25,6 +28,10 @@ pub struct Snapshot {
     /// Answers of which the first token has come, and the sum of their TTFT, in microseconds.
     pub ttft: (u64, u64),
 }
+
+/// The counters of all workers.
+#[derive(Clone, Debug)]
+pub struct Lives(Arc<[Arc<Live>]>);
 
 fn add(counter: &AtomicU64, n: u64) {
     // There is one writer: no locked instruction is needed.
@@ -56,6 +63,30 @@ impl Live {
         sum.started += read(&self.started);
         sum.ttft.0 += read(&self.first_tokens);
         sum.ttft.1 += read(&self.ttft_us);
+    }
+}
+
+impl Lives {
+    pub(super) fn new(lives: Vec<Arc<Live>>) -> Self {
+        Self(lives.into())
+    }
+
+    /// What they say now, all together.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        self.0.iter().for_each(|live| live.add_to(&mut sum));
+        sum
+    }
+}
+
+impl std::iter::Sum for Snapshot {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, it| Self {
+            started: sum.started + it.started,
+            answered: sum.answered + it.answered,
+            failed: sum.failed + it.failed,
+            ttft: (sum.ttft.0 + it.ttft.0, sum.ttft.1 + it.ttft.1),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod cost;
 mod crowd;
 mod live;
 mod pacer;
+mod part;
 mod worker;
 
 use std::net::IpAddr;
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use cost::Cost;
-pub use live::Snapshot;
+pub use live::{Lives, Snapshot};
+pub use part::Part;
 
 use super::recorder::{Recorder, Series};
 use super::requests::{Header, Requests};
@@ -44,6 +46,8 @@ pub struct Job {
     pub threads: usize,
     /// The seed of the schedule.
     pub seed: u64,
+    /// Which of its requests are sent here.
+    pub part: Part,
     /// When the last request is due, in seconds.
     pub end_s: f64,
     /// For each class, the limits that a good request keeps.
@@ -78,53 +82,79 @@ pub async fn run(
     stop: &CancellationToken,
     watch: &mut (dyn FnMut(&Snapshot) + Send),
 ) -> Result<Measured> {
-    let job = Arc::new(job);
-    let lives: Vec<Arc<Live>> = (0..job.threads).map(|_| Arc::default()).collect();
-    let workers = lives
-        .iter()
-        .enumerate()
-        .map(|(index, live)| Thread::start(job.clone(), index, live.clone(), stop.clone()));
-    let mut workers: Vec<Thread> = workers.collect::<Result<_>>()?;
-    for worker in &mut workers {
-        (&mut worker.ready)
-            .await
-            .context("a worker ended before it began")?;
+    let ready = Ready::prepare(job, stop).await?;
+    ready.go(Instant::now() + LEAD, watch).await
+}
+
+/// A job whose workers have opened their connections, and wait for the moment at which the clock begins to run. Dropping it gives the
+/// job up.
+pub struct Ready {
+    workers: Vec<Thread>,
+    lives: Lives,
+}
+
+impl Ready {
+    /// Makes the workers of a job. They end their work early when `stop` is cancelled.
+    pub async fn prepare(job: Job, stop: &CancellationToken) -> Result<Self> {
+        let job = Arc::new(job);
+        let lives: Vec<Arc<Live>> = (0..job.threads).map(|_| Arc::default()).collect();
+        let workers = lives
+            .iter()
+            .enumerate()
+            .map(|(index, live)| Thread::start(job.clone(), index, live.clone(), stop.clone()));
+        let mut workers: Vec<Thread> = workers.collect::<Result<_>>()?;
+        for worker in &mut workers {
+            (&mut worker.ready)
+                .await
+                .context("a worker ended before it began")?;
+        }
+        Ok(Self {
+            workers,
+            lives: Lives::new(lives),
+        })
     }
-    let start = Instant::now() + LEAD;
-    let started = Timestamp::now();
-    let mut results = Vec::new();
-    for worker in workers {
-        // A worker that is gone says so by its result.
-        let _ = worker.go.send(start);
-        results.push(worker.result);
+
+    /// The counters of its workers.
+    pub fn lives(&self) -> Lives {
+        self.lives.clone()
     }
-    let snapshot = || {
-        let mut sum = Snapshot::default();
-        lives.iter().for_each(|live| live.add_to(&mut sum));
-        sum
-    };
-    let mut tick = tokio::time::interval(WATCHED_EVERY);
-    let mut recorder = Recorder::default();
-    let mut costs = Vec::new();
-    for mut result in results {
-        let (own, cost) = loop {
-            tokio::select! {
-                result = &mut result => break result.context("a worker ended too early")??,
-                _ = tick.tick() => watch(&snapshot()),
-            }
-        };
-        recorder.merge(own);
-        costs.push(cost);
+
+    /// Does the job; its clock runs from `start`. `watch` hears how far it has come, once a second.
+    pub async fn go(
+        self,
+        start: Instant,
+        watch: &mut (dyn FnMut(&Snapshot) + Send),
+    ) -> Result<Measured> {
+        let started = Timestamp::now();
+        let mut results = Vec::new();
+        for worker in self.workers {
+            // A worker that is gone says so by its result.
+            let _ = worker.go.send(start);
+            results.push(worker.result);
+        }
+        let mut tick = tokio::time::interval(WATCHED_EVERY);
+        let mut recorder = Recorder::default();
+        let mut costs = Vec::new();
+        for mut result in results {
+            let (own, cost) = loop {
+                tokio::select! {
+                    result = &mut result => break result.context("a worker ended too early")??,
+                    _ = tick.tick() => watch(&self.lives.snapshot()),
+                }
+            };
+            recorder.merge(own);
+            costs.push(cost);
+        }
+        let last = self.lives.snapshot();
+        watch(&last);
+        Ok(Measured {
+            started,
+            recorder,
+            costs,
+            started_requests: last.started,
+            unfinished: last.in_flight(),
+        })
     }
-    let last = snapshot();
-    watch(&last);
-    Ok(Measured {
-        started,
-        recorder,
-        costs,
-        started_requests: last.started,
-        unfinished: last.in_flight(),
-    })
 }
 
 /// A worker's thread, seen from outside.
@@ -156,7 +186,11 @@ impl Thread {
                 let crowd = Crowd::gather(&job, index).await?;
                 // Nobody waits for it if the run has been given up; there is no start then either.
                 let _ = tell_ready.send(());
-                let start = told_to_go.await.context("the run was given up")?;
+                let start: Instant = told_to_go.await.context("the run was given up")?;
+                // A start that is agreed on with others may be a while ahead; waiting for it is no part of the work.
+                if let Some(moment) = start.checked_sub(LEAD) {
+                    tokio::time::sleep_until(moment.into()).await;
+                }
                 let meter = Meter::start();
                 worker.work(start, crowd).await?;
                 anyhow::Ok(meter.read())
@@ -187,6 +221,8 @@ pub struct Sender<'a> {
     pub threads: usize,
     /// The seed of the schedule and of the requests.
     pub seed: u64,
+    /// Which of its requests are sent here.
+    pub part: Part,
 }
 
 impl Job {
@@ -203,9 +239,10 @@ impl Job {
             sources,
             threads,
             seed,
+            part,
         } = sender;
         if let Some(users) = workload.arrival.users() {
-            limits::check_connections(users, sources.len())
+            limits::check_connections(part.users(users), sources.len())
                 .with_context(|| format!("arrival: `users` is {users}"))?;
         }
         let limits = workload
@@ -221,10 +258,11 @@ impl Job {
         Ok(Self {
             end_s: workload.end_s(trace.as_ref()),
             limits: limits.collect(),
-            requests: Requests::new(&workload, trace, target, url, headers, seed)?,
+            requests: Requests::new(&workload, trace, target, url, headers, seed)?.marked(part.run),
             servers,
             threads,
             seed,
+            part,
             workload,
         })
     }
@@ -243,6 +281,7 @@ impl Job {
             (None, Some(rate)) => (rate.ceil() as usize).min(WARM_CONNECTIONS_MAX),
             (None, None) => 0,
         };
-        (index..all).step_by(self.threads).count()
+        let own = |number: &usize| self.part.is_for(*number as u64, index, self.threads);
+        (0..all).filter(own).count()
     }
 }

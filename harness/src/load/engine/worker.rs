@@ -15,7 +15,7 @@ use super::crowd::Crowd;
 use super::live::Live;
 use super::pacer::Pacer;
 use crate::load::answer::Answered;
-use crate::load::arrival::{Arrival, Due, Schedule};
+use crate::load::arrival::{Arrival, Due};
 use crate::load::failure::{Failed, Failure};
 use crate::load::http1::{self, Buffer, Listener};
 use crate::load::recorder::{Key, Recorder, Series};
@@ -69,7 +69,9 @@ impl Worker {
                 (_, Some(crowd)) => crowd.converse(self, start).await,
                 (Arrival::Closed { users, think_ms }, None) => {
                     let (users, think_ms) = (*users, *think_ms);
-                    for user in (self.index..users).step_by(self.job.threads) {
+                    let (part, threads) = (self.job.part, self.job.threads);
+                    let own = |user: &usize| part.is_for(*user as u64, self.index, threads);
+                    for user in (0..users).filter(own) {
                         let think = Duration::from_millis(think_ms);
                         tokio::task::spawn_local(self.clone().user(start, user, users, think));
                     }
@@ -99,10 +101,7 @@ impl Worker {
         let pacer = Pacer::new()?;
         let mut at_once = 0;
         let job = self.job.clone();
-        let own = job
-            .schedule()
-            .filter(|due| due.number % job.threads as u64 == self.index as u64);
-        for due in own {
+        for due in job.share_of(self.index) {
             let moment = start + Duration::from_nanos(due.at_ns);
             if moment > Instant::now() {
                 pacer.until(moment).await?;
@@ -363,12 +362,5 @@ impl Listener for Watch<'_> {
             let place = self.place.unwrap_or_default();
             recorder.at(place).record(Series::ItlChunk, gap);
         }
-    }
-}
-
-impl Job {
-    fn schedule(&self) -> Schedule<'_> {
-        let trace = self.requests.trace();
-        Schedule::new(&self.workload.arrival, trace, self.seed, self.end_s)
     }
 }

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::{Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Times};
+use super::{Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Times, Worker};
 use crate::limits;
 use crate::load::calibration::Calibration;
 use crate::load::engine::Measured;
@@ -14,6 +14,7 @@ use crate::report::environment::Environment;
 use crate::report::record::without_credentials;
 use crate::stack::Stack;
 use crate::target::Target;
+use crate::verdict::Verdict;
 
 /// What a run was about.
 pub struct About<'a> {
@@ -35,6 +36,8 @@ pub struct About<'a> {
     pub saturated: bool,
     /// The machine of the client, before the stack was started.
     pub environment: Environment,
+    /// The workers, where several processes sent.
+    pub workers: Vec<Worker>,
 }
 
 /// Late requests that a measurement bears, over all.
@@ -57,6 +60,7 @@ impl Record {
             interrupted,
             saturated,
             environment,
+            workers,
         } = about;
         let recorder = &measured.recorder;
         let ran_s = match interrupted || saturated {
@@ -88,7 +92,12 @@ impl Record {
         let slos = workload.judged();
         let slos = slos.iter().map(|slo| {
             let about = |key: &Key| slo.is_about(&workload.mix[key.class].class);
-            slo.judge(&recorder.sum(about))
+            let mut judged = slo.judge(&recorder.sum(about));
+            // Less load than the workload asks for shows nothing about that load.
+            if judged.verdict == Verdict::Pass && workers.iter().any(|it| it.lost.is_some()) {
+                judged.verdict = Verdict::Invalid;
+            }
+            judged
         });
         let client = Client::new(measured);
         let examples = recorder.examples.iter().map(|example| Example {
@@ -113,7 +122,11 @@ impl Record {
             flaw,
             components: stack.components.clone(),
             target: without_credentials(&stack.target),
-            doubts: doubts(&client, recorder),
+            doubts: workers
+                .iter()
+                .filter_map(Worker::doubt)
+                .chain(doubts(&client, recorder))
+                .collect(),
             slos: slos.collect(),
             formulas: Series::ALL
                 .map(|it| (it.name().to_owned(), it.formula().to_owned()))
@@ -134,6 +147,7 @@ impl Record {
             workload: without_header_values(workload),
             client,
             environment: Some(environment),
+            workers,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod make;
 pub mod overhead;
+mod worker;
 
 pub use make::{About, without_header_values};
+pub use worker::Worker;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,11 +78,14 @@ pub struct Record {
     pub unattributed: u64,
     /// Examples of failures.
     pub examples: Vec<Example>,
-    /// What the client itself did and took.
+    /// What the client itself did and took; where there are workers, all of them.
     pub client: Client,
     /// The machine of the client, before the stack was started; records of before have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// The workers, where several processes sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<Worker>,
 }
 
 /// Requests that have something in common.

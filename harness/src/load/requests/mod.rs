@@ -92,6 +92,11 @@ impl Requests {
         })
     }
 
+    /// The same, marked as those of this run: processes that share a run agree on it.
+    pub fn marked(self, run: u32) -> Self {
+        Self { run, ..self }
+    }
+
     /// The trace that says when they leave, if one does.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_ref()

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::clipped;
-use super::super::load::cell;
+use super::super::load::{cell, worker};
 use super::{client, page, pictures};
 use crate::load::record::{Conclusion, Record};
 use crate::load::recorder::Series;
@@ -64,6 +64,9 @@ pub fn render(record: &Record) -> String {
                     dt { "client" } dd {
                         (client(record.environment.as_ref(), record.client.cores)) "; " (format!("{:.1}", record.client.cpu_us_per_request)) " us for each request; "
                         (percent(record.client.late)) " left late"
+                    }
+                    @for it in &record.workers {
+                        dt { (clipped(&it.name)) } dd { (worker(it)) }
                     }
                     @for it in &record.components {
                         dt { (clipped(&it.role)) } dd { (clipped(&it.version)) }

@@ -18,12 +18,20 @@ use crate::target::{self, Target};
 /// InferenceObjectives: those of GIE v1.5.0, and their successor in llm-d.
 const OBJECTIVES: [(&str, &str); 2] = [OBJECTIVE, ("llm-d.ai/v1alpha2", "InferenceObjective")];
 const MODEL_HEADERS: [&str; 2] = ["x-gateway-base-model-name", "x-gateway-model-name"];
+
+/// Where pods of ours would run beside the Gateway.
+pub(super) struct Beside {
+    pub(super) namespace: String,
+    /// Where they would reach it, if that can be told.
+    pub(super) gateway: Option<Url>,
+}
+
 /// Reads the cluster and opens ways to its pods. `progress` hears what was understood.
 pub(super) async fn read(
     cluster: &Cluster,
     options: &crate::stack::Options,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways)> {
+) -> Result<(Target, Vec<Component>, Ways, Beside)> {
     let namespace = options.cluster.namespace.as_deref().unwrap_or_default();
     let routes = cluster
         .list(GATEWAY_API, "HTTPRoute", namespace, "")
@@ -97,7 +105,14 @@ pub(super) async fn read(
             version: format!("GatewayClass {class}"),
         },
     ];
-    Ok((target, components, ways))
+    let beside = Beside {
+        gateway: url_inside(cluster, &gateway).await,
+        namespace: match namespace {
+            "" => gateway_namespace.clone(),
+            named => named.to_owned(),
+        },
+    };
+    Ok((target, components, ways, beside))
 }
 
 /// A route to the pools of a model.
@@ -279,12 +294,7 @@ async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<
 
 /// Where a Gateway says that it listens; if it does not say, through the API of the cluster to its pods.
 async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Result<Url> {
-    let listener = &gateway["spec"]["listeners"][0];
-    let port = listener["port"].as_u64().unwrap_or(80) as u16;
-    let scheme = match listener["protocol"].as_str() {
-        Some("HTTPS") => "https",
-        _ => "http",
-    };
+    let (scheme, port) = listener(gateway);
     let address = text(gateway, "/status/addresses/0/value");
     // The name of a Service says nothing outside of the cluster.
     if !address.is_empty() && !address.ends_with(".cluster.local") && !is_cluster_ip(address) {
@@ -299,6 +309,34 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
     Ok(way.parse()?)
+}
+
+/// Where a pod of the cluster reaches a Gateway: by the Service that was made for it (GEP-1762), else where the Gateway says.
+async fn url_inside(cluster: &Cluster, gateway: &Value) -> Option<Url> {
+    let (namespace, name) = (
+        text(gateway, "/metadata/namespace"),
+        text(gateway, "/metadata/name"),
+    );
+    let labels = format!("{GATEWAY_LABEL}={name}");
+    // Who may not list Services has the address.
+    let services = cluster.list("v1", "Service", namespace, &labels).await;
+    let services = services.unwrap_or_default();
+    let host = match services.first() {
+        Some(service) => format!("{}.{namespace}.svc", text(service, "/metadata/name")),
+        None => text(gateway, "/status/addresses/0/value").to_owned(),
+    };
+    let (scheme, port) = listener(gateway);
+    format!("{scheme}://{host}:{port}/").parse().ok()
+}
+
+/// The scheme and the port of a Gateway's first listener.
+fn listener(gateway: &Value) -> (&'static str, u16) {
+    let listener = &gateway["spec"]["listeners"][0];
+    let scheme = match listener["protocol"].as_str() {
+        Some("HTTPS") => "https",
+        _ => "http",
+    };
+    (scheme, listener["port"].as_u64().unwrap_or(80) as u16)
 }
 
 /// Whether an address is one of those that Kubernetes gives to Services by default.

@@ -13,6 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use url::Url;
 
 use super::artifacts::Artifacts;
+use super::kubernetes::load_job::Inside;
 use super::kubernetes::manifests::Plan;
 use super::kubernetes::{Cluster, Operator, Place, Ways, deploy, remove};
 use super::process::Nursery;
@@ -21,6 +22,8 @@ use crate::target::Target;
 
 /// The image of poolproof, where none is named.
 const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
+/// The namespace of the Gateway, where none is named.
+const NAMESPACE: &str = "poolproof";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What only a cluster stack asks for.
@@ -43,6 +46,8 @@ pub struct Options {
 /// A running cluster stack.
 pub struct Attached {
     ways: Ways,
+    /// Where pods of ours run in it, if any are asked for.
+    pub(super) inside: Inside,
     deployed: Option<Deployed>,
 }
 
@@ -82,8 +87,15 @@ pub async fn start(
         .and_then(|it| it)?;
     progress.done(format!("cluster, Kubernetes {version}"));
     if options.cluster.existing {
-        let (target, components, ways) = existing::read(&cluster, options, progress).await?;
+        let (target, components, ways, beside) =
+            existing::read(&cluster, options, progress).await?;
         let attached = Attached {
+            inside: Inside {
+                namespace: beside.namespace,
+                image: own_image(&options.cluster).to_owned(),
+                gateway: beside.gateway,
+                cluster,
+            },
             ways,
             deployed: None,
         };
@@ -107,12 +119,18 @@ pub async fn start(
     match deploy(&place, &plan, progress).await {
         Ok((mut target, components, ways)) => {
             target.name = format!("cluster ({})", super::parts::name(options.parts.gateway));
+            let inside = plan.inside(&cluster);
             let deployed = Some(Deployed {
                 namespace: plan.namespace.clone(),
                 operator: Operator::new(cluster.clone(), plan, &target),
                 cluster,
             });
-            Ok((target, components, Attached { ways, deployed }))
+            let attached = Attached {
+                ways,
+                inside,
+                deployed,
+            };
+            Ok((target, components, attached))
         }
         Err(error) => {
             remove(&cluster, &plan.namespace).await?;
@@ -183,7 +201,17 @@ fn kubeconfig(asked: &Options) -> Result<(Kubeconfig, PathBuf)> {
 
 fn plan(options: &super::Options) -> Result<Plan> {
     let asked = &options.cluster;
-    let namespace = asked.namespace.as_deref().unwrap_or("poolproof");
-    let own_image = asked.own_image.as_deref().unwrap_or(OWN_IMAGE);
-    Plan::new(options, namespace, own_image.to_owned())
+    let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
+    Plan::new(options, namespace, own_image(asked).to_owned())
+}
+
+/// The namespace and the image of pods of ours in such a cluster; with `existing` and no namespace, theirs is that of the Gateway.
+pub(super) fn pods_of_ours(options: &super::Options) -> (String, String) {
+    let asked = &options.cluster;
+    let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
+    (namespace.to_owned(), own_image(asked).to_owned())
+}
+
+fn own_image(asked: &Options) -> &str {
+    asked.own_image.as_deref().unwrap_or(OWN_IMAGE)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::artifacts::Artifacts;
+use super::kubernetes::load_job::Inside;
 use super::kubernetes::manifests::Plan;
 use super::kubernetes::{Cluster, Operator, Place, Ways, deploy};
 use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
@@ -45,6 +46,8 @@ pub struct Options {
 /// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
 pub struct Kind {
     pub(super) operator: Operator,
+    /// Where pods of ours run in it.
+    pub(super) inside: Inside,
     nursery: Nursery,
     // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
     _ways: Ways,
@@ -110,6 +113,7 @@ pub async fn start(
     let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
     target.name = format!("kind ({})", super::parts::name(options.parts.gateway));
     let kind = Kind {
+        inside: plan.inside(&cluster),
         operator: Operator::new(cluster.clone(), plan, &target),
         nursery: nursery.clone(),
         _ways: ways,
@@ -118,6 +122,12 @@ pub async fn start(
         _lock: lock,
     };
     Ok((target, components, kind))
+}
+
+/// The namespace and the image of pods of ours in such a cluster.
+pub(super) fn pods_of_ours(options: &super::Options) -> Result<(String, String)> {
+    let image = super::own_image::name(&options.program)?;
+    Ok((NAMESPACE.to_owned(), image))
 }
 
 /// The upstream images that these parts need, by their names in `kind/versions.toml`.

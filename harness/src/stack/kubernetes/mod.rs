@@ -5,6 +5,7 @@ pub(super) mod crds;
 mod diagnose;
 mod forward;
 mod helm;
+pub(super) mod load_job;
 pub mod manifests;
 mod operator;
 mod ready;
@@ -59,6 +60,19 @@ pub struct Place<'a> {
     pub gateway: Option<Url>,
     /// The address of a node that may be reached from here.
     pub node: Option<IpAddr>,
+}
+
+impl Plan {
+    /// Where pods beside the gateway of this plan reach it, and what they are made of.
+    pub(in crate::stack) fn inside(&self, cluster: &Cluster) -> load_job::Inside {
+        let gateway = format!("http://{}.{}.svc/", manifests::GATEWAY, self.namespace);
+        load_job::Inside {
+            cluster: cluster.clone(),
+            namespace: self.namespace.clone(),
+            image: self.own_image.clone(),
+            gateway: gateway.parse().ok(),
+        }
+    }
 }
 
 /// Brings a topology to a cluster, and waits until a request gets through to each model. What is there is brought to what is

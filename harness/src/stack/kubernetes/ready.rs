@@ -10,7 +10,7 @@ use super::cluster::{Cluster, selector, text};
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What keeps an image's container from ever starting, by the reasons that a kubelet gives.
-const HOPELESS: [&str; 5] = [
+pub(super) const HOPELESS: [&str; 5] = [
     "ErrImagePull",
     "ImagePullBackOff",
     "ErrImageNeverPull",

@@ -269,7 +269,7 @@ impl Local {
 }
 
 /// Where a component of poolproof says that it listens.
-async fn listening_on(process: &mut Process, timeout: Duration) -> Result<SocketAddr> {
+pub(super) async fn listening_on(process: &mut Process, timeout: Duration) -> Result<SocketAddr> {
     let output = process.stdout();
     let listening = || {
         let text = std::fs::read_to_string(&output).unwrap_or_default();

@@ -93,9 +93,14 @@ impl Child {
         );
     }
 
+    /// Its process id.
+    pub(in crate::stack) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn signal(&self, signal: Signal) {
         // It may have ended by itself; it is still ours to wait for, so the pid is nobody else's.
-        let _ = kill(Pid::from_raw(self.child.id() as i32), signal);
+        let _ = kill(Pid::from_raw(self.id() as i32), signal);
     }
 }
 

@@ -1,9 +1,12 @@
 //! What was measured, by stage, class and endpoint. Its size depends on these, not on how long a run takes.
 
+mod serial;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::failure::{Failed, Failure};
 
@@ -68,7 +71,7 @@ impl Series {
 }
 
 /// Where a measurement belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// The stage of the arrivals; of a session, the turn.
     pub stage: usize,
@@ -104,7 +107,7 @@ pub struct Cell {
 }
 
 /// A failure that is shown as an example.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// Its kind.
     pub kind: Failure,
@@ -124,7 +127,8 @@ const DIGITS: u8 = 3;
 const LONGEST_US: u64 = 86_400_000_000;
 
 /// What one worker measured, or several after [`Recorder::merge`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "serial::Form", try_from = "serial::Form")]
 pub struct Recorder {
     endpoints: Vec<String>,
     places: HashMap<Key, usize>,

@@ -1,0 +1,54 @@
+//! A run, as it is given to workers.
+
+use anyhow::{Result, bail, ensure};
+
+use super::session::Run;
+use crate::limits;
+use crate::load::engine::Sender;
+use crate::load::requests::Requests;
+use crate::load::workers::{Assignment, Sending};
+use crate::stack::workers::Workers;
+use crate::target::Target;
+
+/// What workers are to send; `threads` is what was asked for of each. Fails on what cannot be sent, before any of them is told.
+pub(super) fn distribute<'a>(
+    workers: &Workers,
+    run: Run<'a>,
+    target: &Target,
+    sender: Sender<'_>,
+    threads: Option<usize>,
+) -> Result<Sending<'a>> {
+    let Sender {
+        urls,
+        headers,
+        sources,
+        seed,
+        ..
+    } = sender;
+    let trace = run.trace.cloned();
+    Requests::new(run.workload, trace, target, &target.url, headers, seed)?;
+    ensure!(
+        !workers.are_pods() || sources.is_empty(),
+        "--source: is an address of this machine, and the workers are pods"
+    );
+    let mut assignment = Assignment::new(run.workload, run.trace, target, seed)?;
+    assignment.urls = match (&workers.gateway, run.urls) {
+        (Some(gateway), []) => vec![gateway.clone()],
+        _ if workers.are_pods() && run.urls.is_empty() => {
+            bail!("where pods reach the gateway is not known: say it with --url")
+        }
+        _ => urls.to_vec(),
+    };
+    assignment.headers = headers.to_vec();
+    assignment.sources = sources.to_vec();
+    // Pods have processors of their own; processes of this machine share them.
+    assignment.threads = match workers.are_pods() {
+        true => threads,
+        false => threads.or(Some(limits::cores().div_ceil(workers.list.len()))),
+    };
+    Ok(Sending {
+        assignment,
+        workload: run.workload,
+        trace: run.trace,
+    })
+}
