@@ -40,9 +40,11 @@ const VARIABLES: [(RGBColor, &str); 9] = [
     (SERIES[3], "var(--four)"),
 ];
 
-/// The labels below a chart, and a line of a legend, in user units.
+/// Around a chart, of the labels below it, and of a legend, in user units.
+const MARGIN: u32 = 8;
 const LABELS_HEIGHT: u32 = 46;
-const LEGEND_LINE: u32 = 20;
+const LEGEND_LINE: u32 = 21;
+const LEGEND_MARGINS: u32 = 20;
 
 /// Of a dot, in user units.
 const DOT_RADIUS: i32 = 3;
@@ -160,8 +162,8 @@ fn draw_dots(
 ) -> Result<()> {
     let told = spans.len() + groups.iter().filter(|(_, dots)| !dots.is_empty()).count();
     // The legend lies above the dots, and the picture is higher by as much.
-    let legend_height = told as u32 * LEGEND_LINE;
-    let share = f64::from(legend_height) / f64::from(SIZE.1 - LABELS_HEIGHT);
+    let legend_height = told as u32 * LEGEND_LINE + LEGEND_MARGINS;
+    let share = f64::from(legend_height) / f64::from(SIZE.1 - LABELS_HEIGHT - 2 * MARGIN);
     let (low, high) = (
         y_range.start,
         y_range.end + (y_range.end - y_range.start) * share,
@@ -201,7 +203,7 @@ fn chart<'a>(
     (x, y): (&str, &str),
 ) -> Result<Chart<'a>> {
     let mut chart = ChartBuilder::on(canvas)
-        .margin(8)
+        .margin(MARGIN)
         .x_label_area_size(LABELS_HEIGHT)
         .y_label_area_size(66)
         .build_cartesian_2d(x_range, y_range)?;
