@@ -66,6 +66,7 @@ fn knee(search: &Search) -> Picture {
         group("not decided", &[Verdict::Inconclusive]),
     ];
     let limit = search.met().zip(search.not_met());
+    let limit = limit.filter(|_| !search.client_was_the_limit());
     let limit = limit.map(|(met, bad)| ("the limit".to_owned(), met.rate_per_s, bad.rate_per_s));
     Picture::dots(
         "TTFT p95 at each rate that was tried",
@@ -116,6 +117,13 @@ mod tests {
         assert_eq!(spans, [("the limit".to_owned(), 20.0, 24.0)]);
         assert_eq!(groups[0].1, [(10.0, 20.0), (20.0, 30.0)]);
         assert_eq!(groups[1].1, [(28.0, 900.0)]);
+        if let Some(last) = search.probes.last_mut() {
+            last.doubts.push("busy".to_owned());
+        }
+        let Drawing::Dots { spans, .. } = knee(&search).drawing else {
+            unreachable!("probes are dots")
+        };
+        assert!(spans.is_empty(), "it is the limit of the client");
         let page = render("<u>w", "s", &search, "limit: 20.00 req/s");
         assert!(page.contains("<svg") && page.contains("never"), "{page}");
         assert!(page.contains("limit: 20.00 req/s"), "{page}");
