@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::parts::{Gateway, ModelServer, Parts};
-use super::{Options, StackKind, kubernetes};
+use super::{Options, StackKind, kubernetes, local};
+use crate::change::Kind;
 use crate::target::Target;
 
 impl Options {
@@ -33,10 +34,14 @@ fn as_parts_are(mut target: Target, kind: StackKind, parts: Parts) -> Target {
             endpoint.control = None;
         }
     }
-    if let (StackKind::Kind | StackKind::Cluster, Some(changes)) = (kind, &mut target.changes) {
-        changes.kinds = kubernetes::kinds_of_changes(parts.gateway)
-            .into_iter()
-            .collect();
+    if let Some(changes) = &mut target.changes {
+        changes.kinds = match kind {
+            StackKind::Kind | StackKind::Cluster => kubernetes::kinds_of_changes(parts.gateway),
+            StackKind::Local | StackKind::Containers => local::kinds_of_changes(parts),
+            StackKind::Embedded | StackKind::Url => Kind::ALL.into(),
+        }
+        .into_iter()
+        .collect();
     }
     target
 }

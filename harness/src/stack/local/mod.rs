@@ -27,6 +27,7 @@ use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
 
+pub(super) use operator::kinds_of_changes;
 pub use programs::{Missing, missing};
 
 use super::ports::Ports;
@@ -220,7 +221,7 @@ impl Local {
             .collect();
         self.changing = Some(operator::Changing {
             topology: topology.clone(),
-            epp: parts.epp,
+            parts,
             flaw: options.flaw,
             weights: running.weights,
             nursery,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use poolproof_fixtures::flaw::Flaw;
 
-use super::super::parts::EndpointPicker;
+use super::super::parts::{EndpointPicker, Gateway, Parts};
 use super::super::process::Nursery;
 use super::gateway::Weights;
 use super::objects::{self, Standing};
@@ -18,28 +18,34 @@ use crate::topology::Topology;
 pub(super) struct Changing {
     /// The topology as it is now.
     pub(super) topology: Topology,
-    pub(super) epp: EndpointPicker,
+    pub(super) parts: Parts,
     pub(super) flaw: Option<Flaw>,
     pub(super) weights: Weights,
     pub(super) nursery: Nursery,
     pub(super) http: reqwest::Client,
 }
 
+/// The changes that can be made of these parts.
+pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
+    let mut kinds = Kind::ALL.to_vec();
+    // Agentgateway has it in a cluster only, Envoy not with bodies that it streams.
+    if parts.gateway != Gateway::Poolproof {
+        kinds.retain(|kind| *kind != Kind::FailureMode);
+    }
+    // The reference endpoint picker is told its endpoints when it starts.
+    if parts.epp == EndpointPicker::Poolproof {
+        kinds.retain(|kind| *kind != Kind::Member);
+    }
+    kinds
+}
+
 impl Local {
-    /// The changes that can be made: all, unless it is stopped. The reference endpoint picker is told its endpoints when it starts.
+    /// The changes that can be made: none if it is stopped.
     pub(in crate::stack) fn kinds_of_changes(&self) -> Vec<Kind> {
-        let Some(changing) = &self.changing else {
-            return Vec::new();
-        };
-        let mut kinds = Kind::ALL.to_vec();
-        // Agentgateway has it in a cluster only, Envoy not with bodies that it streams.
-        if !matches!(changing.weights, Weights::Reference { .. }) {
-            kinds.retain(|kind| *kind != Kind::FailureMode);
+        match &self.changing {
+            Some(changing) => kinds_of_changes(changing.parts),
+            None => Vec::new(),
         }
-        if changing.epp == EndpointPicker::Poolproof {
-            kinds.retain(|kind| *kind != Kind::Member);
-        }
-        kinds
     }
 
     /// Makes a change.
