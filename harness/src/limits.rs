@@ -45,6 +45,16 @@ pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
     Ok(())
 }
 
+/// How many connections this process can have to one address, from so many local addresses; `None` where the system sets no limit.
+pub fn connections_max(sources: usize) -> Option<u64> {
+    let files = open_files().map(|(_, hard)| hard.saturating_sub(OTHER_FILES));
+    let ports = ephemeral_ports().map(|(first, last)| {
+        let each = u64::from(last.saturating_sub(first)) + 1;
+        each * sources.max(1) as u64
+    });
+    files.into_iter().chain(ports).min()
+}
+
 /// The first and the last port that Linux gives to connections (Documentation/networking/ip-sysctl); `None` where it does not say.
 pub fn ephemeral_ports() -> Option<(u16, u16)> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;

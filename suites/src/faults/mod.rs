@@ -8,7 +8,7 @@ mod timeline;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use poolproof_harness::case::Suite;
 use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
 use poolproof_harness::context::Context;
@@ -95,6 +95,17 @@ async fn until_steady(
         false => None,
     };
     Ok(Recovery { took, wrong })
+}
+
+/// Fails unless a model is served before anything is changed.
+async fn working(ctx: &Context, model: &Model, timeline: &mut Timeline) -> Result<()> {
+    let recovery = until_steady(ctx, model, timeline, Exchange::is_success).await?;
+    ensure!(
+        recovery.took.is_some(),
+        "before anything was changed: {}",
+        recovery.in_words()
+    );
+    Ok(())
 }
 
 /// Adds whether an endpoint that is back is used again: sends requests for its model in rounds until it has answered one.

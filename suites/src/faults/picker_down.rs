@@ -1,6 +1,6 @@
 //! A pool that fails closed refuses its requests while its endpoint picker is down.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::{Connections, Exchange, drive};
@@ -12,7 +12,7 @@ use poolproof_harness::target::{Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, requests, until_steady};
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, requests, until_steady, working};
 
 pub(super) const CASE: Case = Case {
     id: "faults/picker-down",
@@ -42,12 +42,7 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
     };
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_picker(&pool.name);
-    let working = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
-    ensure!(
-        working.took.is_some(),
-        "before anything was changed: {}",
-        working.in_words()
-    );
+    working(ctx, model, &mut timeline).await?;
     let before = served(ctx, pool).await?;
     ctx.change(picker(false)).await?;
     timeline.gone();

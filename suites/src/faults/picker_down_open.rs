@@ -1,6 +1,6 @@
 //! A pool that fails open is served while its endpoint picker is down.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::Exchange;
@@ -11,7 +11,7 @@ use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::picker_down::{REQUESTS, send};
 use super::timeline::Timeline;
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady};
+use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady, working};
 
 pub(super) const CASE: Case = Case {
     id: "faults/picker-down-open",
@@ -38,12 +38,7 @@ async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
     let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_picker(&pool.name);
-    let working = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
-    ensure!(
-        working.took.is_some(),
-        "before anything was changed: {}",
-        working.in_words()
-    );
+    working(ctx, model, &mut timeline).await?;
     ctx.change(Change::FailureMode {
         pool: pool.name.clone(),
         open: true,

@@ -12,7 +12,7 @@ use crate::load::arrival::Schedule;
 use crate::load::calibration::Calibration;
 use crate::load::requests::Requests;
 use crate::load::trace::Trace;
-use crate::load::workload::Workload;
+use crate::load::workload::{Http, Workload};
 use crate::stack::workers::planned_job;
 
 /// What would be sent.
@@ -24,6 +24,8 @@ pub(super) struct Planned {
     users: Option<usize>,
     /// Requests in the busiest second.
     busiest_s_requests: u64,
+    /// The connections that this machine can have, of which each request that is under way takes one.
+    connections_max: Option<u64>,
     /// Processors that sending it takes, by the last calibration of this machine, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     processors: Option<f64>,
@@ -65,6 +67,10 @@ pub(super) fn plan(
         duration_s: end_s,
         users: workload.arrival.users(),
         busiest_s_requests: 0,
+        connections_max: match workload.http {
+            Http::One => limits::connections_max(args.source_count()),
+            Http::Two => None,
+        },
         processors: None,
         classes: classes.collect(),
         workers,
@@ -147,10 +153,17 @@ fn what(planned: &Planned) -> String {
         "answer tokens",
         "MB to send",
     ];
-    format!(
-        "{}\n{requests} requests in {:.1} s, {} in the busiest second; nothing was sent",
+    let busiest = planned.busiest_s_requests;
+    let mut text = format!(
+        "{}\n{requests} requests in {:.1} s, {busiest} in the busiest second; nothing was sent",
         table(&headings, rows),
         planned.duration_s,
-        planned.busiest_s_requests
-    )
+    );
+    if let Some(connections) = planned.connections_max {
+        text += &format!(
+            "\nthe {connections} connections that this machine can have are enough for answers of up to {:.0} s at that rate",
+            connections as f64 / busiest.max(1) as f64
+        );
+    }
+    text
 }

@@ -238,6 +238,11 @@ impl<'a> Session<'a> {
 }
 
 impl SessionArgs {
+    /// How many local addresses there are to connect from.
+    pub(super) fn source_count(&self) -> usize {
+        self.sources.len().max(1)
+    }
+
     /// Saves a record under this name in the folder for it: where that is, and the text.
     pub(super) fn save(&self, name: &str, record: &impl Serialize) -> Result<(PathBuf, String)> {
         let path = self.out.join(name);
