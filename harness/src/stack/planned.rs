@@ -36,7 +36,7 @@ fn as_parts_are(mut target: Target, kind: StackKind, parts: Parts) -> Target {
     }
     if let Some(changes) = &mut target.changes {
         changes.kinds = match kind {
-            StackKind::Kind | StackKind::Cluster => kubernetes::kinds_of_changes(parts.gateway),
+            StackKind::Kind | StackKind::Cluster => kubernetes::kinds_of_changes(parts),
             StackKind::Local | StackKind::Containers => local::kinds_of_changes(parts),
             StackKind::Embedded | StackKind::Url => Kind::ALL.into(),
         }

@@ -194,7 +194,10 @@ fn kubeconfig(asked: &Options) -> Result<(Kubeconfig, PathBuf)> {
         contexts.contains(&wanted),
         "--context {wanted}: kubeconfig {} has {}",
         path.display(),
-        contexts.join(", ")
+        match contexts.as_slice() {
+            [] => "no contexts".to_owned(),
+            contexts => contexts.join(", "),
+        }
     );
     Ok((kubeconfig, path))
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::manifests::{self, GATEWAY_API, INFERENCE_POOL, Plan};
+use super::manifests::{self, GATEWAY_API, INFERENCE_POOL, MEMBER_LABEL, Plan};
 use super::ready::{State, wait};
 use super::{PODS_TIMEOUT, knows_its_endpoints, pods};
 use crate::change::{Change, Kind};
 use crate::client;
-use crate::stack::parts::Gateway;
+use crate::stack::parts::{EndpointPicker, Gateway, Parts};
 use crate::target::Target;
 use crate::topology::{Model, Pool};
 
@@ -24,11 +24,14 @@ pub(in crate::stack) struct Operator {
     target: Arc<Target>,
 }
 
-/// The changes that can be made behind this gateway. The weights of gateways that are no implementation of the Gateway API stand
-/// in files that take a minute to reach them.
-pub(in crate::stack) fn kinds_of_changes(gateway: Gateway) -> Vec<Kind> {
+/// The changes that can be made of these parts. The weights of gateways that are no implementation of the Gateway API stand in files
+/// that take a minute to reach them, and the reference endpoint picker is told its endpoints when it starts.
+pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     let mut kinds = vec![Kind::Picker, Kind::Endpoint];
-    if gateway == Gateway::Agentgateway {
+    if parts.epp == EndpointPicker::Gie {
+        kinds.push(Kind::Member);
+    }
+    if parts.gateway == Gateway::Agentgateway {
         kinds.extend([Kind::Weights, Kind::FailureMode]);
     }
     kinds
@@ -45,7 +48,7 @@ impl Operator {
 
     /// The changes that can be made.
     pub(in crate::stack) fn kinds(&self) -> Vec<Kind> {
-        kinds_of_changes(self.plan.parts.gateway)
+        kinds_of_changes(self.plan.parts)
     }
 
     /// Makes a change.
@@ -61,7 +64,7 @@ impl Operator {
                 self.weights(number, model, &weights).await
             }
             Change::FailureMode { pool, open } => self.fail(self.pool(&pool)?, open).await,
-            Change::Member { .. } => bail!("endpoints cannot be taken out of their pools here"),
+            Change::Member { endpoint, member } => self.member(&endpoint, member).await,
         }
     }
 
@@ -95,14 +98,28 @@ impl Operator {
 
     /// Kills the pod of an endpoint, in whose place its StatefulSet puts another; or waits until that is there.
     async fn endpoint(&self, name: &str, running: bool) -> Result<()> {
-        let mut pools = self.plan.topology.pools();
-        let pool = pools.find(|pool| pool.endpoint_names().any(|it| it == name));
-        let pool = pool.with_context(|| format!("there is no endpoint {name:?}"))?;
+        let pool = self.pool_of(name)?;
         let namespace = self.plan.namespace_of(pool);
         match running {
             true => pods(&self.cluster, "StatefulSet", &namespace, &pool.name).await,
             false => self.cluster.kill_pod(&namespace, name).await,
         }
+    }
+
+    /// Labels the pod of an endpoint so that its InferencePool selects it, or does not.
+    async fn member(&self, name: &str, member: bool) -> Result<()> {
+        let namespace = self.plan.namespace_of(self.pool_of(name)?);
+        let labels = json!({"metadata": {"labels": {MEMBER_LABEL: member.to_string()}}});
+        self.cluster
+            .merge(("v1", "Pod"), &namespace, name, &labels)
+            .await
+    }
+
+    /// The pool that an endpoint was started in.
+    fn pool_of(&self, endpoint: &str) -> Result<&Pool> {
+        let mut pools = self.plan.topology.pools();
+        let pool = pools.find(|pool| pool.endpoint_names().any(|it| it == endpoint));
+        pool.with_context(|| format!("there is no endpoint {endpoint:?}"))
     }
 
     async fn weights(

@@ -27,7 +27,7 @@ pub(super) use agentgateway::{
     CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name, route_namespace,
 };
 pub(super) use model_servers::PORT as MODEL_SERVER_PORT;
-pub(in crate::stack) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, OBJECTIVE};
+pub(in crate::stack) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, MEMBER_LABEL, OBJECTIVE};
 pub(super) use pools::{epp_labels, epp_name, epp_values};
 
 /// The Gateway API.

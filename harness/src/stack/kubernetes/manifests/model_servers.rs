@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::pools::endpoint_labels;
 use super::{Plan, metadata};
 use crate::stack::parts::ModelServer;
 use crate::stack::simulator;
@@ -13,7 +14,8 @@ pub(in super::super) const PORT: u16 = 8000;
 
 pub(super) fn of_pool(plan: &Plan, model: &Model, pool: &Pool) -> Result<Vec<Value>> {
     let namespace = plan.namespace_of(pool);
-    let labels = json!({"app": pool.name, "inference.networking.k8s.io/engine-type": "vllm"});
+    let mut labels = endpoint_labels(pool);
+    labels["inference.networking.k8s.io/engine-type"] = "vllm".into();
     let container = container(plan, model)?;
     Ok(vec![
         json!({

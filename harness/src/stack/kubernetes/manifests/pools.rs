@@ -47,7 +47,7 @@ pub(super) fn of_pool(plan: &Plan, pool: &Pool) -> Vec<Value> {
             "kind": INFERENCE_POOL.1,
             "metadata": metadata(&pool.name, &namespace),
             "spec": {
-                "selector": {"matchLabels": {"app": pool.name}},
+                "selector": {"matchLabels": endpoint_labels(pool)},
                 "targetPorts": [{"number": PORT}],
                 "endpointPickerRef": {"name": epp_name(pool), "port": {"number": EPP_PORT}, "failureMode": "FailClose"},
             },
@@ -96,10 +96,18 @@ pub(in super::super) fn epp_values(plan: &Plan, pool: &Pool) -> Value {
         },
         "inferencePool": {
             "targetPorts": [{"number": PORT}],
-            "modelServers": {"matchLabels": {"app": pool.name}},
+            "modelServers": {"matchLabels": endpoint_labels(pool)},
         },
         "provider": {"name": "none"},
     })
+}
+
+/// The label by whose value an endpoint is in its pool or not. Nothing but the InferencePool selects by it.
+pub(in crate::stack) const MEMBER_LABEL: &str = "poolproof.dev/member";
+
+/// The labels of the pods that are endpoints of a pool.
+pub(super) fn endpoint_labels(pool: &Pool) -> Value {
+    json!({"app": pool.name, MEMBER_LABEL: "true"})
 }
 
 /// The reference endpoint picker, told its endpoints by the names that DNS has for them.
