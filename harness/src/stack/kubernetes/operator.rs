@@ -25,11 +25,12 @@ pub(in crate::stack) struct Operator {
 }
 
 /// The changes that can be made of these parts. The weights of gateways that are no implementation of the Gateway API stand in files
-/// that take a minute to reach them, and the reference endpoint picker is told its endpoints when it starts.
+/// that take a minute to reach them. The reference endpoint picker is told its endpoints when it starts, and a pod that takes another's
+/// place has another address.
 pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Picker, Kind::Endpoint];
+    let mut kinds = vec![Kind::Picker];
     if parts.epp == EndpointPicker::Gie {
-        kinds.push(Kind::Member);
+        kinds.extend([Kind::Endpoint, Kind::Member]);
     }
     if parts.gateway == Gateway::Agentgateway {
         kinds.extend([Kind::Weights, Kind::FailureMode]);
