@@ -127,10 +127,7 @@ async fn attempt(
             Ok(Ok(Ok(outcome))) => outcome,
             Ok(Ok(Err(error))) => Outcome::error(&error),
             Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
-            Err(_) => Outcome::inconclusive(format!(
-                "not decided within {:?}; --case-timeout gives it more time",
-                timeouts.case
-            )),
+            Err(_) => Outcome::inconclusive(undecided(case, &context)),
         }),
         () = options.stop.cancelled() => None,
     };
@@ -140,6 +137,20 @@ async fn attempt(
     Some(failed.into_iter().fold(outcome, |outcome, line| {
         outcome.evidence(format!("could not be undone: {line}"))
     }))
+}
+
+/// What a case that ran out of time lacks for a decision.
+fn undecided(case: &Case, context: &Context) -> String {
+    let sent = context.sent();
+    let effort = (case.plan)(&context.target, &context.settings);
+    let left = match effort.map(|effort| effort.requests_max.saturating_sub(sent)) {
+        Ok(left) if left > 0 => format!(", {left} more at most would decide"),
+        _ => String::new(),
+    };
+    format!(
+        "{sent} requests were sent in {:?}{left}; --case-timeout gives it more time",
+        context.timeouts.case
+    )
 }
 
 /// Why a case cannot be run on this target, if it cannot.
@@ -181,7 +192,7 @@ mod tests {
             level: Level::Must,
             source: "s",
             needs,
-            plan: |_, _| Ok(crate::effort::Effort::requests(0)),
+            plan: |_, _| Ok(crate::effort::Effort::requests(40)),
             run,
         }
     }
@@ -271,6 +282,23 @@ mod tests {
         assert_eq!(settled.verdict, Verdict::Pass);
         assert!(settled.evidence[0].contains("a busy machine"));
         assert_eq!(outcome("a/stays-invalid").await.verdict, Verdict::Invalid);
+    }
+
+    #[tokio::test]
+    async fn a_case_that_runs_out_of_time_says_what_would_decide() {
+        let target = Arc::new(record(&[]).target);
+        let mut options = options();
+        options.timeouts.case = std::time::Duration::ZERO;
+        let endless = select(SUITES, &["a/passes-too".to_owned()]).unwrap()[0];
+        let outcome = run_case(endless, &target, &options).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive);
+        let summary = outcome.summary;
+        assert!(
+            summary.contains("0 requests")
+                && summary.contains("40 more")
+                && summary.contains("--case-timeout"),
+            "{summary}"
+        );
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@ mod catches;
 mod distribution;
 mod faults;
 mod loaded;
+#[cfg(test)]
+mod made;
 mod priority;
 mod routing;
 mod sample;

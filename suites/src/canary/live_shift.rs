@@ -146,10 +146,12 @@ async fn finish(
     sample.conclude(findings, summary.to_owned()).await
 }
 
-/// The share of the canary in each batch of requests, by when the batch was sent.
+/// The share of the canary in each batch of requests, in the order in which they were sent, by when the batch was.
 fn share_over_time(exchanges: &[Exchange], canary: &Pool) -> Picture {
-    let start = exchanges.first().map(|it| it.sent_at);
-    let points = exchanges.chunks(BATCH).filter_map(|batch| {
+    let mut sent: Vec<&Exchange> = exchanges.iter().collect();
+    sent.sort_by_key(|it| it.sent_at);
+    let start = sent.first().map(|it| it.sent_at);
+    let points = sent.chunks(BATCH).filter_map(|batch| {
         let sent = batch.first()?.sent_at.duration_since(start?);
         let hits = batch.iter().filter(|it| is_of(canary, it)).count();
         Some((sent.as_secs_f64(), hits as f64 / batch.len() as f64))
@@ -235,5 +237,40 @@ impl Shift<'_> {
             }
         }
         (sum - lowest > CERTAIN).then_some(point)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use poolproof_harness::client::Ending;
+    use poolproof_harness::picture::Drawing;
+    use poolproof_harness::target::Target;
+    use poolproof_harness::topology::Topology;
+
+    use super::*;
+    use crate::made::exchange;
+
+    #[test]
+    fn the_share_is_seen_in_the_order_of_sending_whatever_ended_first() {
+        let target = Target::planned(&Topology::default()).unwrap();
+        let canary = &target.models[1].pools[1];
+        let first = exchange("other", Some(200), Ending::Complete);
+        let mut exchanges = Vec::new();
+        for number in (0..3 * BATCH).rev() {
+            let mut exchange = match number / BATCH {
+                2 => exchange(&canary.endpoints[0].name, Some(200), Ending::Complete),
+                _ => exchange("other", Some(200), Ending::Complete),
+            };
+            exchange.sent_at = first.sent_at + Duration::from_millis(number as u64);
+            exchanges.push(exchange);
+        }
+        let Drawing::Lines { lines, .. } = share_over_time(&exchanges, canary).drawing else {
+            unreachable!("a share over time is a line")
+        };
+        let step_s = BATCH as f64 / 1000.0;
+        assert_eq!(lines[0].1, [(0.0, 0.0), (step_s, 0.0), (2.0 * step_s, 1.0)]);
     }
 }

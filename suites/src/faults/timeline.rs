@@ -131,31 +131,10 @@ fn how(exchange: &Exchange) -> How {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
     use poolproof_harness::picture::Drawing;
 
     use super::*;
-
-    fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> Exchange {
-        let now = Instant::now();
-        let mut exchange = Exchange {
-            id: String::new(),
-            intended_at: now,
-            sent_at: now,
-            head_at: None,
-            first_byte_at: None,
-            ended_at: now + Duration::from_millis(250),
-            status,
-            headers: Default::default(),
-            body: Vec::new(),
-            frames: Vec::new(),
-            ending,
-        };
-        let name = served::SERVED_BY_HEADER;
-        exchange.headers.insert(name, served_by.parse().unwrap());
-        exchange
-    }
+    use crate::made::exchange;
 
     #[test]
     fn requests_are_told_apart_by_how_they_ended_and_by_whom_they_were_served() {
