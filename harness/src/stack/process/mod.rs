@@ -45,7 +45,7 @@ pub(super) enum Process {
     /// A child of this process.
     Child(Child),
     /// A container.
-    Container(Container),
+    Container(Box<Container>),
 }
 
 impl Nursery {
@@ -70,7 +70,7 @@ impl Nursery {
             Some(image) => Container::start(self, name, image, &launch.command)
                 .await
                 .with_context(|| format!("starting {name} in a container of {image}"))
-                .map(Process::Container),
+                .map(|it| Process::Container(Box::new(it))),
         }
     }
 }
