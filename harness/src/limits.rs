@@ -27,17 +27,16 @@ const OTHER_FILES: u64 = 64;
 
 /// Fails if this process cannot have so many connections to one address from so many local addresses, with what to do about it.
 pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+    if let Some((_, hard)) = open_files() {
         ensure!(
             connections as u64 + OTHER_FILES <= hard,
             "{connections} connections take as many open files, and this process may have {hard}: raise `ulimit -Hn`, or use more machines"
         );
     }
-    if let Some((first, last)) = ephemeral_ports() {
-        let ports = usize::from(last.saturating_sub(first)) + 1;
+    if let Some(ports) = ports_of_an_address() {
         let sources = sources.max(1);
         ensure!(
-            connections <= ports * sources,
+            connections as u64 <= ports * sources as u64,
             "{connections} connections take as many ports, and {sources} local address(es) have {ports} each: \
              widen net.ipv4.ip_local_port_range, or give more addresses with --source"
         );
@@ -48,11 +47,14 @@ pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
 /// How many connections this process can have to one address, from so many local addresses; `None` where the system sets no limit.
 pub fn connections_max(sources: usize) -> Option<u64> {
     let files = open_files().map(|(_, hard)| hard.saturating_sub(OTHER_FILES));
-    let ports = ephemeral_ports().map(|(first, last)| {
-        let each = u64::from(last.saturating_sub(first)) + 1;
-        each * sources.max(1) as u64
-    });
+    let ports = ports_of_an_address().map(|ports| ports * sources.max(1) as u64);
     files.into_iter().chain(ports).min()
+}
+
+/// How many ports connections from one local address can have.
+fn ports_of_an_address() -> Option<u64> {
+    let (first, last) = ephemeral_ports()?;
+    Some(u64::from(last.saturating_sub(first)) + 1)
 }
 
 /// The first and the last port that Linux gives to connections (Documentation/networking/ip-sysctl); `None` where it does not say.

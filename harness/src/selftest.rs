@@ -274,14 +274,7 @@ mod tests {
             (Expected::Fail, vec![Verdict::Fail]),
             (Expected::Pass, vec![Verdict::Pass, Verdict::Skip]),
         ] {
-            for verdict in [
-                Verdict::Pass,
-                Verdict::Fail,
-                Verdict::Inconclusive,
-                Verdict::Invalid,
-                Verdict::Skip,
-                Verdict::Error,
-            ] {
+            for verdict in Verdict::ALL {
                 assert_eq!(expected.holds(verdict), fine.contains(&verdict));
             }
         }

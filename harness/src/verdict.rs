@@ -26,6 +26,18 @@ pub enum Verdict {
     Error,
 }
 
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Pass,
+        Self::Fail,
+        Self::Inconclusive,
+        Self::Invalid,
+        Self::Skip,
+        Self::Error,
+    ];
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
-use crate::stack::tools::{self, Tool};
+use crate::stack::tools::{self, Missing};
 use crate::stack::{StackKind, cluster, kind, local};
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
@@ -26,20 +26,9 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     let options = options.map_err(Failure::usage)?;
     say("embedded    ready: needs nothing");
     say("url         ready: needs a target file (`poolproof up --print-target` prints one)");
-    let missing = local::missing(&options);
-    match missing.as_slice() {
-        [] => say("local       ready"),
-        _ => say("local       not ready"),
-    }
-    for program in &missing {
-        say(&format!(
-            "            missing: {} ({})",
-            program.name, program.needed_for
-        ));
-        say(&format!("            get it:  {}", program.how));
-    }
-    let containers_ready = ready("containers", &[tools::DOCKER]);
-    let kind_ready = ready("kind", &kind::TOOLS);
+    let local_ready = ready("local", &local::missing(&options));
+    let containers_ready = ready("containers", &tools::missing(&[tools::DOCKER]));
+    let kind_ready = ready("kind", &tools::missing(&kind::TOOLS));
     if args.stack.stack == StackKind::Cluster {
         say("cluster     needs a context; with --existing, the rights of this role:");
         say(cluster::role::READER);
@@ -58,7 +47,7 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
         say(&format!("limits      open files: {hard}"));
     }
     let wanted_is_missing = match args.stack.stack {
-        StackKind::Local => !missing.is_empty(),
+        StackKind::Local => !local_ready,
         StackKind::Containers => !containers_ready,
         StackKind::Kind => !kind_ready,
         StackKind::Embedded | StackKind::Cluster | StackKind::Url => false,
@@ -67,18 +56,14 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
 }
 
 /// Says what a stack lacks on this machine; whether that is nothing.
-fn ready(stack: &str, needed: &[Tool]) -> bool {
-    let missing = tools::missing(needed);
-    match missing.as_slice() {
+fn ready(stack: &str, missing: &[Missing]) -> bool {
+    match missing {
         [] => say(&format!("{stack:12}ready")),
         _ => say(&format!("{stack:12}not ready")),
     }
-    for tool in &missing {
-        say(&format!(
-            "            missing: {} ({})",
-            tool.name, tool.said
-        ));
-        say(&format!("            get it:  {}", tool.get));
+    for it in missing {
+        say(&format!("            missing: {} ({})", it.name, it.why));
+        say(&format!("            get it:  {}", it.how));
     }
     missing.is_empty()
 }

@@ -32,14 +32,15 @@ pub(super) async fn load(
     let mut images = BTreeMap::new();
     for name in names {
         let image = artifacts.versions().image(name)?;
-        if digest(nursery, image).await.is_err() {
+        let loaded = have(nursery, image, async || {
             let archive = artifacts.image(nursery, name).await?;
             let mut load = docker(&["load", "--input"]);
             let loading = nursery.start("docker-load", load.arg(&archive))?;
             let loaded = loading.finish(LOAD_TIMEOUT).await;
             loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
-        }
-        images.insert(*name, found(nursery, image).await?);
+            Ok(())
+        });
+        images.insert(*name, loaded.await?);
     }
     Ok(images)
 }
@@ -47,17 +48,29 @@ pub(super) async fn load(
 /// Sees to it that the engine has the image of this program, and none of another build that nothing uses.
 pub(super) async fn load_own(nursery: &Nursery, program: &Path) -> Result<Image> {
     let image = own_image::name(program)?;
-    if digest(nursery, &image).await.is_err() {
-        own_image::make(nursery, program, &image).await?;
-    }
-    found(nursery, &image).await
+    have(nursery, &image, async || {
+        own_image::make(nursery, program, &image).await
+    })
+    .await
 }
 
-async fn found(nursery: &Nursery, image: &str) -> Result<Image> {
-    let digest = digest(nursery, image).await;
+/// The image of this name, which is brought first if the engine lacks it.
+async fn have(
+    nursery: &Nursery,
+    image: &str,
+    bring: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Image> {
+    let digest = match digest(nursery, image).await {
+        Ok(digest) => digest,
+        Err(_) => {
+            bring().await?;
+            let brought = digest(nursery, image).await;
+            brought.with_context(|| format!("image {image}"))?
+        }
+    };
     Ok(Image {
         name: image.to_owned(),
-        digest: digest.with_context(|| format!("image {image}"))?,
+        digest,
     })
 }
 

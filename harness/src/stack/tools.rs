@@ -37,38 +37,37 @@ pub const HELM: Tool = Tool {
 pub struct Missing {
     /// Its name.
     pub name: &'static str,
-    /// What is wrong.
-    pub said: String,
-    /// Where to get it.
-    pub get: &'static str,
+    /// What needs it, or what is wrong with it.
+    pub why: String,
+    /// How to get it.
+    pub how: String,
 }
 
 /// Those of the tools that are not there or do not answer.
 pub fn missing(tools: &[Tool]) -> Vec<Missing> {
     let missing = tools.iter().filter_map(|tool| {
-        let said = match Command::new(tool.name).args(tool.ask).output() {
+        let why = match Command::new(tool.name).args(tool.ask).output() {
             Ok(output) if output.status.success() => return None,
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => error.to_string(),
         };
         Some(Missing {
             name: tool.name,
-            said,
-            get: tool.get,
+            why,
+            how: tool.get.to_owned(),
         })
     });
     missing.collect()
 }
 
-/// Fails, and says how to get them, if tools are missing.
-pub(super) fn check(stack: &str, tools: &[Tool]) -> Result<()> {
-    let missing = missing(tools);
+/// Fails, and says how to get them, if programs of a stack are missing.
+pub(super) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
     let lines = missing
         .iter()
-        .map(|it| format!("{} ({}): {}", it.name, it.said, it.get));
+        .map(|it| format!("{} ({}): {}", it.name, it.why, it.how));
     ensure!(
         missing.is_empty(),
-        "programs of stack {stack} are missing:\n  {}",
+        "programs of {stack} are missing:\n  {}",
         lines.collect::<Vec<_>>().join("\n  ")
     );
     Ok(())

@@ -76,9 +76,8 @@ struct Memory {
 impl Crowd {
     /// Brings the users of a worker, `None` if it has none; returns when all of them wait for the start, since making them takes a while.
     pub(super) async fn gather(job: &Arc<Job>, index: usize) -> Result<Option<Self>> {
-        let all = job.workload.arrival.users().unwrap_or(0) as u64;
-        let is_own = |user: &u64| job.part.is_for(*user, index, job.threads);
-        let own: Vec<u64> = (0..all).filter(is_own).collect();
+        let all = job.workload.arrival.users().unwrap_or(0);
+        let own: Vec<u64> = job.own(all, index).map(|user| user as u64).collect();
         let users = own.len();
         if users == 0 || !job.workload.arrival.holds_sessions() {
             return Ok(None);
@@ -88,7 +87,7 @@ impl Crowd {
         let shared = Arc::new(Shared {
             job: job.clone(),
             own,
-            all,
+            all: all as u64,
             say,
             begin: told_to_begin,
         });

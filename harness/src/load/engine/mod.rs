@@ -281,7 +281,6 @@ impl Job {
             (None, Some(rate)) => (rate.ceil() as usize).min(WARM_CONNECTIONS_MAX),
             (None, None) => 0,
         };
-        let own = |number: &usize| self.part.is_for(*number as u64, index, self.threads);
-        (0..all).filter(own).count()
+        self.own(all, index).count()
     }
 }

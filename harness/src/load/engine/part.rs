@@ -41,6 +41,11 @@ impl Part {
 }
 
 impl Job {
+    /// Those of so many numbers, of requests or of users, that are one of its threads'.
+    pub(super) fn own(&self, all: usize, thread: usize) -> impl Iterator<Item = usize> {
+        (0..all).filter(move |it| self.part.is_for(*it as u64, thread, self.threads))
+    }
+
     /// What one of its threads sends, in order.
     pub(super) fn share_of(&self, thread: usize) -> impl Iterator<Item = Due> {
         let trace = self.requests.trace();

@@ -69,9 +69,7 @@ impl Worker {
                 (_, Some(crowd)) => crowd.converse(self, start).await,
                 (Arrival::Closed { users, think_ms }, None) => {
                     let (users, think_ms) = (*users, *think_ms);
-                    let (part, threads) = (self.job.part, self.job.threads);
-                    let own = |user: &usize| part.is_for(*user as u64, self.index, threads);
-                    for user in (0..users).filter(own) {
+                    for user in self.job.own(users, self.index) {
                         let think = Duration::from_millis(think_ms);
                         tokio::task::spawn_local(self.clone().user(start, user, users, think));
                     }

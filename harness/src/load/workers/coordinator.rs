@@ -1,6 +1,6 @@
 //! The coordinator of a run: hands the parts out, has all workers begin at one moment, and puts together what they measured.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, Offset};
 use super::remote::Remote;
-use super::{Assignment, HandedOver};
+use super::{Assignment, HandedOver, lock};
 use crate::load::arrival::Schedule;
 use crate::load::engine::{Measured, Snapshot};
 use crate::load::record::Worker;
@@ -228,11 +228,4 @@ impl Following<'_> {
             false => Ok(None),
         }
     }
-}
-
-fn lock(heard: &Mutex<Snapshot>) -> MutexGuard<'_, Snapshot> {
-    // It is replaced as a whole.
-    heard
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

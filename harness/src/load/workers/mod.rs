@@ -15,6 +15,8 @@ pub use assignment::Assignment;
 pub use coordinator::{Sending, run};
 pub use worker::{Args, Server};
 
+use std::sync::{Mutex, MutexGuard};
+
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Cost, Snapshot};
@@ -42,4 +44,11 @@ struct HandedOver {
     unfinished: u64,
     /// The processors that it may use.
     cores: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is in it is replaced as a whole.
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -1,7 +1,7 @@
 //! A worker: sends its part of one run after the other, as a coordinator tells it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::{Assignment, HandedOver, Progress};
+use super::{Assignment, HandedOver, Progress, lock};
 use crate::limits;
 use crate::load::engine::{Lives, Measured, Ready};
 
@@ -206,11 +206,4 @@ impl HandedOver {
             cores: limits::cores(),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is in it is replaced as a whole.
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -9,14 +9,6 @@ use crate::report::record::{CaseRecord, Conclusion, Record};
 use crate::verdict::Verdict;
 
 const LEVELS: [Level; 3] = [Level::Must, Level::Should, Level::May];
-const VERDICTS: [Verdict; 6] = [
-    Verdict::Pass,
-    Verdict::Fail,
-    Verdict::Inconclusive,
-    Verdict::Invalid,
-    Verdict::Skip,
-    Verdict::Error,
-];
 const CONCLUSIONS: [(Conclusion, &str); 4] = [
     (Conclusion::Passed, "passed"),
     (Conclusion::Failed, "failed"),
@@ -71,7 +63,7 @@ pub fn render(record: &Record) -> Result<String> {
 /// Also verdicts that no case has yet, so that the first one is an increase.
 fn cases(record: &Record) -> impl Iterator<Item = (Labels, u64)> {
     LEVELS.into_iter().flat_map(move |level| {
-        VERDICTS.into_iter().map(move |verdict| {
+        Verdict::ALL.into_iter().map(move |verdict| {
             let with = |it: &&CaseRecord| it.level == level && it.outcome.verdict == verdict;
             let labels = vec![
                 ("level", level.to_string()),

@@ -81,7 +81,7 @@ pub async fn start(
     let lock = Lock::take()?;
     let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
-    tools::check("kind", &TOOLS)?;
+    tools::none_missing("stack kind", &tools::missing(&TOOLS))?;
 
     let image = options.kind_options.node_image.as_deref();
     let image = image.unwrap_or(&artifacts.versions().kind.node_image);

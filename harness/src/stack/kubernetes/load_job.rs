@@ -11,7 +11,7 @@ use url::Url;
 
 use super::cluster::{Cluster, text};
 use super::forward::Forward;
-use super::manifests::metadata;
+use super::manifests::{self, Plan, metadata};
 use super::ready::{HOPELESS, State, wait, waiting};
 use super::{PODS_TIMEOUT, To, diagnose};
 use crate::client;
@@ -37,6 +37,19 @@ pub(in crate::stack) struct Inside {
     pub(in crate::stack) image: String,
     /// Where a pod reaches the gateway, if that is known.
     pub(in crate::stack) gateway: Option<Url>,
+}
+
+impl Plan {
+    /// Where pods beside the gateway of this plan reach it, and what they are made of.
+    pub(in crate::stack) fn inside(&self, cluster: &Cluster) -> Inside {
+        let gateway = format!("http://{}.{}.svc/", manifests::GATEWAY, self.namespace);
+        Inside {
+            cluster: cluster.clone(),
+            namespace: self.namespace.clone(),
+            image: self.own_image.clone(),
+            gateway: gateway.parse().ok(),
+        }
+    }
 }
 
 /// A Job whose pods are workers.

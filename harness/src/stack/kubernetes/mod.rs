@@ -62,19 +62,6 @@ pub struct Place<'a> {
     pub node: Option<IpAddr>,
 }
 
-impl Plan {
-    /// Where pods beside the gateway of this plan reach it, and what they are made of.
-    pub(in crate::stack) fn inside(&self, cluster: &Cluster) -> load_job::Inside {
-        let gateway = format!("http://{}.{}.svc/", manifests::GATEWAY, self.namespace);
-        load_job::Inside {
-            cluster: cluster.clone(),
-            namespace: self.namespace.clone(),
-            image: self.own_image.clone(),
-            gateway: gateway.parse().ok(),
-        }
-    }
-}
-
 /// Brings a topology to a cluster, and waits until a request gets through to each model. What is there is brought to what is
 /// wanted, or removed if it is of another plan. On failure the error says what the cluster says of itself.
 pub async fn deploy(

@@ -29,14 +29,14 @@ pub(super) struct Running {
     /// Its processes, in the order in which they are to be stopped.
     pub(super) processes: Vec<Process>,
     pub(super) address: SocketAddr,
-    /// How its weights are changed while it runs.
-    pub(super) weights: Weights,
+    /// How it is changed while it runs.
+    pub(super) control: Control,
     /// What it is, by role.
     pub(super) versions: Vec<(&'static str, String)>,
 }
 
-/// How the weights of a running gateway are changed.
-pub(super) enum Weights {
+/// How a running gateway is changed.
+pub(super) enum Control {
     /// By its file, which it watches.
     Agentgateway {
         file: PathBuf,
@@ -48,9 +48,9 @@ pub(super) enum Weights {
     Reference { management: SocketAddr },
 }
 
-impl Weights {
-    /// Makes them those of a topology.
-    pub(super) async fn set(
+impl Control {
+    /// Makes its weights those of a topology.
+    pub(super) async fn weigh(
         &self,
         topology: &Topology,
         flaw: Option<Flaw>,
@@ -82,7 +82,7 @@ impl Weights {
     pub(super) async fn fail(
         &self,
         pool: &str,
-        open_to: Option<&Vec<SocketAddr>>,
+        open_to: Option<&[SocketAddr]>,
         http: &reqwest::Client,
     ) -> Result<()> {
         let Self::Reference { management } = self else {
@@ -162,7 +162,7 @@ pub(super) async fn start_envoy(
     Ok(Running {
         processes: vec![gateway, bbr],
         address: addresses.listener,
-        weights: Weights::Envoy { routes },
+        control: Control::Envoy { routes },
         versions: vec![
             (
                 "gateway",
@@ -213,7 +213,7 @@ pub(super) async fn start_agentgateway(
     Ok(Running {
         processes: vec![process],
         address: addresses.listener,
-        weights: Weights::Agentgateway { file, addresses },
+        control: Control::Agentgateway { file, addresses },
         versions: vec![("gateway", format!("agentgateway{version}{origin}"))],
     })
 }
@@ -257,7 +257,7 @@ pub(super) async fn start_reference(
     Ok(Running {
         processes: vec![process],
         address,
-        weights: Weights::Reference { management },
+        control: Control::Reference { management },
         versions: vec![(
             "gateway",
             format!(

@@ -28,7 +28,7 @@ use crate::evidence::served;
 use crate::target::{self, Target};
 
 pub(super) use operator::kinds_of_changes;
-pub use programs::{Missing, missing};
+pub use programs::missing;
 
 use super::ports::Ports;
 use super::process::{Nursery, Process};
@@ -223,7 +223,7 @@ impl Local {
             topology: topology.clone(),
             parts,
             flaw: options.flaw,
-            weights: running.weights,
+            control: running.control,
             nursery,
             http,
         });

@@ -8,7 +8,7 @@ use poolproof_fixtures::flaw::Flaw;
 
 use super::super::parts::{EndpointPicker, Gateway, Parts};
 use super::super::process::Nursery;
-use super::gateway::Weights;
+use super::gateway::Control;
 use super::objects::{self, Standing};
 use super::{Local, model_server};
 use crate::change::{Change, Kind};
@@ -20,7 +20,7 @@ pub(super) struct Changing {
     pub(super) topology: Topology,
     pub(super) parts: Parts,
     pub(super) flaw: Option<Flaw>,
-    pub(super) weights: Weights,
+    pub(super) control: Control,
     pub(super) nursery: Nursery,
     pub(super) http: reqwest::Client,
 }
@@ -67,7 +67,7 @@ impl Local {
                 let Changing {
                     topology,
                     flaw,
-                    weights: gateway,
+                    control: gateway,
                     http,
                     ..
                 } = self.changing.as_mut().context("the stack is stopped")?;
@@ -83,15 +83,15 @@ impl Local {
                     known.pools.len() == weights.len(),
                     "model {model:?}: there are weights of pools that it does not have"
                 );
-                gateway.set(topology, *flaw, http).await
+                gateway.weigh(topology, *flaw, http).await
             }
             Change::FailureMode { pool, open } => {
                 let changing = self.changing.as_ref().context("the stack is stopped")?;
                 let of_pool = self.model_servers.iter().filter(|it| it.pool == pool);
                 let endpoints: Vec<SocketAddr> = of_pool.map(|it| it.address).collect();
-                let gateway = &changing.weights;
+                let gateway = &changing.control;
                 gateway
-                    .fail(&pool, open.then_some(&endpoints), &changing.http)
+                    .fail(&pool, open.then_some(endpoints.as_slice()), &changing.http)
                     .await
             }
         }

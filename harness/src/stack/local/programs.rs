@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::super::artifacts::Artifacts;
 use super::super::containers::{self, Image};
 use super::super::own_image;
 use super::super::parts::{EndpointPicker, Gateway, ModelServer};
 use super::super::process::{Launch, Nursery};
-use super::super::tools;
+use super::super::tools::{self, Missing};
 use super::{KubeApi, Options};
 use crate::stack::StackKind;
 use crate::{stack, versions};
@@ -29,7 +29,7 @@ pub(super) enum Programs {
     /// Images, by the names of their programs.
     Images {
         images: BTreeMap<&'static str, Image>,
-        definitions: PathBuf,
+        definitions: Vec<PathBuf>,
     },
 }
 
@@ -37,23 +37,28 @@ impl Programs {
     /// Those that these options need. Fails, and says how to get them, if some are missing.
     pub(super) async fn of(options: &stack::Options, nursery: &Nursery) -> Result<Self> {
         if options.kind != StackKind::Containers {
-            check(options)?;
+            tools::none_missing("the local stack", &missing(options))?;
             return Ok(Self::Files {
                 own: options.program.clone(),
                 options: options.local.clone(),
             });
         }
-        tools::check("containers", &[tools::DOCKER])?;
+        let docker = tools::missing(&[tools::DOCKER]);
+        tools::none_missing("stack containers", &docker)?;
         containers::remove_strays()?;
         let artifacts = Artifacts::open(options.local.artifacts.as_deref())?;
         let needed = needed(options);
-        let names = needed.iter().map(|program| program.name);
-        let names: Vec<_> = names.filter(|name| *name != CRDS.name).collect();
+        let mut names: Vec<_> = needed.iter().map(|program| program.name).collect();
+        let mut definitions = Vec::new();
+        if let Some(place) = names.iter().position(|name| *name == CRDS.name) {
+            names.remove(place);
+            definitions.push(artifacts.crds(DEFINITIONS).await?);
+        }
         let mut images = containers::load(nursery, &artifacts, &names).await?;
         images.insert(OWN, containers::load_own(nursery, &options.program).await?);
         Ok(Self::Images {
             images,
-            definitions: artifacts.crds(DEFINITIONS).await?,
+            definitions,
         })
     }
 
@@ -109,20 +114,9 @@ impl Programs {
                 let entries = entries.with_context(|| format!("reading {}", folder.display()))?;
                 entries.map(|entry| Ok(entry?.path())).collect()
             }
-            Self::Images { definitions, .. } => Ok(vec![definitions.clone()]),
+            Self::Images { definitions, .. } => Ok(definitions.clone()),
         }
     }
-}
-
-/// An upstream program that is not there.
-#[derive(Clone, Debug)]
-pub struct Missing {
-    /// Its name.
-    pub name: &'static str,
-    /// What needs it.
-    pub needed_for: &'static str,
-    /// How to get it.
-    pub how: String,
 }
 
 /// An upstream program, and what there is to say where it is missing.
@@ -247,26 +241,10 @@ impl Program {
         };
         Missing {
             name: self.name,
-            needed_for: self.needed_for,
+            why: self.needed_for.to_owned(),
             how,
         }
     }
-}
-
-/// Fails, and says how to get them, if programs are missing.
-fn check(options: &stack::Options) -> Result<()> {
-    let missing = missing(options);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = missing
-        .iter()
-        .map(|it| format!("{} ({}): {}", it.name, it.needed_for, it.how))
-        .collect();
-    bail!(
-        "programs of the local stack are missing:\n  {}",
-        lines.join("\n  ")
-    )
 }
 
 /// Where a program (or a folder that comes with them) is: in the folder for them, else in `PATH`.
@@ -302,7 +280,7 @@ mod tests {
         };
         let programs = Programs::Images {
             images: [("epp", image("example/epp:v1")), (OWN, image("own:1"))].into(),
-            definitions: PathBuf::new(),
+            definitions: Vec::new(),
         };
         for (name, image, path) in [
             ("epp", "example/epp:v1", "/epp"),
