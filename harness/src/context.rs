@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::change::Change;
 use crate::client::{self, Client, Connections};
+use crate::stack::StackKind;
 use crate::target::Target;
 
 /// Every wait of a case, in one place. A wait is for a condition; these are the longest that it may take.
@@ -40,6 +41,8 @@ pub struct Timeouts {
     pub refusal: Duration,
     /// From a change of the stack, or from its end, until traffic follows.
     pub recovery: Duration,
+    /// A stream of ours that a change is made under: until the change is made.
+    pub under_way: Duration,
     /// One step of bringing the stack back to what it was before a case.
     pub undo: Duration,
 }
@@ -58,18 +61,23 @@ impl Default for Timeouts {
             counters: Duration::from_secs(3),
             refusal: Duration::from_secs(15),
             recovery: Duration::from_secs(30),
+            under_way: Duration::from_secs(3),
             undo: Duration::from_secs(180),
         }
     }
 }
 
 impl Timeouts {
-    /// Those of the embedded stack, which takes up a change at once: what has not come after some seconds never comes.
-    pub fn embedded() -> Self {
-        Self {
-            refusal: Duration::from_secs(6),
-            recovery: Duration::from_secs(10),
-            ..Self::default()
+    /// Those of a kind of stack. The embedded one takes up a change at once: what has not come after some seconds never comes.
+    pub fn of(kind: StackKind) -> Self {
+        match kind {
+            StackKind::Embedded => Self {
+                refusal: Duration::from_secs(6),
+                recovery: Duration::from_secs(10),
+                under_way: Duration::from_millis(1500),
+                ..Self::default()
+            },
+            _ => Self::default(),
         }
     }
 }

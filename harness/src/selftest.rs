@@ -155,7 +155,7 @@ pub async fn row(
         options.stack.flaw = catch.map(|catch| catch.flaw);
         options.stack.seed += number;
         options.run.settings.seed += number;
-        options.run.timeouts = Timeouts::embedded();
+        options.run.timeouts = Timeouts::of(StackKind::Embedded);
         row.interrupted = !once(suites, &options, &mut row.cells, watch).await?;
         if row.interrupted {
             break;

@@ -9,8 +9,6 @@ use poolproof_harness::context::{Context, wait_for};
 use poolproof_harness::evidence::endpoint;
 use poolproof_harness::target::{Endpoint, Model};
 
-/// How long a stream is to be under way, in seconds, where its tokens come as fast as they did just before.
-const UNDER_WAY_S: f64 = 3.0;
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
 const TOKENS: (f64, f64) = (32.0, 3000.0);
 /// From one stream to the next: pickers see that endpoints are busy with those before, and spread them.
@@ -40,7 +38,9 @@ impl Streams {
             pace.describe()
         );
         let token_s = pace.latency().as_secs_f64() / f64::from(PACE_TOKENS);
-        let tokens = (UNDER_WAY_S / token_s).clamp(TOKENS.0, TOKENS.1) as u32;
+        // As many as take that long at the pace of just now.
+        let tokens =
+            (ctx.timeouts.under_way.as_secs_f64() / token_s).clamp(TOKENS.0, TOKENS.1) as u32;
 
         let requests = (0..n).map(|_| {
             let mut body = payload(

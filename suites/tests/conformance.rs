@@ -48,12 +48,11 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
     let trials = cases.iter().map(|case| {
         let case: &'static Case = case;
         let (runtime, stack) = (runtime.clone(), stack.clone());
-        let seed = options.seed;
+        let options = common::run_options(&options);
         Trial::test(case.id, {
             let stack = stack.clone();
             move || {
                 let target = Arc::new(stack.target.clone());
-                let options = common::run_options(seed);
                 let outcome = runtime.block_on(run::run_case(case, &target, &options));
                 let outcome = outcome.ok_or("the run was stopped")?;
                 if decides(case, &outcome) {

@@ -8,9 +8,7 @@ use poolproof_harness::case::Catch;
 use poolproof_harness::selftest;
 
 fn main() -> std::process::ExitCode {
-    let mut arguments = Arguments::from_args();
-    // Each has a stack of its own, but they share the processors.
-    arguments.test_threads = Some(1);
+    let arguments = Arguments::from_args();
     let mut trials = vec![Trial::test("the-table-has-no-holes", no_holes)];
     trials.extend(
         CATCHES
@@ -32,7 +30,7 @@ fn caught(catch: &'static Catch) -> Result<(), Failed> {
     let program = env!("CARGO_BIN_EXE_poolproof").into();
     let stack = poolproof_harness::cli::stack_from_env(program)?;
     let options = selftest::Options {
-        run: common::run_options(stack.seed),
+        run: common::run_options(&stack),
         stack,
         repeat: 1,
         full: false,

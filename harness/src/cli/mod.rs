@@ -20,6 +20,7 @@ mod up;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -193,13 +194,17 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
 
 fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
     crate::limits::raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from(anyhow::Error::from(error)))?;
+    let runtime = runtime()?;
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the threads of a runtime")
 }
 
 /// Makes the folder for records.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Progress on a terminal; nothing in a pipe.
+#[derive(Clone)]
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {

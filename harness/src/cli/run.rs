@@ -86,7 +86,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         settings,
         timeouts: Timeouts {
             case: Duration::from_secs(args.case_timeout),
-            ..Timeouts::default()
+            ..Timeouts::of(options.kind)
         },
         fail_fast: args.fail_fast,
         stop,

@@ -1,17 +1,21 @@
 //! `poolproof selftest`: every flaw against the verdicts that it must cause, as a matrix.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use futures_util::{StreamExt, stream};
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::progress::Progress;
-use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
-use crate::case::{Case, Suite};
+use super::{App, Failure, INTERRUPTED, runtime, say, stop_on_signal};
+use crate::case::{Case, Catch, Suite};
 use crate::context::{Settings, Timeouts};
+use crate::limits;
 use crate::run;
 use crate::selftest::{Cell, Expected, Options, Row, faults_of_table, row};
 use crate::verdict::Verdict;
@@ -38,6 +42,9 @@ pub(super) struct Args {
     /// Run all cases under each flaw: those that no row names must pass
     #[arg(long)]
     full: bool,
+    /// How many flaws are tested at a time, each on a stack of its own [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -53,7 +60,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     let program = std::env::current_exe().context("finding the poolproof program")?;
     let mut stack = super::stack_from_env(program).map_err(Failure::usage)?;
     stack.seed = args.seed;
-    let options = Options {
+    let options = Arc::new(Options {
         stack,
         run: run::Options {
             settings: Settings {
@@ -66,21 +73,19 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
         },
         repeat: args.repeat,
         full: args.full,
-    };
+    });
     let selected = |flaw: Flaw| args.flaws.is_empty() || args.flaws.contains(&flaw);
     let catches = app.catches.iter().filter(|catch| selected(catch.flaw));
     let sound = args.flaws.is_empty().then_some(None);
     let started = Instant::now();
     let progress = Progress::new();
+    let jobs = args.jobs.map_or_else(limits::cores, NonZeroUsize::get);
+    let mut tested = stream::iter(sound.into_iter().chain(catches.map(Some)))
+        .map(|catch| apart(app.suites, catch, options.clone(), progress.clone()))
+        .buffered(jobs);
     let mut rows = Vec::new();
-    for catch in sound.into_iter().chain(catches.map(Some)) {
-        let name = catch.map_or("no flaw", |catch| catch.flaw.name());
-        let mut watch = |case: &Case| progress.running(&format!("{name}: {}", case.id));
-        let row = row(app.suites, catch, &options, &mut watch).await?;
-        progress.note(&format!(
-            "{:5} {name}",
-            if row.holds() { "holds" } else { "FAULT" }
-        ));
+    while let Some(row) = tested.next().await {
+        let row = row?;
         let interrupted = row.interrupted;
         rows.push(row);
         if interrupted {
@@ -99,6 +104,28 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
         true => INTERRUPTED,
         false => u8::from(!report.holds()),
     })
+}
+
+/// A row on threads of its own, so that rows side by side share nothing but the processors.
+async fn apart(
+    suites: &'static [Suite],
+    catch: Option<&'static Catch>,
+    options: Arc<Options>,
+    progress: Progress,
+) -> Result<Row, Failure> {
+    let name = catch.map_or("no flaw", |catch| catch.flaw.name());
+    let test = move || {
+        let mut watch = |case: &Case| progress.running(&format!("{name}: {}", case.id));
+        let row = runtime()?.block_on(row(suites, catch, &options, &mut watch))?;
+        progress.note(&format!(
+            "{:5} {name}",
+            if row.holds() { "holds" } else { "FAULT" }
+        ));
+        Ok(row)
+    };
+    tokio::task::spawn_blocking(test)
+        .await
+        .with_context(|| format!("testing {name}"))?
 }
 
 struct Report {

@@ -3,7 +3,7 @@
 use libtest_mimic::Failed;
 use poolproof_harness::context::{Settings, Timeouts};
 use poolproof_harness::run::Options;
-use poolproof_harness::stack::StartError;
+use poolproof_harness::stack::{self, StartError};
 use poolproof_harness::verdict::Outcome;
 use tokio::runtime::Runtime;
 
@@ -21,13 +21,13 @@ pub fn no_stack(error: StartError) -> Failed {
 }
 
 /// How tests run cases.
-pub fn run_options(seed: u64) -> Options {
+pub fn run_options(stack: &stack::Options) -> Options {
     Options {
         settings: Settings {
-            seed,
+            seed: stack.seed,
             ..Settings::default()
         },
-        timeouts: Timeouts::default(),
+        timeouts: Timeouts::of(stack.kind),
         fail_fast: false,
         stop: Default::default(),
     }

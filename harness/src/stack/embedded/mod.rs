@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::{Component, Options, Progress};
+use crate::limits;
 use crate::target::{self, Target};
 use crate::topology::{Model, Pool, Topology};
 
@@ -53,7 +54,10 @@ pub async fn start(
     options: &Options,
     progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Embedded)> {
+    // The other half is for the client: with a thread for each processor, threads are woken more often than requests are served.
+    let threads = limits::cores().div_ceil(2);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .thread_name("fixtures")
         .enable_all()
         .build()
