@@ -13,6 +13,7 @@ use crate::client::{Api, Client, Connections, Request, payload};
 use crate::context::{Context, wait_for};
 use crate::evidence::control;
 use crate::evidence::endpoint::{self, Reading};
+use crate::load::prompt::Texts;
 use crate::target::Endpoint;
 
 /// How long one request of ballast keeps its place, about. Requests are of differing lengths, so that they do not end
@@ -57,6 +58,7 @@ pub enum Source {
 struct Load {
     client: Client,
     model: Arc<str>,
+    texts: Arc<Texts>,
     prompt_tokens: usize,
     max_tokens: u32,
     /// A time in which an endpoint takes in what has arrived.
@@ -250,6 +252,7 @@ impl Load {
         let mut load = Self {
             client: ctx.client_of(url, Connections::KeepAlive)?,
             model: model.into(),
+            texts: Arc::new(Texts::new(0)),
             prompt_tokens: 8,
             max_tokens: 1,
             step: Duration::ZERO,
@@ -276,11 +279,10 @@ impl Load {
     }
 
     fn request(&self, rng: &mut impl Rng) -> Request {
-        let mut prompt = crate::client::nonce(rng);
-        for word in 1..self.prompt_tokens {
-            prompt.push_str(" t");
-            prompt.push_str(&word.to_string());
-        }
+        let mut prompt = crate::client::nonce(rng).into_bytes();
+        let words = self.prompt_tokens.saturating_sub(1) as u32;
+        self.texts.append(&mut prompt, 0, words);
+        let prompt = String::from_utf8_lossy(&prompt);
         let longest = self.max_tokens;
         let max_tokens = match longest {
             ..=32 => longest,

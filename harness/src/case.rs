@@ -86,7 +86,8 @@ pub struct Catch {
 pub enum Need {
     /// Two models, so that a wrong route can be told from a right one.
     TwoModels,
-    /// Endpoints by name in every pool with a weight, so that an answer can be told to come from a pool.
+    /// Answers that name their endpoint, and endpoints by name in every pool with a weight, so that an answer can be told to come from a
+    /// pool.
     EndpointNames,
     /// A model whose requests are split over two or more pools with a weight.
     Canary,
@@ -113,7 +114,9 @@ impl Need {
     pub fn describe(self) -> &'static str {
         match self {
             Self::TwoModels => "two models",
-            Self::EndpointNames => "the endpoints of every pool with a weight, by name",
+            Self::EndpointNames => {
+                "answers that name their endpoint (served_by_header), and the endpoints of every pool with a weight, by name"
+            }
             Self::Canary => "a model with two or more pools with a weight",
             Self::WeightZeroPool => "a pool of weight 0 beside others",
             Self::PoolToLoad => "a model with one pool of two or more endpoints with urls",
@@ -140,10 +143,10 @@ impl Need {
     pub fn is_met(self, target: &Target) -> bool {
         match self {
             Self::TwoModels => target.models.len() >= 2,
-            Self::EndpointNames => target
-                .pools()
-                .filter(|pool| pool.weight > 0)
-                .all(|pool| !pool.endpoints.is_empty()),
+            Self::EndpointNames => {
+                let mut weighted = target.pools().filter(|pool| pool.weight > 0);
+                target.served_by_header.is_some() && weighted.all(|pool| !pool.endpoints.is_empty())
+            }
             Self::Canary => target.canary().is_some(),
             Self::WeightZeroPool => target.weight_zero_pool().is_some(),
             Self::PoolToLoad => target.pool_to_load().is_some(),

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::change::Change;
 use crate::client::{self, Client, Connections};
+use crate::evidence::served::Names;
 use crate::stack::StackKind;
 use crate::target::Target;
 
@@ -154,6 +155,7 @@ pub struct Context {
     pub settings: Settings,
     /// For control and metrics; not for requests that are judged.
     pub http: reqwest::Client,
+    names: Arc<Names>,
     case: &'static str,
     attempt: u8,
     sent: Arc<AtomicU64>,
@@ -171,6 +173,7 @@ impl Context {
         attempt: u8,
     ) -> Result<Self> {
         Ok(Self {
+            names: Names::of(&target).into(),
             target,
             timeouts,
             settings,
@@ -186,13 +189,15 @@ impl Context {
     /// A client of the gateway that shares nothing with any other.
     pub fn client(&self, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
-        Client::new(&purpose, &self.target.url, connections, self.sent.clone())
+        let client = Client::new(&purpose, &self.target.url, connections, self.sent.clone())?;
+        Ok(client.knowing(self.names.clone()))
     }
 
     /// A client of an endpoint that shares nothing with any other.
     pub fn client_of(&self, endpoint: &url::Url, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
-        Client::new(&purpose, endpoint, connections, Arc::default())
+        let client = Client::new(&purpose, endpoint, connections, Arc::default())?;
+        Ok(client.knowing(self.names.clone()))
     }
 
     /// Whether most of the case's time is over: a sample that is not complete by now has to do.

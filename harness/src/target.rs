@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-
+use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::change::{Changes, Kind};
+use crate::evidence::served::SERVED_BY_HEADER;
 use crate::topology::{self, Topology};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
@@ -26,6 +27,10 @@ pub struct Target {
     /// The request header that names the InferenceObjective.
     #[serde(default = "gie_objective_header")]
     pub objective_header: String,
+    /// The response header that names the endpoint which served a request, by its name or by the address in its url, such as what Envoy
+    /// adds as `%UPSTREAM_HOST%`. `None`: answers were seen to name none.
+    #[serde(default = "served_by_header", skip_serializing_if = "Option::is_none")]
+    pub served_by_header: Option<String>,
     /// The longest request body that the gateway takes, in bytes; left out: it has no limit, or it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_limit_bytes: Option<usize>,
@@ -87,6 +92,11 @@ fn gie_objective_header() -> String {
     GIE_OBJECTIVE_HEADER.to_owned()
 }
 
+/// The header by which model servers that do so name themselves.
+pub fn served_by_header() -> Option<String> {
+    Some(SERVED_BY_HEADER.to_owned())
+}
+
 impl Target {
     /// A target as a stack of ours would have it, for planning: its addresses lead nowhere.
     pub fn planned(topology: &Topology) -> Result<Self> {
@@ -113,6 +123,7 @@ impl Target {
             name: topology.name.clone(),
             url: nowhere.clone(),
             objective_header: gie_objective_header(),
+            served_by_header: served_by_header(),
             body_limit_bytes: Some(1 << 20),
             changes: Some(Changes {
                 url: nowhere.clone(),
@@ -164,13 +175,17 @@ impl Target {
             "`url` is {:?}: it must start with http:// or https://",
             self.url.as_str()
         );
-        ensure!(
-            self.objective_header
-                .parse::<reqwest::header::HeaderName>()
-                .is_ok(),
-            "`objective_header` is {:?}: it must be the name of an HTTP header",
-            self.objective_header
-        );
+        let objective = ("objective_header", Some(&self.objective_header));
+        for (field, header) in [
+            objective,
+            ("served_by_header", self.served_by_header.as_ref()),
+        ] {
+            ensure!(
+                header.is_none_or(|it| it.parse::<HeaderName>().is_ok()),
+                "`{field}` is {:?}: it must be the name of an HTTP header",
+                header.map_or("", String::as_str)
+            );
+        }
         ensure!(
             !self.models.is_empty(),
             "`models` is empty: at least one [[models]] is needed"

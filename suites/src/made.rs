@@ -3,13 +3,11 @@
 use std::time::{Duration, Instant};
 
 use poolproof_harness::client::{Ending, Exchange};
-use poolproof_harness::evidence::served;
 
 /// A request that took 250 ms, and by whom it was served.
-#[allow(clippy::unwrap_used)]
 pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> Exchange {
     let now = Instant::now();
-    let mut exchange = Exchange {
+    Exchange {
         id: String::new(),
         intended_at: now,
         sent_at: now,
@@ -18,11 +16,9 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
         ended_at: now + Duration::from_millis(250),
         status,
         headers: Default::default(),
+        served_by: Some(served_by.to_owned()),
         body: Vec::new(),
         frames: Vec::new(),
         ending,
-    };
-    let name = served::SERVED_BY_HEADER;
-    exchange.headers.insert(name, served_by.parse().unwrap());
-    exchange
+    }
 }

@@ -19,6 +19,7 @@ mod stack;
 mod up;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -254,6 +255,9 @@ fn look() -> Look {
     }
 }
 
+/// What comes sooner after a signal is the same one: `timeout` sends it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// A token that is cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -265,16 +269,17 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = token.clone();
     tokio::spawn(async move {
-        for first in [true, false] {
+        let mut told = None;
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if first {
-                stop.cancel();
+            stop.cancel();
+            if told.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
+                std::process::exit(i32::from(INTERRUPTED));
             }
         }
-        std::process::exit(i32::from(INTERRUPTED));
     });
     Ok(token)
 }

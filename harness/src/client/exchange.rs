@@ -42,6 +42,8 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The headers of the answer.
     pub headers: HeaderMap,
+    /// The endpoint that the answer names.
+    pub served_by: Option<String>,
     /// The body, as far as it came.
     pub body: Vec<u8>,
     /// The frames of an event stream.
@@ -61,6 +63,7 @@ impl Exchange {
             ended_at: intended_at,
             status: None,
             headers: HeaderMap::new(),
+            served_by: None,
             body: Vec::new(),
             frames: Vec::new(),
             ending: Ending::TimedOut,

@@ -15,6 +15,8 @@ use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use url::Url;
 
+use crate::evidence::served::Names;
+
 pub use exchange::{Ending, Exchange};
 pub use lane::Lane;
 pub use request::{Api, Body, Request, nonce, payload};
@@ -46,6 +48,7 @@ pub struct Client {
     next_id: Arc<AtomicU64>,
     name: Arc<str>,
     sent: Arc<AtomicU64>,
+    names: Arc<Names>,
 }
 
 impl Client {
@@ -68,7 +71,16 @@ impl Client {
             next_id: Arc::default(),
             name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
             sent,
+            names: Arc::default(),
         })
+    }
+
+    /// The same, where answers name their endpoints so.
+    pub fn knowing(self, names: impl Into<Arc<Names>>) -> Self {
+        Self {
+            names: names.into(),
+            ..self
+        }
     }
 
     /// Sends a request now and collects what comes back. Whatever the other side does is data, not an error.
@@ -120,6 +132,7 @@ impl Client {
         exchange.head_at = Some(Instant::now());
         exchange.status = Some(response.status().as_u16());
         exchange.headers = response.headers().clone();
+        exchange.served_by = self.names.endpoint(&exchange.headers);
         let mut frames = exchange.is_event_stream().then(sse::Parser::default);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {

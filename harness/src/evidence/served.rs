@@ -1,13 +1,15 @@
 //! Who served a request: by the header of its answer, checked against the counters at the other end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use reqwest::header::HeaderMap;
 
 use super::{endpoint, epp};
-use crate::client::Exchange;
-use crate::target::{Pool, Target};
+use crate::client::{Api, Client, Connections, Exchange, Request};
+use crate::target::{Endpoint, Pool, Target};
 
 /// The response header by which a model server names itself (llm-d-inference-sim, poolproof's model server).
 pub const SERVED_BY_HEADER: &str = "x-inference-pod";
@@ -15,9 +17,74 @@ pub const SERVED_BY_HEADER: &str = "x-inference-pod";
 /// The response header by which the endpoint picker of GIE v1.5.0 says that it saw the answer.
 pub const SEEN_BY_EPP_HEADER: &str = "x-went-into-resp-headers";
 
+/// How answers name the endpoint that served them.
+#[derive(Clone, Debug)]
+pub struct Names {
+    header: String,
+    /// The names of endpoints by the addresses in their urls.
+    by_address: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// How those of a target do.
+    pub fn of(target: &Target) -> Self {
+        let address = |endpoint: &Endpoint| {
+            let url = endpoint.url.as_ref()?;
+            let address = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+            Some((address, endpoint.name.clone()))
+        };
+        Self {
+            header: target.served_by_header.clone().unwrap_or_default(),
+            by_address: target.endpoints().filter_map(address).collect(),
+        }
+    }
+
+    /// The endpoint that the headers of an answer name.
+    pub fn endpoint(&self, headers: &HeaderMap) -> Option<String> {
+        let named = headers.get(&self.header)?.to_str().ok()?;
+        Some(
+            self.by_address
+                .get(named)
+                .map_or(named, String::as_str)
+                .to_owned(),
+        )
+    }
+}
+
+impl Default for Names {
+    /// By the header that model servers add.
+    fn default() -> Self {
+        Self {
+            header: SERVED_BY_HEADER.to_owned(),
+            by_address: BTreeMap::new(),
+        }
+    }
+}
+
+/// Whether the answers of a gateway name their endpoints: `false` only if one was seen that is served and names none.
+pub async fn are_named(target: &Target) -> Result<bool> {
+    let Some(model) = target.models.first() else {
+        return Ok(true);
+    };
+    let client = Client::new(
+        "first",
+        &target.url,
+        Connections::NewPerRequest,
+        Arc::default(),
+    )?;
+    let request = Request::new(Api::Completions, &model.name, 1, &mut rand::rng());
+    let answer = client.knowing(Names::of(target)).send(request).await;
+    Ok(!answer.is_success() || answer.served_by.is_some())
+}
+
+/// Whether an endpoint answered: it says so, or the answer is one that no gateway gives by itself.
+pub fn is_by_an_endpoint(exchange: &Exchange) -> bool {
+    exchange.is_success() || exchange.served_by.is_some()
+}
+
 /// The endpoint that an answer names.
 pub fn endpoint_of(exchange: &Exchange) -> Option<&str> {
-    exchange.header(SERVED_BY_HEADER)
+    exchange.served_by.as_deref()
 }
 
 /// The pool of the endpoint that an answer names.
@@ -180,5 +247,53 @@ impl<'a> CrossCheck<'a> {
             }
             tokio::time::sleep(READ_AGAIN).await;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use poolproof_fixtures::stub::Stub;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::topology::Topology;
+
+    #[test]
+    fn an_endpoint_is_named_by_its_name_or_by_its_address() {
+        let mut target = Target::planned(&Topology::default()).unwrap();
+        target.served_by_header = Some("X-Served-By".to_owned());
+        target.models[0].pools[0].endpoints[1].url = Some("http://10.0.0.7:8000".parse().unwrap());
+        let names = Names::of(&target);
+        for (value, expected) in [
+            ("10.0.0.7:8000", Some("model-a-1")),
+            ("model-a-2", Some("model-a-2")),
+            ("10.0.0.8:8000", Some("10.0.0.8:8000")),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                reqwest::header::HeaderName::from_static("x-served-by"),
+                value.parse().unwrap(),
+            )]);
+            assert_eq!(names.endpoint(&headers).as_deref(), expected);
+        }
+        assert_eq!(names.endpoint(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn one_answer_tells_whether_answers_name_anybody() {
+        let stub = Stub::recorded(1, 0, 0).unwrap();
+        let mut target = Target::planned(&Topology::default()).unwrap();
+        target.url = format!("http://{}", stub.address().unwrap())
+            .parse()
+            .unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(stub.serve(stop.clone()));
+        assert!(are_named(&target).await.unwrap());
+        target.served_by_header = Some("x-served-by".to_owned());
+        assert!(!are_named(&target).await.unwrap());
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        // Nobody answers: that is for the cases to say.
+        assert!(are_named(&target).await.unwrap());
     }
 }

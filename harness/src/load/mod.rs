@@ -13,7 +13,7 @@ mod http2;
 pub mod limit;
 pub mod paired;
 pub mod percentile;
-mod prompt;
+pub(crate) mod prompt;
 pub mod record;
 pub mod recorder;
 pub mod requests;

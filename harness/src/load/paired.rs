@@ -37,7 +37,8 @@ impl Figure {
         }
     }
 
-    /// Its value in one block; infinite if it is that of a failure, `None` if the block has none.
+    /// Its value in one block; infinite if it is that of a failure, `None` if the block has none, or too few requests for one to lie
+    /// beyond the percentile.
     pub fn of(self, cell: &Cell) -> Option<f64> {
         match self {
             Self::Goodput => {
@@ -48,9 +49,9 @@ impl Figure {
                 let times = cell.series(series);
                 let answered = times.map_or(0, Histogram::len);
                 let n = answered + failed;
-                let rank = (n as f64 * f64::from(percentile) / 100.0).ceil();
-                let ms = times.and_then(|times| at_rank(times, rank as u64));
-                (n > 0).then(|| ms.unwrap_or(f64::INFINITY))
+                let rank = (n * u64::from(percentile)).div_ceil(100);
+                let ms = times.and_then(|times| at_rank(times, rank));
+                (rank < n).then(|| ms.unwrap_or(f64::INFINITY))
             }
         }
     }
@@ -76,7 +77,10 @@ pub struct Compared {
     pub blocks: usize,
 }
 
-/// Compares the blocks of two ways; `None` where there are fewer than twenty, which say nothing about a median.
+/// Pairs of blocks under which nothing is said about a median.
+pub const BLOCKS_MIN: usize = (interval::BEYOND_MIN / 0.5) as usize;
+
+/// Compares the blocks of two ways; `None` where fewer than [`BLOCKS_MIN`] have the figure.
 pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
     let pairs: Vec<(f64, f64)> = blocks
         .iter()
@@ -141,5 +145,15 @@ mod tests {
         let goodput = compare(Figure::Goodput, &blocks).unwrap();
         assert_eq!((goodput.first, goodput.second), (50.0, 100.0));
         assert!(compare(Figure::Goodput, &blocks[..19]).is_none());
+    }
+
+    #[test]
+    fn a_few_requests_have_a_median_and_no_p95() {
+        let mut few = Cell::default();
+        for ms in [10, 20, 30] {
+            few.record(Series::Ttft, Duration::from_millis(ms));
+        }
+        assert!(Figure::Time(Series::Ttft, 50).of(&few).is_some());
+        assert_eq!(Figure::Time(Series::Ttft, 95).of(&few), None);
     }
 }

@@ -32,6 +32,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::evidence::served;
 use crate::target::Target;
 use crate::topology::Topology;
 
@@ -195,6 +196,12 @@ impl Stack {
             }
         };
         let (mut target, components, running) = started.map_err(StartError::Unavailable)?;
+        if options.kind != StackKind::Embedded {
+            let named = served::are_named(&target).await;
+            if !named.map_err(StartError::Unavailable)? {
+                target.served_by_header = None;
+            }
+        }
         let changes = match running.operator() {
             Some(operator) => {
                 let server = changes::serve(operator).await;

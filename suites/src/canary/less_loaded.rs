@@ -15,7 +15,7 @@ pub(super) const CASE: Case = Case {
     requirement: "Inside the pool of each version, an endpoint with a queue gets (almost) nothing while another has none.",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::CanaryToLoad],
+    needs: &[Need::CanaryToLoad, Need::EndpointNames],
     plan: |target, settings| {
         let model = target.canary().context("a canary")?;
         let tests = tests(model, settings)?;

@@ -26,7 +26,11 @@ pub(super) const CASE: Case = Case {
                   and no request and no open stream is lost.",
     level: Level::Must,
     source: "Gateway API v1.5.1, guides, HTTP traffic splitting: a rollout step by step, by BackendRef.weight",
-    needs: &[Need::CanaryToLoad, Need::Change(Kind::Weights)],
+    needs: &[
+        Need::CanaryToLoad,
+        Need::EndpointNames,
+        Need::Change(Kind::Weights),
+    ],
     plan: |_, settings| {
         let test = half(settings)?;
         let effort = Effort::sequential([(&test, 1.0)])

@@ -16,7 +16,7 @@ pub(super) const CASE: Case = Case {
     requirement: "Whichever endpoint of a pool has a queue, it gets (almost) nothing while the others have none.",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::PoolToLoad],
+    needs: &[Need::PoolToLoad, Need::EndpointNames],
     plan: |target, settings| {
         let (model, pool) = target.pool_to_load().context("a pool to load")?;
         let one = loaded::effort(model, 1, &[test(pool, settings)?]);

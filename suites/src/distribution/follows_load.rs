@@ -24,7 +24,7 @@ pub(super) const CASE: Case = Case {
     requirement: "When the queue moves from one endpoint to another, the picks follow within a second.",
     level: Level::Should,
     source: "GIE v1.5.0, --refresh-metrics-interval: 50 ms by default",
-    needs: &[Need::PoolToLoad],
+    needs: &[Need::PoolToLoad, Need::EndpointNames],
     plan: |target, settings| {
         let (_, pool) = target.pool_to_load().context("a pool to load")?;
         let plan = plan(pool, settings)?;

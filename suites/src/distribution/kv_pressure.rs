@@ -14,7 +14,7 @@ pub(super) const CASE: Case = Case {
     requirement: "An endpoint whose KV cache is half in use gets (almost) nothing while the others' is free and none has a queue.",
     level: Level::Must,
     source: "GIE v1.5.0, kv-cache-utilization-scorer: P/scheduling/scorer/kvcacheutilization",
-    needs: &[Need::PoolToLoad],
+    needs: &[Need::PoolToLoad, Need::EndpointNames],
     plan: |target, settings| effort(target, settings, 1),
     run: |ctx| Box::pin(kv_pressure(ctx)),
 };

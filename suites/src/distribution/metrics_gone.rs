@@ -22,7 +22,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Should,
     source: "GIE v1.5.0, utilization-detector: stale metrics count as saturated; the default configuration does not use it \
              to pick, and keeps the last values for ever",
-    needs: &[Need::PoolToLoad, Need::Faults],
+    needs: &[Need::PoolToLoad, Need::EndpointNames, Need::Faults],
     plan: |_, settings| {
         Ok(Effort::fixed(&plan(settings)?)
             .and(PACE_SAMPLES as usize)

@@ -13,7 +13,7 @@ pub(super) const CASE: Case = Case {
     requirement: "An endpoint with a queue gets (almost) nothing while the others have none.",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::PoolToLoad],
+    needs: &[Need::PoolToLoad, Need::EndpointNames],
     plan: |target, settings| effort(target, settings, 1),
     run: |ctx| Box::pin(one_busy(ctx)),
 };

@@ -13,7 +13,7 @@ pub(super) const CASE: Case = Case {
     requirement: "Endpoints with a queue get (almost) nothing while one of the pool has none (two of three, or all but one).",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::PoolToLoad],
+    needs: &[Need::PoolToLoad, Need::EndpointNames],
     plan: |target, settings| effort(target, settings, 2),
     run: |ctx| Box::pin(two_busy(ctx)),
 };

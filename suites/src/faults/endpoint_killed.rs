@@ -23,7 +23,11 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "RFC 9112, section 8: an incomplete message must be seen to be so; GIE v1.5.0, pkg/epp/datastore: pods that are not \
              ready are no endpoints",
-    needs: &[Need::PoolToLoad, Need::Change(Kind::Endpoint)],
+    needs: &[
+        Need::PoolToLoad,
+        Need::EndpointNames,
+        Need::Change(Kind::Endpoint),
+    ],
     plan: |_, _| {
         let fixed = PACE_REQUESTS + STREAMS;
         let effort = Effort::requests(fixed + 2 * STEADY_REQUESTS);

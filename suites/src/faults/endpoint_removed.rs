@@ -21,7 +21,11 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, api/v1, InferencePool.spec.selector: the pods that belong to the pool; \
              docs/proposals/004: the picker names an endpoint of the pool",
-    needs: &[Need::PoolToLoad, Need::Change(Kind::Member)],
+    needs: &[
+        Need::PoolToLoad,
+        Need::EndpointNames,
+        Need::Change(Kind::Member),
+    ],
     plan: |_, _| {
         let fixed = PACE_REQUESTS + STREAMS + REQUESTS;
         let most = fixed + 2 * ROUNDS_REQUESTS_MAX;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
 use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{
-    Api, Client, Connections, Exchange, Request, drive, nonce, payload,
-};
+use poolproof_harness::client::{Api, Client, Connections, Exchange, Request, nonce, payload};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
+use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
+use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
@@ -41,15 +42,14 @@ async fn stream_unbuffered(ctx: &Context) -> Result<Outcome> {
     let model = model.context("a model")?;
     let mut findings = Findings::default();
     let through = ctx.client(Connections::KeepAlive)?;
-    let passed = streams(ctx, &through, &model.name, "through").await;
+    let passed = streams(ctx, &vec![through; STREAMS], &model.name, "through").await;
     for exchange in &passed {
         findings.add(expect::success("a stream of 300 tokens", exchange));
     }
     let spread = median(&passed, spread);
-    let mut endpoints = model.weighted_pools().flat_map(|pool| &pool.endpoints);
-    let (least, yardstick) = match endpoints.find_map(|endpoint| endpoint.url.as_ref()) {
-        Some(url) => {
-            let straight = ctx.client_of(url, Connections::KeepAlive)?;
+    let straight = straight_to(ctx, model, &passed)?;
+    let (least, yardstick) = match straight.is_empty() {
+        false => {
             let own = streams(ctx, &straight, &model.name, "straight").await;
             let own = median(&own, self::spread);
             if own < OWN_SPREAD_MIN {
@@ -64,7 +64,7 @@ async fn stream_unbuffered(ctx: &Context) -> Result<Outcome> {
             )
         }
         // A model that is idle spends most of a long answer on its tokens, not on its prompt.
-        None => {
+        true => {
             let latency = median(&passed, Exchange::latency);
             (
                 latency / 4,
@@ -84,14 +84,33 @@ async fn stream_unbuffered(ctx: &Context) -> Result<Outcome> {
     )))
 }
 
-async fn streams(ctx: &Context, client: &Client, model: &str, purpose: &str) -> Vec<Exchange> {
+/// For each of these streams a client of the endpoint that served it, or of any in turn where that is not known: an endpoint is as slow
+/// as it has streams at a time. None, if no endpoint can be reached.
+fn straight_to(ctx: &Context, model: &Model, passed: &[Exchange]) -> Result<Vec<Client>> {
+    let endpoints = model.weighted_pools().flat_map(|pool| &pool.endpoints);
+    let urls: Vec<(&str, &_)> = endpoints
+        .filter_map(|it| Some((it.name.as_str(), it.url.as_ref()?)))
+        .collect();
+    let straight = passed.iter().zip(urls.iter().cycle());
+    straight
+        .map(|(exchange, in_turn)| {
+            let served_by = served::endpoint_of(exchange);
+            let own = urls.iter().find(|(name, _)| Some(*name) == served_by);
+            let (_, url) = own.unwrap_or(in_turn);
+            ctx.client_of(url, Connections::KeepAlive)
+        })
+        .collect()
+}
+
+/// A stream on each of these, all at the same time.
+async fn streams(ctx: &Context, clients: &[Client], model: &str, purpose: &str) -> Vec<Exchange> {
     let mut rng = ctx.rng(purpose);
-    let requests = (0..STREAMS).map(|_| {
+    let streams = clients.iter().map(|client| {
         let mut body = payload(Api::Completions, model.into(), &nonce(&mut rng), TOKENS);
         body["stream"] = true.into();
-        Request::from_json(Api::Completions, &body).timeout(ctx.timeouts.request)
+        client.send(Request::from_json(Api::Completions, &body).timeout(ctx.timeouts.request))
     });
-    drive::closed_loop(client, STREAMS, requests).await
+    join_all(streams.collect::<Vec<_>>()).await
 }
 
 fn spread(exchange: &Exchange) -> Duration {

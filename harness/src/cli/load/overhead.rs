@@ -9,7 +9,7 @@ use super::find_limit::set_rate;
 use super::session::{Run, Session, SessionArgs};
 use crate::cli::{Failure, INTERRUPTED, say, table};
 use crate::evidence::control;
-use crate::load::paired::{Figure, compare};
+use crate::load::paired::{BLOCKS_MIN, Figure, compare};
 use crate::load::record::overhead::{self, Overhead};
 use crate::load::record::without_header_values;
 use crate::load::recorder::Cell;
@@ -118,6 +118,7 @@ async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<
         components: session.stack.components.clone(),
         pool: pool.name.clone(),
         uneven: args.uneven,
+        pairs: blocks.len(),
         compared: compared.collect(),
     })
 }
@@ -239,11 +240,18 @@ fn render(report: &Overhead) -> String {
     let uneven = report.uneven.map_or(String::new(), |factor| {
         format!(", whose first endpoint is {factor} times as slow")
     });
+    let pairs = report.pairs;
+    let found = match report.compared.is_empty() {
+        true => format!(
+            "{pairs} pairs of blocks: a median with its interval takes {BLOCKS_MIN} that have what it is of"
+        ),
+        false => format!(
+            "{}\n{pairs} pairs of blocks, the same requests in both; medians of blocks, and of their differences",
+            table(&headings, rows)
+        ),
+    };
     format!(
-        "pool {} of {}{uneven}: through the gateway, and round robin straight to its endpoints\n{}\n{} pairs of blocks, the same requests in both; medians of blocks, and of their differences",
-        report.pool,
-        report.stack,
-        table(&headings, rows),
-        report.compared.first().map_or(0, |it| it.blocks),
+        "pool {} of {}{uneven}: through the gateway, and round robin straight to its endpoints\n{found}",
+        report.pool, report.stack,
     )
 }

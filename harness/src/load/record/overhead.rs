@@ -38,6 +38,9 @@ pub struct Overhead {
     pub pool: String,
     /// How many times as slow its first endpoint was made.
     pub uneven: Option<f64>,
+    /// Pairs of blocks that came to their end.
+    #[serde(default)]
+    pub pairs: usize,
     /// `first` is the way through the gateway, `second` round robin.
     pub compared: Vec<Compared>,
 }

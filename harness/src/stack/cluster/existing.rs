@@ -91,6 +91,7 @@ pub(super) async fn read(
         url,
         changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+        served_by_header: target::served_by_header(),
         body_limit_bytes: None,
         models,
         objectives,

@@ -165,6 +165,7 @@ impl Servers {
             url: url(address, "")?,
             changes: None,
             objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+            served_by_header: target::served_by_header(),
             body_limit_bytes: Some(BODY_LIMIT_BYTES),
             models,
             objectives: topology.objectives.clone(),

@@ -169,6 +169,7 @@ async fn steps(
         url: gateway,
         changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+        served_by_header: target::served_by_header(),
         body_limit_bytes: match plan.parts.gateway {
             Gateway::Envoy => None,
             Gateway::Agentgateway | Gateway::Poolproof => Some(BODY_LIMIT_BYTES),
@@ -337,9 +338,9 @@ async fn first_answer(gateway: &Url, model: &str) -> Result<()> {
     wait(&format!("model {model}"), FIRST_ANSWER_TIMEOUT, || async {
         let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
         let exchange = client.send(request).await;
-        Ok(match served::endpoint_of(&exchange) {
-            Some(_) => State::Ready,
-            None => State::NotYet(exchange.describe()),
+        Ok(match served::is_by_an_endpoint(&exchange) {
+            true => State::Ready,
+            false => State::NotYet(exchange.describe()),
         })
     })
     .await

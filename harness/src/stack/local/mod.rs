@@ -291,7 +291,7 @@ async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str)
         let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
         async {
             let exchange = client.send(request).await;
-            served::endpoint_of(&exchange).map(|_| ())
+            served::is_by_an_endpoint(&exchange).then_some(())
         }
     };
     match gateway {
@@ -345,6 +345,7 @@ fn target(
         url: format!("http://{gateway}").parse()?,
         changes: None,
         objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
+        served_by_header: target::served_by_header(),
         body_limit_bytes,
         models,
         objectives: options.topology.objectives.clone(),
