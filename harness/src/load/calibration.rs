@@ -98,6 +98,7 @@ pub async fn measure(streams: usize, stop: &CancellationToken) -> Result<Level> 
         urls: &[url],
         headers: &[],
         sources: &[],
+        vocabulary: None,
         threads: 1,
         seed: 1,
         part: Part::whole(),

@@ -19,6 +19,7 @@ pub mod recorder;
 pub mod requests;
 pub mod saturation;
 pub mod slo;
+pub mod tokenizer;
 pub mod trace;
 mod transport;
 pub mod workers;

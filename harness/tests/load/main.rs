@@ -37,6 +37,7 @@ async fn send(server: &Server, workload: &str, stop: &CancellationToken) -> Meas
         urls: &[url],
         headers: &[],
         sources: &[],
+        vocabulary: None,
         threads: THREADS,
         seed: 1,
         part: Part::whole(),

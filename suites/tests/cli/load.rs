@@ -83,6 +83,32 @@ fn an_objective_that_is_missed_is_1_and_one_that_is_not_decided_3() {
 }
 
 #[test]
+fn prompts_are_made_for_the_tokenizer_that_is_given() {
+    let folder = folder(CHAT);
+    // Each letter is a token, so a prompt is one word, which the stand-in counts as one; five more are of the chat.
+    let letters: String = ('a'..='z')
+        .enumerate()
+        .map(|(id, letter)| format!("\"{letter}\": {id},"))
+        .collect();
+    let tokenizer = format!(
+        r#"{{ "version": "1.0", "added_tokens": [],
+             "model": {{ "type": "BPE", "vocab": {{ {letters} " ": 26 }}, "merges": [] }} }}"#
+    );
+    std::fs::write(folder.path().join("t.json"), tokenizer).unwrap();
+    for (workers, more) in [(None, 0), (Some("--workers=2"), 2)] {
+        let arguments = ["load", "chat.toml", "--tokenizer", "t.json"];
+        let arguments: Vec<&str> = arguments.into_iter().chain(workers).collect();
+        let (code, table, error) = run(&folder, &arguments);
+        assert!(code == 0 || code == 3, "{table}{error}");
+        let record = record(&folder, "load.json");
+        assert_eq!(record["workers"].as_array().map_or(0, Vec::len), more);
+        let answered = record["total"]["answered"].as_u64().unwrap();
+        assert_eq!(record["total"]["input_tokens"], 6 * answered);
+        assert_eq!(record["tokenizer"]["file"], "t.json");
+    }
+}
+
+#[test]
 fn a_workload_that_cannot_be_sent_is_2_and_says_what_is_wrong() {
     for (from, to, named) in [
         ("duration_s", "duration", "unknown field `duration`"),
@@ -116,6 +142,14 @@ fn a_workload_that_cannot_be_sent_is_2_and_says_what_is_wrong() {
             "name: value",
         ),
         (&["load", "overhead", "canary-under-load"], "blocks"),
+        (
+            &["load", "chat.toml", "--tokenizer", "none.json"],
+            "none.json",
+        ),
+        (
+            &["load", "chat.toml", "--dry-run", "--tokenizer=chat.toml"],
+            "--tokenizer chat.toml: not a tokenizer",
+        ),
     ] {
         let (code, _, error) = run(&folder, arguments);
         assert!(code == 2 && error.contains(named), "{error}");

@@ -22,11 +22,20 @@ pub(super) fn distribute<'a>(
         urls,
         headers,
         sources,
+        vocabulary,
         seed,
         ..
     } = sender;
     let trace = run.trace.cloned();
-    Requests::new(run.workload, trace, target, &target.url, headers, seed)?;
+    Requests::new(
+        run.workload,
+        trace,
+        target,
+        &target.url,
+        headers,
+        vocabulary,
+        seed,
+    )?;
     ensure!(
         !workers.are_pods() || sources.is_empty(),
         "--source: is an address of this machine, and the workers are pods"
@@ -41,6 +50,7 @@ pub(super) fn distribute<'a>(
     };
     assignment.headers = headers.to_vec();
     assignment.sources = sources.to_vec();
+    assignment.vocabulary = vocabulary.cloned();
     // Pods have processors of their own; processes of this machine share them.
     assignment.threads = match workers.are_pods() {
         true => threads,

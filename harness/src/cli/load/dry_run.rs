@@ -58,7 +58,17 @@ pub(super) fn plan(
     let target = options.planned_target()?;
     let end_s = workload.end_s(trace.as_ref());
     let url: Url = target.url.clone();
-    let requests = Requests::new(workload, trace, &target, &url, &[], options.seed)?;
+    let vocabulary = args.vocabulary()?;
+    let vocabulary = vocabulary.as_ref();
+    let requests = Requests::new(
+        workload,
+        trace,
+        &target,
+        &url,
+        &[],
+        vocabulary,
+        options.seed,
+    )?;
     let classes = workload.mix.iter().map(|class| Class {
         name: class.class.clone(),
         ..Class::default()

@@ -18,6 +18,7 @@ use crate::load::engine::{self, Job, Measured, Part, Sender, Snapshot};
 use crate::load::record::{About, Record, Worker};
 use crate::load::requests::Header;
 use crate::load::saturation::Saturation;
+use crate::load::tokenizer::Vocabulary;
 use crate::load::trace::Trace;
 use crate::load::workers;
 use crate::load::workload::Workload;
@@ -42,6 +43,9 @@ pub(super) struct SessionArgs {
     /// An address of this machine to connect from; several have more ports
     #[arg(long = "source", value_name = "ADDRESS")]
     sources: Vec<IpAddr>,
+    /// The `tokenizer.json` of the model: prompts have as many tokens of it as the workload says, not only about as many
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
     /// End the run when requests of an open loop have piled up for ten seconds: the server gets more than it can serve
     #[arg(long)]
     pub(super) stop_when_saturated: bool,
@@ -64,6 +68,7 @@ pub(super) struct Session<'a> {
     pub(super) stack: Stack,
     pub(super) progress: Progress,
     stop: CancellationToken,
+    vocabulary: Option<Vocabulary>,
     /// Before the stack was started.
     environment: Environment,
     /// Who sends; `None`: this process.
@@ -98,6 +103,7 @@ impl<'a> Session<'a> {
         workers: Option<u16>,
     ) -> Result<Option<Self>, Failure> {
         let options = args.stack.options().map_err(Failure::usage)?;
+        let vocabulary = args.vocabulary().map_err(Failure::usage)?;
         make_out_folder(&args.out)?;
         let stop = stop_on_signal()?;
         let progress = Progress::new();
@@ -113,6 +119,7 @@ impl<'a> Session<'a> {
             stack,
             progress,
             stop,
+            vocabulary,
             environment,
             workers: None,
         };
@@ -154,6 +161,7 @@ impl<'a> Session<'a> {
             },
             headers: &self.args.headers,
             sources: &self.args.sources,
+            vocabulary: self.vocabulary.as_ref(),
             threads: self.args.threads.map_or_else(limits::cores, usize::from),
             seed: self.options.seed.wrapping_add(run.seed),
             part: Part::whole(),
@@ -216,6 +224,7 @@ impl<'a> Session<'a> {
             end_s: run.workload.end_s(run.trace),
             interrupted: self.interrupted(),
             saturated,
+            tokenizer: self.vocabulary.as_ref().map(|it| it.tokenizer.clone()),
             environment: self.environment.clone(),
             workers,
         };
@@ -238,6 +247,11 @@ impl<'a> Session<'a> {
 }
 
 impl SessionArgs {
+    /// What prompts are made of, if they are made for a tokenizer.
+    pub(super) fn vocabulary(&self) -> Result<Option<Vocabulary>> {
+        self.tokenizer.as_deref().map(Vocabulary::load).transpose()
+    }
+
     /// How many local addresses there are to connect from.
     pub(super) fn source_count(&self) -> usize {
         self.sources.len().max(1)

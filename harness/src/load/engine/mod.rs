@@ -24,6 +24,7 @@ pub use part::Part;
 
 use super::recorder::{Recorder, Series};
 use super::requests::{Header, Requests};
+use super::tokenizer::Vocabulary;
 use super::trace::Trace;
 use super::transport::Server;
 use super::workload::{Http, Workload};
@@ -217,6 +218,8 @@ pub struct Sender<'a> {
     pub headers: &'a [Header],
     /// Local addresses to connect from, in turn.
     pub sources: &'a [IpAddr],
+    /// What prompts are made of, if they are made for a tokenizer.
+    pub vocabulary: Option<&'a Vocabulary>,
     /// Threads that send.
     pub threads: usize,
     /// The seed of the schedule and of the requests.
@@ -237,6 +240,7 @@ impl Job {
             urls,
             headers,
             sources,
+            vocabulary,
             threads,
             seed,
             part,
@@ -258,7 +262,8 @@ impl Job {
         Ok(Self {
             end_s: workload.end_s(trace.as_ref()),
             limits: limits.collect(),
-            requests: Requests::new(&workload, trace, target, url, headers, seed)?.marked(part.run),
+            requests: Requests::new(&workload, trace, target, url, headers, vocabulary, seed)?
+                .marked(part.run),
             servers,
             threads,
             seed,

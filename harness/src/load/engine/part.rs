@@ -74,6 +74,7 @@ mod tests {
             urls: std::slice::from_ref(&target.url),
             headers: &[],
             sources: &[],
+            vocabulary: None,
             threads,
             seed: 7,
             part,

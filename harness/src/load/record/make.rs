@@ -9,6 +9,7 @@ use crate::load::engine::Measured;
 use crate::load::failure::Failure;
 use crate::load::percentile::{above, percentile};
 use crate::load::recorder::{Cell, Key, Recorder, Series};
+use crate::load::tokenizer::TokenizerFile;
 use crate::load::workload::{Class, Workload};
 use crate::report::environment::Environment;
 use crate::report::record::without_credentials;
@@ -34,6 +35,8 @@ pub struct About<'a> {
     pub interrupted: bool,
     /// Whether it was ended because requests piled up.
     pub saturated: bool,
+    /// The tokenizer that prompts were made for.
+    pub tokenizer: Option<TokenizerFile>,
     /// The machine of the client, before the stack was started.
     pub environment: Environment,
     /// The workers, where several processes sent.
@@ -59,6 +62,7 @@ impl Record {
             end_s,
             interrupted,
             saturated,
+            tokenizer,
             environment,
             workers,
         } = about;
@@ -146,6 +150,7 @@ impl Record {
             examples: examples.collect(),
             workload: without_header_values(workload),
             client,
+            tokenizer,
             environment: Some(environment),
             workers,
         }

@@ -20,6 +20,7 @@ use super::engine::Cost;
 use super::percentile::Percentile;
 use super::recorder::Series;
 use super::slo::Judged;
+use super::tokenizer::TokenizerFile;
 use super::workload::Workload;
 use crate::report::environment::Environment;
 use crate::report::record::read_as;
@@ -80,6 +81,9 @@ pub struct Record {
     pub examples: Vec<Example>,
     /// What the client itself did and took; where there are workers, all of them.
     pub client: Client,
+    /// The tokenizer that prompts were made for; left out where they are of common words, which are about one token each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerFile>,
     /// The machine of the client, before the stack was started; records of before have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,

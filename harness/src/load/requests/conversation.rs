@@ -53,7 +53,9 @@ impl Requests {
             conversation.input_tokens = shared.tokens;
             let Conversation { rng, messages, .. } = &mut conversation;
             say(messages, "system", |text| {
+                let begins_at = text.len();
                 self.append_shared(text, rng, shared);
+                self.texts.end(text, begins_at);
             });
         }
         conversation
@@ -65,7 +67,9 @@ impl Requests {
         let Conversation { rng, messages, .. } = conversation;
         let tokens = class.input_tokens.draw(rng);
         say(messages, "user", |text| {
+            let begins_at = text.len();
             self.texts.append_unique(text, rng, tokens);
+            self.texts.end(text, begins_at);
         });
         conversation.begun += 1;
         conversation.input_tokens = conversation.input_tokens.saturating_add(tokens);
@@ -154,7 +158,7 @@ mod tests {
         workload.check().unwrap();
         let target = Target::planned(&Topology::default()).unwrap();
         let url = Url::parse("http://gateway.test:81/").unwrap();
-        Requests::new(&workload, None, &target, &url, &[], seed).unwrap()
+        Requests::new(&workload, None, &target, &url, &[], None, seed).unwrap()
     }
 
     fn body(requests: &Requests, conversation: &Conversation) -> (Value, Built) {

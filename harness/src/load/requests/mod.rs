@@ -13,6 +13,7 @@ pub use conversation::Conversation;
 use super::answer::Asked;
 use super::arrival::{Arrival, Due};
 use super::prompt::Texts;
+use super::tokenizer::Vocabulary;
 use super::trace::{BLOCK_TOKENS, Trace};
 use super::workload::{Count, Seconds, SharedPrefix, Workload};
 use crate::target::Target;
@@ -49,13 +50,15 @@ pub struct Built {
 }
 
 impl Requests {
-    /// The requests of a workload to a target. `headers` go with every one.
+    /// The requests of a workload to a target. `headers` go with every one; prompts are made for the tokenizer of `vocabulary`, if there
+    /// is one.
     pub fn new(
         workload: &Workload,
         trace: Option<Trace>,
         target: &Target,
         url: &Url,
         headers: &[Header],
+        vocabulary: Option<&Vocabulary>,
         seed: u64,
     ) -> Result<Self> {
         let sessions = match workload.arrival {
@@ -84,7 +87,7 @@ impl Requests {
         Ok(Self {
             classes,
             shares,
-            texts: Texts::new(seed),
+            texts: Texts::new(seed, vocabulary),
             rng: ChaCha8Rng::seed_from_u64(seed),
             trace,
             sessions,
@@ -123,6 +126,7 @@ impl Requests {
         };
         let mut input_tokens = input;
         template.write(self.run, due.number, wire, |wire| {
+            let begins_at = wire.len();
             match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
                 ([], None) => self.texts.append_unique(wire, &mut rng, input),
                 ([], Some(shared)) => {
@@ -140,6 +144,7 @@ impl Requests {
                     self.texts.append_unique(wire, &mut rng, left);
                 }
             }
+            self.texts.end(wire, begins_at);
             output_tokens
         });
         Built {
@@ -190,7 +195,7 @@ mod tests {
         let target = Target::planned(&Topology::default())?;
         let url = Url::parse("http://gateway.test:81/base/").unwrap();
         let headers = [("authorization".to_owned(), "Bearer secret".to_owned())];
-        Requests::new(&workload, None, &target, &url, &headers, seed)
+        Requests::new(&workload, None, &target, &url, &headers, None, seed)
     }
 
     fn sent(requests: &Requests, number: u64) -> (String, Value, Built) {

@@ -9,6 +9,7 @@ use url::Url;
 use crate::limits;
 use crate::load::engine::{Job, Part, Sender};
 use crate::load::requests::Header;
+use crate::load::tokenizer::Vocabulary;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
 use crate::report::record::without_credentials;
@@ -29,6 +30,8 @@ pub struct Assignment {
     pub headers: Vec<Header>,
     /// Addresses of the worker's machine to connect from, in turn.
     pub sources: Vec<IpAddr>,
+    /// What prompts are made of, if they are made for a tokenizer: its file is not where workers are.
+    pub vocabulary: Option<Vocabulary>,
     /// [`What`], as TOML: from JSON, numbers are read to the last digit but one, and every request would be due a nanosecond beside.
     what: String,
 }
@@ -66,6 +69,7 @@ impl Assignment {
             urls: vec![target.url.clone()],
             headers: Vec::new(),
             sources: Vec::new(),
+            vocabulary: None,
             what: toml::to_string(&what).context("writing down what workers are to send")?,
         })
     }
@@ -96,6 +100,7 @@ impl Assignment {
             urls: &self.urls,
             headers: &self.headers,
             sources: &self.sources,
+            vocabulary: self.vocabulary.as_ref(),
             threads: self.threads.unwrap_or_else(limits::cores).max(1),
             seed: self.seed,
             part: self.part,
