@@ -94,6 +94,21 @@ impl Topology {
         self.models.iter().flat_map(|model| &model.pools)
     }
 
+    /// Gives the pools of a model other weights. Fails unless they are those of all of them.
+    pub fn set_weights(&mut self, model: &str, weights: &BTreeMap<String, u32>) -> Result<()> {
+        let known = self.models.iter_mut().find(|it| it.name == model);
+        let known = known.with_context(|| format!("there is no model {model:?}"))?;
+        ensure!(
+            known.weights().keys().eq(weights.keys()),
+            "model {model:?}: the weights must be those of {}",
+            Vec::from_iter(known.weights().into_keys()).join(", ")
+        );
+        for pool in &mut known.pools {
+            pool.weight = weights[&pool.name];
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(
             !self.models.is_empty(),
@@ -135,6 +150,17 @@ impl Topology {
     }
 }
 
+impl Model {
+    /// The weights of its pools, by name.
+    pub fn weights(&self) -> BTreeMap<String, u32> {
+        let weights = self
+            .pools
+            .iter()
+            .map(|pool| (pool.name.clone(), pool.weight));
+        weights.collect()
+    }
+}
+
 impl Pool {
     /// The names of its endpoints: pool name and number.
     pub fn endpoint_names(&self) -> impl Iterator<Item = String> + '_ {
@@ -153,6 +179,19 @@ mod tests {
         topology.check().unwrap();
         let text = toml::to_string(&topology).unwrap();
         assert_eq!(toml::from_str::<Topology>(&text).unwrap(), topology);
+    }
+
+    #[test]
+    fn weights_are_set_for_all_pools_of_a_model_or_for_none() {
+        let mut topology = Topology::default();
+        let mut weights = topology.models[1].weights();
+        weights.insert("model-b-canary".to_owned(), 50);
+        topology.set_weights("model-b", &weights).unwrap();
+        assert_eq!(topology.models[1].weights(), weights);
+        weights.remove("model-b-next");
+        let message = topology.set_weights("model-b", &weights).unwrap_err();
+        assert!(message.to_string().contains("model-b-next"), "{message}");
+        assert!(topology.set_weights("model-c", &weights).is_err());
     }
 
     #[test]

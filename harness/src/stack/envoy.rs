@@ -9,7 +9,7 @@ use std::path::Path;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
-use super::flawed;
+use super::{flawed, gie};
 use crate::topology::{Model, Pool, Topology};
 
 const MODEL_HEADER: &str = "x-gateway-base-model-name";
@@ -70,38 +70,26 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
     )
 }
 
-/// Where Envoy has its routes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RoutesFrom<'a> {
-    /// Its configuration, for good.
-    Bootstrap,
-    /// A file, as [`routes_file`] makes it; another that is moved to its place is taken up at once.
-    File(&'a Path),
-}
-
-/// The name of the routes in a file.
+/// The name of the routes in their file.
 const ROUTES: &str = "models";
 const ROUTES_TYPE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
-/// The routes as a file.
+/// The routes as a file. Other routes have another version, by which Envoy says that it has them.
 pub(super) fn routes_file(topology: &Topology, flaw: Option<Flaw>) -> Value {
-    let mut routes = route_config(topology, flaw);
-    routes["@type"] = ROUTES_TYPE.into();
-    json!({"resources": [routes]})
-}
-
-fn route_config(topology: &Topology, flaw: Option<Flaw>) -> Value {
-    json!({
+    let routes = json!({
+        "@type": ROUTES_TYPE,
         "name": ROUTES,
         "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": routes(topology, flaw)}],
-    })
+    });
+    json!({"version_info": format!("{:016x}", gie::fnv(&routes.to_string())), "resources": [routes]})
 }
 
-/// The whole configuration.
+/// The whole configuration but for the routes, which Envoy has from a file: another that is moved to its place, or to that of a
+/// link beside it, is taken up at once.
 pub(super) fn bootstrap(
     topology: &Topology,
     at: &Addresses,
-    routes_from: RoutesFrom<'_>,
+    routes_file: &Path,
     flaw: Option<Flaw>,
 ) -> Value {
     let mut clusters = vec![destination_cluster(), grpc_cluster("bbr", &at.bbr)];
@@ -115,18 +103,14 @@ pub(super) fn bootstrap(
             "listeners": [{
                 "name": "inference",
                 "address": socket_address(at.listener),
-                "filter_chains": [{"filters": [connection_manager(topology, routes_from, flaw)]}],
+                "filter_chains": [{"filters": [connection_manager(topology, routes_file, flaw)]}],
             }],
             "clusters": clusters,
         },
     })
 }
 
-fn connection_manager(
-    topology: &Topology,
-    routes_from: RoutesFrom<'_>,
-    flaw: Option<Flaw>,
-) -> Value {
+fn connection_manager(topology: &Topology, routes_file: &Path, flaw: Option<Flaw>) -> Value {
     let mut filters = Vec::new();
     if flaw != Some(Flaw::TrustedModelHeader) {
         let removed: Vec<Value> = RESERVED_HEADERS
@@ -166,26 +150,22 @@ fn connection_manager(
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
     }));
-    let mut manager = json!({
+    json!({
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "inference",
             "stream_idle_timeout": "0s",
             "http_filters": filters,
-        },
-    });
-    let typed = &mut manager["typed_config"];
-    match routes_from {
-        RoutesFrom::Bootstrap => typed["route_config"] = route_config(topology, flaw),
-        RoutesFrom::File(file) => {
-            typed["rds"] = json!({
+            "rds": {
                 "route_config_name": ROUTES,
-                "config_source": {"path_config_source": {"path": file}},
-            });
-        }
-    }
-    manager
+                "config_source": {"path_config_source": {
+                    "path": routes_file,
+                    "watched_directory": {"path": routes_file.parent()},
+                }},
+            },
+        },
+    })
 }
 
 fn ext_proc(name: &str, cluster: &str, processing_mode: Value) -> Value {

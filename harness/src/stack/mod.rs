@@ -12,6 +12,7 @@ pub mod kind;
 pub mod kubernetes;
 pub mod local;
 mod own_epp;
+mod own_gateway;
 mod own_image;
 pub mod parts;
 mod planned;

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::cluster::Cluster;
-use super::manifests::{self, GATEWAY_API, INFERENCE_POOL, MEMBER_LABEL, Plan};
+use super::forward::Forward;
+use super::manifests::{self, GATEWAY, GATEWAY_API, INFERENCE_POOL, MEMBER_LABEL, Plan};
 use super::ready::{State, wait};
-use super::{PODS_TIMEOUT, knows_its_endpoints, pods};
+use super::{CONDITIONS_TIMEOUT, PODS_TIMEOUT, To, knows_its_endpoints, pods, text};
 use crate::change::{Change, Kind};
-use crate::client;
 use crate::stack::parts::{EndpointPicker, Gateway, Parts};
+use crate::stack::{envoy, own_gateway};
 use crate::target::Target;
-use crate::topology::{Model, Pool};
+use crate::topology::{Pool, Topology};
+use crate::{client, evidence};
 
 /// Makes changes of a topology that we have deployed.
 #[derive(Clone)]
@@ -22,18 +25,19 @@ pub(in crate::stack) struct Operator {
     cluster: Cluster,
     plan: Arc<Plan>,
     target: Arc<Target>,
+    /// The topology as it is now.
+    now: Arc<Mutex<Topology>>,
 }
 
-/// The changes that can be made of these parts. The weights of gateways that are no implementation of the Gateway API stand in files
-/// that take a minute to reach them. The reference endpoint picker is told its endpoints when it starts, and a pod that takes another's
-/// place has another address.
+/// The changes that can be made of these parts. The reference endpoint picker is told its endpoints when it starts, and
+/// a pod that takes another's place has another address.
 pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Picker];
+    let mut kinds = vec![Kind::Picker, Kind::Weights];
     if parts.epp == EndpointPicker::Gie {
         kinds.extend([Kind::Endpoint, Kind::Member]);
     }
     if parts.gateway == Gateway::Agentgateway {
-        kinds.extend([Kind::Weights, Kind::FailureMode]);
+        kinds.push(Kind::FailureMode);
     }
     kinds
 }
@@ -42,6 +46,7 @@ impl Operator {
     pub(in crate::stack) fn new(cluster: Cluster, plan: Plan, target: &Target) -> Self {
         Self {
             cluster,
+            now: Arc::new(Mutex::new(plan.topology.clone())),
             plan: Arc::new(plan),
             target: Arc::new(target.clone()),
         }
@@ -57,13 +62,7 @@ impl Operator {
         match change {
             Change::Picker { pool, running } => self.picker(self.pool(&pool)?, running).await,
             Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
-            Change::Weights { model, weights } => {
-                let mut models = self.plan.topology.models.iter().enumerate();
-                let found = models.find(|(_, it)| it.name == model);
-                let (number, model) =
-                    found.with_context(|| format!("there is no model {model:?}"))?;
-                self.weights(number, model, &weights).await
-            }
+            Change::Weights { model, weights } => self.weights(&model, &weights).await,
             Change::FailureMode { pool, open } => self.fail(self.pool(&pool)?, open).await,
             Change::Member { endpoint, member } => self.member(&endpoint, member).await,
         }
@@ -123,16 +122,26 @@ impl Operator {
         pool.with_context(|| format!("there is no endpoint {endpoint:?}"))
     }
 
-    async fn weights(
-        &self,
-        number: usize,
-        model: &Model,
-        weights: &BTreeMap<String, u32>,
-    ) -> Result<()> {
-        ensure!(
-            self.kinds().contains(&Kind::Weights),
-            "weights cannot be changed here"
-        );
+    /// Gives the pools of a model other weights, and waits until the gateway has taken them where it says so.
+    async fn weights(&self, model: &str, weights: &BTreeMap<String, u32>) -> Result<()> {
+        let mut now = self.now.lock().await;
+        now.set_weights(model, weights)?;
+        match self.plan.parts.gateway {
+            Gateway::Agentgateway => self.weigh_route(&now, model).await,
+            Gateway::Envoy => self.replace_routes(&now).await,
+            Gateway::Poolproof => {
+                let way = self.way_to_gateway(manifests::MANAGEMENT_PORT).await?;
+                own_gateway::weigh(&client::http(0)?, way.address, &now).await
+            }
+        }
+    }
+
+    /// Writes the weights of a model's pools into its HTTPRoute.
+    async fn weigh_route(&self, now: &Topology, model: &str) -> Result<()> {
+        let mut models = now.models.iter().enumerate();
+        let found = models.find(|(_, it)| it.name == model);
+        let (number, model) = found.with_context(|| format!("there is no model {model:?}"))?;
+        let weights = model.weights();
         let namespace = manifests::route_namespace(&self.plan, model);
         let name = manifests::route_name(number);
         let (kind, what) = ((GATEWAY_API, "HTTPRoute"), || {
@@ -152,6 +161,51 @@ impl Operator {
         }
         let changed = json!({"spec": {"rules": rules}});
         self.cluster.merge(kind, &namespace, &name, &changed).await
+    }
+
+    /// Writes the routes of Envoy, and waits until it has read them.
+    async fn replace_routes(&self, now: &Topology) -> Result<()> {
+        let namespace = &self.plan.namespace;
+        let routes = envoy::routes_file(now, self.plan.flaw);
+        let version = text(&routes, "/version_info");
+        let written = json!({"data": {manifests::ROUTES_FILE: format!("{routes:#}")}});
+        self.cluster
+            .merge(("v1", "ConfigMap"), namespace, GATEWAY, &written)
+            .await?;
+        // The kubelet looks at a pod that has changed at once, at any other after a minute.
+        let changed = json!({"metadata": {"annotations": {"poolproof.dev/routes": version}}});
+        let (labels, _) = manifests::gateway_pod(self.plan.parts.gateway);
+        for pod in self.cluster.list("v1", "Pod", namespace, &labels).await? {
+            self.cluster
+                .merge(
+                    ("v1", "Pod"),
+                    namespace,
+                    text(&pod, "/metadata/name"),
+                    &changed,
+                )
+                .await?;
+        }
+        let way = self.way_to_gateway(manifests::ADMIN_PORT).await?;
+        let of_routes = "config_dump?resource=dynamic_route_configs";
+        let (dump, http) = (
+            format!("http://{}/{of_routes}", way.address).parse()?,
+            client::http(0)?,
+        );
+        wait("Envoy with other routes", CONDITIONS_TIMEOUT, || async {
+            Ok(match evidence::get(&http, &dump).await {
+                Ok(routes) if routes.contains(version) => State::Ready,
+                Ok(_) => State::NotYet("it has those from before".to_owned()),
+                Err(error) => State::NotYet(format!("{error:#}")),
+            })
+        })
+        .await
+    }
+
+    /// A way to a port of the gateway's pod, for as long as it is kept.
+    async fn way_to_gateway(&self, port: u16) -> Result<Forward> {
+        let (labels, _) = manifests::gateway_pod(self.plan.parts.gateway);
+        let to = To::Labelled(labels);
+        Forward::start(&self.cluster.client, &self.plan.namespace, to, port).await
     }
 
     /// Writes into an InferencePool how it fails.

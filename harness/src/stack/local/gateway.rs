@@ -1,16 +1,15 @@
 //! The gateway in front: Envoy with GIE's body-based router, agentgateway, or the reference gateway.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use poolproof_fixtures::flaw::{Component, Flaw};
-use serde_json::{Value, json};
 use url::Url;
 
 use super::super::envoy::{self, Addresses};
+use super::super::own_gateway;
 use super::super::ports::Ports;
 use super::super::process::{Nursery, Process};
 use super::agentgateway;
@@ -66,15 +65,7 @@ impl Control {
                 std::fs::rename(&new, routes)
                     .with_context(|| format!("replacing {}", routes.display()))
             }
-            Self::Reference { management } => {
-                for model in &topology.models {
-                    let pools = model.pools.iter().map(|pool| (&pool.name, pool.weight));
-                    let weights: BTreeMap<_, _> = pools.collect();
-                    let asked = json!({"model": model.name, "weights": weights});
-                    put(http, *management, "weights", &asked).await?;
-                }
-                Ok(())
-            }
+            Self::Reference { management } => own_gateway::weigh(http, *management, topology).await,
         }
     }
 
@@ -88,25 +79,8 @@ impl Control {
         let Self::Reference { management } = self else {
             bail!("the failure mode of pools cannot be changed here");
         };
-        let mode = match open_to {
-            Some(endpoints) => json!({"FailOpen": endpoints}),
-            None => json!("FailClose"),
-        };
-        let asked = json!({"pool": pool, "mode": mode});
-        put(http, *management, "failure-mode", &asked).await
+        own_gateway::fail(http, *management, pool, open_to).await
     }
-}
-
-/// Tells the management of the reference gateway.
-async fn put(
-    http: &reqwest::Client,
-    management: SocketAddr,
-    path: &str,
-    asked: &Value,
-) -> Result<()> {
-    let request = http.put(format!("http://{management}/{path}")).json(asked);
-    request.send().await?.error_for_status()?;
-    Ok(())
 }
 
 /// Starts the body-based router and Envoy, and waits until both serve.
@@ -137,8 +111,7 @@ pub(super) async fn start_envoy(
     let file = nursery.logs.join("envoy.json");
     let routes = nursery.logs.join("routes.json");
     write(&routes, &envoy::routes_file(topology, flaw).to_string())?;
-    let routes_from = envoy::RoutesFrom::File(&routes);
-    let config = envoy::bootstrap(topology, &addresses, routes_from, flaw);
+    let config = envoy::bootstrap(topology, &addresses, &routes, flaw);
     write(&file, &format!("{config:#}"))?;
     let mut launch = programs.launch("envoy")?;
     launch.command.arg("-c").arg(&file).args([

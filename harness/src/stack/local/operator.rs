@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use poolproof_fixtures::flaw::Flaw;
 
 use super::super::parts::{EndpointPicker, Gateway, Parts};
@@ -71,18 +71,7 @@ impl Local {
                     http,
                     ..
                 } = self.changing.as_mut().context("the stack is stopped")?;
-                let known = topology.models.iter_mut().find(|it| it.name == model);
-                let known = known.with_context(|| format!("there is no model {model:?}"))?;
-                for pool in &mut known.pools {
-                    let weight = weights.get(&pool.name);
-                    pool.weight = *weight.with_context(|| {
-                        format!("model {model:?}: pool {:?} has no weight", pool.name)
-                    })?;
-                }
-                ensure!(
-                    known.pools.len() == weights.len(),
-                    "model {model:?}: there are weights of pools that it does not have"
-                );
+                topology.set_weights(&model, &weights)?;
                 gateway.weigh(topology, *flaw, http).await
             }
             Change::FailureMode { pool, open } => {

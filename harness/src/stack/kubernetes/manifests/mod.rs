@@ -26,9 +26,11 @@ use crate::versions::Versions;
 pub(super) use agentgateway::{
     CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name, route_namespace,
 };
+pub(super) use envoy::{ADMIN_PORT, ROUTES_FILE};
 pub(super) use model_servers::PORT as MODEL_SERVER_PORT;
 pub(in crate::stack) use pools::{EPP_METRICS_PORT, INFERENCE_POOL, MEMBER_LABEL, OBJECTIVE};
 pub(super) use pools::{epp_labels, epp_name, epp_values};
+pub(super) use reference::MANAGEMENT_PORT;
 
 /// The Gateway API.
 pub(in crate::stack) const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";

@@ -7,6 +7,9 @@ use super::pools::{EPP_PORT, epp_host};
 use super::{GATEWAY, POD_PORT, Plan, deployment, gateway_service, own_pod};
 use crate::stack::parts::EndpointPicker;
 
+/// The port at which it takes other weights.
+pub(in super::super) const MANAGEMENT_PORT: u16 = 15020;
+
 pub(super) fn objects(plan: &Plan) -> Vec<Value> {
     let scheme = match plan.parts.epp {
         EndpointPicker::Gie => "https://",
@@ -15,8 +18,8 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
     let mut args: Vec<String> = ["serve", "gateway", "--listen", "0.0.0.0:8080"]
         .map(str::to_owned)
         .into();
-    args.extend(["--management-listen", "0.0.0.0:15020", "--seed"].map(str::to_owned));
-    args.push(plan.seed.to_string());
+    args.push(format!("--management-listen=0.0.0.0:{MANAGEMENT_PORT}"));
+    args.push(format!("--seed={}", plan.seed));
     for model in &plan.topology.models {
         let pools = model.pools.iter().map(|pool| {
             let host = epp_host(plan, pool);
