@@ -136,6 +136,7 @@ impl Need {
             Self::Change(Kind::Member) => "changes that take endpoints out of their pools",
             Self::Change(Kind::Weights) => "changes of weights",
             Self::Change(Kind::FailureMode) => "changes of failure modes",
+            Self::Change(Kind::Objective) => "changes of objectives",
         }
     }
 

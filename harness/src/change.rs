@@ -1,4 +1,4 @@
-//! Changes of a running stack: a part is stopped, taken out or started again, weights are moved. A case asks for them over
+//! Changes of a running stack: a part is stopped, taken out or started again, weights and priorities are moved. A case asks for them over
 //! HTTP, at the address that the target names: a stack of ours serves it, and so can whoever runs another one.
 //!
 //! One request for each, `POST` with a [`Change`] as JSON, answered with a status of 200 to 299 when the part is in the state that
@@ -44,16 +44,19 @@ pub enum Kind {
     Weights,
     /// What becomes of requests while the endpoint picker of their pool is down.
     FailureMode,
+    /// The priorities of objectives.
+    Objective,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Picker,
         Self::Endpoint,
         Self::Member,
         Self::Weights,
         Self::FailureMode,
+        Self::Objective,
     ];
 }
 
@@ -97,6 +100,13 @@ pub enum Change {
         /// Whether it fails open.
         open: bool,
     },
+    /// An InferenceObjective has this priority, for each pool that has it.
+    Objective {
+        /// The objective.
+        objective: String,
+        /// Its priority; higher goes first.
+        priority: i32,
+    },
 }
 
 impl Change {
@@ -112,6 +122,14 @@ impl Change {
                 *weights = known.weights();
             }
             Self::FailureMode { open, .. } => *open = false,
+            Self::Objective {
+                objective,
+                priority,
+            } => {
+                let known = target.objectives.get(objective);
+                *priority =
+                    *known.with_context(|| format!("the target has no objective {objective:?}"))?;
+            }
         }
         Ok(undone)
     }
@@ -166,6 +184,10 @@ impl fmt::Display for Change {
                     if *open { "open" } else { "closed" }
                 )
             }
+            Self::Objective {
+                objective,
+                priority,
+            } => write!(f, "objective {objective} has priority {priority}"),
         }
     }
 }
@@ -193,6 +215,11 @@ mod tests {
         let moved: Change = serde_json::from_str(text).unwrap();
         let back = moved.undone(&target).unwrap();
         assert!(back.to_string().contains("model-b-canary 10,"), "{back}");
+
+        let text = r#"{"change": "objective", "objective": "batch", "priority": 20}"#;
+        let raised: Change = serde_json::from_str(text).unwrap();
+        let back = raised.undone(&target).unwrap();
+        assert_eq!(back.to_string(), "objective batch has priority -10");
         assert!(serde_json::from_str::<Change>(r#"{"change": "colour"}"#).is_err());
     }
 }

@@ -101,6 +101,14 @@ impl fmt::Display for Statistic {
     }
 }
 
+impl Statistic {
+    /// Whether the observed effect is one that is accepted.
+    pub fn holds(&self) -> bool {
+        let (low, high) = self.accepted;
+        self.observed >= low && self.observed <= high
+    }
+}
+
 /// Where what was found is not what was required.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Mismatch {
@@ -223,7 +231,7 @@ impl Findings {
     pub fn add_statistic(&mut self, statistic: Statistic) {
         self.checked += 1;
         let (low, high) = statistic.accepted;
-        if statistic.observed < low || statistic.observed > high {
+        if !statistic.holds() {
             self.mismatches.push(Mismatch {
                 what: statistic.of.clone(),
                 expected: format!("{low:.4} to {high:.4} ({})", statistic.null).into(),

@@ -50,6 +50,9 @@ const FEW_STREAMS: &[&str] = &[
     "faults",
 ];
 
+/// Where objectives are edited, if they count for something before.
+const EDITED: &[&str] = &["priority/objective-edited"];
+
 const SPLITS: &[&str] = &["canary/split-keep-alive", "canary/split-new-connections"];
 const ALL_SPLITS: &[&str] = &[
     "canary/split-keep-alive",
@@ -89,7 +92,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
     // Answers and the picker's counters disagree on who served, so that whoever compares them decides nothing.
     catch(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
-    catch(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], &[]),
+    catch(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
     catch(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority", "faults"]),
     catch(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
     catch(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
@@ -115,16 +118,17 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
     catch(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),
     catch(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed"]),
-    catch(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed"]),
-    catch(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], &[]),
-    catch(Flaw::PriorityAtTimes, &["priority/held-order"], &[]),
+    catch(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed", "priority/objective-edited"]),
+    catch(Flaw::ObjectiveEditIgnored, EDITED, &[]),
+    catch(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], EDITED),
+    catch(Flaw::PriorityAtTimes, &["priority/held-order"], EDITED),
     catch(Flaw::InteractiveRefusedAtTimes, &["priority/interactive-admitted", "priority/held-order", "priority/shed"],
-        &["priority/batch-served-after"]),
+        &["priority/batch-served-after", "priority/objective-edited"]),
     // Whoever is refused is not held, so that nothing can be said of what is; and missing metrics count as saturated.
     catch(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
-        &["priority/held-order", "priority/batch-served-after", "distribution/metrics-gone"]),
+        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "distribution/metrics-gone"]),
     catch(Flaw::NeverShed, &["priority/shed"], &[]),
     catch(Flaw::ShedEarly, &["priority/shed"], &[]),
     catch(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
-    catch(Flaw::BatchLost, &["priority/batch-served-after"], &["priority/held-order"]),
+    catch(Flaw::BatchLost, &["priority/batch-served-after"], &["priority/held-order", "priority/objective-edited"]),
 ];

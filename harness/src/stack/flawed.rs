@@ -44,17 +44,13 @@ pub(super) fn destination(topology: &Topology, number: usize, flaw: Option<Flaw>
     }
 }
 
-/// The topology with the priorities that objectives get: under some flaws not those that it has.
-pub(super) fn objectives(topology: &Topology, flaw: Option<Flaw>) -> Topology {
-    let mut topology = topology.clone();
-    for priority in topology.objectives.values_mut() {
-        *priority = match flaw {
-            Some(Flaw::PriorityIgnored) => 0,
-            Some(Flaw::PriorityInverted) => -*priority,
-            _ => *priority,
-        };
+/// The priority that an objective gets: under some flaws not the one that it is to have.
+pub(super) fn priority(priority: i32, flaw: Option<Flaw>) -> i32 {
+    match flaw {
+        Some(Flaw::PriorityIgnored) => 0,
+        Some(Flaw::PriorityInverted) => priority.saturating_neg(),
+        _ => priority,
     }
-    topology
 }
 
 #[cfg(test)]

@@ -14,8 +14,11 @@ use poolproof_harness::client::{Client, Connections, Exchange, Lane, Request, dr
 use poolproof_harness::context::{Context, wait_for};
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
+use poolproof_harness::expect;
+use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::rank;
 use poolproof_harness::target::{Endpoint, Model, Pool};
+use poolproof_harness::verdict::{Findings, Statistic};
 use rand::seq::SliceRandom;
 
 /// Waiting requests that fill an endpoint: above GIE's default threshold of 5. More are tried where a picker says that
@@ -25,6 +28,10 @@ const WAITING: [u64; 3] = [8, 16, 32];
 const INTERVAL: Duration = Duration::from_millis(1);
 /// The share of the requests of a class that must have been held.
 const HELD_SHARE: f64 = 0.8;
+
+/// How often a class of higher priority goes before another in a picker that does it right, at least: dispatch follows scrapes, so
+/// that a few requests of the first burst may overtake each other on their way.
+pub(super) const EXPECTED: f64 = 0.95;
 
 /// By how much the order in which the classes were sent may differ from the planned one, as a share of pairs.
 const SENT_APART_MAX: f64 = 0.1;
@@ -114,14 +121,28 @@ pub(super) async fn hold(
     Ok(held)
 }
 
+/// When two classes that were held together reached the endpoints.
+pub(super) struct Arrivals {
+    /// In milliseconds since the ballast was taken away, by class.
+    pub(super) classes_ms: [Vec<f64>; 2],
+    /// By what that is known.
+    pub(super) source: &'static str,
+}
+
 impl Held {
+    /// Adds whether all requests that ended were served.
+    pub(super) fn expect_served(&self, names: [&str; 2], findings: &mut Findings) {
+        for (name, class) in names.into_iter().zip([&self.first, &self.second]) {
+            for exchange in class {
+                let what = format!("every held {name} request");
+                findings.add(expect::success(&what, exchange));
+            }
+        }
+    }
+
     /// When each of some exchanges reached its endpoint, in milliseconds since the ballast was taken away, by the
     /// endpoints' logs; where they keep none, when its answer began. Exchanges that were not held are left out.
-    pub(super) async fn arrivals_ms(
-        &self,
-        ctx: &Context,
-        endpoints: &[Endpoint],
-    ) -> Result<([Vec<f64>; 2], &'static str)> {
+    pub(super) async fn arrivals(&self, ctx: &Context, endpoints: &[Endpoint]) -> Result<Arrivals> {
         let classes = [&self.first, &self.second];
         if endpoints.iter().any(|endpoint| endpoint.control.is_none()) {
             let began = |exchange: &Exchange| {
@@ -131,7 +152,10 @@ impl Held {
                 Some(at.as_secs_f64() * 1e3)
             };
             let began = classes.map(|class| class.iter().filter_map(began).collect());
-            return Ok((began, "the beginning of answers"));
+            return Ok(Arrivals {
+                classes_ms: began,
+                source: "the beginning of answers",
+            });
         }
         let mut arrived_us = HashMap::new();
         for endpoint in endpoints {
@@ -145,7 +169,38 @@ impl Held {
             (after_us >= 0.0).then_some(after_us / 1e3)
         };
         let arrived = classes.map(|class| class.iter().filter_map(arrived).collect());
-        Ok((arrived, "arrival in the endpoints' logs"))
+        Ok(Arrivals {
+            classes_ms: arrived,
+            source: "arrival in the endpoints' logs",
+        })
+    }
+}
+
+impl Arrivals {
+    /// Decides whether the first class arrived before the second; `None`: one of them never did.
+    pub(super) fn in_order(&self, ctx: &Context, names: [&str; 2]) -> Option<Statistic> {
+        let [first, second] = &self.classes_ms;
+        let (order, n) = (rank::order(first, second)?, first.len() + second.len());
+        let what = names.join(" before ");
+        Some(order.decide_first(what, n, ctx.settings.alpha(), EXPECTED))
+    }
+
+    /// Adds the same, with a picture.
+    pub(super) fn expect_in_order(&self, ctx: &Context, names: [&str; 2], findings: &mut Findings) {
+        let classes = names.map(str::to_owned).into_iter();
+        findings.show(Picture::distributions(
+            "when held requests reached an endpoint",
+            "ms",
+            classes.zip(self.classes_ms.clone()).collect(),
+        ));
+        match self.in_order(ctx, names) {
+            Some(order) => findings.add_statistic(order),
+            None => {
+                let what = names.join(" before ");
+                findings.add(expect::that(false, &what, "both classes served", "one"));
+            }
+        }
+        findings.note(format!("order by {}", self.source));
     }
 }
 

@@ -7,13 +7,11 @@ use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::client::{Connections, Exchange};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
-use poolproof_harness::expect;
-use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::{interval, rank};
-use poolproof_harness::target::{Model, Pool};
+use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
 
-use super::contention::{Class, Held, hold};
+use super::contention::{Class, EXPECTED, Held, hold};
 
 pub(super) const CASE: Case = Case {
     id: "priority/held-order",
@@ -44,9 +42,6 @@ pub(super) const CASE: Case = Case {
 /// As many as the 95th percentile of their time to first token takes.
 const INTERACTIVE: usize = 200;
 const BATCH: usize = 60;
-/// How often interactive goes before batch in a picker that does it right, at least: dispatch follows scrapes, so that a few
-/// requests of the first burst may overtake each other on their way.
-const EXPECTED: f64 = 0.95;
 /// An order that the control arm must be able to see: what the test of the two classes would take for an order. That takes
 /// more requests than seeing a nearly complete order does.
 const CONTROL_DEVIATION: f64 = 0.75;
@@ -65,12 +60,11 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
     if let Some(doubt) = control.doubt {
         return Ok(Outcome::invalid(format!("control arm: {doubt}")));
     }
-    let (arrived, _) = control.arrivals_ms(ctx, &pool.endpoints).await?;
-    let order = rank::order(&arrived[0], &arrived[1]).context("control arm: nothing arrived")?;
-    let n = arrived[0].len() + arrived[1].len();
+    let [one, other] = control.arrivals(ctx, &pool.endpoints).await?.classes_ms;
+    let order = rank::order(&one, &other).context("control arm: nothing arrived")?;
+    let n = one.len() + other.len();
     let no_order = order.decide_none("control arm", n, ctx.settings.alpha(), CONTROL_DEVIATION);
-    let (low, high) = no_order.accepted;
-    if no_order.observed < low || no_order.observed > high {
+    if !no_order.holds() {
         return Ok(Outcome::invalid(format!(
             "two classes of one priority differ: {no_order}"
         )));
@@ -83,7 +77,10 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
         class("batch", Some(batch), BATCH),
     ];
     let held = hold(ctx, model, pool, classes).await?;
-    judge(ctx, &held, pool, &mut findings).await?;
+    let names = classes.map(|class| class.name);
+    held.expect_served(names, &mut findings);
+    let arrived = held.arrivals(ctx, &pool.endpoints).await?;
+    arrived.expect_in_order(ctx, names, &mut findings);
     report_ttft(&held, &alone, &mut findings);
     let summary = format!(
         "{INTERACTIVE} interactive before {BATCH} batch; {}",
@@ -106,35 +103,6 @@ fn class<'a>(name: &'a str, objective: Option<&'a str>, requests: usize) -> Clas
         objective,
         requests,
     }
-}
-
-/// Adds whether the held requests were served, and in which order they arrived.
-async fn judge(ctx: &Context, held: &Held, pool: &Pool, findings: &mut Findings) -> Result<()> {
-    for (name, class) in [("interactive", &held.first), ("batch", &held.second)] {
-        for exchange in class {
-            findings.add(expect::success(
-                &format!("every held {name} request"),
-                exchange,
-            ));
-        }
-    }
-    let (arrived, source) = held.arrivals_ms(ctx, &pool.endpoints).await?;
-    let n = arrived[0].len() + arrived[1].len();
-    let what = "interactive before batch";
-    let classes = ["interactive", "batch"].map(str::to_owned);
-    findings.show(Picture::distributions(
-        "when held requests reached an endpoint",
-        "ms",
-        classes.into_iter().zip(arrived.clone()).collect(),
-    ));
-    match rank::order(&arrived[0], &arrived[1]) {
-        Some(order) => {
-            findings.add_statistic(order.decide_first(what, n, ctx.settings.alpha(), EXPECTED))
-        }
-        None => findings.add(expect::that(false, what, "both classes served", n)),
-    }
-    findings.note(format!("order by {source}"));
-    Ok(())
 }
 
 /// Interactive requests one after the other on an idle stack.

@@ -4,6 +4,7 @@ mod batch_served_after;
 mod contention;
 mod held_order;
 mod interactive_admitted;
+mod objective_edited;
 mod shed;
 mod uncontended;
 
@@ -21,6 +22,7 @@ pub const SUITE: Suite = Suite {
         interactive_admitted::CASE,
         batch_served_after::CASE,
         shed::CASE,
+        objective_edited::CASE,
     ],
 };
 

@@ -58,6 +58,20 @@ impl Servers {
                 };
                 gateway.set_failure_mode(&pool, mode)
             }
+            Change::Objective {
+                objective,
+                priority,
+            } => {
+                for picker in &mut self.pickers {
+                    let known = picker.config.objectives.get_mut(&objective);
+                    *known.with_context(|| format!("there is no objective {objective:?}"))? =
+                        priority;
+                    if let Some(running) = &picker.running {
+                        running.set_priority(&objective, priority)?;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 

@@ -1,20 +1,20 @@
-//! Changes of a topology on a cluster: pods are removed, Deployments scaled, routes given other weights.
+//! Changes of a topology on a cluster: pods are removed, Deployments scaled, routes given other weights, objectives other priorities.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::cluster::Cluster;
 use super::forward::Forward;
-use super::manifests::{self, GATEWAY, GATEWAY_API, INFERENCE_POOL, MEMBER_LABEL, Plan};
+use super::manifests::{self, GATEWAY, GATEWAY_API, INFERENCE_POOL, MEMBER_LABEL, OBJECTIVE, Plan};
 use super::ready::{State, wait};
 use super::{CONDITIONS_TIMEOUT, PODS_TIMEOUT, To, knows_its_endpoints, pods, text};
 use crate::change::{Change, Kind};
 use crate::stack::parts::{EndpointPicker, Gateway, Parts};
-use crate::stack::{envoy, own_gateway};
+use crate::stack::{envoy, flawed, own_gateway};
 use crate::target::Target;
 use crate::topology::{Pool, Topology};
 use crate::{client, evidence};
@@ -29,12 +29,12 @@ pub(in crate::stack) struct Operator {
     now: Arc<Mutex<Topology>>,
 }
 
-/// The changes that can be made of these parts. The reference endpoint picker is told its endpoints when it starts, and
+/// The changes that can be made of these parts. The reference endpoint picker is told its endpoints and objectives when it starts, and
 /// a pod that takes another's place has another address.
 pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     let mut kinds = vec![Kind::Picker, Kind::Weights];
     if parts.epp == EndpointPicker::Gie {
-        kinds.extend([Kind::Endpoint, Kind::Member]);
+        kinds.extend([Kind::Endpoint, Kind::Member, Kind::Objective]);
     }
     if parts.gateway == Gateway::Agentgateway {
         kinds.push(Kind::FailureMode);
@@ -65,6 +65,10 @@ impl Operator {
             Change::Weights { model, weights } => self.weights(&model, &weights).await,
             Change::FailureMode { pool, open } => self.fail(self.pool(&pool)?, open).await,
             Change::Member { endpoint, member } => self.member(&endpoint, member).await,
+            Change::Objective {
+                objective,
+                priority,
+            } => self.objective(&objective, priority).await,
         }
     }
 
@@ -206,6 +210,23 @@ impl Operator {
         let (labels, _) = manifests::gateway_pod(self.plan.parts.gateway);
         let to = To::Labelled(labels);
         Forward::start(&self.cluster.client, &self.plan.namespace, to, port).await
+    }
+
+    /// Writes the priority of an objective for each pool that has it.
+    async fn objective(&self, name: &str, priority: i32) -> Result<()> {
+        ensure!(
+            self.plan.topology.objectives.contains_key(name),
+            "there is no objective {name:?}"
+        );
+        let priority = flawed::priority(priority, self.plan.flaw);
+        let changed = json!({"spec": {"priority": priority}});
+        // All namespaces but the Gateway's are those of pools.
+        for namespace in self.plan.namespaces().iter().skip(1) {
+            self.cluster
+                .merge(OBJECTIVE, namespace, name, &changed)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Writes into an InferencePool how it fails.

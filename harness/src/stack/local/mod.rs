@@ -22,7 +22,7 @@ use url::Url;
 
 use super::containers::Containers;
 use super::parts::{self, EndpointPicker, Gateway, Parts};
-use super::{Component, Progress, StackKind, envoy, flawed, gie};
+use super::{Component, Progress, StackKind, envoy, gie};
 use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served;
 use crate::target::{self, Target};
@@ -154,12 +154,18 @@ impl Local {
         progress.done("model servers");
 
         let parts = options.parts;
-        let objectives = flawed::objectives(topology, options.flaw);
         for pool in topology.pools() {
             let at = epp::Ports3::take(&mut ports)?;
             let of_pool = &endpoints[pool.name.as_str()];
-            let objects = objects::of_pool(&objectives, pool, of_pool, at.grpc.port());
-            kube.apply(objects).await?;
+            let port = at.grpc.port();
+            kube.apply(objects::of_pool(
+                topology,
+                pool,
+                of_pool,
+                port,
+                options.flaw,
+            ))
+            .await?;
             let plan = epp::Plan {
                 which: parts.epp,
                 topology,

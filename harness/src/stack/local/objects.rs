@@ -5,8 +5,10 @@
 
 use std::net::SocketAddr;
 
+use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
+use super::super::flawed;
 use crate::topology::{Pool, Topology};
 
 /// The most ports that an InferencePool may have, and so the most endpoints that may share one address.
@@ -26,6 +28,7 @@ pub(super) fn of_pool(
     pool: &Pool,
     endpoints: &[(String, SocketAddr)],
     epp_port: u16,
+    flaw: Option<Flaw>,
 ) -> Vec<Value> {
     let namespace = namespace(pool);
     let ports: Vec<Value> = endpoints
@@ -49,18 +52,22 @@ pub(super) fn of_pool(
             .iter()
             .map(|(name, address)| pod(pool, name, *address, Standing::Ready)),
     );
-    objects.extend(topology.objectives.iter().map(|(name, priority)| {
-        json!({
-            "apiVersion": "inference.networking.x-k8s.io/v1alpha2",
-            "kind": "InferenceObjective",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {
-                "priority": priority,
-                "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
-            },
-        })
-    }));
+    let objectives = topology.objectives.iter();
+    objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
     objects
+}
+
+/// An InferenceObjective of a pool.
+pub(super) fn objective(pool: &Pool, name: &str, priority: i32, flaw: Option<Flaw>) -> Value {
+    json!({
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha2",
+        "kind": "InferenceObjective",
+        "metadata": {"name": name, "namespace": namespace(pool)},
+        "spec": {
+            "priority": flawed::priority(priority, flaw),
+            "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
+        },
+    })
 }
 
 /// How a Pod stands to its pool.
@@ -121,7 +128,7 @@ mod tests {
             .zip(8001..)
             .map(|(name, port)| (name, SocketAddr::from(([127, 0, 0, 1], port))))
             .collect();
-        let objects = of_pool(&topology, pool, &endpoints, 9002);
+        let objects = of_pool(&topology, pool, &endpoints, 9002, None);
         let of_kind = |kind: &str| {
             objects
                 .iter()

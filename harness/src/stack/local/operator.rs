@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use poolproof_fixtures::flaw::Flaw;
 
 use super::super::parts::{EndpointPicker, Gateway, Parts};
@@ -32,9 +32,9 @@ pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     if parts.gateway != Gateway::Poolproof {
         kinds.retain(|kind| *kind != Kind::FailureMode);
     }
-    // The reference endpoint picker is told its endpoints when it starts.
+    // The reference endpoint picker is told its endpoints and objectives when it starts.
     if parts.epp == EndpointPicker::Poolproof {
-        kinds.retain(|kind| *kind != Kind::Member);
+        kinds.retain(|kind| !matches!(kind, Kind::Member | Kind::Objective));
     }
     kinds
 }
@@ -81,6 +81,20 @@ impl Local {
                 let gateway = &changing.control;
                 gateway
                     .fail(&pool, open.then_some(endpoints.as_slice()), &changing.http)
+                    .await
+            }
+            Change::Objective {
+                objective,
+                priority,
+            } => {
+                let changing = self.changing.as_ref().context("the stack is stopped")?;
+                ensure!(
+                    changing.topology.objectives.contains_key(&objective),
+                    "there is no objective {objective:?}"
+                );
+                let edited = |pool| objects::objective(pool, &objective, priority, changing.flaw);
+                let kube = self.kube.as_ref().context("the stack is stopped")?;
+                kube.apply(changing.topology.pools().map(edited).collect())
                     .await
             }
         }

@@ -25,8 +25,7 @@ pub(in crate::stack) const EPP_METRICS_PORT: u16 = 9090;
 /// makes.
 pub(super) fn of_pool(plan: &Plan, pool: &Pool) -> Vec<Value> {
     let namespace = plan.namespace_of(pool);
-    let topology = flawed::objectives(&plan.topology, plan.flaw);
-    let objectives = topology.objectives.iter();
+    let objectives = plan.topology.objectives.iter();
     let mut objects: Vec<Value> = objectives
         .filter(|_| plan.host(pool).name == pool.name)
         .map(|(name, priority)| {
@@ -35,7 +34,7 @@ pub(super) fn of_pool(plan: &Plan, pool: &Pool) -> Vec<Value> {
                 "kind": OBJECTIVE.1,
                 "metadata": metadata(name, &namespace),
                 "spec": {
-                    "priority": priority,
+                    "priority": flawed::priority(*priority, plan.flaw),
                     "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
                 },
             })
