@@ -103,6 +103,8 @@ pub enum Need {
     HeldByPriority,
     /// A model all of whose pools shed when saturated, with urls for ballast, and objectives above and below.
     ShedByPriority,
+    /// A model with LoRA adapters.
+    Adapters,
     /// A limit on request bodies.
     BodyLimit,
     /// That parts of the stack can be changed so.
@@ -130,6 +132,7 @@ impl Need {
             Self::ShedByPriority => {
                 "a model whose pools have flow_control = false, endpoint urls, and objectives above and below priority 0"
             }
+            Self::Adapters => "a model with adapters",
             Self::BodyLimit => "body_limit_bytes",
             Self::Change(Kind::Picker) => "changes that stop and start endpoint pickers",
             Self::Change(Kind::Endpoint) => "changes that stop and start endpoints",
@@ -159,6 +162,7 @@ impl Need {
                 .is_some_and(|(_, pool)| pool.takes_faults()),
             Self::HeldByPriority => target.pool_that_holds().is_some(),
             Self::ShedByPriority => target.model_that_sheds().is_some(),
+            Self::Adapters => target.models.iter().any(|it| !it.adapters.is_empty()),
             Self::BodyLimit => target.body_limit_bytes.is_some(),
             Self::Change(kind) => {
                 let changes = target.changes.as_ref();

@@ -11,6 +11,7 @@ use crate::case::{Case, Catch, Suite};
 use crate::context::Timeouts;
 use crate::run;
 use crate::stack::{self, Stack, StackKind, StartError};
+use crate::topology::Topology;
 use crate::verdict::{Outcome, Verdict};
 
 /// What the table demands of a case under a flaw.
@@ -153,6 +154,7 @@ pub async fn row(
         };
         options.stack.kind = StackKind::Embedded;
         options.stack.flaw = catch.map(|catch| catch.flaw);
+        options.stack.topology = Topology::showing(options.stack.flaw);
         options.stack.seed += number;
         options.run.settings.seed += number;
         options.run.timeouts = Timeouts::of(StackKind::Embedded);

@@ -50,6 +50,9 @@ pub struct Target {
 pub struct Model {
     /// The name that requests carry in `model`.
     pub name: String,
+    /// LoRA adapters on it: other names that requests may carry, routed as its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
     /// The pools that its requests are split over.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -117,6 +120,7 @@ impl Target {
         };
         let models = topology.models.iter().map(|model| Model {
             name: model.name.clone(),
+            adapters: model.adapters.clone(),
             pools: model.pools.iter().map(pool).collect(),
         });
         Ok(Self {
@@ -190,6 +194,7 @@ impl Target {
             !self.models.is_empty(),
             "`models` is empty: at least one [[models]] is needed"
         );
+        topology::check_names(self.models.iter().map(|it| (&it.name, &it.adapters)))?;
         let mut names = BTreeSet::new();
         for model in &self.models {
             ensure!(

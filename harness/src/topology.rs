@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use poolproof_fixtures::flaw::Flaw;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a stack is to consist of. Read from TOML; unknown fields are refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
     /// A name for reports.
@@ -22,17 +24,23 @@ pub struct Topology {
 }
 
 /// One model, and the pools that its requests are split over.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The name that requests carry in `model`.
     pub name: String,
+    /// LoRA adapters on it: other names that requests may carry, routed as its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
+    /// Adapters that each of its endpoints runs at once.
+    #[serde(default = "max_loras")]
+    pub max_loras: usize,
     /// The pools behind its route, by weight.
     pub pools: Vec<Pool>,
 }
 
 /// One InferencePool, with an endpoint picker of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// The name of the InferencePool.
@@ -44,6 +52,13 @@ pub struct Pool {
     /// Whether its endpoint picker queues by priority (`true`), or sheds negative priorities when saturated.
     #[serde(default)]
     pub flow_control: bool,
+    /// Whether its endpoint picker prefers endpoints that run a request's LoRA adapter already.
+    #[serde(default)]
+    pub lora_affinity: bool,
+}
+
+fn max_loras() -> usize {
+    4
 }
 
 impl Default for Topology {
@@ -54,16 +69,21 @@ impl Default for Topology {
             weight,
             endpoints,
             flow_control,
+            lora_affinity: false,
         };
         Self {
             name: "default".to_owned(),
             models: vec![
                 Model {
                     name: "model-a".to_owned(),
+                    adapters: Vec::new(),
+                    max_loras: max_loras(),
                     pools: vec![pool("model-a", 100, 3, true)],
                 },
                 Model {
                     name: "model-b".to_owned(),
+                    adapters: Vec::new(),
+                    max_loras: max_loras(),
                     pools: vec![
                         pool("model-b-stable", 90, 2, false),
                         pool("model-b-canary", 10, 2, false),
@@ -77,6 +97,17 @@ impl Default for Topology {
 }
 
 impl Topology {
+    /// The default; where a flaw is about LoRA adapters, with one on each model.
+    pub fn showing(flaw: Option<Flaw>) -> Self {
+        let mut topology = Self::default();
+        if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {
+            for model in &mut topology.models {
+                model.adapters.push(format!("{}-lora", model.name));
+            }
+        }
+        topology
+    }
+
     /// Reads a topology from a TOML file and checks it.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
@@ -109,16 +140,17 @@ impl Topology {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    /// Fails on what cannot be had, by its name.
+    pub(crate) fn check(&self) -> Result<()> {
         ensure!(
             !self.models.is_empty(),
             "`models` is empty: at least one [[models]] is needed"
         );
-        let mut names = BTreeSet::new();
+        check_names(self.models.iter().map(|it| (&it.name, &it.adapters)))?;
         for model in &self.models {
             ensure!(
-                names.insert(&model.name),
-                "`models`: name {:?} stands there twice",
+                model.max_loras > 0,
+                "model {:?}: `max_loras` is 0: at least 1 is needed",
                 model.name
             );
             if model.pools.is_empty() {
@@ -161,6 +193,28 @@ impl Model {
     }
 }
 
+/// Fails unless all models and their adapters differ in name.
+pub(crate) fn check_names<'a>(
+    models: impl Iterator<Item = (&'a String, &'a Vec<String>)> + Clone,
+) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for (model, _) in models.clone() {
+        ensure!(
+            names.insert(model),
+            "`models`: name {model:?} stands there twice"
+        );
+    }
+    for (model, adapters) in models {
+        for adapter in adapters {
+            ensure!(
+                !adapter.is_empty() && names.insert(adapter),
+                "model {model:?}: `adapters`: {adapter:?} must be a name that no model and no other adapter has"
+            );
+        }
+    }
+    Ok(())
+}
+
 impl Pool {
     /// The names of its endpoints: pool name and number.
     pub fn endpoint_names(&self) -> impl Iterator<Item = String> + '_ {
@@ -192,6 +246,20 @@ mod tests {
         let message = topology.set_weights("model-b", &weights).unwrap_err();
         assert!(message.to_string().contains("model-b-next"), "{message}");
         assert!(topology.set_weights("model-c", &weights).is_err());
+    }
+
+    #[test]
+    fn a_name_leads_to_one_model() {
+        let mut topology = Topology::showing(Some(Flaw::AdapterUnrouted));
+        topology.check().unwrap();
+        for taken in ["model-a-lora", "model-a", ""] {
+            topology.models[1].adapters = vec![taken.to_owned()];
+            let message = topology.check().unwrap_err().to_string();
+            assert!(
+                message.contains("model-b") && message.contains("`adapters`"),
+                "{message}"
+            );
+        }
     }
 
     #[test]

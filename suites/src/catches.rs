@@ -69,6 +69,8 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::PrefixMatch, &["routing/exact-name"], &["routing/blanks"]),
     catch(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
     catch(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
+    catch(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
+    catch(Flaw::AdapterAsModel, &["routing/adapter"], &[]),
     catch(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
     catch(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body"]),
     catch(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),

@@ -23,6 +23,9 @@ pub(super) struct StackArgs {
     /// A topology to start instead of the default one
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
+    /// The topology to start if none is named.
+    #[arg(skip)]
+    pub(super) own_topology: Option<Topology>,
     /// A defect to put in; `poolproof list --flaws` names them
     #[arg(long, value_name = "NAME")]
     pub(super) flaw: Option<Flaw>,
@@ -93,7 +96,10 @@ impl StackArgs {
     pub(super) fn options_of(&self, kind: StackKind) -> Result<Options> {
         let topology = match &self.topology {
             Some(file) => Topology::load(file)?,
-            None => Topology::default(),
+            None => match &self.own_topology {
+                Some(own) => own.clone(),
+                None => Topology::showing(self.flaw),
+            },
         };
         let asked = Asked {
             gateway: self.gateway,

@@ -17,6 +17,7 @@ const TOGETHER_TOLD: f64 = 0.25;
 pub fn render(record: &Record) -> String {
     let mut text = format!("{}\n\n", clipped(record.workload.shows.trim()));
     text += &requests(record);
+    text += &adapters(record);
     text += &endpoints(record);
     // Writing to a string cannot fail, here and below.
     for slo in &record.slos {
@@ -130,6 +131,37 @@ fn requests(record: &Record) -> String {
         "{}\ntimes in ms, from when a request was due; -: too few for it\n\n",
         table.build().with(Style::sharp())
     )
+}
+
+fn adapters(record: &Record) -> String {
+    if record.adapters.is_empty() {
+        return String::new();
+    }
+    let mut table = Builder::new();
+    table.push_record([
+        "adapter",
+        "class",
+        "requests",
+        "failed",
+        "TTFT p50",
+        "p95",
+        "requests by endpoint",
+    ]);
+    for share in &record.adapters {
+        let group = &share.group;
+        let endpoints = share.endpoints.iter();
+        let endpoints = endpoints.map(|it| format!("{} {}", clipped(&it.endpoint), it.requests));
+        table.push_record([
+            clipped(&group.name).into_owned(),
+            clipped(&share.class).into_owned(),
+            group.requests.to_string(),
+            group.failures().to_string(),
+            cell(group, Series::Ttft, 50.0),
+            cell(group, Series::Ttft, 95.0),
+            endpoints.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    format!("{}\n\n", table.build().with(Style::sharp()))
 }
 
 fn endpoints(record: &Record) -> String {

@@ -60,6 +60,7 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
     matches!(
         flaw,
         Flaw::CatchAllRoute
+            | Flaw::AdapterUnrouted
             | Flaw::TrustedModelHeader
             | Flaw::CrossedRoutes
             | Flaw::ChatRouteMissing

@@ -10,6 +10,10 @@ const STALENESS: &str = "1s";
 /// How long a held request waits before it is refused.
 const REQUEST_TTL: &str = "60s";
 
+/// What the LoRA affinity of an endpoint counts for: what GIE takes for a scorer whose weight is left out. GIE's own configuration
+/// does not have this scorer.
+pub(super) const LORA_AFFINITY_WEIGHT: u8 = 1;
+
 /// The time between two scrapes of an endpoint. Where requests are held, a steady rhythm keeps the bursts small in which they are
 /// let go: about one request passes for each millisecond of it. Elsewhere it is GIE's own.
 pub(super) fn scrape_interval(pool: &Pool) -> &'static str {
@@ -27,11 +31,14 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
 /// An EndpointPickerConfig with GIE's default scorers and thresholds; flow control where the topology has it. Flaws that
 /// a configuration can have leave scorers out.
 pub(super) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
-    let scorers = [
+    let mut scorers = vec![
         ("queue-scorer", 2),
         ("kv-cache-utilization-scorer", 2),
         ("prefix-cache-scorer", 3),
     ];
+    if pool.lora_affinity {
+        scorers.push(("lora-affinity-scorer", LORA_AFFINITY_WEIGHT));
+    }
     let scorers = scorers.iter().filter(|(name, _)| match flaw {
         Some(Flaw::Random) => false,
         Some(Flaw::KvIgnored) => *name != "kv-cache-utilization-scorer",
@@ -69,9 +76,9 @@ pub(super) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
     config
 }
 
-/// The ConfigMap by which the body-based router knows a model.
-pub(super) fn known_model(model: &Model, namespace: &str) -> Value {
-    json!({
+/// The ConfigMap by which the body-based router knows a model and its LoRA adapters.
+pub(super) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) -> Value {
+    let mut known = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -81,7 +88,12 @@ pub(super) fn known_model(model: &Model, namespace: &str) -> Value {
             "labels": {"inference.networking.k8s.io/bbr-managed": "true"},
         },
         "data": {"baseModel": model.name},
-    })
+    });
+    if !model.adapters.is_empty() && flaw != Some(Flaw::AdapterUnrouted) {
+        // A list in JSON is one in YAML.
+        known["data"]["adapters"] = json!(model.adapters).to_string().into();
+    }
+    known
 }
 
 /// A number for a text: FNV-1a, 64 bits.
@@ -100,10 +112,13 @@ mod tests {
     fn a_model_of_any_name_has_a_config_map() {
         let model = Model {
             name: "org/Model_1".into(),
+            adapters: vec!["org/lora".into()],
+            max_loras: 1,
             pools: Vec::new(),
         };
-        let object = known_model(&model, "default");
+        let object = known_model(&model, "default", None);
         assert_eq!(object["data"]["baseModel"], "org/Model_1");
+        assert_eq!(object["data"]["adapters"], r#"["org/lora"]"#);
         let name = object["metadata"]["name"].as_str().unwrap();
         assert!(
             name.bytes()

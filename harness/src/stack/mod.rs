@@ -11,6 +11,7 @@ mod gie;
 pub mod kind;
 pub mod kubernetes;
 pub mod local;
+mod lora;
 mod own_epp;
 mod own_gateway;
 mod own_image;

@@ -33,5 +33,9 @@ pub(super) fn args(
     if pool.flow_control {
         args.push("--flow-control".to_owned());
     }
+    if pool.lora_affinity {
+        let weight = gie::LORA_AFFINITY_WEIGHT;
+        args.push(format!("--lora-affinity-weight={weight}"));
+    }
     args
 }

@@ -2,6 +2,11 @@
 //!
 //! Source: llm-d-inference-sim v0.8.2, pkg/common/config.go.
 
+use serde_json::json;
+
+use super::lora;
+use crate::topology::Model;
+
 /// Its name.
 pub(super) const NAME: &str = "llm-d-inference-sim";
 /// It asks a hub for the tokenizer of this model and refuses to start without it if the hub knows the name.
@@ -32,19 +37,21 @@ const SETTINGS: [&str; 18] = [
 ];
 
 /// Its arguments, but for what is a process's own.
-pub(super) fn args(model: &str, port: u16) -> Vec<String> {
+pub(super) fn args(model: &Model, port: u16) -> Vec<String> {
     let port = port.to_string();
     // The served names are a list, which ends at the next argument that starts with two dashes.
     let own = [
         "--port",
         &port,
         "--served-model-name",
-        model,
+        &model.name,
         "--model",
         MODEL,
     ];
-    own.iter()
-        .chain(&SETTINGS)
-        .map(|it| (*it).to_owned())
-        .collect()
+    let adapters = lora::args(model, |name| {
+        json!({"name": name, "path": "none"}).to_string()
+    });
+    let own = own.iter().map(|it| (*it).to_owned());
+    let settings = SETTINGS.iter().map(|it| (*it).to_owned());
+    own.chain(adapters).chain(settings).collect()
 }

@@ -38,7 +38,9 @@ async fn exact_name(ctx: &Context) -> Result<Outcome> {
             shorter,
         ];
         for other in others {
-            if other.is_empty() || ctx.target.models.iter().any(|m| m.name == other) {
+            let mut models = ctx.target.models.iter();
+            let is_served = models.any(|it| it.name == other || it.adapters.contains(&other));
+            if other.is_empty() || is_served {
                 continue;
             }
             let body = payload(Api::Completions, other.as_str().into(), &nonce(&mut rng), 1);

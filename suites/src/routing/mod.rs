@@ -1,5 +1,6 @@
 //! Routing: the model name in the body decides where a request goes, and nothing else does.
 
+mod adapter;
 mod blanks;
 mod body_limit;
 mod chunked_body;
@@ -30,6 +31,7 @@ pub const SUITE: Suite = Suite {
     promise: "a request goes to the pool of its model, its answer comes back whole, and an unknown model gets a clean 404",
     cases: &[
         known_model::CASE,
+        adapter::CASE,
         unknown_model::CASE,
         invalid_model::CASE,
         exact_name::CASE,

@@ -73,7 +73,7 @@ enum Mode {
     Calibrate(calibrate::Args),
 }
 
-pub(super) async fn load(args: Args) -> Result<u8, Failure> {
+pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
     match args.mode {
         Some(Mode::Overhead(args)) => return overhead::overhead(*args).await,
         Some(Mode::Calibrate(args)) => return calibrate::calibrate(args).await,
@@ -84,6 +84,7 @@ pub(super) async fn load(args: Args) -> Result<u8, Failure> {
         return Ok(0);
     };
     let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
+    args.session.stack.own_topology = workload.topology.clone();
     args.change(&mut workload).map_err(Failure::usage)?;
     if args.dry_run {
         let planned = dry_run::plan(&args.session, &workload, trace, args.workers);

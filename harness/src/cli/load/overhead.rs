@@ -47,10 +47,11 @@ pub(super) struct Args {
 /// Settings of a model server that are times.
 const TIMES: [&str; 3] = ["step_base_us", "prefill_token_us", "decode_seq_us"];
 
-pub(super) async fn overhead(args: Args) -> Result<u8, Failure> {
+pub(super) async fn overhead(mut args: Args) -> Result<u8, Failure> {
     let (mut workload, trace) = Workload::load(&args.workload).map_err(Failure::usage)?;
     let prepared = prepare(&args, &mut workload, trace.is_some());
     prepared.map_err(Failure::usage)?;
+    args.session.stack.own_topology = workload.topology.clone();
     let Some(session) = Session::start(&args.session, None).await? else {
         return Ok(INTERRUPTED);
     };

@@ -178,6 +178,7 @@ impl Worker {
             worker: self,
             due,
             class: built.class,
+            model: built.model,
             place: None,
         };
         let sent_at = Instant::now();
@@ -330,6 +331,7 @@ struct Watch<'a> {
     worker: &'a Worker,
     due: Due,
     class: usize,
+    model: usize,
     place: Option<usize>,
 }
 
@@ -340,6 +342,7 @@ impl Watch<'_> {
         recorder.place(Key {
             stage: self.due.stage,
             class: self.class,
+            model: self.model,
             endpoint,
         })
     }

@@ -2,7 +2,9 @@
 
 use hdrhistogram::Histogram;
 
-use super::{Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Times, Worker};
+use super::{
+    AdapterShare, Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Served, Times, Worker,
+};
 use crate::limits;
 use crate::load::calibration::Calibration;
 use crate::load::engine::Measured;
@@ -137,6 +139,7 @@ impl Record {
                 .into(),
             total: group("all", &|_| true),
             classes: workload.mix.iter().enumerate().map(class).collect(),
+            adapters: adapters(&workload, &stack.target, recorder, window_s),
             stages,
             pools: pools(&stack.target, |endpoint| {
                 group(endpoint, &|key| endpoint_is(endpoint, key))
@@ -250,6 +253,38 @@ pub fn without_header_values(mut workload: Workload) -> Workload {
         *value = "(not recorded)".to_owned();
     }
     workload
+}
+
+fn adapters(
+    workload: &Workload,
+    target: &Target,
+    recorder: &Recorder,
+    window_s: f64,
+) -> Vec<AdapterShare> {
+    let mut shares = Vec::new();
+    for (place, class) in workload.mix.iter().enumerate() {
+        for (model, name) in class.adapters.iter().enumerate() {
+            let own = |key: &Key| (key.class, key.model) == (place, model);
+            let served = recorder.endpoints().iter().enumerate();
+            let served = served.filter_map(|(number, endpoint)| {
+                let here = recorder.sum(|key| own(key) && key.endpoint == Some(number));
+                (here.requests > 0).then(|| Served {
+                    pool: target
+                        .pool_of(endpoint)
+                        .map_or("", |it| &it.name)
+                        .to_owned(),
+                    endpoint: endpoint.clone(),
+                    requests: here.requests,
+                })
+            });
+            shares.push(AdapterShare {
+                class: class.class.clone(),
+                group: Group::new(name, &recorder.sum(own), window_s),
+                endpoints: served.collect(),
+            });
+        }
+    }
+    shares
 }
 
 fn pools(target: &Target, endpoint: impl Fn(&str) -> Group) -> Vec<PoolShare> {

@@ -71,6 +71,9 @@ pub struct Record {
     pub total: Group,
     /// By class.
     pub classes: Vec<Group>,
+    /// By class and LoRA adapter, where a class names some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<AdapterShare>,
     /// By stage, where there are several; of sessions, by turn.
     pub stages: Vec<Group>,
     /// By pool and endpoint, as answers named them.
@@ -155,6 +158,28 @@ pub struct PoolShare {
     pub jain: f64,
     /// Its endpoints, also those that got nothing.
     pub endpoints: Vec<Group>,
+}
+
+/// The requests of a class that named an adapter as their model.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AdapterShare {
+    /// The class.
+    pub class: String,
+    /// The requests, under the name of the adapter.
+    pub group: Group,
+    /// How many of them which endpoint served.
+    pub endpoints: Vec<Served>,
+}
+
+/// Requests that an endpoint served.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Served {
+    /// Its pool.
+    pub pool: String,
+    /// Its name.
+    pub endpoint: String,
+    /// How many.
+    pub requests: u64,
 }
 
 /// A failure, as an example.

@@ -1,4 +1,4 @@
-//! What was measured, by stage, class and endpoint. Its size depends on these, not on how long a run takes.
+//! What was measured, by stage, class, adapter and endpoint. Its size depends on these, not on how long a run takes.
 
 mod serial;
 
@@ -77,6 +77,8 @@ pub struct Key {
     pub stage: usize,
     /// The place of the class in the workload.
     pub class: usize,
+    /// The place of the adapter in the class; 0 where that names none.
+    pub model: usize,
     /// The place of the endpoint in [`Recorder::endpoints`]; `None` if no answer named one.
     pub endpoint: Option<usize>,
 }
@@ -308,6 +310,7 @@ mod tests {
                 let place = recorder.place(Key {
                     stage: 0,
                     class: 0,
+                    model: 0,
                     endpoint,
                 });
                 let cell = recorder.at(place);
@@ -318,6 +321,7 @@ mod tests {
             let place = recorder.place(Key {
                 stage: 0,
                 class: 0,
+                model: 0,
                 endpoint: None,
             });
             recorder.failed(place, 7, Failed::new(Failure::Cut, "gone"));

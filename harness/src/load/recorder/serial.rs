@@ -149,6 +149,7 @@ mod tests {
             let place = recorder.place(Key {
                 stage: (number % 2) as usize,
                 class: (number % 3) as usize,
+                model: 0,
                 endpoint: endpoint.flatten(),
             });
             if number % 7 == 0 {

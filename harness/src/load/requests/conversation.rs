@@ -14,6 +14,8 @@ pub struct Conversation {
     rng: ChaCha8Rng,
     /// The place of its class in the workload.
     class: usize,
+    /// The place of its adapter in the class.
+    model: usize,
     /// Turns that it is to have.
     turns: u32,
     /// Turns that have begun.
@@ -41,6 +43,7 @@ impl Requests {
         let class = self.draw_class(&mut rng);
         let mut conversation = Conversation {
             class,
+            model: self.classes[class].draw_model(&mut rng),
             turns: turns.draw(&mut rng),
             begun: 0,
             think_time,
@@ -79,12 +82,13 @@ impl Requests {
     /// Writes the request of the turn that a conversation is in, over what `wire` held.
     pub fn build_turn(&self, number: u64, of: &Conversation, wire: &mut Vec<u8>) -> Built {
         let template = &self.classes[of.class];
-        template.write(self.run, number, wire, |wire| {
+        template.write(self.run, number, of.model, wire, |wire| {
             wire.extend_from_slice(&of.messages);
             of.output_tokens
         });
         Built {
             class: of.class,
+            model: of.model,
             asked: Asked {
                 stream: template.class.stream,
                 text: true,

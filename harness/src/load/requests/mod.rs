@@ -41,6 +41,8 @@ pub struct Requests {
 pub struct Built {
     /// The place of its class in the workload.
     pub class: usize,
+    /// The place of its adapter in the class; 0 where that names none.
+    pub model: usize,
     /// What is asked for.
     pub asked: Asked,
     /// Tokens of its prompt.
@@ -125,7 +127,8 @@ impl Requests {
             ),
         };
         let mut input_tokens = input;
-        template.write(self.run, due.number, wire, |wire| {
+        let model = template.draw_model(&mut rng);
+        template.write(self.run, due.number, model, wire, |wire| {
             let begins_at = wire.len();
             match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
                 ([], None) => self.texts.append_unique(wire, &mut rng, input),
@@ -149,6 +152,7 @@ impl Requests {
         });
         Built {
             class,
+            model,
             asked: Asked {
                 stream: kind.stream,
                 text: false,
@@ -258,6 +262,32 @@ mod tests {
         assert_eq!(prefixes.len(), 2);
         let whole: std::collections::BTreeSet<&str> = prompts.clone().collect();
         assert_eq!(whole.len(), prompts.count());
+    }
+
+    #[test]
+    fn a_request_names_any_of_the_adapters_of_its_class() {
+        let workload = |adapters: &str| {
+            let text = format!(
+                "shows = 'x'\nduration_s = 1\narrival = {{ process = 'constant', rate_per_s = 1 }}\n\
+                 [[mix]]\nclass = 'c'\nadapters = {adapters}\ninput_tokens = 1\noutput_tokens = 1\n"
+            );
+            toml::from_str::<Workload>(&text).unwrap()
+        };
+        let mut topology = Topology::default();
+        topology.models[0].adapters = vec!["lora-0".to_owned(), "lora-1".to_owned()];
+        let target = Target::planned(&topology).unwrap();
+        let requests =
+            |adapters| Requests::new(&workload(adapters), None, &target, &target.url, &[], 1);
+        let both = requests("['lora-1', 'lora-0']").unwrap();
+        let mut counts = [0; 2];
+        for number in 0..1000 {
+            let (_, body, built) = sent(&both, number);
+            assert_eq!(body["model"], ["lora-1", "lora-0"][built.model]);
+            counts[built.model] += 1;
+        }
+        assert!(counts.iter().all(|count| *count > 400), "{counts:?}");
+        let message = format!("{:#}", requests("['lora-2']").unwrap_err());
+        assert!(message.contains("`adapters = [\"lora-2\"]`"), "{message}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What all requests of a class have alike, written once.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -19,8 +21,8 @@ pub(super) struct Template {
     before_prompt: Vec<u8>,
     /// The body, from the prompt to the number of tokens.
     before_tokens: Vec<u8>,
-    /// The rest of the body.
-    end: Vec<u8>,
+    /// The rest of the body: one for each of the class's adapters, or for its model.
+    ends: Vec<Vec<u8>>,
 }
 
 impl Template {
@@ -32,21 +34,7 @@ impl Template {
         url: &Url,
         headers: &[Header],
     ) -> Result<Self> {
-        let names: Vec<&str> = target
-            .models
-            .iter()
-            .map(|model| model.name.as_str())
-            .collect();
-        let model = match &class.model {
-            Some(model) => model,
-            None => names.first().copied().context("the target has no model")?,
-        };
-        ensure!(
-            names.contains(&model),
-            "`model` is {model:?}, which target {:?} does not have: it has {}",
-            target.name,
-            names.join(", ")
-        );
+        let names = names(class, target)?;
         if let Some(objective) = &class.objective {
             ensure!(
                 target.objectives.contains_key(objective),
@@ -72,33 +60,45 @@ impl Template {
         head += &format!("{REQUEST_ID_HEADER}: ");
 
         let mut body = class.body.clone();
-        body.insert("model".into(), model.into());
         body.insert("ignore_eos".into(), true.into());
         if class.stream {
             body.insert("stream".into(), true.into());
             body.insert("stream_options".into(), json!({"include_usage": true}));
         }
         // The prompt stands at the start, so that prefix caches see what differs.
-        let rest = Value::Object(body).to_string();
+        let ends = names.iter().map(|name| {
+            body.insert("model".into(), (*name).into());
+            let rest = Value::Object(body.clone()).to_string();
+            format!(",{}", &rest[1..]).into()
+        });
         let (before_prompt, behind_prompt) = match class.api {
             Api::Chat if sessions => ("{\"messages\":[", "],"),
             Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
             Api::Completions => ("{\"prompt\":\"", "\","),
         };
         Ok(Self {
+            ends: ends.collect(),
             class: class.clone(),
             head: head.into_bytes(),
             before_prompt: before_prompt.into(),
             before_tokens: format!("{behind_prompt}\"max_tokens\":").into(),
-            end: format!(",{}", &rest[1..]).into(),
         })
     }
 
-    /// Writes a request over what `wire` held; `prompt` appends its prompt and says how many tokens are asked for.
+    /// Draws which of the class's adapters a request is for, by its place; 0 if there is nothing to choose.
+    pub(super) fn draw_model(&self, rng: &mut ChaCha8Rng) -> usize {
+        match self.ends.len() {
+            1 => 0,
+            count => rng.random_range(0..count),
+        }
+    }
+
+    /// Writes a request for one of them over what `wire` held; `prompt` appends its prompt and says how many tokens are asked for.
     pub(super) fn write(
         &self,
         run: u32,
         number: u64,
+        model: usize,
         wire: &mut Vec<u8>,
         prompt: impl FnOnce(&mut Vec<u8>) -> u32,
     ) {
@@ -116,13 +116,45 @@ impl Template {
         let output_tokens = prompt(wire);
         wire.extend_from_slice(&self.before_tokens);
         write_number(wire, output_tokens.into());
-        wire.extend_from_slice(&self.end);
+        wire.extend_from_slice(&self.ends[model]);
         let mut length = wire.len() - body_at;
         for digit in wire[length_at..length_at + 10].iter_mut().rev() {
             *digit = b'0' + (length % 10) as u8;
             length /= 10;
         }
     }
+}
+
+/// The names that requests of a class carry as their model: its adapters, or its model.
+fn names<'a>(class: &'a Class, target: &'a Target) -> Result<Vec<&'a str>> {
+    let models = target.models.iter().map(|model| model.name.as_str());
+    let name = match &class.model {
+        Some(model) => model,
+        None => models.clone().next().context("the target has no model")?,
+    };
+    let model = target.models.iter().find(|model| model.name == name);
+    let model = model.with_context(|| {
+        let models = models.collect::<Vec<_>>().join(", ");
+        format!(
+            "`model` is {name:?}, which target {:?} does not have: it has {models}",
+            target.name
+        )
+    })?;
+    if let Some(adapter) = class
+        .adapters
+        .iter()
+        .find(|it| !model.adapters.contains(it))
+    {
+        bail!(
+            "`adapters` has {adapter:?}, which model {name:?} of target {:?} does not have: its [[models]] needs `adapters = {:?}` in the target file, or in the topology of a stack that is started",
+            target.name,
+            class.adapters
+        );
+    }
+    Ok(match class.adapters.as_slice() {
+        [] => vec![name],
+        adapters => adapters.iter().map(String::as_str).collect(),
+    })
 }
 
 fn write_number(into: &mut Vec<u8>, number: u64) {

@@ -21,6 +21,7 @@ use super::recorder::Series;
 use super::slo::{Metric, Slo};
 use super::trace::Trace;
 use crate::client::Api;
+use crate::topology::Topology;
 
 /// A workload file. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +44,9 @@ pub struct Workload {
     /// Whether a new connection is made for each request.
     #[serde(default)]
     pub new_connections: bool,
+    /// What a stack that is started for it consists of [default: the default topology]; a target that is there is taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
     /// When requests leave.
     pub arrival: Arrival,
     /// The kinds of requests.
@@ -76,6 +80,9 @@ pub struct Class {
     /// The model [default: the first one of the target].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// LoRA adapters of the model, of which a request, or a whole session, names any in its place; left out: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
     /// The InferenceObjective that it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<String>,
@@ -211,6 +218,9 @@ impl Workload {
     /// Fails on what cannot be sent, by its name.
     pub fn check(&self) -> Result<()> {
         self.arrival.check()?;
+        if let Some(topology) = &self.topology {
+            topology.check().context("topology")?;
+        }
         for (name, seconds) in [
             ("duration_s", self.duration_s.unwrap_or(1.0)),
             ("timeout_s", self.timeout_s),

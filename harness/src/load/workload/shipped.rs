@@ -14,4 +14,5 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ),
     ("canary-under-load", include_str!("canary-under-load.toml")),
     ("agentic-sessions", include_str!("agentic-sessions.toml")),
+    ("lora-mix", include_str!("lora-mix.toml")),
 ];

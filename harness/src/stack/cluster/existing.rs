@@ -70,6 +70,7 @@ pub(super) async fn read(
         }
         models.push(target::Model {
             name: route.model.clone(),
+            adapters: Vec::new(),
             pools,
         });
     }

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{Component, Options, Progress};
+use super::{Component, Options, Progress, gie};
 use crate::limits;
 use crate::target::{self, Target};
 use crate::topology::{Model, Pool, Topology};
@@ -138,10 +138,12 @@ impl Servers {
             }
             routes.push(Route {
                 model: model.name.clone(),
+                adapters: model.adapters.clone(),
                 pools: backends,
             });
             models.push(target::Model {
                 name: model.name.clone(),
+                adapters: model.adapters.clone(),
                 pools,
             });
         }
@@ -184,7 +186,11 @@ impl Servers {
                 name: name.clone(),
                 namespace: "default".to_owned(),
                 models: vec![model.name.clone()],
-                settings: model_server::Settings::default(),
+                adapters: model.adapters.clone(),
+                settings: model_server::Settings {
+                    max_loras: model.max_loras,
+                    ..model_server::Settings::default()
+                },
             };
             let server = ModelServer::start(config.clone()).await?;
             config.listen = server.address();
@@ -211,6 +217,9 @@ impl Servers {
         let mut config = epp::Config::new(pool.name.as_str(), endpoints.to_vec());
         config.objectives = topology.objectives.clone();
         config.scrape.interval = SCRAPE_INTERVAL;
+        if pool.lora_affinity {
+            config.weights.lora_affinity = gie::LORA_AFFINITY_WEIGHT.into();
+        }
         config.flow_control = pool.flow_control.then(epp::FlowControl::default);
         config.seed = seed.wrapping_add(self.pickers.len() as u64);
         config.flaw = flaw.filter(|flaw| flaw.component() == Flawed::EndpointPicker);

@@ -141,6 +141,7 @@ async fn steps(
         }
         models.push(target::Model {
             name: model.name.clone(),
+            adapters: model.adapters.clone(),
             pools,
         });
     }

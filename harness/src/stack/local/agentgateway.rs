@@ -35,6 +35,7 @@ pub(super) fn can_have(flaw: Flaw) -> bool {
     matches!(
         flaw,
         Flaw::CatchAllRoute
+            | Flaw::AdapterUnrouted
             | Flaw::TrustedModelHeader
             | Flaw::PrefixMatch
             | Flaw::CaseInsensitiveMatch
@@ -104,7 +105,8 @@ fn lift_model(flaw: Option<Flaw>) -> Value {
     }
 }
 
-/// Routes by the header into which the model name was lifted; agentgateway answers 404 to anything else.
+/// Routes by the header into which the model name was lifted, whether it is a model's or an adapter's; agentgateway answers 404 to
+/// anything else.
 fn routes(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Vec<Value> {
     let path = match flaw {
         Some(Flaw::ChatRouteMissing) => json!({"exact": "/v1/completions"}),
@@ -112,11 +114,18 @@ fn routes(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Ve
     };
     let mut routes: Vec<Value> = (topology.models.iter().enumerate())
         .map(|(number, model)| {
-            let header = json!({"name": MODEL_HEADER, "value": named(model, flaw)});
+            let adapters = model
+                .adapters
+                .iter()
+                .filter(|_| flaw != Some(Flaw::AdapterUnrouted));
+            let names = adapters.map(|adapter| json!({"exact": adapter}));
+            let matches = std::iter::once(named(model, flaw)).chain(names).map(
+                |name| json!({"path": path, "headers": [{"name": MODEL_HEADER, "value": name}]}),
+            );
             let destination = flawed::destination(topology, number, flaw);
             json!({
                 "name": format!("model-{number}"),
-                "matches": [{"path": path, "headers": [header]}],
+                "matches": matches.collect::<Vec<_>>(),
                 "backends": backends(topology, destination, pickers, flaw),
             })
         })
@@ -212,7 +221,7 @@ mod tests {
             readiness: address(4),
             pickers: (5..9).map(address).collect(),
         };
-        config(&Topology::default(), &at, flaw)
+        config(&Topology::showing(Some(Flaw::AdapterUnrouted)), &at, flaw)
     }
 
     fn routes_under(flaw: Option<Flaw>) -> Value {
@@ -262,6 +271,8 @@ mod tests {
             routes[0]["matches"][0]["headers"][0]["value"].clone()
         };
         assert_eq!(matched(None), json!({"exact": "model-a"}));
+        let adapter = &routes_under(None)[0]["matches"][1]["headers"][0]["value"];
+        assert_eq!(adapter, &json!({"exact": "model-a-lora"}));
         assert_eq!(
             matched(Some(Flaw::PrefixMatch)),
             json!({"regex": r"model\x{2d}a.*"})

@@ -221,6 +221,9 @@ pub(super) async fn start_reference(
             .collect();
         command.arg("--route");
         command.arg(format!("{}={}", model.name, pools.join(",")));
+        for adapter in &model.adapters {
+            command.arg(format!("--adapter={adapter}={}", model.name));
+        }
     }
     if let Some(flaw) = flaw.filter(|flaw| flaw.component() == Component::Gateway) {
         command.args(["--flaw", flaw.name()]);

@@ -179,7 +179,8 @@ impl Local {
             self.pickers.push(picker);
         }
         let models = topology.models.iter();
-        let models = models.map(|model| gie::known_model(model, objects::MODELS_NAMESPACE));
+        let models =
+            models.map(|model| gie::known_model(model, objects::MODELS_NAMESPACE, options.flaw));
         kube.apply(models.collect()).await?;
         for picker in &mut self.pickers {
             picker.ready(&http).await?;
@@ -337,6 +338,7 @@ fn target(
         }
         models.push(target::Model {
             name: model.name.clone(),
+            adapters: model.adapters.clone(),
             pools,
         });
     }

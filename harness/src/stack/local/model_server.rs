@@ -11,11 +11,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use url::Url;
 
+use super::super::lora;
 use super::super::parts::ModelServer;
 use super::super::ports::Ports;
 use super::super::process::{Launch, Nursery, Process};
 use super::super::simulator::{self, NAME as SIM};
 use super::programs::{OWN, Programs};
+use crate::topology::Model;
 use crate::{evidence, stack, versions};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,7 +50,7 @@ pub(super) async fn start_all<'a>(
                 let seed = seeds.next().unwrap_or_default();
                 let address = ports.take()?;
                 let which = options.parts.model_server;
-                let at = (name.as_str(), model.name.as_str(), address);
+                let at = (name.as_str(), model, address);
                 let mut server = Server {
                     launch: launch(which, programs, at, seed)?,
                     name,
@@ -78,7 +80,7 @@ pub(super) async fn start_all<'a>(
 fn launch(
     which: ModelServer,
     programs: &Programs,
-    (name, model, address): (&str, &str, SocketAddr),
+    (name, model, address): (&str, &Model, SocketAddr),
     seed: u64,
 ) -> Result<Launch> {
     match which {
@@ -88,7 +90,8 @@ fn launch(
                 .command
                 .args(["serve", "model-server", "--listen"])
                 .arg(address.to_string())
-                .args(["--name", name, "--model", model]);
+                .args(["--name", name, "--model", &model.name])
+                .args(lora::args(model, String::clone));
             Ok(launch)
         }
         ModelServer::LlmDInferenceSim => Ok(sim(programs.launch(SIM)?, name, model, address, seed)),
@@ -97,7 +100,7 @@ fn launch(
 }
 
 /// The simulator for one endpoint.
-fn sim(mut launch: Launch, name: &str, model: &str, address: SocketAddr, seed: u64) -> Launch {
+fn sim(mut launch: Launch, name: &str, model: &Model, address: SocketAddr, seed: u64) -> Launch {
     launch
         .command
         // Answers say by whom they are only if this is set, and the KV cache works only with some POD_IP.
@@ -184,7 +187,10 @@ pub(super) fn version(which: ModelServer, programs: &Programs) -> Result<String>
 mod tests {
     use std::process::Command;
 
+    use poolproof_fixtures::flaw::Flaw;
+
     use super::*;
+    use crate::topology::Topology;
 
     #[test]
     fn a_simulator_is_told_who_it_is_and_what_it_serves() {
@@ -193,12 +199,15 @@ mod tests {
             image: None,
             command: Command::new(SIM),
         };
-        let command = sim(launch, "model-a-0", "model-a", address, 7).command;
+        let model = &Topology::showing(Some(Flaw::AdapterUnrouted)).models[0];
+        let command = sim(launch, "model-a-0", model, address, 7).command;
         let words: Vec<_> = command.get_args().map(|it| it.to_str().unwrap()).collect();
         let value = |flag: &str| words[words.iter().position(|it| *it == flag).unwrap() + 1];
         assert_eq!(value("--port"), "8001");
         assert_eq!(value("--served-model-name"), "model-a");
         assert_eq!(value("--seed"), "7");
+        let adapter = r#"{"name":"model-a-lora","path":"none"}"#;
+        assert_eq!(value("--lora-modules"), adapter);
         let after = words.iter().position(|it| *it == "model-a").unwrap() + 1;
         assert!(words[after].starts_with("--"), "the list has ended");
         let named = command.get_envs().any(|(name, value)| {

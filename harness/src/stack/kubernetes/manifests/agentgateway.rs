@@ -74,6 +74,12 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
                 "weight": weight,
             })
         });
+        let matches = std::iter::once(&model.name).chain(&model.adapters).map(|name| {
+            json!({
+                "path": {"type": "PathPrefix", "value": "/"},
+                "headers": [{"type": "Exact", "name": MODEL_HEADER, "value": name}],
+            })
+        });
         json!({
             "apiVersion": GATEWAY_API,
             "kind": "HTTPRoute",
@@ -83,10 +89,7 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
                     "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY, "namespace": namespace,
                 }],
                 "rules": [{
-                    "matches": [{
-                        "path": {"type": "PathPrefix", "value": "/"},
-                        "headers": [{"type": "Exact", "name": MODEL_HEADER, "value": model.name}],
-                    }],
+                    "matches": matches.collect::<Vec<_>>(),
                     "backendRefs": backends.collect::<Vec<_>>(),
                 }],
             },

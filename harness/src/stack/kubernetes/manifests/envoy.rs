@@ -71,7 +71,7 @@ fn router(plan: &Plan) -> Result<Vec<Value>> {
         plan.topology
             .models
             .iter()
-            .map(|model| gie::known_model(model, namespace)),
+            .map(|model| gie::known_model(model, namespace, plan.flaw)),
     );
     Ok(objects)
 }

@@ -18,7 +18,7 @@ use anyhow::{Result, ensure};
 use poolproof_fixtures::flaw::{Component, Flaw};
 use serde_json::{Value, json};
 
-use crate::stack::parts::{Gateway, Parts};
+use crate::stack::parts::{Gateway, ModelServer, Parts};
 use crate::stack::{self, gie};
 use crate::topology::{Pool, Topology};
 use crate::versions::Versions;
@@ -46,6 +46,8 @@ const POD_PORT: u16 = 8080;
 pub(super) const STACK_LABEL: &str = "poolproof.dev/stack";
 /// The annotation of the Gateway's namespace with the mark of what was deployed.
 pub(super) const MARK: &str = "poolproof.dev/mark";
+/// The most matches of a rule (Gateway API v1.5.1, HTTPRouteRule).
+const MATCHES_MAX: usize = 64;
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// What the objects are made from.
@@ -103,6 +105,17 @@ impl Plan {
                 is_label(&pool.name) && pool.name.len() <= 40,
                 "pool {:?}: `name` must be at most 40 lowercase letters, digits and dashes: it becomes the name of Kubernetes objects",
                 pool.name
+            );
+        }
+        for model in &self.topology.models {
+            let (name, adapters) = (&model.name, model.adapters.len());
+            ensure!(
+                adapters == 0 || self.parts.model_server != ModelServer::Vllm,
+                "model {name:?}: `adapters`: there are no weights of them for --model-server vllm"
+            );
+            ensure!(
+                adapters < MATCHES_MAX || self.parts.gateway != Gateway::Agentgateway,
+                "model {name:?}: `adapters` has {adapters} names: with --gateway agentgateway it must be fewer than {MATCHES_MAX}, the matches that an HTTPRoute may have"
             );
         }
         for name in self.topology.objectives.keys() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::pools::endpoint_labels;
 use super::{Plan, metadata};
 use crate::stack::parts::ModelServer;
-use crate::stack::simulator;
+use crate::stack::{lora, simulator};
 use crate::topology::{Model, Pool};
 
 /// The port of every model server.
@@ -71,11 +71,12 @@ fn container(plan: &Plan, model: &Model) -> Result<Value> {
             ];
             let mut args: Vec<String> = args.map(str::to_owned).into();
             args.extend(["--model".to_owned(), model.name.clone()]);
+            args.extend(lora::args(model, String::clone));
             (&plan.own_image, args)
         }
         ModelServer::LlmDInferenceSim => (
             plan.versions.image("llm-d-inference-sim")?,
-            simulator::args(&model.name, PORT),
+            simulator::args(model, PORT),
         ),
         ModelServer::Vllm => {
             container["resources"] = json!({"limits": {"nvidia.com/gpu": 1}});

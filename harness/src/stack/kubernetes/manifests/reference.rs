@@ -31,6 +31,8 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
             model.name,
             pools.collect::<Vec<_>>().join(",")
         ));
+        let adapters = model.adapters.iter();
+        args.extend(adapters.map(|adapter| format!("--adapter={adapter}={}", model.name)));
     }
     let pod = own_pod(plan, ("gateway", Component::Gateway), args, &[POD_PORT]);
     vec![
