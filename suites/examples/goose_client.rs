@@ -39,7 +39,6 @@ async fn main() -> Result<()> {
     configuration.users = Some(args.users);
     configuration.hatch_rate = Some("1000".to_owned());
     configuration.iterations = args.requests;
-    configuration.no_reset_metrics = true;
     configuration.no_print_metrics = true;
     configuration.no_telnet = true;
     configuration.no_websocket = true;
