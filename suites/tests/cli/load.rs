@@ -67,6 +67,25 @@ fn a_workload_is_sent_and_its_objectives_are_judged() {
 }
 
 #[test]
+fn a_workload_brings_the_adapters_that_it_needs_and_says_so_to_a_target_without() {
+    let folder = folder(CHAT);
+    let (_, table, error) = run(&folder, &["load", "lora-mix", "--duration", "1"]);
+    let record = record(&folder, "load.json");
+    let adapters = record["adapters"].as_array().unwrap();
+    assert_eq!(adapters.len(), 15, "{error}");
+    let served = adapters.iter().flat_map(|it| it["endpoints"].as_array());
+    assert!(served.flatten().all(|it| it["pool"] == "base"), "{record}");
+    assert_eq!(record["total"]["requests"], record["total"]["answered"]);
+    assert!(table.contains("lora-14"), "{table}");
+
+    let without = folder.path().join("without.toml");
+    std::fs::write(&without, "name = \"g\"\nurl = \"http://127.0.0.1:1\"\n[[models]]\nname = \"m\"\n[[models.pools]]\nname = \"p\"\nweight = 1\n").unwrap();
+    let arguments = ["load", "lora-mix", "--target", "without.toml", "--dry-run"];
+    let (code, _, error) = run(&folder, &arguments);
+    assert!(code == 2 && error.contains("needs `adapters = "), "{error}");
+}
+
+#[test]
 fn an_objective_that_is_missed_is_1_and_one_that_is_not_decided_3() {
     let missed = folder(&CHAT.replace("at_most_ms = 2000", "at_most_ms = 0.001"));
     let (code, table, _) = run(&missed, &["load", "chat.toml"]);

@@ -108,6 +108,22 @@ fn the_verdict_is_the_exit_code_and_the_record_says_why() {
 }
 
 #[test]
+fn adapters_are_judged_where_there_are_some() {
+    let folder = TempDir::new().unwrap();
+    let adapters = "name = \"t\"\n[[models]]\nname = \"m\"\nadapters = [\"m-lora\"]\n\
+                    [[models.pools]]\nname = \"p\"\nweight = 1\nendpoints = 1\n";
+    std::fs::write(folder.path().join("topology.toml"), adapters).unwrap();
+    let (code, table, _) = run(
+        &folder,
+        &["run", "routing/adapter", "--topology", "topology.toml"],
+    );
+    assert_eq!(code, 0, "{table}");
+    assert_eq!(record(&folder)["cases"][0]["verdict"], "pass");
+    let (_, table, _) = run(&folder, &["run", "routing/adapter"]);
+    assert!(table.contains("a model with adapters"), "{table}");
+}
+
+#[test]
 fn a_job_of_github_actions_gets_annotations_and_a_summary() {
     let folder = TempDir::new().unwrap();
     let summary = folder.path().join("summary.md");

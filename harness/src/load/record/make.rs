@@ -139,7 +139,7 @@ impl Record {
                 .into(),
             total: group("all", &|_| true),
             classes: workload.mix.iter().enumerate().map(class).collect(),
-            adapters: adapters(&workload, &stack.target, recorder, window_s),
+            adapters: adapters(&workload, &stack.target, group, endpoint_is),
             stages,
             pools: pools(&stack.target, |endpoint| {
                 group(endpoint, &|key| endpoint_is(endpoint, key))
@@ -258,29 +258,30 @@ pub fn without_header_values(mut workload: Workload) -> Workload {
 fn adapters(
     workload: &Workload,
     target: &Target,
-    recorder: &Recorder,
-    window_s: f64,
+    group: impl Fn(&str, &dyn Fn(&Key) -> bool) -> Group,
+    endpoint_is: impl Fn(&str, &Key) -> bool,
 ) -> Vec<AdapterShare> {
     let mut shares = Vec::new();
     for (place, class) in workload.mix.iter().enumerate() {
         for (model, name) in class.adapters.iter().enumerate() {
             let own = |key: &Key| (key.class, key.model) == (place, model);
-            let served = recorder.endpoints().iter().enumerate();
-            let served = served.filter_map(|(number, endpoint)| {
-                let here = recorder.sum(|key| own(key) && key.endpoint == Some(number));
-                (here.requests > 0).then(|| Served {
-                    pool: target
-                        .pool_of(endpoint)
-                        .map_or("", |it| &it.name)
-                        .to_owned(),
-                    endpoint: endpoint.clone(),
-                    requests: here.requests,
-                })
-            });
+            let mut endpoints = Vec::new();
+            for pool in target.pools() {
+                for endpoint in pool.endpoints.iter().map(|it| &it.name) {
+                    let here = group(endpoint, &|key| own(key) && endpoint_is(endpoint, key));
+                    if here.requests > 0 {
+                        endpoints.push(Served {
+                            pool: pool.name.clone(),
+                            endpoint: endpoint.clone(),
+                            requests: here.requests,
+                        });
+                    }
+                }
+            }
             shares.push(AdapterShare {
                 class: class.class.clone(),
-                group: Group::new(name, &recorder.sum(own), window_s),
-                endpoints: served.collect(),
+                group: group(name, &own),
+                endpoints,
             });
         }
     }
