@@ -252,7 +252,7 @@ impl Load {
         let mut load = Self {
             client: ctx.client_of(url, Connections::KeepAlive)?,
             model: model.into(),
-            texts: Arc::new(Texts::new(0)),
+            texts: Arc::new(Texts::new(0, None)),
             prompt_tokens: 8,
             max_tokens: 1,
             step: Duration::ZERO,

@@ -276,8 +276,17 @@ mod tests {
         let mut topology = Topology::default();
         topology.models[0].adapters = vec!["lora-0".to_owned(), "lora-1".to_owned()];
         let target = Target::planned(&topology).unwrap();
-        let requests =
-            |adapters| Requests::new(&workload(adapters), None, &target, &target.url, &[], 1);
+        let requests = |adapters| {
+            Requests::new(
+                &workload(adapters),
+                None,
+                &target,
+                &target.url,
+                &[],
+                None,
+                1,
+            )
+        };
         let both = requests("['lora-1', 'lora-0']").unwrap();
         let mut counts = [0; 2];
         for number in 0..1000 {
