@@ -94,12 +94,10 @@ impl StackArgs {
 
     /// The same for a stack of this kind.
     pub(super) fn options_of(&self, kind: StackKind) -> Result<Options> {
-        let topology = match &self.topology {
-            Some(file) => Topology::load(file)?,
-            None => match &self.own_topology {
-                Some(own) => own.clone(),
-                None => Topology::showing(self.flaw),
-            },
+        let topology = match (&self.topology, &self.own_topology) {
+            (Some(file), _) => Topology::load(file)?,
+            (None, Some(own)) => own.clone(),
+            (None, None) => Topology::showing(self.flaw),
         };
         let asked = Asked {
             gateway: self.gateway,

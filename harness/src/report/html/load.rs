@@ -10,7 +10,7 @@ use crate::load::recorder::Series;
 use crate::picture::Picture;
 use crate::verdict::Verdict;
 
-/// The objectives, the figures of each class, their distributions, and who served.
+/// The objectives, the figures of each class and adapter, their distributions, and who served.
 pub fn render(record: &Record) -> String {
     let (state, said) = match record.conclusion() {
         Conclusion::Met => ("pass", "every objective was met"),
@@ -87,6 +87,7 @@ fn groups(record: &Record) -> Markup {
         (Series::E2e, 50.0),
         (Series::E2e, 95.0),
     ];
+    let adapters = record.adapters.iter().map(|it| &it.group);
     html! {
         div.wide {
             table {
@@ -96,7 +97,7 @@ fn groups(record: &Record) -> Markup {
                         th { (series.name().to_uppercase()) " p" (percentile) " ms" }
                     }
                 }
-                @for group in record.classes.iter().chain(&record.stages) {
+                @for group in record.classes.iter().chain(adapters).chain(&record.stages) {
                     tr {
                         td { (clipped(&group.name)) }
                         td { (group.requests) }
