@@ -197,6 +197,7 @@ impl Servers {
             endpoints.push(epp::Endpoint {
                 name,
                 address: server.address(),
+                host: None,
             });
             self.model_servers.push(Part {
                 config,

@@ -29,12 +29,11 @@ pub(in crate::stack) struct Operator {
     now: Arc<Mutex<Topology>>,
 }
 
-/// The changes that can be made of these parts. The reference endpoint picker is told its endpoints and objectives when it starts, and
-/// a pod that takes another's place has another address.
+/// The changes that can be made of these parts. The reference endpoint picker is told its endpoints and objectives when it starts.
 pub(in crate::stack) fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Picker, Kind::Weights];
+    let mut kinds = vec![Kind::Picker, Kind::Endpoint, Kind::Weights];
     if parts.epp == EndpointPicker::Gie {
-        kinds.extend([Kind::Endpoint, Kind::Member, Kind::Objective]);
+        kinds.extend([Kind::Member, Kind::Objective]);
     }
     if parts.gateway == Gateway::Agentgateway {
         kinds.push(Kind::FailureMode);
