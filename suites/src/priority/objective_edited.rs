@@ -32,7 +32,7 @@ pub(super) const CASE: Case = Case {
 };
 
 /// Requests of each class.
-const REQUESTS: usize = 60;
+const REQUESTS: usize = 100;
 const ROUND: usize = 2 * REQUESTS;
 /// Rounds of contention after the edit, at most, whatever time that is.
 const ROUNDS_MAX: usize = 20;
