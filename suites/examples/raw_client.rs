@@ -181,9 +181,8 @@ impl End {
         let Some(at) = memmem::find(head, LENGTH) else {
             return Ok(Self::LastChunk);
         };
-        let digits = head[at + LENGTH.len()..].split(|byte| *byte == b'\r');
-        let digits = digits.into_iter().next().unwrap_or_default();
-        let length = std::str::from_utf8(digits)?.parse();
+        let mut lines = head[at + LENGTH.len()..].split(|byte| *byte == b'\r');
+        let length = std::str::from_utf8(lines.next().unwrap_or_default())?.parse();
         Ok(Self::Bytes(length.context("content-length")?))
     }
 }

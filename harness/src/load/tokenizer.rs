@@ -31,11 +31,11 @@ pub struct TokenizerFile {
     pub sha256: String,
 }
 
-/// With so few pieces, there are 2^48 texts of the twelve that are drawn one by one.
-const PIECES_MIN: usize = 16;
+/// With so few words, there are 2^48 texts of the twelve that are drawn one by one.
+const WORDS_MIN: usize = 16;
 
 impl Vocabulary {
-    /// Chooses the pieces for a tokenizer, of a `tokenizer.json` as Hugging Face's library writes it. Fails if it has too few of them.
+    /// Chooses the words for a tokenizer, of a `tokenizer.json` as Hugging Face's library writes it. Fails if it has too few of them.
     pub fn load(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let what = || format!("--tokenizer {file}");
@@ -88,15 +88,15 @@ fn choose(mut tokenizer: Tokenizer) -> Result<(Vec<String>, bool)> {
             .iter()
             .flat_map(|a| pieces.iter().map(move |b| [a.as_str(), b]));
         let every_pair = pairs.flatten().collect::<String>();
-        if pieces.len() >= PIECES_MIN && ids(&every_pair)?.len() == 2 * pieces.len().pow(2) {
+        if pieces.len() >= WORDS_MIN && ids(&every_pair)?.len() == 2 * pieces.len().pow(2) {
             return Ok((pieces, leading_space));
         }
     }
     let words_found = found[0].max(found[1]);
     ensure!(
-        words_found.max(found[2]) >= PIECES_MIN,
+        words_found.max(found[2]) >= WORDS_MIN,
         "prompts cannot be made to the token: {words_found} of {} common English words and {} of the 26 letters are one token each, \
-         and {PIECES_MIN} words or letters are needed",
+         and {WORDS_MIN} words or letters are needed",
         words.len(),
         found[2],
     );
