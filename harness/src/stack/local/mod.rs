@@ -158,14 +158,8 @@ impl Local {
             let at = epp::Ports3::take(&mut ports)?;
             let of_pool = &endpoints[pool.name.as_str()];
             let port = at.grpc.port();
-            kube.apply(objects::of_pool(
-                topology,
-                pool,
-                of_pool,
-                port,
-                options.flaw,
-            ))
-            .await?;
+            let objects = objects::of_pool(topology, pool, of_pool, port, options.flaw);
+            kube.apply(objects).await?;
             let plan = epp::Plan {
                 which: parts.epp,
                 topology,
