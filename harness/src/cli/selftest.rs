@@ -1,11 +1,12 @@
 //! `poolproof selftest`: every flaw against the verdicts that it must cause, as a matrix.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
 use tabled::builder::Builder;
@@ -80,14 +81,17 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
     let jobs = args.jobs.map_or_else(limits::cores, NonZeroUsize::get);
-    let mut tested = stream::iter(sound.into_iter().chain(catches.map(Some)))
-        .map(|catch| apart(app.suites, catch, options.clone(), progress.clone()))
-        .buffered(jobs);
-    let mut rows = Vec::new();
-    while let Some(row) = tested.next().await {
-        let row = row?;
+    let asked = sound.into_iter().chain(catches.map(Some)).enumerate();
+    let mut tested = stream::iter(asked)
+        .map(|(place, catch)| {
+            let row = apart(app.suites, catch, options.clone(), progress.clone());
+            row.map_ok(move |row| (place, row))
+        })
+        .buffer_unordered(jobs);
+    let mut rows = BTreeMap::new();
+    while let Some((place, row)) = tested.try_next().await? {
         let interrupted = row.interrupted;
-        rows.push(row);
+        rows.insert(place, row);
         if interrupted {
             break;
         }
@@ -95,7 +99,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     progress.finish();
     let report = Report {
         suites: app.suites,
-        rows,
+        rows: rows.into_values().collect(),
         faults: faults_of_table(app.suites, app.catches),
         took_s: started.elapsed().as_secs_f64(),
     };

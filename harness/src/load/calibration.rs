@@ -1,6 +1,7 @@
 //! How far off this tool is on this machine: measured against a server that writes down when it sent what.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
@@ -114,7 +115,7 @@ pub async fn measure(streams: usize, stop: &CancellationToken) -> Result<Level> 
 fn level(
     streams: usize,
     cell: &Cell,
-    written: Written,
+    mut written: Vec<Written>,
     measured: &engine::Measured,
 ) -> Result<Level> {
     let of_client = |series: Series| {
@@ -122,17 +123,24 @@ fn level(
         let at = |q: f64| times.value_at_quantile(q) as f64 / 1000.0;
         anyhow::Ok((at(0.5), at(0.99)))
     };
+    // Those of the warm-up came first; the client does not count them.
+    written.sort_by_key(|it| it.arrived_at);
+    let counted = &written[written.len().saturating_sub(cell.answered as usize)..];
+    let first = counted
+        .iter()
+        .filter_map(|it| Some(*it.written_at.first()? - it.arrived_at));
+    let gaps = counted.iter().flat_map(|it| it.written_at.windows(2));
     let cpu_ms: f64 = measured.costs.iter().map(|cost| cost.cpu_ms).sum();
     let tokens = measured.started_requests * TOKENS;
     Ok(Level {
         streams,
         answers: cell.answered,
         ttft: Twice {
-            server_ms: quantiles(written.first_us)?,
+            server_ms: quantiles(first)?,
             client_ms: of_client(Series::TtftFromSend)?,
         },
         itl: Twice {
-            server_ms: quantiles(written.gaps_us)?,
+            server_ms: quantiles(gaps.map(|pair| pair[1] - pair[0]))?,
             client_ms: of_client(Series::ItlChunk)?,
         },
         lag_p99_ms: measured.recorder.lag.0.value_at_quantile(0.99) as f64 / 1000.0,
@@ -141,9 +149,10 @@ fn level(
 }
 
 /// p50 and p99, in milliseconds.
-fn quantiles(times_us: Vec<u64>) -> Result<(f64, f64)> {
+fn quantiles(times: impl Iterator<Item = Duration>) -> Result<(f64, f64)> {
     let mut histogram = Histogram::<u64>::new(3).context("a histogram of three digits")?;
-    for us in times_us {
+    for time in times {
+        let us = time.as_micros() as u64;
         histogram.record(us).context("a time")?;
     }
     let at = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;

@@ -92,8 +92,12 @@ pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
         true => 0.0,
         false => first - second,
     };
-    let ratios = pairs.iter().map(|(first, second)| first / second);
-    let ratios = median(ratios.collect()).filter(|it| it.interval.1.is_finite());
+    // Nothing is no multiple of nothing.
+    let ratio = |(first, second): &(f64, f64)| Some(first / second).filter(|it| !it.is_nan());
+    let ratios = pairs.iter().map(ratio).collect::<Option<Vec<f64>>>();
+    let ratios = ratios
+        .and_then(median)
+        .filter(|it| it.interval.1.is_finite());
     let differences = median(pairs.iter().map(difference).collect())?;
     Some(Compared {
         figure: figure.name(),
@@ -145,6 +149,17 @@ mod tests {
         let goodput = compare(Figure::Goodput, &blocks).unwrap();
         assert_eq!((goodput.first, goodput.second), (50.0, 100.0));
         assert!(compare(Figure::Goodput, &blocks[..19]).is_none());
+    }
+
+    #[test]
+    fn where_nothing_is_good_goodput_has_no_ratio() {
+        let mut none_good = cell(10, 0);
+        none_good.good = 0;
+        let blocks: Vec<[Cell; 2]> = (0..20)
+            .map(|_| [none_good.clone(), none_good.clone()])
+            .collect();
+        let goodput = compare(Figure::Goodput, &blocks).unwrap();
+        assert_eq!((goodput.difference, goodput.ratio), (0.0, None));
     }
 
     #[test]
