@@ -128,10 +128,10 @@ impl Settings {
     }
 
     /// The part of the run's alpha that a statistical Must case may spend. The parts are fixed, so that what a case says depends on
-    /// no other one; a run takes at most three parts of [`Settings::split_alpha`] and fourteen of these, together all of it
-    /// (Bonferroni's inequality).
+    /// no other one; a run takes at most three parts of [`Settings::split_alpha`] and fourteen of these, together less than all of
+    /// it (Bonferroni's inequality): cases that count what must never happen take a billionth each.
     pub fn alpha(&self) -> f64 {
-        self.run_alpha / 20.0
+        self.run_alpha / 21.0
     }
 
     /// The part of a case about splits, whose samples are by far the largest.
