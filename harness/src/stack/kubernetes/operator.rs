@@ -190,10 +190,8 @@ impl Operator {
         }
         let way = self.way_to_gateway(manifests::ADMIN_PORT).await?;
         let of_routes = "config_dump?resource=dynamic_route_configs";
-        let (dump, http) = (
-            format!("http://{}/{of_routes}", way.address).parse()?,
-            client::http(0)?,
-        );
+        let dump = format!("http://{}/{of_routes}", way.address).parse()?;
+        let http = client::http(0)?;
         wait("Envoy with other routes", CONDITIONS_TIMEOUT, || async {
             Ok(match evidence::get(&http, &dump).await {
                 Ok(routes) if routes.contains(version) => State::Ready,
