@@ -1,7 +1,7 @@
 //! What a case may touch: the target, clients, evidence, and the list of what has to be undone.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::change::Change;
-use crate::client::{self, Client, Connections};
+use crate::client::{self, Api, Client, Connections, Request};
 use crate::evidence::served::Names;
 use crate::stack::StackKind;
 use crate::target::Target;
@@ -160,6 +160,7 @@ pub struct Context {
     attempt: u8,
     sent: Arc<AtomicU64>,
     started: Instant,
+    changed: AtomicBool,
     undo: Mutex<Vec<Undo>>,
 }
 
@@ -182,6 +183,7 @@ impl Context {
             attempt,
             sent: Arc::default(),
             started: Instant::now(),
+            changed: AtomicBool::default(),
             undo: Mutex::default(),
         })
     }
@@ -233,6 +235,11 @@ impl Context {
             let at = at.clone();
             async move { back.make(&http, &at).await }
         };
+        if !self.changed.swap(true, Ordering::Relaxed) {
+            // The last thing to be done.
+            let served = served_again(self.target.clone(), self.timeouts);
+            self.undo("models are served again", served);
+        }
         self.undo(&what, undo);
         change.make(&self.http, &at).await
     }
@@ -269,6 +276,26 @@ impl Context {
     }
 }
 
+/// Waits until each model is served: a gateway may see later than whoever undid a change that it is undone.
+async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
+    const IN_A_ROW: usize = 3;
+    let connections = Connections::NewPerRequest;
+    let client = Client::new("undo", &target.url, connections, Arc::default())?;
+    for model in &target.models {
+        let served = wait_for(timeouts.recovery, || async {
+            for _ in 0..IN_A_ROW {
+                let request = Request::new(Api::Completions, &model.name, 1, &mut rand::rng());
+                let exchange = client.send(request.timeout(timeouts.request)).await;
+                exchange.is_success().then_some(())?;
+            }
+            Some(())
+        });
+        let what = || format!("model {} for {:?}", model.name, timeouts.recovery);
+        served.await.with_context(what)?;
+    }
+    Ok(())
+}
+
 /// Waits until `check` gives a value; `None` after `timeout`. Looks again every few milliseconds.
 pub async fn wait_for<T, F>(timeout: Duration, mut check: impl FnMut() -> F) -> Option<T>
 where
@@ -284,4 +311,60 @@ where
         }
     };
     tokio::time::timeout(timeout, look).await.ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+
+    use super::*;
+    use crate::change::Changes;
+    use crate::topology::Topology;
+
+    #[tokio::test]
+    async fn a_change_is_undone_once_all_models_are_served_again() {
+        const REFUSED: usize = 5;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let complete = move || async move {
+            match count.fetch_add(1, Ordering::SeqCst) < REFUSED {
+                true => StatusCode::INTERNAL_SERVER_ERROR,
+                false => StatusCode::OK,
+            }
+        };
+        let app = Router::new()
+            .route("/v1/completions", post(complete))
+            .route("/", post(|| async { StatusCode::NO_CONTENT }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: url::Url = format!("http://{}/", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let serving = tokio::spawn(async { axum::serve(listener, app).await });
+
+        let mut target = Target::planned(&Topology::default()).unwrap();
+        target.url = url.clone();
+        target.changes = Some(Changes {
+            url,
+            kinds: [crate::change::Kind::Picker].into(),
+        });
+        let models = target.models.len();
+        let (timeouts, settings) = (Timeouts::default(), Settings::default());
+        let context = Context::new(target.into(), timeouts, settings, "a/case", 0).unwrap();
+        let down = Change::Picker {
+            pool: "model-a".to_owned(),
+            running: false,
+        };
+        context.change(down.clone()).await.unwrap();
+        context.change(down).await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+        assert!(context.undo_all().await.is_empty());
+        assert_eq!(asked.load(Ordering::SeqCst), REFUSED + 3 * models);
+        assert_eq!(context.sent(), 0);
+        serving.abort();
+    }
 }

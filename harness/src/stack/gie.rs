@@ -10,6 +10,9 @@ const STALENESS: &str = "1s";
 /// How long a held request waits before it is refused.
 const REQUEST_TTL: &str = "60s";
 
+/// The label of ConfigMaps by which the body-based router knows models (GIE v1.5.0, pkg/bbr/plugins/basemodelextractor).
+pub(super) const ADAPTERS_LABEL: &str = "inference.networking.k8s.io/bbr-managed";
+
 /// What the LoRA affinity of an endpoint counts for: what GIE takes for a scorer whose weight is left out. GIE's own configuration
 /// does not have this scorer.
 pub(super) const LORA_AFFINITY_WEIGHT: u8 = 1;
@@ -85,7 +88,7 @@ pub(super) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) ->
             // Model names may hold characters that names of objects may not.
             "name": format!("model-{:x}", fnv(&model.name)),
             "namespace": namespace,
-            "labels": {"inference.networking.k8s.io/bbr-managed": "true"},
+            "labels": {ADAPTERS_LABEL: "true"},
         },
         "data": {"baseModel": model.name},
     });

@@ -241,9 +241,9 @@ impl Stack {
             Running::Embedded(embedded) => embedded.stop().await,
             // A change that is being made is waited for.
             Running::Local(local) => std::mem::take(&mut *local.lock().await).stop().await,
-            // It waits until the cluster is gone.
+            // They wait until what they have made is gone.
             Running::Kind(kind) => drop(kind),
-            Running::Cluster(cluster) => cluster.stop().await,
+            Running::Cluster(cluster) => drop(cluster),
             Running::Url => {}
         }
     }
@@ -255,7 +255,10 @@ impl Running {
             Self::Embedded(embedded) => embedded.operator().map(changes::Operator::Embedded),
             Self::Local(local) => Some(changes::Operator::Local(local.clone())),
             Self::Kind(kind) => Some(changes::Operator::Kubernetes(kind.operator.clone())),
-            Self::Cluster(cluster) => cluster.operator().map(changes::Operator::Kubernetes),
+            Self::Cluster(cluster) => {
+                let operator = cluster.operator.clone();
+                operator.map(changes::Operator::Kubernetes)
+            }
             Self::Url => None,
         }
     }

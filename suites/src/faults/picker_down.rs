@@ -1,6 +1,7 @@
 //! A pool that fails closed refuses its requests while its endpoint picker is down.
 
 use anyhow::{Context as _, Result};
+use poolproof_harness::ballast::wait_until_idle;
 use poolproof_harness::case::{Case, Level, Need};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::{Connections, Exchange, drive};
@@ -100,10 +101,11 @@ pub(super) async fn send(ctx: &Context, model: Option<&Model>) -> Result<Vec<Exc
     Ok(drive::closed_loop(&client, IN_FLIGHT, requests).await)
 }
 
-/// What the endpoints of a pool have served.
+/// What the endpoints of a pool have served, once they are idle: a model server may work on for clients that have left.
 async fn served(ctx: &Context, pool: &Pool) -> Result<f64> {
     let mut served = 0.0;
     for endpoint in &pool.endpoints {
+        wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
         served += endpoint::read(&ctx.http, endpoint).await?.served_total;
     }
     Ok(served)

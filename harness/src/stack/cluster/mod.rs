@@ -1,6 +1,7 @@
 //! A cluster that is already there: the topology is deployed into namespaces of its own and removed afterwards, or what is there
 //! is only read.
 
+mod deployed;
 mod existing;
 pub mod role;
 
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use url::Url;
 
 use super::artifacts::Artifacts;
@@ -19,6 +20,7 @@ use super::kubernetes::{Cluster, Operator, Place, Ways, deploy, remove};
 use super::process::Nursery;
 use super::{Component, Progress};
 use crate::target::Target;
+use deployed::Deployed;
 
 /// The image of poolproof, where none is named.
 const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
@@ -43,19 +45,16 @@ pub struct Options {
     pub artifacts: Option<PathBuf>,
 }
 
-/// A running cluster stack.
+/// A running cluster stack. Dropping it removes what was deployed, and waits until it is gone.
 pub struct Attached {
-    ways: Ways,
+    // Before what it leads to goes.
+    _ways: Ways,
     /// Where pods of ours run in it, if any are asked for.
     pub(super) inside: Inside,
-    deployed: Option<Deployed>,
-}
-
-/// What has to be removed.
-struct Deployed {
-    operator: Operator,
-    cluster: Cluster,
-    namespace: String,
+    /// Who makes changes: only of what was deployed.
+    pub(super) operator: Option<Operator>,
+    /// What is removed when the stack stops.
+    _deployed: Option<Deployed>,
 }
 
 /// Fails if what was asked for cannot be put together.
@@ -79,7 +78,8 @@ pub async fn start(
     options: &super::Options,
     progress: &mut Progress<'_>,
 ) -> Result<(Target, Vec<Component>, Attached)> {
-    let (client, kubeconfig) = client(options).await?;
+    let (config, kubeconfig) = config(options).await?;
+    let client = Client::try_from(config.clone()).context("client of the cluster")?;
     let cluster = Cluster::new(client);
     let version = tokio::time::timeout(CONNECT_TIMEOUT, cluster.version()).await;
     let version = version
@@ -90,86 +90,63 @@ pub async fn start(
         let (target, components, ways, beside) =
             existing::read(&cluster, options, progress).await?;
         let attached = Attached {
+            _ways: ways,
             inside: Inside {
                 namespace: beside.namespace,
                 image: own_image(&options.cluster).to_owned(),
                 gateway: beside.gateway,
                 cluster,
             },
-            ways,
-            deployed: None,
+            operator: None,
+            _deployed: None,
         };
         return Ok((target, components, attached));
     }
 
-    let (nursery, _folder) = Nursery::in_new_folder(options.program.clone())?;
+    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.cluster.artifacts.as_deref())?;
+    let plan = plan(options)?;
+    // Strays of a run that was killed.
+    remove(&cluster, &plan.namespace).await?;
+    // From here on there is something to remove, also if this future is dropped.
+    let deployed = Deployed {
+        config,
+        kubeconfig,
+        context: options.cluster.context.clone(),
+        nursery,
+        _folder: folder,
+        namespace: plan.namespace.clone(),
+    };
     let place = Place {
         cluster: &cluster,
-        kubeconfig: &kubeconfig,
-        context: options.cluster.context.as_deref(),
-        nursery: &nursery,
+        kubeconfig: &deployed.kubeconfig,
+        context: deployed.context.as_deref(),
+        nursery: &deployed.nursery,
         artifacts: &artifacts,
         gateway: options.cluster.gateway_url.clone(),
         node: None,
     };
-    let plan = plan(options)?;
-    // Strays of a run that was killed.
-    remove(&cluster, &plan.namespace).await?;
-    match deploy(&place, &plan, progress).await {
-        Ok((mut target, components, ways)) => {
-            target.name = format!("cluster ({})", super::parts::name(options.parts.gateway));
-            let inside = plan.inside(&cluster);
-            let deployed = Some(Deployed {
-                namespace: plan.namespace.clone(),
-                operator: Operator::new(cluster.clone(), plan, &target),
-                cluster,
-            });
-            let attached = Attached {
-                ways,
-                inside,
-                deployed,
-            };
-            Ok((target, components, attached))
-        }
-        Err(error) => {
-            remove(&cluster, &plan.namespace).await?;
-            Err(error)
-        }
-    }
+    let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
+    target.name = format!("cluster ({})", super::parts::name(options.parts.gateway));
+    let attached = Attached {
+        _ways: ways,
+        inside: plan.inside(&cluster),
+        operator: Some(Operator::new(cluster, plan, &target)),
+        _deployed: Some(deployed),
+    };
+    Ok((target, components, attached))
 }
 
-impl Attached {
-    /// Who makes changes: only of what was deployed.
-    pub(super) fn operator(&self) -> Option<Operator> {
-        let deployed = self.deployed.as_ref();
-        deployed.map(|deployed| deployed.operator.clone())
-    }
-
-    /// Removes what was deployed, and waits until it is gone.
-    pub async fn stop(self) {
-        drop(self.ways);
-        if let Some(Deployed {
-            cluster, namespace, ..
-        }) = self.deployed
-            && let Err(error) = remove(&cluster, &namespace).await
-        {
-            tracing::error!("{error:#}");
-        }
-    }
-}
-
-/// A client of the context that was named.
-async fn client(options: &super::Options) -> Result<(Client, PathBuf)> {
+/// How the context that was named is reached, and the kubeconfig that says so.
+async fn config(options: &super::Options) -> Result<(Config, PathBuf)> {
     let (kubeconfig, path) = kubeconfig(&options.cluster)?;
     let named = KubeConfigOptions {
         context: options.cluster.context.clone(),
         ..KubeConfigOptions::default()
     };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &named).await;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &named).await;
     let config = config.with_context(|| format!("kubeconfig {}", path.display()))?;
-    let client = Client::try_from(config).context("client of the cluster")?;
-    Ok((client, path))
+    Ok((config, path))
 }
 
 /// The user's kubeconfig, which is only read. Fails if it does not have the context that was named.

@@ -12,10 +12,10 @@ use crate::stack::process::Nursery;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The helm program, with the kubeconfig of the cluster in which it installs.
-pub(super) struct Helm<'a> {
-    pub(super) nursery: &'a Nursery,
-    pub(super) kubeconfig: &'a Path,
-    pub(super) context: Option<&'a str>,
+pub(in crate::stack) struct Helm<'a> {
+    pub(in crate::stack) nursery: &'a Nursery,
+    pub(in crate::stack) kubeconfig: &'a Path,
+    pub(in crate::stack) context: Option<&'a str>,
 }
 
 impl Helm<'_> {
@@ -38,6 +38,16 @@ impl Helm<'_> {
         let process = self.nursery.start(&format!("helm-{release}"), &command)?;
         let done = process.finish(TIMEOUT).await;
         done.with_context(|| format!("installing chart {}", chart.display()))?;
+        Ok(())
+    }
+
+    /// Removes what a chart made, and waits until it is gone. It need not be there.
+    pub(super) async fn uninstall(&self, (release, namespace): (&str, &str)) -> Result<()> {
+        let mut command = self.command(namespace);
+        command.args(["uninstall", "--ignore-not-found", "--wait", release]);
+        let name = format!("helm-uninstall-{release}");
+        let done = self.nursery.start(&name, &command)?.finish(TIMEOUT).await;
+        done.with_context(|| format!("uninstalling chart {release}"))?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A topology on a Kubernetes cluster: what stacks `kind` and `cluster` share.
 
 mod cluster;
+pub(super) mod controller;
 pub(super) mod crds;
 mod diagnose;
 mod forward;
@@ -30,7 +31,7 @@ use crate::topology::Pool;
 
 pub use cluster::Cluster;
 pub(super) use cluster::{selector, text};
-use helm::Helm;
+pub(super) use helm::Helm;
 use manifests::{GATEWAY_API, Plan};
 pub(super) use operator::{Operator, kinds_of_changes};
 use ready::{State, conditions, wait, workload};
@@ -97,7 +98,7 @@ async fn steps(
     progress.done("custom resource definitions");
 
     if plan.parts.gateway == Gateway::Agentgateway {
-        controller(place).await?;
+        controller::install(place).await?;
         progress.done("controller of agentgateway");
     }
 
@@ -193,41 +194,6 @@ pub async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
             left => State::NotYet(format!("{} are still there", left.join(", "))),
         })
     })
-    .await
-}
-
-/// Installs the controller of agentgateway, unless the cluster has one, and waits until its GatewayClass is accepted.
-async fn controller(place: &Place<'_>) -> Result<()> {
-    let class = (GATEWAY_API, "GatewayClass");
-    if place
-        .cluster
-        .get(class.0, class.1, "", manifests::CONTROLLER)
-        .await?
-        .is_some()
-    {
-        // It is there, and may be another's.
-        return Ok(());
-    }
-    let namespace = manifests::CONTROLLER_NAMESPACE;
-    let nothing = serde_json::json!({});
-    for (chart, values) in [
-        ("agentgateway-crds", nothing),
-        (manifests::CONTROLLER, manifests::controller_values()),
-    ] {
-        let packed = place.artifacts.chart(place.nursery, chart).await?;
-        place
-            .helm()
-            .install((chart, namespace), &packed, &values)
-            .await?;
-    }
-    let cluster = place.cluster;
-    pods(cluster, "Deployment", namespace, manifests::CONTROLLER).await?;
-    accepted(
-        cluster,
-        class,
-        ("", manifests::CONTROLLER),
-        ("/status/conditions", &["Accepted"]),
-    )
     .await
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{GATEWAY, GATEWAY_API, GATEWAY_NODE_PORT, Plan, STACK_LABEL, metadata};
+use super::{GATEWAY, GATEWAY_API, MANAGED_BY, Plan, STACK_LABEL, gateway_ports, metadata};
 use crate::stack::flawed::weights;
 use crate::topology::Model;
 
@@ -14,6 +14,15 @@ pub(in super::super) const CONTROLLER_NAMESPACE: &str = "agentgateway-system";
 pub(in super::super) const CONTROLLER: &str = "agentgateway";
 
 const MODEL_HEADER: &str = "X-Gateway-Base-Model-Name";
+
+/// The namespace of a controller that poolproof installs.
+pub(in super::super) fn controller_namespace() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": CONTROLLER_NAMESPACE, "labels": {MANAGED_BY: "poolproof"}},
+    })
+}
 
 /// Values of the controller's chart.
 pub(in super::super) fn controller_values() -> Value {
@@ -27,10 +36,7 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
             "apiVersion": "agentgateway.dev/v1alpha1",
             "kind": "AgentgatewayParameters",
             "metadata": metadata(GATEWAY, namespace),
-            "spec": {"service": {"spec": {
-                "type": "NodePort",
-                "ports": [{"name": "http", "port": 80, "targetPort": 80, "nodePort": GATEWAY_NODE_PORT}],
-            }}},
+            "spec": {"service": {"spec": gateway_ports(plan, 80)}},
         }),
         json!({
             "apiVersion": GATEWAY_API,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Plan, controller_values, epp_values};
+use super::{GATEWAY_NODE_PORT, Plan, controller_values, epp_values};
 use crate::stack::StackKind;
 use crate::stack::kind::cluster_config;
 use crate::stack::parts::{Asked, Gateway, Parts};
@@ -25,6 +25,7 @@ fn committed_manifests_are_those_of_the_default_topology() {
         )
         .unwrap(),
         namespace: "poolproof".to_owned(),
+        gateway_node_port: Some(GATEWAY_NODE_PORT),
         own_image: "docker.io/library/poolproof:latest".to_owned(),
         flaw: None,
         seed: 1,

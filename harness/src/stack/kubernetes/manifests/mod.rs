@@ -24,7 +24,8 @@ use crate::topology::{Pool, Topology};
 use crate::versions::Versions;
 
 pub(super) use agentgateway::{
-    CONTROLLER, CONTROLLER_NAMESPACE, controller_values, route_name, route_namespace,
+    CONTROLLER, CONTROLLER_NAMESPACE, controller_namespace, controller_values, route_name,
+    route_namespace,
 };
 pub(super) use envoy::{ADMIN_PORT, ROUTES_FILE};
 pub(super) use model_servers::PORT as MODEL_SERVER_PORT;
@@ -38,7 +39,7 @@ pub(in crate::stack) const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 pub(in crate::stack) const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 /// The name of the Gateway, and of the Service and Deployment in which it runs.
 pub(super) const GATEWAY: &str = "inference-gateway";
-/// The port of each node at which the gateway is reached.
+/// The port of each node of a kind cluster at which its gateway is reached.
 pub(in crate::stack) const GATEWAY_NODE_PORT: u16 = 30080;
 /// The port of a gateway that has no controller, in its pod.
 const POD_PORT: u16 = 8080;
@@ -48,7 +49,8 @@ pub(super) const STACK_LABEL: &str = "poolproof.dev/stack";
 pub(super) const MARK: &str = "poolproof.dev/mark";
 /// The most matches of a rule (Gateway API v1.5.1, HTTPRouteRule).
 const MATCHES_MAX: usize = 64;
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The label of what poolproof has made.
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// What the objects are made from.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct Plan {
     pub parts: Parts,
     /// The namespace of the Gateway; those of pools begin with it.
     pub namespace: String,
+    /// The port of each node at which the gateway is to be reached; `None`: only inside the cluster.
+    pub gateway_node_port: Option<u16>,
     /// The image with the poolproof program.
     pub own_image: String,
     /// The defect to put in.
@@ -91,6 +95,8 @@ impl Plan {
             topology: options.topology.clone(),
             parts: options.parts,
             namespace: namespace.to_owned(),
+            gateway_node_port: (options.kind == stack::StackKind::Kind)
+                .then_some(GATEWAY_NODE_PORT),
             own_image,
             flaw: options.flaw,
             seed: options.seed,
@@ -246,18 +252,29 @@ pub(super) fn gateway_pod(gateway: Gateway) -> (String, u16) {
     }
 }
 
-/// The Service by which the gateway is reached from outside.
+/// The Service by which the gateway is reached.
 fn gateway_service(plan: &Plan) -> Value {
+    let mut spec = gateway_ports(plan, POD_PORT);
+    spec["selector"] = json!({"app": GATEWAY});
     json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(GATEWAY, &plan.namespace),
-        "spec": {
-            "type": "NodePort",
-            "selector": {"app": GATEWAY},
-            "ports": [{"name": "http", "port": 80, "targetPort": POD_PORT, "nodePort": GATEWAY_NODE_PORT}],
-        },
+        "spec": spec,
     })
+}
+
+/// The type and the port of the gateway's Service, which leads to a port of its pod.
+fn gateway_ports(plan: &Plan, pod_port: u16) -> Value {
+    let mut port = json!({"name": "http", "port": 80, "targetPort": pod_port});
+    let kind = match plan.gateway_node_port {
+        Some(node_port) => {
+            port["nodePort"] = node_port.into();
+            "NodePort"
+        }
+        None => "ClusterIP",
+    };
+    json!({"type": kind, "ports": [port]})
 }
 
 /// Whether it is a label of RFC 1123, as names of namespaces and Services must be.
@@ -283,6 +300,7 @@ mod tests {
                 topology: Topology::default(),
                 parts: Parts::of(StackKind::Kind, &Asked::default()).unwrap(),
                 namespace: "poolproof".to_owned(),
+                gateway_node_port: None,
                 own_image: String::new(),
                 flaw,
                 seed: 1,

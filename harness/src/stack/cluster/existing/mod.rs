@@ -1,5 +1,7 @@
 //! What a cluster has: Gateways, the routes to InferencePools that match on a model's name, endpoint pickers and Pods. Only read.
 
+mod picker;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
@@ -8,9 +10,8 @@ use url::Url;
 
 use crate::client;
 use crate::evidence;
-use crate::stack::kubernetes::manifests::{
-    EPP_METRICS_PORT, GATEWAY_API, GATEWAY_LABEL, INFERENCE_POOL, OBJECTIVE,
-};
+use crate::stack::gie::ADAPTERS_LABEL;
+use crate::stack::kubernetes::manifests::{GATEWAY_API, GATEWAY_LABEL, INFERENCE_POOL, OBJECTIVE};
 use crate::stack::kubernetes::{Cluster, To, Ways, selector, text};
 use crate::stack::{Component, Progress};
 use crate::target::{self, Target};
@@ -45,6 +46,7 @@ pub(super) async fn read(
     }
     let http = client::http(usize::MAX)?;
     let mut ways = Ways::default();
+    let adapters = adapters(cluster, namespace).await;
     let mut objectives = BTreeMap::new();
     let mut models: Vec<target::Model> = Vec::new();
     for route in &routes {
@@ -70,7 +72,7 @@ pub(super) async fn read(
         }
         models.push(target::Model {
             name: route.model.clone(),
-            adapters: Vec::new(),
+            adapters: adapters.get(&route.model).cloned().unwrap_or_default(),
             pools,
         });
     }
@@ -207,7 +209,7 @@ async fn pool(
             control: ours.then_some(control),
         });
     }
-    let picker = picker(cluster, namespace, &pool, http, ways).await?;
+    let picker = picker::read(cluster, namespace, &pool, http, ways).await?;
     Ok(target::Pool {
         name: backend.name.clone(),
         weight: backend.weight,
@@ -217,61 +219,17 @@ async fn pool(
     })
 }
 
-#[derive(Default)]
-struct Picker {
-    metrics: Option<Url>,
-    flow_control: Option<bool>,
-}
-
-/// Where the endpoint picker of a pool has its metrics, if they can be read, and whether it queues by priority, if its
-/// configuration can be.
-async fn picker(
-    cluster: &Cluster,
-    namespace: &str,
-    pool: &Value,
-    http: &reqwest::Client,
-    ways: &mut Ways,
-) -> Result<Picker> {
-    let service = text(pool, "/spec/endpointPickerRef/name");
-    let Some(service) = cluster.get("v1", "Service", namespace, service).await? else {
-        return Ok(Picker::default());
-    };
-    let labels = selector(&service["spec"]["selector"]);
-    let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
-    let Some(pod) = pods.first() else {
-        return Ok(Picker::default());
-    };
-    let ports = list(&pod["spec"]["containers"]).flat_map(|it| list(&it["ports"]));
-    let named = ports.filter(|it| it["name"].as_str().is_some_and(|it| it.contains("metrics")));
-    let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
-    let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
-    let url = ways
-        .add(cluster, namespace, To::Labelled(labels), port)
-        .await?;
-    let metrics: Url = format!("{url}/metrics").parse()?;
-    // With authentication on, which is its default, nobody without a token may read them.
-    let readable = evidence::get(http, &metrics).await.is_ok();
-    let mut flow_control = None;
-    for volume in list(&pod["spec"]["volumes"]) {
-        let Some(name) = volume["configMap"]["name"].as_str() else {
-            continue;
-        };
-        if let Ok(Some(config)) = cluster.get("v1", "ConfigMap", namespace, name).await {
-            flow_control = flow_control.or(queues_by_priority(&config["data"]));
-        }
+/// The LoRA adapters of base models, as GIE's body-based router is told of them; none where that cannot be read.
+async fn adapters(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Vec<String>> {
+    let label = format!("{ADAPTERS_LABEL}=true");
+    let told = cluster.list("v1", "ConfigMap", namespace, &label).await;
+    let mut adapters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for config in told.unwrap_or_default() {
+        let of = adapters.entry(text(&config, "/data/baseModel").to_owned());
+        let names = serde_saphyr::from_str::<Vec<String>>(text(&config, "/data/adapters"));
+        of.or_default().extend(names.unwrap_or_default());
     }
-    Ok(Picker {
-        metrics: readable.then_some(metrics),
-        flow_control,
-    })
-}
-
-/// Whether an EndpointPickerConfig among these files has the feature gate `flowControl`.
-fn queues_by_priority(files: &Value) -> Option<bool> {
-    let files = files.as_object()?.values().filter_map(Value::as_str);
-    let mut configs = files.filter_map(|text| serde_saphyr::from_str::<Value>(text).ok());
-    let config = configs.find(|it| it["kind"] == "EndpointPickerConfig")?;
-    Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))
+    adapters
 }
 
 /// The objectives of a pool, by name.
@@ -383,14 +341,5 @@ mod tests {
             .map(|it| (it.namespace.as_str(), it.name.as_str(), it.weight))
             .collect();
         assert_eq!(pools, [("web", "stable", 90), ("next", "canary", 10)]);
-    }
-
-    #[test]
-    fn flow_control_is_read_from_the_configuration() {
-        let with = "kind: EndpointPickerConfig\nfeatureGates: [flowControl]\n";
-        let without = "kind: EndpointPickerConfig\n";
-        assert_eq!(queues_by_priority(&json!({"a": with})), Some(true));
-        assert_eq!(queues_by_priority(&json!({"a": without})), Some(false));
-        assert_eq!(queues_by_priority(&json!({"a": "x: 1"})), None);
     }
 }
