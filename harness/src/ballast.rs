@@ -40,6 +40,7 @@ pub struct Ballast {
     endpoint: Endpoint,
     http: reqwest::Client,
     drain: Duration,
+    load: Load,
     source: Source,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -85,15 +86,19 @@ impl Ballast {
         source: Source,
     ) -> Result<Self> {
         let load = Load::measure(ctx, endpoint, model, 8).await?;
-        let mut ballast = Self::none(ctx, endpoint);
+        let mut ballast = Self::none(ctx, endpoint, load);
         ballast.source = source;
-        ballast
-            .fill(ctx, &load, waiting, |reading| {
-                reading.waiting >= waiting as f64
-            })
-            .await
-            .with_context(|| format!("{waiting} requests waiting at endpoint {}", endpoint.name))?;
+        ballast.raise(ctx, waiting).await?;
         Ok(ballast)
+    }
+
+    /// Adds load until `waiting` requests wait there.
+    pub async fn raise(&mut self, ctx: &Context, waiting: u64) -> Result<()> {
+        let filled = self.fill(ctx, waiting, |reading| reading.waiting >= waiting as f64);
+        filled.await.with_context(|| {
+            let endpoint = &self.endpoint.name;
+            format!("{waiting} requests waiting at endpoint {endpoint}")
+        })
     }
 
     /// Fills the KV cache of an endpoint to at least this share with long prompts that do not wait.
@@ -112,9 +117,9 @@ impl Ballast {
         })?;
         let prompt_tokens = (capacity * usage / KV_REQUESTS) as usize;
         let load = Load::measure(ctx, endpoint, model, prompt_tokens).await?;
-        let mut ballast = Self::none(ctx, endpoint);
+        let mut ballast = Self::none(ctx, endpoint, load);
         ballast
-            .fill(ctx, &load, 1, |reading| reading.kv_usage >= usage)
+            .fill(ctx, 1, |reading| reading.kv_usage >= usage)
             .await
             .with_context(|| format!("KV usage {usage} of endpoint {}", endpoint.name))?;
         Ok(ballast)
@@ -127,11 +132,12 @@ impl Ballast {
         wait_until_idle(&http, &endpoint, drain).await
     }
 
-    fn none(ctx: &Context, endpoint: &Endpoint) -> Self {
+    fn none(ctx: &Context, endpoint: &Endpoint, load: Load) -> Self {
         Self {
             endpoint: endpoint.clone(),
             http: ctx.http.clone(),
             drain: ctx.timeouts.drain,
+            load,
             source: Source::Metrics,
             tasks: Vec::new(),
         }
@@ -160,7 +166,6 @@ impl Ballast {
     async fn fill(
         &mut self,
         ctx: &Context,
-        load: &Load,
         step: u64,
         full: impl Fn(&Reading) -> bool,
     ) -> Result<()> {
@@ -177,7 +182,7 @@ impl Ballast {
             match seen {
                 Some(reading) if full(&reading) => {
                     // What has just arrived waits until the next step takes it in: only what still waits then is a queue.
-                    tokio::time::sleep(load.step).await;
+                    tokio::time::sleep(self.load.step).await;
                     if self.read().await.is_ok_and(|reading| full(&reading)) {
                         return Ok(());
                     }
@@ -185,8 +190,8 @@ impl Ballast {
                 Some(reading) => {
                     let missing = step.saturating_sub(reading.waiting as u64).max(1);
                     for _ in 0..missing {
-                        self.tasks
-                            .push(tokio::spawn(keep_up(load.clone(), seeds.clone())));
+                        let load = self.load.clone();
+                        self.tasks.push(tokio::spawn(keep_up(load, seeds.clone())));
                     }
                 }
                 None => bail!(

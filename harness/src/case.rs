@@ -63,6 +63,13 @@ pub struct Case {
     pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Outcome>>,
 }
 
+impl Case {
+    /// Whether it changes parts of the stack.
+    pub fn changes(&self) -> bool {
+        self.needs.iter().any(|it| matches!(it, Need::Change(_)))
+    }
+}
+
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.id)

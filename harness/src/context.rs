@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request};
@@ -84,7 +85,7 @@ impl Timeouts {
 }
 
 /// What the user may change about how cases judge.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Seed of every random choice of the client.
     pub seed: u64,

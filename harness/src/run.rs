@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case::{Case, Suite};
 use crate::context::{Context, Settings, Timeouts};
+use crate::inside::Inside;
 use crate::report::record::{CaseRecord, Record};
 use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
@@ -25,6 +26,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// Ends the run: the case that runs is abandoned, what it changed is undone.
     pub stop: CancellationToken,
+    /// A pod that runs the cases that change nothing of the stack; `None`: all are run from here.
+    pub inside: Option<Inside>,
 }
 
 /// The cases that the selectors name, in the order of the suites: a suite, a case id, or the start of ids and `*`.
@@ -71,7 +74,12 @@ pub async fn run(
     for case in cases {
         observe(Event::Started(case))?;
         let started = Instant::now();
-        let Some(outcome) = run_case(case, target, options).await else {
+        let inside = options.inside.as_ref().filter(|_| !case.changes());
+        let ended = match inside {
+            Some(inside) => inside.run_case(case, target, options).await,
+            None => run_case(case, target, options).await,
+        };
+        let Some(outcome) = ended else {
             record.interrupted = true;
             return Ok(());
         };
@@ -237,6 +245,7 @@ mod tests {
             timeouts: Timeouts::default(),
             fail_fast: false,
             stop: CancellationToken::new(),
+            inside: None,
         }
     }
 

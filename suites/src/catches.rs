@@ -82,7 +82,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
     catch(Flaw::SplitInTurns, &["canary/windows"], &["canary"]),
     // One request in a hundred is served by a pool that has no share in its model.
-    catch(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "canary/live-shift"]),
+    catch(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "canary/live-shift", "priority/shed"]),
     catch(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
     catch(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
     catch(Flaw::RepeatedHeaderTrusted, &["routing/spoofed-model-header"], &[]),
@@ -114,7 +114,8 @@ pub const CATCHES: &[Catch] = &[
         &["distribution", "canary/less-loaded", "priority", "faults"]),
     catch(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
-    catch(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "priority/shed"]),
+    // What one endpoint less takes piles up at the others.
+    catch(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "priority/shed"]),
     catch(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     catch(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &[]),
     catch(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),

@@ -9,6 +9,7 @@ mod load;
 mod manual;
 mod metrics;
 mod plan;
+mod pod;
 mod progress;
 mod rates;
 mod report;
@@ -183,7 +184,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
             say(&manual::page(&mut Arguments::command())?);
             Ok(0)
         }
-        Command::Serve(component) => in_runtime(serve::serve(component)),
+        Command::Serve(component) => in_runtime(serve::serve(app, component)),
         Command::ExecChild { parent, command } => {
             match crate::stack::exec_child(parent, &command) {
                 Ok(never) => match never {},

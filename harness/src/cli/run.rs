@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use tokio_util::sync::CancellationToken;
 
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
+use super::pod::Pod;
 use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
@@ -17,8 +19,9 @@ use crate::context::{Settings, Timeouts};
 use crate::report::environment::Environment;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{self, html, junit, markdown, openmetrics, table};
+use crate::round_trip::{RoundTrip, Vantage};
 use crate::run::{self, Event};
-use crate::stack::{Options, Stack, StackKind};
+use crate::stack::{Options, Stack, StackKind, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -41,6 +44,10 @@ pub(super) struct Args {
     /// The longest time of a case, in seconds; a slow fleet needs more for samples of thousands
     #[arg(long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
     case_timeout: u64,
+    /// Stacks `kind` and `cluster`: send from a pod of the cluster where a case changes nothing of the stack, so that the way into the
+    /// cluster is in none of its times
+    #[arg(long)]
+    inside: bool,
     /// End the run with the first Must case that does not pass
     #[arg(long)]
     fail_fast: bool,
@@ -64,6 +71,10 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     if args.dry_run {
         return dry_run(&args, &options, &cases, &settings).await;
     }
+    if args.inside && !in_cluster(&options) {
+        let wrong = "--inside: only stacks kind and cluster have pods to send from";
+        return Err(Failure::usage(anyhow!(wrong)));
+    }
     make_out_folder(&args.out)?;
     let exporter = Exporter::start(&args.metrics).await?;
     let stop = stop_on_signal()?;
@@ -79,8 +90,19 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         stack.stop().await;
         return Err(Failure::usage(error));
     }
+    let (pod, round_trips) = match way(&args, &options, &stack, &stop).await {
+        Ok(way) => way,
+        Err(error) => {
+            stack.stop().await;
+            return match stop.is_cancelled() {
+                true => Ok(INTERRUPTED),
+                false => Err(StartError::Unavailable(error).into()),
+            };
+        }
+    };
     let flaw = options.flaw.map(|flaw| flaw.to_string());
     let mut record = Record::new(&stack, flaw, &settings, environment);
+    record.round_trips = round_trips;
     exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
         settings,
@@ -90,6 +112,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         },
         fail_fast: args.fail_fast,
         stop,
+        inside: pod.as_ref().map(|pod| pod.inside.clone()),
     };
     let path = args.out.join("run.json");
     let mut observe = |event: Event<'_>| {
@@ -114,6 +137,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     ) {
         save_logs(&stack, &args.out.join("logs")).await;
     }
+    if let Some(pod) = pod {
+        pod.stop().await;
+    }
     stack.stop().await;
     ran?;
     record.save(&path)?;
@@ -132,6 +158,29 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         Conclusion::Undecided => 3,
         Conclusion::Interrupted => INTERRUPTED,
     })
+}
+
+/// The pod to send from, if one is asked for, and what the way to the gateway takes, where something lies between.
+async fn way(
+    args: &Args,
+    options: &Options,
+    stack: &Stack,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Option<Pod>, Vec<RoundTrip>)> {
+    if !in_cluster(options) {
+        return Ok((None, Vec::new()));
+    }
+    let here = RoundTrip::measure(&stack.target.url, Vantage::Here).await?;
+    if !args.inside {
+        return Ok((None, vec![here]));
+    }
+    let pod = Pod::start(stack, &options.program, stop).await?;
+    let trips = vec![here, pod.round_trip];
+    Ok((Some(pod), trips))
+}
+
+fn in_cluster(options: &Options) -> bool {
+    matches!(options.kind, StackKind::Kind | StackKind::Cluster)
 }
 
 /// Says what a run would send. A cluster whose stack is there already is read for it.

@@ -13,7 +13,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::progress::Progress;
-use super::{App, Failure, INTERRUPTED, runtime, say, stop_on_signal};
+use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
 use crate::case::{Case, Catch, Suite};
 use crate::context::{Settings, Timeouts};
 use crate::limits;
@@ -43,7 +43,8 @@ pub(super) struct Args {
     /// Run all cases under each flaw: those that no row names must pass
     #[arg(long)]
     full: bool,
-    /// How many flaws are tested at a time, each on a stack of its own [default: as many as there are processors]
+    /// How many flaws are tested at a time, each on a stack of its own [default: three for each processor, since a stack waits most of
+    /// its time]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Print JSON
@@ -71,6 +72,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
             timeouts: Timeouts::default(),
             fail_fast: false,
             stop: stop_on_signal()?,
+            inside: None,
         },
         repeat: args.repeat,
         full: args.full,
@@ -80,7 +82,9 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     let sound = args.flaws.is_empty().then_some(None);
     let started = Instant::now();
     let progress = Progress::new();
-    let jobs = args.jobs.map_or_else(limits::cores, NonZeroUsize::get);
+    let jobs = args
+        .jobs
+        .map_or_else(|| 3 * limits::cores(), NonZeroUsize::get);
     let asked = sound.into_iter().chain(catches.map(Some)).enumerate();
     let mut tested = stream::iter(asked)
         .map(|(place, catch)| {
@@ -110,7 +114,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     })
 }
 
-/// A row on threads of its own, so that rows side by side share nothing but the processors.
+/// A row on a thread of its own, so that rows side by side share nothing but the processors.
 async fn apart(
     suites: &'static [Suite],
     catch: Option<&'static Catch>,
@@ -120,7 +124,9 @@ async fn apart(
     let name = catch.map_or("no flaw", |catch| catch.flaw.name());
     let test = move || {
         let mut watch = |case: &Case| progress.running(&format!("{name}: {}", case.id));
-        let row = runtime()?.block_on(row(suites, catch, &options, &mut watch))?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().context("a runtime")?;
+        let row = runtime.block_on(row(suites, catch, &options, &mut watch))?;
         progress.note(&format!(
             "{:5} {name}",
             if row.holds() { "holds" } else { "FAULT" }

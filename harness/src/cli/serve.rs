@@ -6,7 +6,8 @@ use poolproof_fixtures::gateway::{self, Gateway};
 use poolproof_fixtures::model_server::{self, ModelServer};
 use poolproof_fixtures::stub::{self, Stub};
 
-use super::{Failure, stop_on_signal};
+use super::{App, Failure, stop_on_signal};
+use crate::inside;
 use crate::load::workers;
 
 #[derive(Debug, Subcommand)]
@@ -19,12 +20,12 @@ pub(super) enum Component {
     Gateway(gateway::Args),
     /// A server that answers at once, for measuring clients
     Stub(stub::Args),
-    /// A worker of `poolproof load --workers`, which is told over HTTP what to send
+    /// A worker of `poolproof load --workers` or `run --inside`, which is told over HTTP what to send
     #[command(hide = true)]
-    LoadWorker(workers::Args),
+    Worker(workers::Args),
 }
 
-pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
+pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure> {
     let stop = stop_on_signal()?;
     match component {
         Component::ModelServer(args) => {
@@ -57,10 +58,10 @@ pub(super) async fn serve(component: Component) -> Result<u8, Failure> {
             println!("listening on {}", stub.address()?);
             stub.serve(stop).await?;
         }
-        Component::LoadWorker(args) => {
+        Component::Worker(args) => {
             let worker = workers::Server::bind(args).await.map_err(Failure::usage)?;
             println!("listening on {}", worker.address()?);
-            worker.serve(stop).await?;
+            worker.serve(inside::routes(app.suites), stop).await?;
         }
     }
     Ok(0)

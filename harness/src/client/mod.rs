@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use url::Url;
 
 use crate::evidence::served::Names;
+use crate::tls;
 
 pub use exchange::{Ending, Exchange};
 pub use lane::Lane;
@@ -160,9 +161,8 @@ impl Client {
 
 /// A plain HTTP client for control and metrics.
 pub(crate) fn http(idle_per_host: usize) -> Result<reqwest::Client> {
-    // An error means that a provider is installed already: the one of an earlier client.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config_at_least())
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(idle_per_host)

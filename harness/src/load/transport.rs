@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustls::pki_types::ServerName;
-use rustls_platform_verifier::ConfigVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -99,10 +98,8 @@ impl Server {
 
 /// TLS with the certificates that this machine trusts.
 fn tls(host: &str, http: Http) -> Result<(TlsConnector, ServerName<'static>)> {
-    // An error means that a provider is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut config = rustls::ClientConfig::with_platform_verifier()
-        .context("reading the certificates that this machine trusts")?;
+    let config = crate::tls::client_config();
+    let mut config = config.context("reading the certificates that this machine trusts")?;
     config.alpn_protocols = vec![match http {
         Http::One => b"http/1.1".to_vec(),
         Http::Two => b"h2".to_vec(),

@@ -36,6 +36,9 @@ pub fn render(record: &Record) -> String {
     if let Some(environment) = &record.environment {
         text += &format!("\nMade on {}.\n", escaped(&environment.in_words()));
     }
+    if let Some(way) = record.way() {
+        text += &format!("\nOn this stack, {way}.\n");
+    }
     text
 }
 

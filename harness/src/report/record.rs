@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::{Case, Level};
 use crate::context::Settings;
 use crate::report::environment::Environment;
+use crate::round_trip::RoundTrip;
 use crate::stack::{Component, Stack, Step};
 use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
@@ -55,6 +56,9 @@ pub struct Record {
     /// That machine, before the stack was started; records of before have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// What the way to the gateway takes, where something lies between; records of before have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub round_trips: Vec<RoundTrip>,
     /// The stack under test.
     pub target: Target,
     /// The cases, in the order in which they ran.
@@ -128,6 +132,7 @@ impl Record {
             start_steps: stack.steps.clone(),
             client_cores: environment.cores,
             environment: Some(environment),
+            round_trips: Vec::new(),
             target: without_credentials(&stack.target),
             cases: Vec::new(),
         }
@@ -146,6 +151,13 @@ impl Record {
         std::fs::write(&partial, text + "\n")
             .and_then(|()| std::fs::rename(&partial, path))
             .with_context(|| format!("saving {}", path.display()))
+    }
+
+    /// The round trips to the gateway in words; `None` where nothing lies between.
+    pub fn way(&self) -> Option<String> {
+        let trips: Vec<String> = self.round_trips.iter().map(ToString::to_string).collect();
+        (!trips.is_empty())
+            .then(|| format!("a round trip to the gateway takes {}", trips.join(", ")))
     }
 
     /// What all cases together say.
@@ -282,6 +294,7 @@ pub(crate) mod tests {
             start_steps: vec![],
             client_cores: 2,
             environment: None,
+            round_trips: Vec::new(),
             target: without_credentials(&target),
             cases: cases
                 .iter()

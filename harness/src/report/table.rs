@@ -40,6 +40,9 @@ pub fn render(record: &Record, look: Look) -> String {
         record.counts(),
         record.seed
     );
+    if let Some(way) = record.way() {
+        text = text + &way + "\n";
+    }
     if look.colour { coloured(&text) } else { text }
 }
 

@@ -12,6 +12,7 @@ pub mod kind;
 pub mod kubernetes;
 pub mod local;
 mod lora;
+mod outline;
 mod own_epp;
 mod own_gateway;
 mod own_image;
@@ -38,6 +39,7 @@ use crate::evidence::served;
 use crate::target::Target;
 use crate::topology::Topology;
 
+pub use outline::Outline;
 pub use process::exec_child;
 
 use parts::{EndpointPicker, Gateway, Parts};

@@ -88,7 +88,7 @@ async fn processes(count: usize, program: &Path) -> Result<Workers> {
     let mut processes = Vec::new();
     for number in 0..count {
         let mut command = Command::new(program);
-        command.args(["serve", "load-worker"]);
+        command.args(["serve", "worker"]);
         let process = nursery.start(&name(number), &command)?;
         let place = format!("process {}", process.id());
         processes.push((place, Process::Child(process)));

@@ -17,7 +17,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::busy::WAITING;
-use crate::loaded::{INTERVAL_MIN, Load, interval};
+use crate::loaded::{INTERVAL_MIN, Load, interval, not_as_arranged};
 
 pub(super) const CASE: Case = Case {
     id: "distribution/follows-load",
@@ -31,9 +31,11 @@ pub(super) const CASE: Case = Case {
         // Probes run on while the load moves, and for the time that it may take to be followed.
         let probes_in = |time: Duration| (time.as_millis() / INTERVAL_MIN.as_millis()) as usize;
         let slowest = probes_in(Timeouts::default().fill + FOLLOWED_AFTER) as u64;
-        let probes = Effort::fixed(&plan).and(2 * probes_in(FOLLOWED_AFTER));
+        let spare = (judged_probes(&plan) as u64).saturating_sub(plan.n);
+        let besides = 2 * probes_in(FOLLOWED_AFTER) + spare as usize;
+        let probes = Effort::fixed(&plan).and(besides);
         let probes = probes.in_flight(pool.endpoints.len()).waits(2.0);
-        Ok(probes.at_most(plan.n + slowest))
+        Ok(probes.at_most(plan.n + spare + slowest))
     },
     run: |ctx| Box::pin(follows_load(ctx)),
 };
@@ -49,6 +51,11 @@ fn plan(pool: &Pool, settings: &Settings) -> Result<Plan> {
     Plan::new(question, settings.alpha(), settings.power)
 }
 
+/// Probes after which the time is up: more than are needed, since one counts only if the load was as arranged when it was sent.
+fn judged_probes(plan: &Plan) -> u32 {
+    (plan.n * 3 / 2) as u32
+}
+
 async fn follows_load(ctx: &Context) -> Result<Outcome> {
     let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
     let (first, second) = (&pool.endpoints[0], &pool.endpoints[1]);
@@ -62,7 +69,10 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
     let load = Load::Waiting(WAITING);
 
     let ballast = load.put(ctx, first, &model.name).await?;
-    let watch = Watch::start(&ctx.http, &pool.endpoints);
+    // The one that becomes busy stands first, then the one that was.
+    let others = pool.endpoints.iter().skip(2);
+    let watched: Vec<Endpoint> = [second, first].into_iter().chain(others).cloned().collect();
+    let watch = Watch::start(&ctx.http, &watched);
     let since_us = scrapes::now_us();
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
     // Probes run on while the load moves, so that the last wrong pick is seen.
@@ -88,28 +98,42 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
     let moved_at = seen_moved(ctx, &watch)
         .await
         .context("the load did not move")?;
-    tokio::time::sleep(FOLLOWED_AFTER + interval * plan.n as u32).await;
+    tokio::time::sleep(FOLLOWED_AFTER + interval * judged_probes(&plan)).await;
     drop(stop);
     let tasks = prober.await?;
-    let judged_until = Instant::now();
-    watch.read_after(judged_until).await;
+    watch.read_after(Instant::now() + interval).await;
     let starved = scrapes::starved(&ctx.http, &pool.endpoints, since_us).await;
     moved_ballast.release().await?;
     let mut exchanges = Vec::new();
     for task in tasks {
         exchanges.push(task.await?);
     }
-    Ok(judge(&exchanges, second, moved_at, &plan, starved))
+    let as_arranged = |sent_at: Instant| {
+        // The picker decided by figures that were up to a few scrapes old.
+        let (from, to) = (
+            sent_at - ctx.timeouts.metrics_settle / 2,
+            sent_at + interval,
+        );
+        not_as_arranged(&watch, &watched, 1, load, from, to).is_none()
+    };
+    Ok(judge(
+        &exchanges,
+        second,
+        moved_at,
+        &plan,
+        as_arranged,
+        starved,
+    ))
 }
 
 /// When the endpoints first showed the second one busy and the first one not.
 async fn seen_moved(ctx: &Context, watch: &Watch) -> Option<Instant> {
     let idle_again = wait_for(ctx.timeouts.fill, || async {
-        let last = watch.points(0).pop()?;
+        let last = watch.points(1).pop()?;
         (last.reading.waiting == 0.0).then_some(last.at)
     });
     let idle_again = idle_again.await?;
-    let busy = watch.points(1).into_iter();
+    let busy = watch.points(0).into_iter();
     let busy = busy
         .filter(|point| point.reading.waiting >= 1.0)
         .map(|p| p.at);
@@ -121,16 +145,21 @@ fn judge(
     busy: &Endpoint,
     moved_at: Instant,
     plan: &Plan,
+    as_arranged: impl Fn(Instant) -> bool,
     starved: Option<String>,
 ) -> Outcome {
     let wrong = |e: &&Exchange| served::endpoint_of(e) == Some(&busy.name);
     let after = exchanges.iter().filter(|e| e.sent_at > moved_at);
     let last_wrong = after.filter(wrong).map(|e| e.sent_at).max();
     let followed_ms = last_wrong.map_or(0, |at| (at - moved_at).as_millis());
-    let judged: Vec<&Exchange> = exchanges
+    let late = exchanges
         .iter()
-        .filter(|e| e.sent_at > moved_at + FOLLOWED_AFTER)
-        .collect();
+        .filter(|e| e.sent_at > moved_at + FOLLOWED_AFTER);
+    let (late, judged) = (
+        late.clone().count(),
+        late.filter(|e| as_arranged(e.sent_at)),
+    );
+    let judged: Vec<&Exchange> = judged.collect();
     let hits = judged.iter().copied().filter(|e| wrong(e)).count() as u64;
     let mut findings = Findings::default();
     let of = format!("share of {} from 1 s after it became busy", busy.name);
@@ -138,6 +167,12 @@ fn judge(
     findings.note(format!(
         "last pick of the newly busy endpoint {followed_ms} ms after its queue was seen"
     ));
+    if (judged.len() as u64) < plan.n && !findings.failed() {
+        return Outcome::invalid(format!(
+            "{} of {late} probes met the load as arranged, too few to judge",
+            judged.len()
+        ));
+    }
     findings.outcome_unless(
         format!("the picks followed within {followed_ms} ms"),
         starved,

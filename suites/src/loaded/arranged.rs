@@ -78,7 +78,7 @@ impl Around {
 }
 
 /// How the load of endpoints, of which the first ones are busy, was not as arranged at some time between; `None` if it was.
-pub(super) fn not_as_arranged(
+pub(crate) fn not_as_arranged(
     watch: &Watch,
     endpoints: &[Endpoint],
     busy: usize,

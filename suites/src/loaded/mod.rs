@@ -24,8 +24,7 @@ use poolproof_harness::target::{Endpoint, Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 use rand::Rng;
 
-pub(crate) use arranged::Load;
-use arranged::not_as_arranged;
+pub(crate) use arranged::{Load, not_as_arranged};
 
 /// How often load is put and probes are sent, where those of one time do not decide.
 const CYCLES: usize = 3;

@@ -206,14 +206,13 @@ impl Arrivals {
 
 /// Puts ballast on every endpoint until the picker takes its pool to be saturated, where it says so.
 async fn saturate(ctx: &Context, model: &Model, pool: &Pool) -> Result<Vec<Ballast>> {
-    let mut ballast = Vec::new();
+    let [least, ..] = WAITING;
+    let endpoints = pool.endpoints.iter();
+    let ballast = endpoints.map(|endpoint| Ballast::waiting(ctx, endpoint, &model.name, least));
+    let mut ballast = try_join_all(ballast).await?;
     let mut before = 0;
     for waiting in WAITING {
-        let more = pool
-            .endpoints
-            .iter()
-            .map(|endpoint| Ballast::waiting(ctx, endpoint, &model.name, waiting));
-        ballast.extend(try_join_all(more).await?);
+        try_join_all(ballast.iter_mut().map(|it| it.raise(ctx, waiting))).await?;
         tokio::time::sleep(ctx.timeouts.metrics_settle).await;
         let saturation = epp::read(&ctx.http, pool)
             .await?

@@ -178,6 +178,7 @@ fn wrong_use_is_2_and_says_what_would_be_right() {
         ),
         (&["run", "rooting"], "suites are routing"),
         (&["run", "--stack", "url"], "--target FILE"),
+        (&["run", "--inside"], "only stacks kind and cluster"),
         (&["run", "--flaw", "none-such"], "list --flaws"),
         (&["selftest", "none-such"], "list --flaws"),
         (&["run", "--tolerance", "77"], "--tolerance 77"),

@@ -105,7 +105,7 @@ fn workers_of(parent: u32) -> Vec<i32> {
         let stat = read("stat");
         let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
         let is_child = behind.split_whitespace().nth(1) == Some(&parent.to_string());
-        if is_child && read("cmdline").contains("load-worker") {
+        if is_child && read("cmdline").contains("serve\0worker") {
             let pid = path.file_name().unwrap().to_string_lossy().parse();
             workers.push(pid.unwrap());
         }
@@ -258,7 +258,7 @@ fn a_dry_run_prints_the_job_of_workers_in_a_cluster() {
         job.contains(&"kind: Job") && job.contains(&"  completions: 4"),
         "{said}"
     );
-    assert!(said.contains("load-worker"), "{said}");
+    assert!(said.contains("- worker\n"), "{said}");
     let (_, json, _) = run(&folder, &[&arguments[..], &["--json"]].concat());
     let planned: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(planned["job"]["spec"]["parallelism"], 4);

@@ -30,6 +30,7 @@ pub fn run_options(stack: &stack::Options) -> Options {
         timeouts: Timeouts::of(stack.kind),
         fail_fast: false,
         stop: Default::default(),
+        inside: None,
     }
 }
 

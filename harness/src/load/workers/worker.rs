@@ -56,8 +56,8 @@ impl Server {
         self.listener.local_addr().context("its own address")
     }
 
-    /// Does what it is told until `stop` is cancelled. Fails if nobody has told it anything for long.
-    pub async fn serve(self, stop: CancellationToken) -> Result<()> {
+    /// Does what it is told, by these routes too, until `stop` is cancelled. Fails if nobody has told it anything for long.
+    pub async fn serve(self, beside: Router, stop: CancellationToken) -> Result<()> {
         let worker = Arc::new(Worker {
             clock: Clock::new(),
             heard_at: Mutex::new(Instant::now()),
@@ -70,10 +70,11 @@ impl Server {
             .route("/stop", post(end_early))
             .route("/progress", get(progress))
             .route("/result", get(result))
+            .with_state(worker.clone())
+            .merge(beside)
             .layer(middleware::from_fn_with_state(worker.clone(), heard))
             // A trace may be long.
-            .layer(DefaultBodyLimit::disable())
-            .with_state(worker.clone());
+            .layer(DefaultBodyLimit::disable());
         tokio::select! {
             served = axum::serve(self.listener, routes).into_future() => served.context("serving"),
             forgotten = worker.forgotten() => Err(forgotten),

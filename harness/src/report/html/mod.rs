@@ -67,6 +67,9 @@ pub fn render(record: &Record) -> String {
                         "; splits may be off by " (record.split_tolerance * 100.0) " points"
                     }
                     dt { "client" } dd { (client(record.environment.as_ref(), record.client_cores)) }
+                    @if let Some(way) = record.way() {
+                        dt { "way" } dd { (way) }
+                    }
                     @for it in &record.components {
                         dt { (clipped(&it.role)) } dd { (clipped(&it.version)) }
                     }

@@ -48,7 +48,7 @@ pub struct Options {
 /// A running cluster stack. Dropping it removes what was deployed, and waits until it is gone.
 pub struct Attached {
     // Before what it leads to goes.
-    _ways: Ways,
+    pub(super) ways: Ways,
     /// Where pods of ours run in it, if any are asked for.
     pub(super) inside: Inside,
     /// Who makes changes: only of what was deployed.
@@ -90,7 +90,7 @@ pub async fn start(
         let (target, components, ways, beside) =
             existing::read(&cluster, options, progress).await?;
         let attached = Attached {
-            _ways: ways,
+            ways,
             inside: Inside {
                 namespace: beside.namespace,
                 image: own_image(&options.cluster).to_owned(),
@@ -129,7 +129,7 @@ pub async fn start(
     let (mut target, components, ways) = deploy(&place, &plan, progress).await?;
     target.name = format!("cluster ({})", super::parts::name(options.parts.gateway));
     let attached = Attached {
-        _ways: ways,
+        ways,
         inside: plan.inside(&cluster),
         operator: Some(Operator::new(cluster, plan, &target)),
         _deployed: Some(deployed),

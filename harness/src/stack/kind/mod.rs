@@ -50,7 +50,7 @@ pub struct Kind {
     pub(super) inside: Inside,
     nursery: Nursery,
     // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
-    _ways: Ways,
+    pub(super) ways: Ways,
     _node: Node,
     _folder: tempfile::TempDir,
     _lock: Lock,
@@ -116,7 +116,7 @@ pub async fn start(
         inside: plan.inside(&cluster),
         operator: Operator::new(cluster.clone(), plan, &target),
         nursery: nursery.clone(),
-        _ways: ways,
+        ways,
         _node: node,
         _folder: folder,
         _lock: lock,

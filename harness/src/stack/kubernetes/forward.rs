@@ -26,16 +26,17 @@ impl Forward {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.context("listening for connections to a pod")?;
         let address = listener.local_addr()?;
-        let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+        let (client, namespace) = (client.clone(), namespace.to_owned());
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
                         let Ok((connection, _)) = accepted else { continue };
-                        let (pods, to) = (pods.clone(), to.clone());
+                        let (client, namespace, to) = (client.clone(), namespace.clone(), to.clone());
                         connections.spawn(async move {
-                            if let Err(error) = connect(connection, &pods, &to, port).await {
+                            let connected = connect(connection, &client, &namespace, &to, port);
+                            if let Err(error) = connected.await {
                                 tracing::debug!("connection to {to:?}: {error:#}");
                             }
                         });
@@ -56,12 +57,16 @@ impl Drop for Forward {
 
 /// Copies both ways until either side ends: HTTP clients do not close by halves, and a model server is to see at once that
 /// its client has left.
-async fn connect(mut local: TcpStream, pods: &Api<Pod>, to: &To, port: u16) -> Result<()> {
+async fn connect(
+    mut local: TcpStream,
+    client: &Client,
+    namespace: &str,
+    to: &To,
+    port: u16,
+) -> Result<()> {
     local.set_nodelay(true)?;
-    let pod = match to {
-        To::Pod(name) => name.clone(),
-        To::Labelled(labels) => first_ready(pods, labels).await?,
-    };
+    let pod = pod(client, namespace, to).await?;
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     let mut forwarder = pods.portforward(&pod, &[port]).await?;
     let remote = forwarder.take_stream(port);
     let remote = remote.context("the port was not forwarded")?;
@@ -75,7 +80,13 @@ async fn connect(mut local: TcpStream, pods: &Api<Pod>, to: &To, port: u16) -> R
     Ok(())
 }
 
-async fn first_ready(pods: &Api<Pod>, labels: &str) -> Result<String> {
+/// The name of the pod that a way leads to now.
+pub(super) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<String> {
+    let labels = match to {
+        To::Pod(name) => return Ok(name.clone()),
+        To::Labelled(labels) => labels,
+    };
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     let listed = pods.list(&ListParams::default().labels(labels)).await?;
     let ready = listed.items.into_iter().find(|pod| {
         let conditions = pod

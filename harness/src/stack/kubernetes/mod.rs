@@ -35,8 +35,8 @@ pub(super) use helm::Helm;
 use manifests::{GATEWAY_API, Plan};
 pub(super) use operator::{Operator, kinds_of_changes};
 use ready::{State, conditions, wait, workload};
-pub(super) use ways::To;
 pub use ways::Ways;
+pub(super) use ways::{Opened, To};
 
 /// A node that pulls images, or that is busy with other things, takes its time.
 const PODS_TIMEOUT: Duration = Duration::from_secs(180);

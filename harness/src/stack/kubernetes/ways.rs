@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use url::Url;
 
-use super::cluster::Cluster;
-use super::forward::Forward;
+use super::cluster::{Cluster, text};
+use super::forward::{self, Forward};
 use super::manifests::metadata;
 use super::ready::{State, wait};
 
@@ -24,6 +25,18 @@ const API_PORT: u16 = 6443;
 pub struct Ways {
     node: Option<IpAddr>,
     forwards: Vec<Forward>,
+    /// All of them.
+    pub(in crate::stack) opened: Vec<Opened>,
+}
+
+/// Where a way leads.
+#[derive(Clone, Debug)]
+pub(in crate::stack) struct Opened {
+    /// Where it begins, here.
+    from: Url,
+    namespace: String,
+    to: To,
+    port: u16,
 }
 
 /// Which pod.
@@ -55,6 +68,23 @@ impl Ways {
         to: To,
         port: u16,
     ) -> Result<String> {
+        let url = self.open(cluster, namespace, to.clone(), port).await?;
+        self.opened.push(Opened {
+            from: url.parse()?,
+            namespace: namespace.to_owned(),
+            to,
+            port,
+        });
+        Ok(url)
+    }
+
+    async fn open(
+        &mut self,
+        cluster: &Cluster,
+        namespace: &str,
+        to: To,
+        port: u16,
+    ) -> Result<String> {
         if let Some(node) = self.node {
             let port = node_port(cluster, namespace, &to, port).await?;
             // The node's rules for a new port come a moment after the Service.
@@ -71,6 +101,29 @@ impl Ways {
         let url = format!("http://{}", way.address);
         self.forwards.push(way);
         Ok(url)
+    }
+}
+
+impl Opened {
+    /// Whether a URL of this machine goes this way.
+    pub(in crate::stack) fn leads_to(&self, url: &Url) -> bool {
+        let end = |it: &Url| (it.host_str().map(str::to_owned), it.port_or_known_default());
+        end(&self.from) == end(url)
+    }
+
+    /// A URL that goes this way, as pods of the cluster reach the same.
+    pub(in crate::stack) async fn inside(&self, cluster: &Cluster, url: &Url) -> Result<Url> {
+        let pod = forward::pod(&cluster.client, &self.namespace, &self.to).await?;
+        let found = cluster.get("v1", "Pod", &self.namespace, &pod).await?;
+        let address = found.as_ref().map(|it| text(it, "/status/podIP"));
+        let address = address.and_then(|it| it.parse::<IpAddr>().ok());
+        let address = address.with_context(|| format!("pod {pod} has no address"))?;
+        let mut inside = url.clone();
+        let set = inside
+            .set_ip_host(address)
+            .and_then(|()| inside.set_port(Some(self.port)));
+        set.map_err(|()| anyhow!("{url} cannot have the address of a pod"))?;
+        Ok(inside)
     }
 }
 
