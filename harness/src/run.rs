@@ -74,7 +74,8 @@ pub async fn run(
     for case in cases {
         observe(Event::Started(case))?;
         let started = Instant::now();
-        let inside = options.inside.as_ref().filter(|_| !case.changes());
+        let inside = options.inside.as_ref();
+        let inside = inside.filter(|_| !case.changes() && missing(case, target).is_none());
         let ended = match inside {
             Some(inside) => inside.run_case(case, target, options).await,
             None => run_case(case, target, options).await,

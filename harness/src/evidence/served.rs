@@ -39,15 +39,22 @@ impl Names {
         }
     }
 
+    /// The header in which they do; empty if they do not.
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// The endpoint that the value of that header names, as the target has it.
+    pub fn endpoint_of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
+        let address = std::str::from_utf8(value).ok();
+        let name = address.and_then(|it| self.by_address.get(it));
+        name.map_or(value, String::as_bytes)
+    }
+
     /// The endpoint that the headers of an answer name.
     pub fn endpoint(&self, headers: &HeaderMap) -> Option<String> {
-        let named = headers.get(&self.header)?.to_str().ok()?;
-        Some(
-            self.by_address
-                .get(named)
-                .map_or(named, String::as_str)
-                .to_owned(),
-        )
+        let value = headers.get(&self.header)?.as_bytes();
+        String::from_utf8(self.endpoint_of(value).to_owned()).ok()
     }
 }
 
@@ -178,7 +185,7 @@ impl Counters {
 
 impl Counters {
     fn sources(&self, others: bool) -> String {
-        let mut text = format!("who served it: {SERVED_BY_HEADER} of the answers");
+        let mut text = "who served it: a header of the answers".to_owned();
         if self.has_picks() {
             text.push_str(", agreeing with the endpoint pickers' counters");
         }

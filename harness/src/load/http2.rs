@@ -14,7 +14,6 @@ use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 use super::http1::{Listener, Outcome};
 use super::transport::Io;
-use crate::evidence::served::SERVED_BY_HEADER;
 
 /// Requests that share a connection at most: servers allow a hundred and more (RFC 9113, section 6.5.2).
 const STREAMS_MAX: usize = 100;
@@ -111,7 +110,8 @@ impl Connection {
                 .get(name)
                 .map(http::HeaderValue::as_bytes)
         };
-        listener.head(header(SERVED_BY_HEADER));
+        let served_by = header(listener.served_by_header());
+        listener.head(served_by);
         let event_stream =
             header("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
         let status = response.status().as_u16();

@@ -28,6 +28,7 @@ use super::tokenizer::Vocabulary;
 use super::trace::Trace;
 use super::transport::Server;
 use super::workload::{Http, Workload};
+use crate::evidence::served::Names;
 use crate::limits;
 use crate::target::Target;
 use cost::Meter;
@@ -43,6 +44,8 @@ pub struct Job {
     pub requests: Requests,
     /// Where it goes, in turn.
     pub(super) servers: Vec<Server>,
+    /// How answers name who served them.
+    pub(super) names: Names,
     /// Threads that send.
     pub threads: usize,
     /// The seed of the schedule.
@@ -265,6 +268,7 @@ impl Job {
             requests: Requests::new(&workload, trace, target, url, headers, vocabulary, seed)?
                 .marked(part.run),
             servers,
+            names: Names::of(target),
             threads,
             seed,
             part,

@@ -338,7 +338,8 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn place_of(&self, served_by: Option<&[u8]>) -> usize {
         let mut recorder = self.worker.recorder.borrow_mut();
-        let endpoint = served_by.and_then(|name| recorder.endpoint(name));
+        let names = &self.worker.job.names;
+        let endpoint = served_by.and_then(|it| recorder.endpoint(names.endpoint_of(it)));
         recorder.place(Key {
             stage: self.due.stage,
             class: self.class,
@@ -353,6 +354,10 @@ impl Watch<'_> {
 }
 
 impl Listener for Watch<'_> {
+    fn served_by_header(&self) -> &str {
+        self.worker.job.names.header()
+    }
+
     fn head(&mut self, served_by: Option<&[u8]>) {
         self.place = Some(self.place_of(served_by));
     }

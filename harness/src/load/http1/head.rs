@@ -1,7 +1,6 @@
 //! The head of an answer.
 
 use super::body::{Chunked, Framing};
-use crate::evidence::served::SERVED_BY_HEADER;
 use crate::load::failure::{Failed, Failure};
 
 /// What there is to know of a head.
@@ -22,8 +21,8 @@ const HEAD_LIMIT_BYTES: usize = 64 << 10;
 const HEADERS_MAX: usize = 96;
 
 impl<'a> Head<'a> {
-    /// The head at the beginning of these bytes; `None` if its end has not arrived.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Option<Self>, Failed> {
+    /// The head at the beginning of these bytes; `None` if its end has not arrived. Endpoints name themselves in `served_by_header`.
+    pub(super) fn parse(bytes: &'a [u8], served_by_header: &str) -> Result<Option<Self>, Failed> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut headers);
         let length = match response.parse(bytes) {
@@ -63,7 +62,7 @@ impl<'a> Head<'a> {
                     }
                 }
                 17 if is("transfer-encoding") => chunked = has_token(header.value, b"chunked"),
-                length if length == SERVED_BY_HEADER.len() && is(SERVED_BY_HEADER) => {
+                length if length == served_by_header.len() && is(served_by_header) => {
                     head.served_by = Some(header.value);
                 }
                 _ => {}
@@ -98,24 +97,28 @@ fn has_token(value: &[u8], token: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, Failed> {
+        Head::parse(bytes, "x-served-by")
+    }
+
     #[test]
     fn a_head_is_read_for_what_matters() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\
-                     X-Inference-Pod: sim-a-0\r\n\r\n5\r\n";
-        let head = Head::parse(text).unwrap().unwrap();
+                     X-Served-By: sim-a-0\r\n\r\n5\r\n";
+        let head = parse(text).unwrap().unwrap();
         assert!(head.event_stream && head.keep_alive);
         assert_eq!(head.served_by, Some(b"sim-a-0".as_slice()));
         assert!(matches!(head.framing, Framing::Chunked(_)));
         assert_eq!(&text[head.length..], b"5\r\n");
         for end in 0..head.length {
-            assert!(Head::parse(&text[..end]).unwrap().is_none());
+            assert!(parse(&text[..end]).unwrap().is_none());
         }
     }
 
     #[test]
     fn how_long_a_body_is_follows_from_the_head() {
         let framing = |text: &str| {
-            let head = Head::parse(text.as_bytes()).unwrap().unwrap();
+            let head = parse(text.as_bytes()).unwrap().unwrap();
             (format!("{:?}", head.framing), head.keep_alive)
         };
         assert_eq!(
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_no_head_is_a_failure() {
-        let kind = |bytes: &[u8]| Head::parse(bytes).map(|_| ()).unwrap_err().kind;
+        let kind = |bytes: &[u8]| parse(bytes).map(|_| ()).unwrap_err().kind;
         assert_eq!(kind(b"SSH-2.0-OpenSSH\r\n"), Failure::NotHttp);
         assert_eq!(
             kind(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),

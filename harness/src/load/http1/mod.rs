@@ -32,6 +32,8 @@ pub(super) fn buffer() -> Buffer {
 
 /// Who hears of an answer as it arrives.
 pub(super) trait Listener {
+    /// The header by which endpoints name themselves.
+    fn served_by_header(&self) -> &str;
     /// Its head has come; `served_by` is the endpoint that it names.
     fn head(&mut self, served_by: Option<&[u8]>);
     /// Two frames with text came so far apart.
@@ -125,7 +127,7 @@ impl Arriving {
             all = &joined;
         }
         loop {
-            match Head::parse(all) {
+            match Head::parse(all, listener.served_by_header()) {
                 Ok(None) => {
                     self.head = all.to_vec();
                     return None;
