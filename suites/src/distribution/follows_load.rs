@@ -109,12 +109,7 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
         exchanges.push(task.await?);
     }
     let as_arranged = |sent_at: Instant| {
-        // The picker decided by figures that were up to a few scrapes old.
-        let (from, to) = (
-            sent_at - ctx.timeouts.metrics_settle / 2,
-            sent_at + interval,
-        );
-        not_as_arranged(&watch, &watched, 1, load, from, to).is_none()
+        not_as_arranged(ctx, &watch, &watched, 1, load, sent_at, interval).is_none()
     };
     Ok(judge(
         &exchanges,
@@ -155,11 +150,7 @@ fn judge(
     let late = exchanges
         .iter()
         .filter(|e| e.sent_at > moved_at + FOLLOWED_AFTER);
-    let (late, judged) = (
-        late.clone().count(),
-        late.filter(|e| as_arranged(e.sent_at)),
-    );
-    let judged: Vec<&Exchange> = judged.collect();
+    let judged: Vec<&Exchange> = late.clone().filter(|e| as_arranged(e.sent_at)).collect();
     let hits = judged.iter().copied().filter(|e| wrong(e)).count() as u64;
     let mut findings = Findings::default();
     let of = format!("share of {} from 1 s after it became busy", busy.name);
@@ -169,8 +160,9 @@ fn judge(
     ));
     if (judged.len() as u64) < plan.n && !findings.failed() {
         return Outcome::invalid(format!(
-            "{} of {late} probes met the load as arranged, too few to judge",
-            judged.len()
+            "{} of {} probes met the load as arranged, too few to judge",
+            judged.len(),
+            late.count()
         ));
     }
     findings.outcome_unless(

@@ -1,6 +1,6 @@
 //! The load that is arranged at endpoints, and whether readings of them show it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use poolproof_harness::ballast::Ballast;
@@ -77,15 +77,22 @@ impl Around {
     }
 }
 
-/// How the load of endpoints, of which the first ones are busy, was not as arranged at some time between; `None` if it was.
+/// How the load of endpoints, of which the first ones are busy, was not as arranged when a probe was sent, probes being `interval`
+/// apart; `None` if it was.
 pub(crate) fn not_as_arranged(
+    ctx: &Context,
     watch: &Watch,
     endpoints: &[Endpoint],
     busy: usize,
     load: Load,
-    from: Instant,
-    to: Instant,
+    sent_at: Instant,
+    interval: Duration,
 ) -> Option<String> {
+    // The picker decided by figures that were up to a few scrapes old.
+    let (from, to) = (
+        sent_at - ctx.timeouts.metrics_settle / 2,
+        sent_at + interval,
+    );
     let mut around = Vec::new();
     for (number, endpoint) in endpoints.iter().enumerate() {
         match watch.readings(number, from, to) {

@@ -154,10 +154,9 @@ impl Probes<'_> {
             let (answered, waiting) = settle(sent, ctx.timeouts.prompt_answer).await;
             watch.read_after(all_sent_at + interval).await;
             for exchange in answered {
-                // The picker decided by figures that were up to a few scrapes old.
-                let from = exchange.sent_at - ctx.timeouts.metrics_settle / 2;
-                let to = exchange.sent_at + interval;
-                let reason = not_as_arranged(&watch, &endpoints, busy.len(), self.load, from, to);
+                let (busy, at) = (busy.len(), exchange.sent_at);
+                let reason =
+                    not_as_arranged(ctx, &watch, &endpoints, busy, self.load, at, interval);
                 self.add(exchange, reason);
             }
             open.extend(waiting);
