@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::kubernetes::load_job::{self, LoadJob};
 use super::local::listening_on;
-use super::process::{Nursery, Process};
+use super::process::{Folder, Nursery, Process};
 use super::{Options, Running, Stack, StackKind};
 
 /// A process is there within milliseconds, but of many on a busy machine some wait.
@@ -40,7 +39,7 @@ pub struct Worker {
 }
 
 enum Hands {
-    Processes(Vec<Mutex<Process>>, TempDir),
+    Processes(Vec<Mutex<Process>>, Folder),
     Pods(Box<LoadJob>),
 }
 

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use kube::{Client, Config};
-use tempfile::TempDir;
 
 use crate::stack::kubernetes::{Cluster, Helm, controller, remove};
-use crate::stack::process::Nursery;
+use crate::stack::process::{Folder, Nursery};
 
 /// What was brought to a cluster. Dropping it removes it, and waits until it is gone.
 pub(super) struct Deployed {
@@ -16,7 +15,7 @@ pub(super) struct Deployed {
     pub(super) context: Option<String>,
     pub(super) nursery: Nursery,
     /// The folder of the nursery.
-    pub(super) _folder: TempDir,
+    pub(super) _folder: Folder,
     /// The namespace of the Gateway, which names the stack.
     pub(super) namespace: String,
 }

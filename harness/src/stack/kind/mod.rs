@@ -14,7 +14,7 @@ use super::kubernetes::load_job::Inside;
 use super::kubernetes::manifests::Plan;
 use super::kubernetes::{Cluster, Operator, Place, Ways, deploy};
 use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
-use super::process::Nursery;
+use super::process::{Folder, Nursery};
 use super::tools::{self, Tool};
 use super::{Component, Progress};
 use crate::target::Target;
@@ -52,7 +52,7 @@ pub struct Kind {
     // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
     pub(super) ways: Ways,
     _node: Node,
-    _folder: tempfile::TempDir,
+    _folder: Folder,
     _lock: Lock,
 }
 

@@ -31,7 +31,7 @@ pub(super) use operator::kinds_of_changes;
 pub use programs::missing;
 
 use super::ports::Ports;
-use super::process::{Nursery, Process};
+use super::process::{Folder, Nursery, Process};
 use kube::Kube;
 use model_server::Endpoints;
 use programs::Programs;
@@ -72,7 +72,7 @@ pub struct Local {
     // In this order: what is left of the containers is removed before the folder that they write into.
     containers: Option<Containers>,
     /// What processes write; gone with the stack.
-    folder: Option<tempfile::TempDir>,
+    folder: Option<Folder>,
 }
 
 /// Fails if what was asked for cannot be put together.

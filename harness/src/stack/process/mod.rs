@@ -2,6 +2,7 @@
 
 mod child;
 mod container;
+mod folder;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
 pub(super) use child::Child;
 pub use child::exec_child;
 pub(super) use container::{Container, PID_LABEL, RUN_LABEL};
+pub(super) use folder::Folder;
 
 /// How long a process may take to end after SIGTERM; Envoy and the endpoint picker end within milliseconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,9 +51,8 @@ pub(super) enum Process {
 
 impl Nursery {
     /// One whose children write into a new folder, which is gone when what is returned beside it is dropped.
-    pub(super) fn in_new_folder(program: PathBuf) -> Result<(Self, TempDir)> {
-        let folder = tempfile::Builder::new().prefix("poolproof-").tempdir();
-        let folder = folder.context("making a folder for what processes write")?;
+    pub(super) fn in_new_folder(program: PathBuf) -> Result<(Self, Folder)> {
+        let folder = Folder::new()?;
         let logs = folder.path().to_owned();
         Ok((Self { program, logs }, folder))
     }

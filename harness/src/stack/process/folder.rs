@@ -1,0 +1,84 @@
+//! The folder of a run. A file in it is locked for as long as the run lasts, so that the next run knows the folders of those that
+//! were killed, and removes them.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+const PREFIX: &str = "poolproof-";
+const LOCK: &str = "in-use.lock";
+/// A younger folder may not have been locked yet.
+const LOCKED_AFTER: Duration = Duration::from_secs(60);
+
+/// A new folder for temporary files. Dropping it removes it.
+#[derive(Debug)]
+pub(in crate::stack) struct Folder {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Folder {
+    pub(super) fn new() -> Result<Self> {
+        let parent = std::env::temp_dir();
+        remove_left(&parent, LOCKED_AFTER);
+        Self::new_in(&parent).context("making a folder for what processes write")
+    }
+
+    fn new_in(parent: &Path) -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        let lock = File::create(folder.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+
+    pub(in crate::stack) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Removes folders of runs that nobody holds. What cannot be removed, for example because it is another user's, stays.
+fn remove_left(parent: &Path, min_age: Duration) {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    for entry in entries.filter(|it| it.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
+        let made = lock.metadata().and_then(|it| it.modified());
+        let age = made.ok().and_then(|it| it.elapsed().ok());
+        if age.is_some_and(|age| age >= min_age) && lock.try_lock().is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_has_left_is_removed_and_what_others_have_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let used = Folder::new_in(parent.path()).unwrap();
+        let results = parent.path().join("poolproof-results");
+        std::fs::create_dir(&results).unwrap();
+        // As the system does it when a process ends: the folder stays, the lock does not.
+        let Folder {
+            folder,
+            _lock: lock,
+        } = Folder::new_in(parent.path()).unwrap();
+        let killed = folder.keep();
+        drop(lock);
+
+        remove_left(parent.path(), LOCKED_AFTER);
+        assert!(killed.exists());
+        remove_left(parent.path(), Duration::ZERO);
+        assert!(!killed.exists());
+        assert!(used.path().exists() && results.exists());
+    }
+}
