@@ -1,6 +1,7 @@
 //! A topology on a Kubernetes cluster: what stacks `kind` and `cluster` share.
 
 mod cluster;
+pub(super) mod components;
 pub(super) mod controller;
 pub(super) mod crds;
 mod diagnose;
@@ -179,7 +180,7 @@ async fn steps(
         models,
         objectives: plan.topology.objectives.clone(),
     };
-    Ok((target, components(cluster, plan).await?, ways))
+    Ok((target, components::deployed(cluster, plan).await?, ways))
 }
 
 /// Removes the namespaces of a stack with all that is in them, and waits until they are gone.
@@ -312,39 +313,6 @@ async fn first_answer(gateway: &Url, model: &str) -> Result<()> {
     })
     .await
     .context("no answer through the gateway")
-}
-
-/// What runs, by the images of its pods.
-async fn components(cluster: &Cluster, plan: &Plan) -> Result<Vec<Component>> {
-    let mut components = vec![Component {
-        role: "kube-api".to_owned(),
-        version: format!("Kubernetes {}", cluster.version().await?),
-    }];
-    for (kind, role, namespace, name) in workloads(plan) {
-        let found = cluster.get("apps/v1", kind, &namespace, &name).await?;
-        let image = "/spec/template/spec/containers/0/image";
-        components.push(Component {
-            role: role.to_owned(),
-            version: match &found {
-                Some(found) => text(found, image).to_owned(),
-                None => "unknown".to_owned(),
-            },
-        });
-    }
-    Ok(components)
-}
-
-/// One workload of each role: kind, role, namespace and name.
-fn workloads(plan: &Plan) -> Vec<(&'static str, &'static str, String, String)> {
-    let gateway = manifests::GATEWAY.to_owned();
-    let mut workloads = vec![("Deployment", "gateway", plan.namespace.clone(), gateway)];
-    if let Some(pool) = plan.topology.pools().next() {
-        let namespace = plan.namespace_of(pool);
-        let picker = manifests::epp_name(pool);
-        workloads.push(("Deployment", "epp", namespace.clone(), picker));
-        workloads.push(("StatefulSet", "model-server", namespace, pool.name.clone()));
-    }
-    workloads
 }
 
 impl Place<'_> {

@@ -12,7 +12,7 @@ use crate::client;
 use crate::evidence;
 use crate::stack::gie::ADAPTERS_LABEL;
 use crate::stack::kubernetes::manifests::{GATEWAY_API, GATEWAY_LABEL, INFERENCE_POOL, OBJECTIVE};
-use crate::stack::kubernetes::{Cluster, To, Ways, selector, text};
+use crate::stack::kubernetes::{Cluster, To, Ways, components, selector, text};
 use crate::stack::{Component, Progress};
 use crate::target::{self, Target};
 
@@ -48,6 +48,7 @@ pub(super) async fn read(
     let mut ways = Ways::default();
     let adapters = adapters(cluster, namespace).await;
     let mut objectives = BTreeMap::new();
+    let (mut pickers, mut model_servers) = (Vec::new(), Vec::new());
     let mut models: Vec<target::Model> = Vec::new();
     for route in &routes {
         if models.iter().any(|model| model.name == route.model) {
@@ -58,7 +59,10 @@ pub(super) async fn read(
         }
         let mut pools = Vec::new();
         for backend in &route.pools {
-            let pool = pool(cluster, backend, &http, &mut ways).await?;
+            let found = pool(cluster, backend, &http, &mut ways).await?;
+            let pool = found.pool;
+            pickers.extend(found.picker);
+            model_servers.extend(found.endpoints);
             objectives.extend(objectives_of(cluster, backend).await?);
             progress.done(format!(
                 "model {}: pool {}/{}, weight {}, {} endpoints",
@@ -99,16 +103,19 @@ pub(super) async fn read(
         models,
         objectives,
     };
-    let components = vec![
-        Component {
-            role: "kube-api".to_owned(),
-            version: format!("Kubernetes {}", cluster.version().await?),
-        },
-        Component {
-            role: "gateway".to_owned(),
-            version: format!("GatewayClass {class}"),
-        },
+    let labels = format!("{GATEWAY_LABEL}={gateway_name}");
+    // Who may not list them, or has a gateway outside of the cluster, knows its class.
+    let gateways = cluster.list("v1", "Pod", gateway_namespace, &labels).await;
+    let by_class = || Component {
+        role: "gateway".to_owned(),
+        version: format!("GatewayClass {class}"),
+    };
+    let mut components = vec![
+        components::kube_api(cluster).await?,
+        components::of_pods("gateway", &gateways.unwrap_or_default()).unwrap_or_else(by_class),
     ];
+    components.extend(components::of_pods("epp", &pickers));
+    components.extend(components::of_pods("model-server", &model_servers));
     let beside = Beside {
         gateway: url_inside(cluster, &gateway).await,
         namespace: match namespace {
@@ -175,13 +182,20 @@ fn model_routes(routes: &[Value]) -> Vec<Route> {
     found
 }
 
+/// A pool, and the pods that it consists of.
+struct Found {
+    pool: target::Pool,
+    picker: Vec<Value>,
+    endpoints: Vec<Value>,
+}
+
 /// A pool with its endpoints, and what its endpoint picker tells.
 async fn pool(
     cluster: &Cluster,
     backend: &Backend,
     http: &reqwest::Client,
     ways: &mut Ways,
-) -> Result<target::Pool> {
+) -> Result<Found> {
     let namespace = backend.namespace.as_str();
     let (api, kind) = INFERENCE_POOL;
     let pool = cluster
@@ -193,8 +207,9 @@ async fn pool(
         .as_u64()
         .unwrap_or(8000) as u16;
     let mut endpoints = Vec::new();
-    for pod in cluster.list("v1", "Pod", namespace, &labels).await? {
-        let name = text(&pod, "/metadata/name").to_owned();
+    let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
+    for pod in &pods {
+        let name = text(pod, "/metadata/name").to_owned();
         let url = ways
             .add(cluster, namespace, To::Pod(name.clone()), port)
             .await?;
@@ -210,12 +225,16 @@ async fn pool(
         });
     }
     let picker = picker::read(cluster, namespace, &pool, http, ways).await?;
-    Ok(target::Pool {
-        name: backend.name.clone(),
-        weight: backend.weight,
-        epp_metrics: picker.metrics,
-        flow_control: picker.flow_control,
-        endpoints,
+    Ok(Found {
+        pool: target::Pool {
+            name: backend.name.clone(),
+            weight: backend.weight,
+            epp_metrics: picker.metrics,
+            flow_control: picker.flow_control,
+            endpoints,
+        },
+        picker: picker.pods,
+        endpoints: pods,
     })
 }
 

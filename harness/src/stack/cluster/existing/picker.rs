@@ -17,6 +17,8 @@ pub(super) struct Picker {
     pub(super) metrics: Option<Url>,
     /// Whether it queues by priority, if its configuration can be read.
     pub(super) flow_control: Option<bool>,
+    /// Its pods.
+    pub(super) pods: Vec<Value>,
 }
 
 /// The endpoint picker of a pool.
@@ -58,6 +60,7 @@ pub(super) async fn read(
     Ok(Picker {
         metrics: readable.then_some(metrics),
         flow_control,
+        pods,
     })
 }
 
