@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Failure, look, say};
 use crate::load;
+use crate::load::record::limit::Limit;
 use crate::report;
 use crate::report::foreign::{self, Converted};
 use crate::report::record::Record;
@@ -18,7 +19,7 @@ use crate::report::{ctrf, html, junit, markdown, openmetrics, table};
   poolproof report reports/kind-envoy/run.json --format ctrf > ctrf.json
   poolproof report poolproof-out --format html > report.html               a page with pictures")]
 pub(super) struct Args {
-    /// A record, or the folder in which a run left its run.json; of a load run: load.json
+    /// A record, or the folder in which a run left its run.json; of a load run: load.json or limit.json
     run: PathBuf,
     /// What to make of it
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
@@ -59,6 +60,9 @@ pub(super) fn report(args: &Args) -> Result<u8, Failure> {
     if path.file_name().is_some_and(|name| name == "load.json") {
         return load_run(&path, args.format);
     }
+    if path.file_name().is_some_and(|name| name == "limit.json") {
+        return limit(&path, args.format);
+    }
     let record = Record::read(&path).map_err(Failure::usage)?;
     let text = match args.format {
         Format::Terminal => table::render(&record, look()),
@@ -92,6 +96,17 @@ fn load_run(path: &Path, format: Format) -> Result<u8, Failure> {
         Format::Ctrf | Format::Gie => {
             return Err(wrong_format("a load run", "records of cases"));
         }
+    };
+    say(text.trim_end());
+    Ok(0)
+}
+
+fn limit(path: &Path, format: Format) -> Result<u8, Failure> {
+    let record = Limit::read(path).map_err(Failure::usage)?;
+    let text = match format {
+        Format::Terminal => report::limit::render(&record),
+        Format::Html => html::render_limit(&record),
+        _ => return Err(wrong_format("a search for the limit", "other records")),
     };
     say(text.trim_end());
     Ok(0)

@@ -3,6 +3,7 @@
 //! It doubles the rate until one is missed, then halves the gap on a scale of ratios. All probes have the same seed, so that their
 //! schedules are one schedule, pressed together or drawn apart, and more load is never an easier load.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Conclusion, Record};
@@ -10,7 +11,7 @@ use super::recorder::Series;
 use crate::verdict::Verdict;
 
 /// What a probe at one rate showed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
     /// Requests per second.
     pub rate_per_s: f64,
@@ -58,10 +59,24 @@ impl Probe {
             output_tokens_per_s: record.total.output_tokens_per_s,
         }
     }
+
+    /// TTFT p95 in words.
+    pub fn ttft_p95(&self) -> String {
+        match self.ttft_p95_ms {
+            Some(Some(ms)) => format!("{ms:.1}"),
+            Some(None) => "never".to_owned(),
+            None => "-".to_owned(),
+        }
+    }
+
+    /// What broke, and why the measurement is not to be trusted.
+    pub fn remarks(&self) -> String {
+        [self.broke.as_slice(), &self.doubts].concat().join("; ")
+    }
 }
 
 /// A search, with the probes that it has made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Search {
     /// The rate of the first probe, per second.
     pub first_per_s: f64,

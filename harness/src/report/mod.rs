@@ -13,6 +13,7 @@ pub mod foreign;
 pub mod github;
 pub mod html;
 pub mod junit;
+pub mod limit;
 pub mod load;
 pub mod markdown;
 pub mod openmetrics;

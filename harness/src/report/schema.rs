@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::load;
+use crate::load::record::limit::{self, Limit};
 use crate::load::record::overhead::{self, Overhead};
 use crate::report::record;
 
@@ -18,7 +19,9 @@ pub fn schema() -> Value {
             generator.subschema_for::<load::record::Record>(),
         ),
         (overhead::SCHEMA, generator.subschema_for::<Overhead>()),
+        (limit::SCHEMA, generator.subschema_for::<Limit>()),
     ];
+    let names = kinds.each_ref().map(|(name, _)| *name);
     let kinds = kinds.map(|(name, schema)| {
         json!({
             "if": {"properties": {"schema": {"const": name}}, "required": ["schema"]},
@@ -30,7 +33,7 @@ pub fn schema() -> Value {
         "title": "records of poolproof",
         "type": "object",
         "required": ["schema"],
-        "properties": {"schema": {"enum": [record::SCHEMA, load::record::SCHEMA, overhead::SCHEMA]}},
+        "properties": {"schema": {"enum": names}},
         "allOf": kinds,
         "$defs": generator.take_definitions(true),
     })

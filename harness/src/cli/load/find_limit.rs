@@ -1,6 +1,7 @@
 //! `poolproof load WORKLOAD --find-limit`: the highest rate at which every objective is met.
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 
 use super::session::{Run, Session, SessionArgs};
 use crate::cli::metrics::Exporter;
@@ -8,9 +9,11 @@ use crate::cli::{Failure, INTERRUPTED, save, say};
 use crate::load::arrival::Arrival;
 use crate::load::engine::Snapshot;
 use crate::load::limit::{Probe, Search};
+use crate::load::record::limit::{Found, Limit, SCHEMA};
+use crate::load::record::without_header_values;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
-use crate::report::{html, openmetrics};
+use crate::report::{html, limit, openmetrics};
 
 /// How the limit is searched.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -75,6 +78,7 @@ pub(super) async fn find_limit(
     let Some(session) = Session::start(session_args, workers).await? else {
         return Ok(INTERRUPTED);
     };
+    let (started, asked) = (Timestamp::now(), workload.clone());
     let mut search = Search::new(first, 1.0 + args.precision / 100.0);
     let searched = probe(
         &session,
@@ -85,21 +89,35 @@ pub(super) async fn find_limit(
         exporter,
     );
     let searched = searched.await;
-    let interrupted = session.interrupted();
-    let stack = session.stack.name.clone();
+    let record = Limit {
+        schema: SCHEMA.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
+        interrupted: session.interrupted(),
+        name: name.to_owned(),
+        workload: without_header_values(asked),
+        seed: session_args.stack.seed,
+        stack: session.stack.name.clone(),
+        flaw: session_args.stack.flaw.map(|flaw| flaw.to_string()),
+        components: session.stack.components.clone(),
+        environment: session.environment.clone(),
+        search,
+    };
     session.stop().await;
     searched?;
-    let (path, _) = session_args.save("limit.json", &search)?;
-    let conclusion = conclusion(&search);
-    let page = html::render_limit(name, &stack, &search, &conclusion);
-    save(&session_args.out, "limit.html", &page)?;
-    say(&conclusion);
+    let (path, _) = session_args.save("limit.json", &record)?;
+    save(
+        &session_args.out,
+        "limit.html",
+        &html::render_limit(&record),
+    )?;
+    say(&record.conclusion());
     say(&format!("record: {}", path.display()));
-    Ok(match (interrupted, search.met(), search.not_met()) {
-        (true, ..) => INTERRUPTED,
-        (_, Some(_), Some(_)) if !search.client_was_the_limit() => 0,
-        (_, None, Some(_)) if !search.client_was_the_limit() => 1,
-        _ => 3,
+    Ok(match record.found() {
+        _ if record.interrupted => INTERRUPTED,
+        Found::Limit => 0,
+        Found::Nothing => 1,
+        Found::Undecided => 3,
     })
 }
 
@@ -130,46 +148,10 @@ async fn probe(
             return Ok(());
         }
         let probe = Probe::new(rate_per_s, &record);
-        say(&line(&probe));
+        say(&limit::line(&probe));
         search.probes.push(probe);
     }
     Ok(())
-}
-
-fn line(probe: &Probe) -> String {
-    let ttft = match probe.ttft_p95_ms {
-        Some(Some(ms)) => format!("{ms:.1} ms"),
-        Some(None) => "never".to_owned(),
-        None => "-".to_owned(),
-    };
-    format!(
-        "{:9.2} req/s  {:12} TTFT p95 {ttft:>9}  {:.0} tokens/s  {}",
-        probe.rate_per_s,
-        probe.verdict.to_string(),
-        probe.output_tokens_per_s,
-        [probe.broke.as_slice(), &probe.doubts].concat().join("; ")
-    )
-}
-
-fn conclusion(search: &Search) -> String {
-    if search.client_was_the_limit() {
-        return "the client was the bottleneck: the limit is above what it could send; use more machines, or threads".to_owned();
-    }
-    match (search.met(), search.not_met()) {
-        (Some(met), Some(bad)) => format!(
-            "limit: {:.2} req/s; every objective was met there, and at {:.2} req/s broke first: {}",
-            met.rate_per_s,
-            bad.rate_per_s,
-            bad.broke.first().map_or("-", String::as_str)
-        ),
-        (Some(met), None) => format!("no limit was found up to {:.2} req/s", met.rate_per_s),
-        (None, Some(bad)) => format!(
-            "not even {:.2} req/s meet every objective: {}",
-            bad.rate_per_s,
-            bad.broke.join("; ")
-        ),
-        (None, None) => "interrupted before the first rate was tried".to_owned(),
-    }
 }
 
 /// Sets the rate of a workload that has one, else its users.

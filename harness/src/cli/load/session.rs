@@ -70,7 +70,7 @@ pub(super) struct Session<'a> {
     stop: CancellationToken,
     vocabulary: Option<Vocabulary>,
     /// Before the stack was started.
-    environment: Environment,
+    pub(super) environment: Environment,
     /// Who sends; `None`: this process.
     workers: Option<Workers>,
 }

@@ -1,5 +1,6 @@
 //! The record of a load run, as it is saved in `load.json`.
 
+pub mod limit;
 mod make;
 pub mod overhead;
 mod worker;

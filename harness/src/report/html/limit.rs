@@ -4,24 +4,30 @@ use maud::html;
 
 use super::super::clipped;
 use super::{page, pictures};
-use crate::load::limit::{Probe, Search};
+use crate::load::limit::Search;
+use crate::load::record::limit::{Found, Limit};
 use crate::picture::Picture;
 use crate::verdict::Verdict;
 
 /// What it found, the probes by rate as a picture, and each of them in the order in which they were made.
-pub fn render(name: &str, stack: &str, search: &Search, conclusion: &str) -> String {
-    let state = match (search.met(), search.not_met()) {
-        (Some(_), Some(_)) if !search.client_was_the_limit() => "pass",
-        (None, Some(_)) => "fail",
-        _ => "undecided",
+pub fn render(record: &Limit) -> String {
+    let state = match record.found() {
+        Found::Limit => "pass",
+        Found::Nothing => "fail",
+        Found::Undecided => "undecided",
     };
-    let title = format!("the limit of {} on {}", clipped(name), clipped(stack));
+    let search = &record.search;
+    let title = format!(
+        "the limit of {} on {}",
+        clipped(&record.name),
+        clipped(&record.stack)
+    );
     page(
         &title,
         html! {
             header class=(state) {
                 h1 { (title) }
-                p { (clipped(conclusion)) }
+                p { (clipped(&record.conclusion())) }
             }
             section {
                 h2 { "Rate against latency" }
@@ -37,11 +43,22 @@ pub fn render(name: &str, stack: &str, search: &Search, conclusion: &str) -> Str
                                 td { (format!("{:.2}", probe.rate_per_s)) }
                                 td { (probe.verdict) }
                                 td { (probe.requests) }
-                                td { (ttft(probe)) }
+                                td { (probe.ttft_p95()) }
                                 td { (format!("{:.0}", probe.output_tokens_per_s)) }
-                                td { (clipped(&[probe.broke.as_slice(), &probe.doubts].concat().join("; "))) }
+                                td { (clipped(&probe.remarks())) }
                             }
                         }
+                    }
+                }
+            }
+            section {
+                h2 { "How it was made" }
+                dl {
+                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                    dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
+                    dt { "client" } dd { (clipped(&record.environment.in_words())) }
+                    @for it in &record.components {
+                        dt { (clipped(&it.role)) } dd { (clipped(&it.version)) }
                     }
                 }
             }
@@ -76,57 +93,35 @@ fn knee(search: &Search) -> Picture {
     )
 }
 
-fn ttft(probe: &Probe) -> String {
-    match probe.ttft_p95_ms {
-        Some(Some(ms)) => format!("{ms:.1}"),
-        Some(None) => "never".to_owned(),
-        None => "-".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::record::limit::tests::limit;
     use crate::picture::Drawing;
-
-    fn probe(rate_per_s: f64, verdict: Verdict, ttft_ms: Option<Option<f64>>) -> Probe {
-        Probe {
-            rate_per_s,
-            verdict,
-            broke: vec!["<b>ttft".to_owned()],
-            doubts: vec![],
-            requests: 100,
-            ttft_p95_ms: ttft_ms,
-            output_tokens_per_s: 5.0,
-        }
-    }
 
     #[test]
     fn the_limit_lies_between_the_last_rate_that_was_met_and_the_first_that_was_not() {
-        let mut search = Search::new(10.0, 1.05);
-        search.probes = vec![
-            probe(10.0, Verdict::Pass, Some(Some(20.0))),
-            probe(20.0, Verdict::Pass, Some(Some(30.0))),
-            probe(40.0, Verdict::Fail, Some(None)),
-            probe(28.0, Verdict::Fail, Some(Some(900.0))),
-            probe(24.0, Verdict::Inconclusive, None),
-        ];
-        let Drawing::Dots { groups, spans, .. } = knee(&search).drawing else {
+        let mut record = limit();
+        for probe in &mut record.search.probes {
+            probe.broke = vec!["<b>ttft".to_owned()];
+        }
+        let Drawing::Dots { groups, spans, .. } = knee(&record.search).drawing else {
             unreachable!("probes are dots")
         };
         assert_eq!(spans, [("the limit".to_owned(), 20.0, 24.0)]);
         assert_eq!(groups[0].1, [(10.0, 20.0), (20.0, 30.0)]);
         assert_eq!(groups[1].1, [(28.0, 900.0)]);
-        if let Some(last) = search.probes.last_mut() {
+        if let Some(last) = record.search.probes.last_mut() {
             last.doubts.push("busy".to_owned());
         }
-        let Drawing::Dots { spans, .. } = knee(&search).drawing else {
+        let Drawing::Dots { spans, .. } = knee(&record.search).drawing else {
             unreachable!("probes are dots")
         };
         assert!(spans.is_empty(), "it is the limit of the client");
-        let page = render("<u>w", "s", &search, "limit: 20.00 req/s");
+        record.name = "<u>w".to_owned();
+        let page = render(&record);
         assert!(page.contains("<svg") && page.contains("never"), "{page}");
-        assert!(page.contains("limit: 20.00 req/s"), "{page}");
+        assert!(page.contains("the client was the bottleneck"), "{page}");
         assert!(!page.contains("<b>") && !page.contains("<u>"), "{page}");
     }
 }
