@@ -31,6 +31,13 @@ pub struct TokenizerFile {
     pub sha256: String,
 }
 
+impl TokenizerFile {
+    /// Both in words.
+    pub fn in_words(&self) -> String {
+        format!("{} (sha256:{})", self.file, self.sha256)
+    }
+}
+
 /// With so few words, there are 2^48 texts of the twelve that are drawn one by one.
 const WORDS_MIN: usize = 16;
 

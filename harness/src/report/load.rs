@@ -73,6 +73,9 @@ pub fn render(record: &Record) -> String {
     if let Some(environment) = &record.environment {
         let _ = writeln!(text, "machine      {}", clipped(&environment.in_words()));
     }
+    if let Some(tokenizer) = &record.tokenizer {
+        let _ = writeln!(text, "tokenizer    {}", clipped(&tokenizer.in_words()));
+    }
     text += &workers(record);
     for doubt in &record.doubts {
         let _ = writeln!(text, "invalid      {}", clipped(doubt));

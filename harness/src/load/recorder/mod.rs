@@ -168,7 +168,7 @@ fn histogram() -> Histogram<u64> {
 }
 
 fn record(histogram: &mut Histogram<u64>, time: Duration) {
-    let us = (time.as_nanos() / 1000).min(u128::from(LONGEST_US)) as u64;
+    let us = time.as_micros().min(u128::from(LONGEST_US)) as u64;
     // It grows to any value below its longest one.
     let _ = histogram.record(us);
 }

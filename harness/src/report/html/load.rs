@@ -65,6 +65,9 @@ pub fn render(record: &Record) -> String {
                         (client(record.environment.as_ref(), record.client.cores)) "; " (format!("{:.1}", record.client.cpu_us_per_request)) " us for each request; "
                         (percent(record.client.late)) " left late"
                     }
+                    @if let Some(tokenizer) = &record.tokenizer {
+                        dt { "tokenizer" } dd { (clipped(&tokenizer.in_words())) }
+                    }
                     @for it in &record.workers {
                         dt { (clipped(&it.name)) } dd { (worker(it)) }
                     }
