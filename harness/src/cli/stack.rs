@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
@@ -145,9 +145,12 @@ pub fn from_env(program: PathBuf) -> Result<Options> {
         #[command(flatten)]
         stack: StackArgs,
     }
-    let mut options = Environment::try_parse_from(["poolproof"])?
-        .stack
-        .options()?;
+    let parsed = Environment::try_parse_from(["poolproof"]).map_err(|error| {
+        let said = error.to_string();
+        let (said, _usage) = said.split_once("\n\n").unwrap_or((&said, ""));
+        anyhow!(said.trim_start_matches("error: ").to_owned()).context("a POOLPROOF_ variable")
+    });
+    let mut options = parsed?.stack.options()?;
     options.program = program;
     Ok(options)
 }

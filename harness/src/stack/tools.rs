@@ -1,5 +1,6 @@
 //! The programs with which containers and clusters are made: whether they are there and answer.
 
+use std::io::ErrorKind;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -49,6 +50,7 @@ pub fn missing(tools: &[Tool]) -> Vec<Missing> {
         let why = match Command::new(tool.name).args(tool.ask).output() {
             Ok(output) if output.status.success() => return None,
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => "not in PATH".to_owned(),
             Err(error) => error.to_string(),
         };
         Some(Missing {
