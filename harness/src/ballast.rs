@@ -266,7 +266,8 @@ impl Load {
         let mut took = [Duration::ZERO; 2];
         for (tokens, took) in [1, FEW_TOKENS].into_iter().zip(&mut took) {
             load.max_tokens = tokens;
-            let exchange = load.client.send(load.request(&mut rng)).await;
+            let request = load.request(&mut rng).timeout(ctx.timeouts.request);
+            let exchange = load.client.send(request).await;
             ensure!(
                 exchange.is_success(),
                 "endpoint {} does not serve model {model}: {}",

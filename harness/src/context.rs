@@ -1,7 +1,7 @@
 //! What a case may touch: the target, clients, evidence, and the list of what has to be undone.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
-use crate::client::{self, Api, Client, Connections, Request};
+use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;
 use crate::stack::StackKind;
 use crate::target::Target;
@@ -159,7 +159,7 @@ pub struct Context {
     names: Arc<Names>,
     case: &'static str,
     attempt: u8,
-    sent: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     started: Instant,
     changed: AtomicBool,
     undo: Mutex<Vec<Undo>>,
@@ -182,7 +182,10 @@ impl Context {
             http: client::http(usize::MAX)?,
             case,
             attempt,
-            sent: Arc::default(),
+            tally: Arc::new(Tally {
+                patience: timeouts.request,
+                ..Tally::default()
+            }),
             started: Instant::now(),
             changed: AtomicBool::default(),
             undo: Mutex::default(),
@@ -192,7 +195,7 @@ impl Context {
     /// A client of the gateway that shares nothing with any other.
     pub fn client(&self, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
-        let client = Client::new(&purpose, &self.target.url, connections, self.sent.clone())?;
+        let client = Client::new(&purpose, &self.target.url, connections, self.tally.clone())?;
         Ok(client.knowing(self.names.clone()))
     }
 
@@ -211,7 +214,16 @@ impl Context {
 
     /// The requests that were sent to the gateway.
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+        self.tally.sent.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that were not made to wait, and were not answered in the time of a request although no part of the stack had
+    /// been changed.
+    pub(crate) fn unanswered(&self) -> u64 {
+        match self.changed.load(Ordering::Relaxed) {
+            true => 0,
+            false => self.tally.unanswered.load(Ordering::Relaxed),
+        }
     }
 
     /// Random numbers that depend on the run's seed, the case, the attempt and `purpose` alone.

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case::{Case, Suite};
 use crate::context::{Context, Settings, Timeouts};
+use crate::expect;
 use crate::inside::Inside;
 use crate::report::record::{CaseRecord, Record};
 use crate::target::Target;
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Findings, Outcome, Verdict};
 
 /// What a run is made with.
 #[derive(Clone, Debug)]
@@ -136,7 +137,7 @@ async fn attempt(
             Ok(Ok(Ok(outcome))) => outcome,
             Ok(Ok(Err(error))) => Outcome::error(&error),
             Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
-            Err(_) => Outcome::inconclusive(undecided(case, &context)),
+            Err(_) => out_of_time(case, &context),
         }),
         () = options.stop.cancelled() => None,
     };
@@ -146,6 +147,22 @@ async fn attempt(
     Some(failed.into_iter().fold(outcome, |outcome, line| {
         outcome.evidence(format!("could not be undone: {line}"))
     }))
+}
+
+/// What a case that ran out of time says: it failed if that was because requests were not answered.
+fn out_of_time(case: &Case, context: &Context) -> Outcome {
+    let unanswered = context.unanswered();
+    if unanswered == 0 {
+        return Outcome::inconclusive(undecided(case, context));
+    }
+    let mut findings = Findings::default();
+    findings.add(expect::that(
+        false,
+        "every request that is not made to wait",
+        format!("an answer within {:?}", context.timeouts.request),
+        format!("none to {unanswered} of {}", context.sent()),
+    ));
+    findings.outcome("")
 }
 
 /// What a case that ran out of time lacks for a decision.
@@ -184,8 +201,10 @@ fn text(panic: &(dyn std::any::Any + Send)) -> &str {
 mod tests {
     use super::*;
     use crate::case::{Level, Need};
+    use crate::client::{Api, Connections, Request};
     use crate::report::record::tests::record;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     static UNDONE: AtomicU32 = AtomicU32::new(0);
     static MEASURED: AtomicU32 = AtomicU32::new(0);
@@ -309,6 +328,33 @@ mod tests {
                 && summary.contains("--case-timeout"),
             "{summary}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_case_that_ran_out_of_time_because_nobody_answered_has_failed() {
+        // It takes connections and never answers.
+        let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+        let address = silent.as_ref().unwrap().local_addr().unwrap();
+        let mut target = record(&[]).target;
+        target.url = format!("http://{address}/").parse().unwrap();
+        let timeouts = Timeouts {
+            request: Duration::from_millis(2),
+            ..Timeouts::default()
+        };
+        let case = select(SUITES, &["a/passes".to_owned()]).unwrap()[0];
+        let context = Context::new(target.into(), timeouts, Settings::default(), case.id, 0);
+        let context = context.unwrap();
+        let client = context.client(Connections::KeepAlive).unwrap();
+        for (given, verdict) in [
+            (timeouts.request / 2, Verdict::Inconclusive),
+            (timeouts.request, Verdict::Fail),
+        ] {
+            let request = Request::new(Api::Completions, "m", 1, &mut rand::rng());
+            client.send(request.timeout(given)).await;
+            assert_eq!(out_of_time(case, &context).verdict, verdict);
+        }
+        let summary = out_of_time(case, &context).summary;
+        assert!(summary.contains("none to 1 of 2"), "{summary}");
     }
 
     #[tokio::test]

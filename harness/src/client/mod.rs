@@ -48,17 +48,28 @@ pub struct Client {
     base: Url,
     next_id: Arc<AtomicU64>,
     name: Arc<str>,
-    sent: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     names: Arc<Names>,
 }
 
+/// What clients have sent.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Requests.
+    pub sent: AtomicU64,
+    /// Of these, those that were given [`Tally::patience`] or more, and were not answered in that time.
+    pub unanswered: AtomicU64,
+    /// The time in which every request is answered that is not made to wait.
+    pub patience: Duration,
+}
+
 impl Client {
-    /// A client of `base`. `purpose` and a number of its own mark its requests, which are counted in `sent`.
+    /// A client of `base`. `purpose` and a number of its own mark its requests, which are counted in `tally`.
     pub fn new(
         purpose: &str,
         base: &Url,
         connections: Connections,
-        sent: Arc<AtomicU64>,
+        tally: Arc<Tally>,
     ) -> Result<Self> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +82,7 @@ impl Client {
             base: base.clone(),
             next_id: Arc::default(),
             name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
-            sent,
+            tally,
             names: Arc::default(),
         })
     }
@@ -96,12 +107,15 @@ impl Client {
             self.name,
             self.next_id.fetch_add(1, Ordering::Relaxed)
         );
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.tally.sent.fetch_add(1, Ordering::Relaxed);
         let timeout = request.timeout;
         let mut exchange = Exchange::new(id, intended);
         let collected = self.collect(request, &mut exchange);
         if tokio::time::timeout(timeout, collected).await.is_err() {
             exchange.ending = Ending::TimedOut;
+            if timeout >= self.tally.patience {
+                self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
         }
         exchange.ended_at = Instant::now();
         exchange

@@ -55,7 +55,7 @@ async fn uncontended(ctx: &Context) -> Result<Outcome> {
         for class in pair {
             let (objective, client) = &classes[class];
             let request = super::request(ctx, &model.name, Some(objective), &mut rng);
-            let exchange = client.send(request).await;
+            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
             findings.add(expect::success(
                 &format!("every {objective} request"),
                 &exchange,
