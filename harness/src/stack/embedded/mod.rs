@@ -11,6 +11,7 @@ use poolproof_fixtures::epp::{self, EndpointPicker};
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use poolproof_fixtures::gateway::{self, FailureMode, Gateway, Route};
 use poolproof_fixtures::model_server::{self, ModelServer};
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use url::Url;
@@ -45,8 +46,22 @@ struct Servers {
 /// A server, and how it is started again at the same address.
 struct Part<C, S> {
     config: C,
-    /// `None`: it is down.
-    running: Option<S>,
+    state: State<S>,
+}
+
+enum State<S> {
+    Up(S),
+    /// Its addresses are held meanwhile, so that nobody else gets them.
+    Down(Vec<TcpSocket>),
+}
+
+impl<S> State<S> {
+    fn up(&self) -> Option<&S> {
+        match self {
+            Self::Up(server) => Some(server),
+            Self::Down(_) => None,
+        }
+    }
 }
 
 /// Starts all servers.
@@ -159,7 +174,7 @@ impl Servers {
         .await?;
         let address = gateway.address();
         self.gateway = Some(gateway);
-        for picker in self.pickers.iter().filter_map(|it| it.running.as_ref()) {
+        for picker in self.pickers.iter().filter_map(|it| it.state.up()) {
             picker.ready(READY_TIMEOUT).await?;
         }
         Ok(Target {
@@ -201,7 +216,7 @@ impl Servers {
             });
             self.model_servers.push(Part {
                 config,
-                running: Some(server),
+                state: State::Up(server),
             });
         }
         Ok(endpoints)
@@ -231,7 +246,7 @@ impl Servers {
         (config.listen, config.metrics_listen) = (epp, picker.metrics_address());
         self.pickers.push(Part {
             config,
-            running: Some(picker),
+            state: State::Up(picker),
         });
         Ok(gateway::Pool {
             name: pool.name.clone(),
@@ -246,11 +261,15 @@ impl Servers {
         if let Some(gateway) = self.gateway {
             gateway.stop().await;
         }
-        for picker in self.pickers.into_iter().filter_map(|it| it.running) {
-            picker.stop().await;
+        for picker in self.pickers {
+            if let State::Up(picker) = picker.state {
+                picker.stop().await;
+            }
         }
-        for server in self.model_servers.into_iter().filter_map(|it| it.running) {
-            server.stop().await;
+        for server in self.model_servers {
+            if let State::Up(server) = server.state {
+                server.stop().await;
+            }
         }
     }
 }

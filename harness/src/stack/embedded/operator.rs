@@ -1,5 +1,6 @@
 //! Changes of the embedded stack: its servers are stopped and started again, or told.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,10 +8,11 @@ use anyhow::{Context, Result};
 use poolproof_fixtures::epp::EndpointPicker;
 use poolproof_fixtures::gateway::FailureMode;
 use poolproof_fixtures::model_server::ModelServer;
+use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::{READY_TIMEOUT, Servers};
+use super::{READY_TIMEOUT, Servers, State};
 use crate::change::Change;
 
 /// Makes changes, on the threads of the servers.
@@ -66,7 +68,7 @@ impl Servers {
                     let known = picker.config.objectives.get_mut(&objective);
                     *known.with_context(|| format!("there is no objective {objective:?}"))? =
                         priority;
-                    if let Some(running) = &picker.running {
+                    if let Some(running) = picker.state.up() {
                         running.set_priority(&objective, priority)?;
                     }
                 }
@@ -78,17 +80,24 @@ impl Servers {
     async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
         let picker = self.pickers.iter_mut().find(|it| it.config.pool == pool);
         let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
-        match (running, picker.running.take()) {
-            (true, None) => {
+        match (running, picker.state.take()) {
+            (true, State::Down(held)) => {
+                drop(held);
                 let started = EndpointPicker::start(picker.config.clone()).await?;
-                picker.running.insert(started).ready(READY_TIMEOUT).await
+                picker.state = State::Up(started);
+                match picker.state.up() {
+                    Some(started) => started.ready(READY_TIMEOUT).await,
+                    None => Ok(()),
+                }
             }
-            (false, Some(serving)) => {
+            (false, State::Up(serving)) => {
                 serving.stop().await;
+                let addresses = [picker.config.listen, picker.config.metrics_listen];
+                picker.state = State::Down(hold(&addresses)?);
                 Ok(())
             }
             (_, as_it_was) => {
-                picker.running = as_it_was;
+                picker.state = as_it_was;
                 Ok(())
             }
         }
@@ -100,21 +109,23 @@ impl Servers {
             .iter_mut()
             .find(|it| it.config.name == name);
         let server = server.with_context(|| format!("there is no endpoint {name:?}"))?;
-        match (running, server.running.take()) {
-            (true, None) => {
+        match (running, server.state.take()) {
+            (true, State::Down(held)) => {
                 let since = Instant::now();
-                server.running = Some(ModelServer::start(server.config.clone()).await?);
+                drop(held);
+                server.state = State::Up(ModelServer::start(server.config.clone()).await?);
                 match self.picker_of(name) {
                     Some(picker) => picker.ready_since(Some(since), READY_TIMEOUT).await,
                     None => Ok(()),
                 }
             }
-            (false, Some(serving)) => {
+            (false, State::Up(serving)) => {
                 serving.stop().await;
+                server.state = State::Down(hold(&[server.config.listen])?);
                 Ok(())
             }
             (_, as_it_was) => {
-                server.running = as_it_was;
+                server.state = as_it_was;
                 Ok(())
             }
         }
@@ -126,6 +137,69 @@ impl Servers {
             let endpoints = &it.config.endpoints;
             endpoints.iter().any(|it| it.name == endpoint)
         });
-        picker?.running.as_ref()
+        picker?.state.up()
+    }
+}
+
+impl<S> State<S> {
+    /// What it was; it is down afterwards, and nothing is held.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Down(Vec::new()))
+    }
+}
+
+/// Takes addresses without listening: who connects is refused, and the system gives none of them to a connection or to a server that
+/// takes any port, as it would within seconds on a machine with many of both.
+fn hold(addresses: &[SocketAddr]) -> Result<Vec<TcpSocket>> {
+    let held = addresses.iter().map(|address| {
+        let socket = TcpSocket::new_v4()?;
+        // Connections that have ended may still linger there.
+        socket.set_reuseaddr(true)?;
+        let bound = socket.bind(*address);
+        bound.with_context(|| format!("holding {address}, whose server is down"))?;
+        Ok(socket)
+    });
+    held.collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::topology::Topology;
+
+    #[tokio::test]
+    async fn a_server_that_is_down_refuses_and_comes_back_at_its_address() {
+        let mut servers = Servers::default();
+        servers.start(&Topology::default(), None, 1).await.unwrap();
+        let pool = servers.pickers[0].config.pool.clone();
+        let endpoint = servers.model_servers[0].config.name.clone();
+        let addresses = [
+            servers.pickers[0].config.listen,
+            servers.pickers[0].config.metrics_listen,
+            servers.model_servers[0].config.listen,
+        ];
+        for running in [false, true] {
+            let picker = Change::Picker {
+                pool: pool.clone(),
+                running,
+            };
+            let endpoint = Change::Endpoint {
+                endpoint: endpoint.clone(),
+                running,
+            };
+            // A picker is up when it has metrics of its endpoints.
+            servers.make(endpoint).await.unwrap();
+            servers.make(picker).await.unwrap();
+            for address in addresses {
+                assert_eq!(TcpStream::connect(address).await.is_ok(), running);
+                // Whoever takes any port gets none that cannot be bound like this.
+                let other = TcpSocket::new_v4().unwrap();
+                assert!(other.bind(address).is_err(), "{address} is not held");
+            }
+        }
+        servers.stop().await;
     }
 }
