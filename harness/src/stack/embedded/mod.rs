@@ -62,6 +62,11 @@ impl<S> State<S> {
             Self::Down(_) => None,
         }
     }
+
+    /// What it was; it is down afterwards, and nothing is held.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Down(Vec::new()))
+    }
 }
 
 /// Starts all servers.

@@ -84,11 +84,9 @@ impl Servers {
             (true, State::Down(held)) => {
                 drop(held);
                 let started = EndpointPicker::start(picker.config.clone()).await?;
+                let ready = started.ready(READY_TIMEOUT).await;
                 picker.state = State::Up(started);
-                match picker.state.up() {
-                    Some(started) => started.ready(READY_TIMEOUT).await,
-                    None => Ok(()),
-                }
+                ready
             }
             (false, State::Up(serving)) => {
                 serving.stop().await;
@@ -138,13 +136,6 @@ impl Servers {
             endpoints.iter().any(|it| it.name == endpoint)
         });
         picker?.state.up()
-    }
-}
-
-impl<S> State<S> {
-    /// What it was; it is down afterwards, and nothing is held.
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Down(Vec::new()))
     }
 }
 
