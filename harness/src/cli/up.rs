@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stack::StackArgs;
-use super::{Failure, stop_on_signal};
+use super::{Failure, INTERRUPTED, stop_on_signal};
 use crate::stack::{Stack, containers, kind};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -31,7 +31,10 @@ pub(super) async fn up(args: Args) -> Result<u8, Failure> {
     let mut tell = |step: &str| eprintln!("{step}");
     let stack = tokio::select! {
         started = Stack::start(&options, &mut tell) => started?,
-        () = stop.cancelled() => return Ok(0),
+        () = stop.cancelled() => {
+            eprintln!("interrupted before the stack was up");
+            return Ok(INTERRUPTED);
+        }
     };
     let kept = Kept::new(&stack.name)?;
     if args.print_target {

@@ -6,8 +6,10 @@ mod load;
 mod workers;
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -314,6 +316,36 @@ fn a_kept_stack_is_a_target_until_it_is_taken_down() {
     assert_eq!((code, said.trim()), (0, "1 stack stopped"));
     assert_eq!(kept.wait().unwrap().code(), Some(0));
     assert!(!is_noted(folder.path()));
+}
+
+#[test]
+fn a_start_that_is_interrupted_is_130_and_what_it_made_is_taken_back() {
+    let folder = TempDir::new().unwrap();
+    let note = |name: &str| folder.path().join(name);
+    let (made, deleted) = (note("made"), note("deleted"));
+    // They answer, but a cluster is never ready.
+    let script = format!(
+        "#!/bin/sh\ncase $1 in\ncreate) : > {}; exec sleep 60;;\ndelete) : > {};;\nesac\n",
+        made.display(),
+        deleted.display()
+    );
+    for tool in ["docker", "kind", "helm"] {
+        std::fs::write(note(tool), &script).unwrap();
+        std::fs::set_permissions(note(tool), Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = std::env::var("PATH").unwrap();
+    let up = poolproof(&folder, &["up", "--stack", "kind"])
+        .env("PATH", format!("{}:{path}", folder.path().display()))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the creation of a cluster", || made.exists());
+    kill(Pid::from_raw(up.id() as i32), Signal::SIGINT).unwrap();
+    let ended = up.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(said.contains("before the stack was up"), "{said}");
+    assert!(deleted.exists());
 }
 
 #[test]
