@@ -11,7 +11,7 @@ use url::Url;
 use crate::client;
 use crate::evidence;
 use crate::stack::gie::ADAPTERS_LABEL;
-use crate::stack::kubernetes::manifests::{GATEWAY_API, GATEWAY_LABEL, INFERENCE_POOL, OBJECTIVE};
+use crate::stack::kubernetes::manifests::{GATEWAY_API, INFERENCE_POOL, OBJECTIVE, of_gateway};
 use crate::stack::kubernetes::{Cluster, To, Ways, components, selector, text};
 use crate::stack::{Component, Progress};
 use crate::target::{self, Target};
@@ -103,7 +103,7 @@ pub(super) async fn read(
         models,
         objectives,
     };
-    let labels = format!("{GATEWAY_LABEL}={gateway_name}");
+    let labels = of_gateway(gateway_name);
     // Who may not list them, or has a gateway outside of the cluster, knows its class.
     let gateways = cluster.list("v1", "Pod", gateway_namespace, &labels).await;
     let by_class = || Component {
@@ -283,7 +283,7 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
-    let labels = format!("{GATEWAY_LABEL}={name}");
+    let labels = of_gateway(name);
     let way = ways
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
@@ -296,7 +296,7 @@ async fn url_inside(cluster: &Cluster, gateway: &Value) -> Option<Url> {
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
-    let labels = format!("{GATEWAY_LABEL}={name}");
+    let labels = of_gateway(name);
     // Who may not list Services has the address.
     let services = cluster.list("v1", "Service", namespace, &labels).await;
     let services = services.unwrap_or_default();

@@ -35,8 +35,6 @@ pub(super) use reference::MANAGEMENT_PORT;
 
 /// The Gateway API.
 pub(in crate::stack) const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
-/// The label by which a gateway's pods name their Gateway (Gateway API, GEP-1762).
-pub(in crate::stack) const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 /// The name of the Gateway, and of the Service and Deployment in which it runs.
 pub(super) const GATEWAY: &str = "inference-gateway";
 /// The port of each node of a kind cluster at which its gateway is reached.
@@ -244,10 +242,15 @@ fn deployment(name: &str, namespace: &str, pod: Value) -> Value {
     })
 }
 
+/// The label by which what was made for a Gateway, its pods and its Service, names it (Gateway API, GEP-1762).
+pub(in crate::stack) fn of_gateway(name: &str) -> String {
+    format!("gateway.networking.k8s.io/gateway-name={name}")
+}
+
 /// The labels of the gateway's pod, and its port for clients.
 pub(super) fn gateway_pod(gateway: Gateway) -> (String, u16) {
     match gateway {
-        Gateway::Agentgateway => (format!("{GATEWAY_LABEL}={GATEWAY}"), 80),
+        Gateway::Agentgateway => (of_gateway(GATEWAY), 80),
         Gateway::Envoy | Gateway::Poolproof => (format!("app={GATEWAY}"), POD_PORT),
     }
 }
