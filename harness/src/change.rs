@@ -6,17 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::target::Target;
-
-/// A pod may have to be scheduled, pulled and started.
-const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Where changes are asked for, and which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -132,23 +128,6 @@ impl Change {
             }
         }
         Ok(undone)
-    }
-
-    /// Asks for it, and returns when it is made.
-    pub async fn make(&self, http: &reqwest::Client, at: &Url) -> Result<()> {
-        // Neither the address as a whole nor an error that names it: it may have a password in it.
-        let host = at.host_str().unwrap_or_default();
-        let response = http.post(at.clone()).json(self).timeout(TIMEOUT).send();
-        let response = response.await.map_err(reqwest::Error::without_url);
-        let response = response.with_context(|| format!("asking {host} that {self}"))?;
-        let status = response.status();
-        let text = response.text().await.unwrap_or_default();
-        let text = text.trim();
-        ensure!(
-            status.is_success(),
-            "{self}: {host} answered {status}: {text}"
-        );
-        Ok(())
     }
 }
 

@@ -246,7 +246,7 @@ impl Context {
         let what = back.to_string();
         let undo = {
             let at = at.clone();
-            async move { back.make(&http, &at).await }
+            async move { client::change::make(&back, &http, &at).await }
         };
         if !self.changed.swap(true, Ordering::Relaxed) {
             // The last thing to be done.
@@ -254,7 +254,7 @@ impl Context {
             self.undo("models are served again", served);
         }
         self.undo(&what, undo);
-        change.make(&self.http, &at).await
+        client::change::make(&change, &self.http, &at).await
     }
 
     /// Registers what has to be undone after the case, whatever becomes of it. Done in reverse order.

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use reqwest::header::HeaderName;
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::change::{Changes, Kind};
-use crate::evidence::served::SERVED_BY_HEADER;
 use crate::topology::{self, Topology};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
+
+/// The response header by which a model server names itself (llm-d-inference-sim, poolproof's model server).
+pub const SERVED_BY_HEADER: &str = "x-inference-pod";
 
 /// A running stack, as far as a client can know it. Read from TOML; unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! The client: requests as an application sends them, and everything that came back.
 
 mod body;
+pub mod change;
 pub mod drive;
 mod exchange;
 mod lane;

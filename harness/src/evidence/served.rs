@@ -9,10 +9,7 @@ use reqwest::header::HeaderMap;
 
 use super::{endpoint, epp};
 use crate::client::{Api, Client, Connections, Exchange, Request};
-use crate::target::{Endpoint, Pool, Target};
-
-/// The response header by which a model server names itself (llm-d-inference-sim, poolproof's model server).
-pub const SERVED_BY_HEADER: &str = "x-inference-pod";
+use crate::target::{Endpoint, Pool, SERVED_BY_HEADER, Target};
 
 /// The response header by which the endpoint picker of GIE v1.5.0 says that it saw the answer.
 pub const SEEN_BY_EPP_HEADER: &str = "x-went-into-resp-headers";

@@ -11,7 +11,7 @@ use serde::Serialize;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::interval::{self, CONFIDENCE};
-use crate::verdict::Statistic;
+use crate::stats::Statistic;
 
 /// The largest sample that is planned; a question that needs more is refused.
 const N_MAX: u64 = 1_000_000;

@@ -5,3 +5,6 @@ pub mod change_point;
 pub mod interval;
 pub mod rank;
 pub mod sequential;
+mod statistic;
+
+pub use statistic::Statistic;

@@ -6,7 +6,7 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::binomial::{Plan, Question, tails};
-use crate::verdict::Statistic;
+use crate::stats::Statistic;
 
 /// How two samples are ordered.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -16,9 +16,10 @@ use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
 use poolproof_harness::expect;
 use poolproof_harness::picture::Picture;
+use poolproof_harness::stats::Statistic;
 use poolproof_harness::stats::rank;
 use poolproof_harness::target::{Endpoint, Model, Pool};
-use poolproof_harness::verdict::{Findings, Statistic};
+use poolproof_harness::verdict::Findings;
 use rand::seq::SliceRandom;
 
 /// Waiting requests that fill an endpoint: above GIE's default threshold of 5. More are tried where a picker says that

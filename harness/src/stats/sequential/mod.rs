@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::binomial::{Plan, Question};
 use super::interval;
-use crate::verdict::Statistic;
+use crate::stats::Statistic;
 use paths::Paths;
 
 /// The share of alpha that looks before the last one may spend, at most.
