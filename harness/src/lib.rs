@@ -15,6 +15,7 @@ pub mod inside;
 pub mod limits;
 pub mod load;
 pub mod picture;
+pub mod plan;
 pub mod records;
 pub mod report;
 pub mod round_trip;

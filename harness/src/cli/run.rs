@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
+use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
@@ -18,7 +19,7 @@ use crate::case::Case;
 use crate::context::{Settings, Timeouts};
 use crate::records::environment::Environment;
 use crate::records::run::{Conclusion, Record, StackUnderTest};
-use crate::report::{self, html, junit, markdown, openmetrics, table};
+use crate::report::{self, format, markdown, openmetrics, terminal};
 use crate::round_trip::{self, RoundTrip, Vantage};
 use crate::run::{self, Event};
 use crate::stack::{Options, Stack, StackKind, StartError};
@@ -150,9 +151,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     stack.stop().await;
     ran?;
     record.save(&path)?;
-    save(&args.out, "junit.xml", &junit::render(&record)?)?;
-    save(&args.out, "report.html", &html::render(&record))?;
-    save(&args.out, "metrics.txt", &openmetrics::render(&record)?)?;
+    for (name, text) in format::files_of_run(&record)? {
+        save(&args.out, name, &text)?;
+    }
     progress.finish();
     print(&record, &args)?;
     github::tell(
@@ -160,9 +161,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         &report::github::annotations(&record),
     );
     Ok(match record.conclusion() {
-        Conclusion::Passed => 0,
-        Conclusion::Failed => 1,
-        Conclusion::Undecided => 3,
+        Conclusion::Passed => Exit::Passed.code(),
+        Conclusion::Failed => Exit::Failed.code(),
+        Conclusion::Undecided => Exit::Undecided.code(),
         Conclusion::Interrupted => INTERRUPTED,
     })
 }
@@ -229,7 +230,7 @@ fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
         say(&serde_json::to_string_pretty(record)?);
         return Ok(());
     }
-    say(&table::render(record, look()));
+    say(&terminal::run::render(record, look()));
     say(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
 }

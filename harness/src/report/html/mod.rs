@@ -3,6 +3,7 @@
 mod draw;
 mod limit;
 mod load;
+mod overhead;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -14,6 +15,7 @@ use crate::verdict::Verdict;
 
 pub use limit::render as render_limit;
 pub use load::render as render_load;
+pub use overhead::render as render_overhead;
 
 /// What did not pass, first and in full; then a line and a picture for everything else.
 pub fn render(record: &Record) -> String {
