@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, say};
-use crate::stack::artifacts;
+use crate::stack::{StartError, artifacts};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -21,6 +21,6 @@ pub(super) async fn run(command: Command) -> Result<u8, Failure> {
     let Command::Pull { folder, vllm } = command;
     artifacts::pull(&folder, vllm, &mut |file| say(&file.display().to_string()))
         .await
-        .map_err(|error| Failure { code: 4, error })?;
+        .map_err(StartError::Unavailable)?;
     Ok(0)
 }

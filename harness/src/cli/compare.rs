@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Failure, github, say, table};
-use crate::report::compare::drift::{Drift, drifts};
-use crate::report::compare::figure::Says;
-use crate::report::compare::gate::{Gate, Ruled};
+use super::exit::Exit;
+use super::{Failure, github, say};
+use crate::report::compare::compare as compare_records;
+use crate::report::compare::drift::drifts;
+use crate::report::compare::gate::Gate;
 use crate::report::compare::records::Records;
-use crate::report::compare::{Comparison, compare as compare_records};
-use crate::report::{clipped, github as annotations};
+use crate::report::github as annotations;
+use crate::report::terminal::compare::render;
 use crate::verdict::Verdict;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -77,82 +78,8 @@ pub(super) fn compare(args: &Args) -> Result<u8, Failure> {
     github::tell(&format!("```text\n{told}\n```"), &errors);
     let some = |verdict| ruled.iter().any(|it| it.verdict == verdict);
     Ok(match (some(Verdict::Fail), some(Verdict::Inconclusive)) {
-        (true, _) => 1,
-        (false, true) => 3,
-        (false, false) => 0,
+        (true, _) => Exit::Failed.code(),
+        (false, true) => Exit::Undecided.code(),
+        (false, false) => Exit::Passed.code(),
     })
-}
-
-fn render(found: &Comparison, moved: &[Drift], ruled: &[Ruled]) -> String {
-    let mut text = String::new();
-    for (kind, lines) in [("not compared", &found.refused), ("note", &found.notes)] {
-        for line in lines {
-            text += &format!("{kind}: {}\n", clipped(line));
-        }
-    }
-    if !found.verdicts.is_empty() {
-        let rows = found.verdicts.iter().map(|it| {
-            let verdict =
-                |it: Option<Verdict>| it.map_or("not run".to_owned(), |it| it.to_string());
-            vec![
-                if it.worse { "worse" } else { "" }.to_owned(),
-                clipped(&it.id).into_owned(),
-                it.level.to_string(),
-                verdict(it.before),
-                verdict(it.now),
-                clipped(&it.summary).chars().take(80).collect(),
-            ]
-        });
-        text += &table(
-            &["", "case", "level", "before", "now", "what was found"],
-            rows,
-        );
-        text.push('\n');
-    } else if found.verdicts_compared {
-        text += "every case has the verdict that it had\n";
-    }
-    if !found.figures.is_empty() {
-        let percent = |it: f64| format!("{:+.1} %", (it - 1.0) * 100.0);
-        let rows = found.figures.iter().map(|it| {
-            vec![
-                clipped(&it.figure).into_owned(),
-                format!("{:.3} {}", it.before, it.unit),
-                format!("{:.3} {}", it.now, it.unit),
-                percent(it.worse_by),
-                format!("{} to {}", percent(it.interval.0), percent(it.interval.1)),
-                match it.says {
-                    Says::Worse => "worse",
-                    Says::Better => "better",
-                    Says::Same => "the same",
-                    Says::NotDecided => "not decided",
-                }
-                .to_owned(),
-            ]
-        });
-        text += &table(&["figure", "before", "now", "worse by", "95 %", ""], rows);
-        text.push('\n');
-    }
-    for it in moved {
-        text += &format!(
-            "moved: {} from {:.3} to {:.3}, {:+.1} % {}, from {} on (p={:.1e}, {} runs)\n",
-            clipped(&it.figure),
-            it.before,
-            it.after,
-            (it.worse_by.max(1.0 / it.worse_by) - 1.0) * 100.0,
-            if it.worse_by > 1.0 { "worse" } else { "better" },
-            it.since.strftime("%Y-%m-%d %H:%M"),
-            it.p_value,
-            it.runs
-        );
-    }
-    for it in ruled {
-        let says = match it.verdict {
-            Verdict::Pass => "holds",
-            Verdict::Fail => "MISSED",
-            _ => "cannot be judged",
-        };
-        text += &format!("gate: {} {says}: {}\n", clipped(&it.rule), clipped(&it.why));
-    }
-    text.truncate(text.trim_end().len());
-    text
 }

@@ -2,12 +2,9 @@
 
 use anyhow::Context;
 use poolproof_fixtures::flaw::Flaw;
-use serde_json::{Value, json};
-use tabled::builder::Builder;
-use tabled::settings::object::Columns as ColumnOf;
-use tabled::settings::{Style, Width};
 
 use super::{App, Failure, say};
+use crate::report::terminal::list::{self as terminal, CaseRow, FlawRow};
 use crate::run;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -27,80 +24,48 @@ pub(super) struct Args {
 }
 
 pub(super) fn list(app: App, args: &Args) -> Result<u8, Failure> {
-    let (rows, columns) = match args.flaws {
-        true => (flaws(app), FLAW_COLUMNS),
-        false => (cases(app, &args.selectors)?, CASE_COLUMNS),
+    let (json, table) = if args.flaws {
+        let rows = flaws(app);
+        (serde_json::to_string_pretty(&rows), terminal::flaws(&rows))
+    } else {
+        let rows = cases(app, &args.selectors)?;
+        (serde_json::to_string_pretty(&rows), terminal::cases(&rows))
     };
-    match args.json {
-        true => say(&serde_json::to_string_pretty(&rows).context("writing the list")?),
-        false => say(&table(&rows, columns)),
+    if args.json {
+        say(&json.context("writing the list")?);
+    } else {
+        say(&table);
     }
     Ok(0)
 }
 
-/// Field, and the width at which it is wrapped.
-type Columns = &'static [(&'static str, usize)];
-
-const CASE_COLUMNS: Columns = &[("id", 32), ("level", 6), ("requirement", 64), ("needs", 44)];
-const FLAW_COLUMNS: Columns = &[
-    ("name", 28),
-    ("component", 16),
-    ("summary", 48),
-    ("seen", 36),
-    ("caught_by", 32),
-];
-
-fn cases(app: App, selectors: &[String]) -> Result<Vec<Value>, Failure> {
+fn cases(app: App, selectors: &[String]) -> Result<Vec<CaseRow>, Failure> {
     let cases = run::select(app.suites, selectors).map_err(Failure::usage)?;
     Ok(cases
         .into_iter()
-        .map(|case| {
-            json!({
-                "id": case.id,
-                "level": case.level,
-                "requirement": case.requirement,
-                "source": case.source,
-                "needs": case.needs.iter().map(|need| need.describe()).collect::<Vec<_>>(),
-            })
+        .map(|case| CaseRow {
+            id: case.id,
+            level: case.level,
+            requirement: case.requirement,
+            source: case.source,
+            needs: case.needs.iter().map(|need| need.describe()).collect(),
         })
         .collect())
 }
 
-fn flaws(app: App) -> Vec<Value> {
+fn flaws(app: App) -> Vec<FlawRow> {
     Flaw::ALL
         .iter()
         .map(|flaw| {
             let catches = app.catches.iter().find(|catch| catch.flaw == *flaw);
-            json!({
-                "name": flaw.name(),
-                "component": flaw.component().to_string(),
-                "summary": flaw.summary(),
-                "seen": flaw.seen(),
-                "caught_by": catches.map_or(&[][..], |catch| catch.must_fail),
-                "may_fail": catches.map_or(&[][..], |catch| catch.may_fail),
-            })
+            FlawRow {
+                name: flaw.name(),
+                component: flaw.component().to_string(),
+                summary: flaw.summary(),
+                seen: flaw.seen(),
+                caught_by: catches.map_or(&[], |catch| catch.must_fail),
+                may_fail: catches.map_or(&[], |catch| catch.may_fail),
+            }
         })
         .collect()
-}
-
-fn table(rows: &[Value], columns: Columns) -> String {
-    let cell = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(values) => {
-            let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-            texts.join(", ")
-        }
-        other => other.to_string(),
-    };
-    let mut table = Builder::default();
-    table.push_record(columns.iter().map(|(name, _)| name.replace('_', " ")));
-    for row in rows {
-        table.push_record(columns.iter().map(|(name, _)| cell(&row[*name])));
-    }
-    let mut table = table.build();
-    table.with(Style::sharp());
-    for (number, (_, width)) in columns.iter().enumerate() {
-        table.modify(ColumnOf::one(number), Width::wrap(*width).keep_words(true));
-    }
-    table.to_string()
 }

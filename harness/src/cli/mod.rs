@@ -3,6 +3,7 @@
 mod artifacts;
 mod compare;
 mod doctor;
+mod exit;
 mod github;
 mod list;
 mod load;
@@ -24,12 +25,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
-use tabled::builder::Builder;
-use tabled::settings::Style;
 use tokio_util::sync::CancellationToken;
 
+use exit::Exit;
+
 use crate::case::{Catch, Suite};
-use crate::report::table::Look;
+use crate::report::terminal::Look;
 use crate::stack::StartError;
 
 pub use stack::from_env as stack_from_env;
@@ -50,15 +51,7 @@ pub struct App {
     version,
     max_term_width = 120,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes:
-  0    every Must case that could be run passed
-  1    a Must case failed
-  2    wrong use or configuration
-  3    not decided: a Must case was inconclusive or invalid, or nothing could be run
-  4    the stack could not be had
-  130  interrupted; what is known is written
-
-Without a command, `poolproof` is `poolproof run`."
+    after_help = Exit::help()
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -77,7 +70,7 @@ enum Command {
     Load(Box<load::Args>),
     /// Say how many requests a question needs, before anything is sent
     Plan(plan::Args),
-    /// Render the record of a run again: as a table, Markdown, JUnit or CTRF
+    /// Render a record again, as a table, a page, or a file for CI, dashboards and other tools
     Report(report::Args),
     /// Compare a run with one before it, and let it through a gate or not
     Compare(compare::Args),
@@ -120,28 +113,39 @@ struct Failure {
 
 impl Failure {
     fn usage(error: anyhow::Error) -> Self {
-        Self { code: 2, error }
+        Self {
+            code: Exit::Usage.code(),
+            error,
+        }
     }
 }
 
 impl From<anyhow::Error> for Failure {
-    /// What breaks in the middle of the work leaves the question undecided.
+    /// An error that nobody has classified is one of poolproof itself. It says nothing about the gateway, so it must not pass for an
+    /// undecided run.
     fn from(error: anyhow::Error) -> Self {
-        Self { code: 3, error }
+        Self {
+            code: Exit::Internal.code(),
+            error,
+        }
     }
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        match error {
-            StartError::Config(error) => Self { code: 2, error },
-            StartError::Unavailable(error) => Self { code: 4, error },
+        let (exit, error) = match error {
+            StartError::Config(error) => (Exit::Usage, error),
+            StartError::Unavailable(error) => (Exit::Unavailable, error),
+        };
+        Self {
+            code: exit.code(),
+            error,
         }
     }
 }
 
-/// The exit code of an interrupted run, as shells have it for SIGINT.
-const INTERRUPTED: u8 = 130;
+/// The exit code of an interrupted run.
+const INTERRUPTED: u8 = Exit::Interrupted.code();
 
 /// The whole program.
 pub fn main(app: App) -> ExitCode {
@@ -229,18 +233,6 @@ fn save(out: &std::path::Path, name: &str, text: &str) -> anyhow::Result<()> {
 fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// A table of rows under headings.
-fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut builder = Builder::default();
-    builder.push_record(headings.iter().copied());
-    for row in rows {
-        builder.push_record(row);
-    }
-    let mut table = builder.build();
-    table.with(Style::sharp());
-    table.to_string()
 }
 
 /// How a table looks on standard output: as wide as the terminal, without colour in a pipe or where `NO_COLOR` is set.

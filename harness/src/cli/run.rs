@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
+use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
@@ -16,10 +17,10 @@ use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
 use crate::case::Case;
 use crate::context::{Settings, Timeouts};
-use crate::report::environment::Environment;
-use crate::report::record::{Conclusion, Record};
-use crate::report::{self, html, junit, markdown, openmetrics, table};
-use crate::round_trip::{RoundTrip, Vantage};
+use crate::records::environment::Environment;
+use crate::records::run::{Conclusion, Record, StackUnderTest};
+use crate::report::{self, format, markdown, openmetrics, terminal};
+use crate::round_trip::{self, RoundTrip, Vantage};
 use crate::run::{self, Event};
 use crate::stack::{Options, Stack, StackKind, StartError};
 
@@ -101,7 +102,14 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         }
     };
     let flaw = options.flaw.map(|flaw| flaw.to_string());
-    let mut record = Record::new(&stack, flaw, &settings, environment);
+    let under_test = StackUnderTest {
+        name: &stack.name,
+        flaw,
+        components: &stack.components,
+        start_steps: &stack.steps,
+        target: &stack.target,
+    };
+    let mut record = Record::new(under_test, &settings, environment);
     record.round_trips = round_trips;
     exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
@@ -143,9 +151,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     stack.stop().await;
     ran?;
     record.save(&path)?;
-    save(&args.out, "junit.xml", &junit::render(&record)?)?;
-    save(&args.out, "report.html", &html::render(&record))?;
-    save(&args.out, "metrics.txt", &openmetrics::render(&record)?)?;
+    for (name, text) in format::files_of_run(&record)? {
+        save(&args.out, name, &text)?;
+    }
     progress.finish();
     print(&record, &args)?;
     github::tell(
@@ -153,9 +161,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         &report::github::annotations(&record),
     );
     Ok(match record.conclusion() {
-        Conclusion::Passed => 0,
-        Conclusion::Failed => 1,
-        Conclusion::Undecided => 3,
+        Conclusion::Passed => Exit::Passed.code(),
+        Conclusion::Failed => Exit::Failed.code(),
+        Conclusion::Undecided => Exit::Undecided.code(),
         Conclusion::Interrupted => INTERRUPTED,
     })
 }
@@ -170,7 +178,7 @@ async fn way(
     if !in_cluster(options) {
         return Ok((None, Vec::new()));
     }
-    let here = RoundTrip::measure(&stack.target.url, Vantage::Here).await?;
+    let here = round_trip::measure(&stack.target.url, Vantage::Here).await?;
     if !args.inside {
         return Ok((None, vec![here]));
     }
@@ -222,7 +230,7 @@ fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
         say(&serde_json::to_string_pretty(record)?);
         return Ok(());
     }
-    say(&table::render(record, look()));
+    say(&terminal::run::render(record, look()));
     say(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
 }

@@ -9,17 +9,15 @@ use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
-use tabled::builder::Builder;
-use tabled::settings::Style;
 
 use super::progress::Progress;
 use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
 use crate::case::{Case, Catch, Suite};
 use crate::context::{Settings, Timeouts};
 use crate::limits;
+use crate::report::terminal::selftest as terminal;
 use crate::run;
-use crate::selftest::{Cell, Expected, Options, Row, faults_of_table, row};
-use crate::verdict::Verdict;
+use crate::selftest::{Options, Row, faults_of_table, row};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -31,7 +29,8 @@ Exit codes:
   0    the table holds
   1    it does not: a flaw was not caught, a case failed that must pass, or the table has holes
   2    wrong use or configuration
-  4    the stack could not be had
+  4    the stack could not be started
+  70   internal error of poolproof
   130  interrupted; what is known is printed")]
 pub(super) struct Args {
     /// Flaws, by the names that `poolproof list --flaws` shows [default: all, and a stack without any]
@@ -167,9 +166,9 @@ impl Report {
             return Ok(());
         }
         let columns = self.columns();
-        say(&self.matrix(&columns, args.markdown));
-        say(&legend(&columns, args.markdown));
-        for line in self.deviations() {
+        say(&terminal::matrix(&self.rows, &columns, args.markdown));
+        say(&terminal::legend(&columns, args.markdown));
+        for line in terminal::deviations(&self.rows, &self.faults) {
             say(&line);
         }
         let flaws = self.rows.iter().filter(|row| row.flaw.is_some());
@@ -197,97 +196,4 @@ impl Report {
             .filter(|id| cells().any(|cell| cell.case == *id))
             .collect()
     }
-
-    fn matrix(&self, columns: &[&str], markdown: bool) -> String {
-        let mut matrix = Builder::default();
-        let mut head = vec!["flaw".to_owned()];
-        head.extend((1..=columns.len()).map(|number| number.to_string()));
-        head.extend(["caught", "seconds"].map(str::to_owned));
-        matrix.push_record(head);
-        for row in &self.rows {
-            let mut record = vec![row.flaw.unwrap_or("(none)").to_owned()];
-            for column in columns {
-                let cell = row.cells.iter().find(|cell| cell.case == *column);
-                record.push(cell.map_or(String::new(), in_short));
-            }
-            record.push(match row.flaw {
-                Some(_) => format!("{}/{}", row.caught, row.runs),
-                None => String::new(),
-            });
-            record.push(format!("{:.1}", row.took_ms as f64 / 1000.0));
-            matrix.push_record(record);
-        }
-        let mut matrix = matrix.build();
-        match markdown {
-            true => matrix.with(Style::markdown()),
-            false => matrix.with(Style::sharp().remove_vertical()),
-        };
-        matrix.to_string()
-    }
-
-    /// What is not as the table says, and what is wrong with the table.
-    fn deviations(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for row in &self.rows {
-            for cell in &row.cells {
-                for outcome in cell.deviations() {
-                    lines.push(format!(
-                        "{}: {} must {}, but: {} ({})",
-                        row.flaw.unwrap_or("without a flaw"),
-                        cell.case,
-                        if cell.expected == Expected::Fail {
-                            "fail"
-                        } else {
-                            "pass"
-                        },
-                        outcome.verdict,
-                        outcome.summary
-                    ));
-                }
-            }
-        }
-        lines.extend(
-            self.faults
-                .iter()
-                .map(|fault| format!("the table: {fault}")),
-        );
-        lines
-    }
-}
-
-/// A cell: what it did, how often if not always, and `!` if that is not as demanded.
-fn in_short(cell: &Cell) -> String {
-    let runs = cell.outcomes.len();
-    let failures = cell.failures();
-    let skipped = |outcome: &crate::verdict::Outcome| outcome.verdict == Verdict::Skip;
-    let undecided = cell
-        .outcomes
-        .iter()
-        .any(|it| !matches!(it.verdict, Verdict::Pass | Verdict::Fail | Verdict::Skip));
-    let mut text = match (failures, cell.expected) {
-        _ if runs == 0 => String::new(),
-        (0, _) if undecided => "?".to_owned(),
-        (0, _) if cell.outcomes.iter().all(skipped) => "-".to_owned(),
-        (0, _) => ".".to_owned(),
-        (_, Expected::Fail) if failures == runs => "F".to_owned(),
-        _ if failures == runs => "f".to_owned(),
-        _ => format!("{failures}/{runs}"),
-    };
-    if cell.deviations().next().is_some() {
-        text.push('!');
-    }
-    text
-}
-
-fn legend(columns: &[&str], markdown: bool) -> String {
-    let ids = columns.iter().enumerate();
-    let ids: Vec<String> = ids
-        .map(|(number, id)| format!("{} {id}", number + 1))
-        .collect();
-    let separator = if markdown { ", " } else { "\n" };
-    format!(
-        "\n{}\n\nF must fail and did, f may fail and did, n/m how often if not always, . passed, - skipped, ? not decided, \
-         ! not as the table says\n",
-        ids.join(separator)
-    )
 }

@@ -29,12 +29,30 @@ impl Figure {
         Self::Goodput,
     ];
 
-    /// Its name, with its unit.
-    pub fn name(self) -> String {
+    /// Its name, without its unit.
+    pub fn label(self) -> String {
         match self {
-            Self::Time(series, percentile) => format!("{} p{percentile} ms", series.name()),
-            Self::Goodput => "goodput %".to_owned(),
+            Self::Time(series, percentile) => format!("{} p{percentile}", series.name()),
+            Self::Goodput => "goodput".to_owned(),
         }
+    }
+
+    /// Its unit.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Time(..) => "ms",
+            Self::Goodput => "%",
+        }
+    }
+
+    /// Its name with its unit, by which records name it.
+    pub fn name(self) -> String {
+        format!("{} {}", self.label(), self.unit())
+    }
+
+    /// Whether more of it is better.
+    pub fn more_is_better(self) -> bool {
+        self == Self::Goodput
     }
 
     /// Its value in one block; infinite if it is that of a failure, `None` if the block has none, or too few requests for one to lie
@@ -75,6 +93,14 @@ pub struct Compared {
     pub ratio: Option<(f64, (f64, f64))>,
     /// Blocks.
     pub blocks: usize,
+}
+
+impl Compared {
+    /// The figure that its name stands for; `None` for one that this version does not know.
+    pub fn which(&self) -> Option<Figure> {
+        let mut all = Figure::ALL.into_iter();
+        all.find(|figure| figure.name() == self.figure)
+    }
 }
 
 /// Pairs of blocks under which nothing is said about a median.

@@ -1,25 +1,26 @@
 //! Reports: the record of a run, and its renderings.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use record::CaseRecord;
-
+use crate::load::paired::Compared;
+use crate::records::run::CaseRecord;
 use crate::verdict::{Outcome, Verdict};
 
 pub mod compare;
 pub mod ctrf;
-pub mod environment;
 pub mod foreign;
+pub mod format;
 pub mod github;
 pub mod html;
 pub mod junit;
-pub mod limit;
-pub mod load;
 pub mod markdown;
 pub mod openmetrics;
-pub mod record;
 pub mod schema;
-pub mod table;
+pub mod terminal;
+
+// The paths that records had before they got a module of their own.
+pub use crate::records::{environment, run as record};
 
 /// Characters of a text that a rendering for people shows; the record has all.
 const TEXT_SHOWN: usize = 2000;
@@ -52,6 +53,40 @@ fn told(outcome: &Outcome) -> Vec<(&'static str, String)> {
         tell("evidence", line);
     }
     lines
+}
+
+/// Which of two ways to the same endpoints is better by a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Better {
+    /// The interval of the difference covers 0.
+    NotShown,
+    /// The way through the gateway.
+    Gateway,
+    /// Round robin.
+    RoundRobin,
+}
+
+impl fmt::Display for Better {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotShown => "no difference shown",
+            Self::Gateway => "gateway is better",
+            Self::RoundRobin => "round robin is better",
+        })
+    }
+}
+
+/// Which way is better; `None` for a figure that this version does not know.
+fn better(compared: &Compared) -> Option<Better> {
+    let figure = compared.which()?;
+    let (low, high) = compared.interval;
+    Some(if low <= 0.0 && high >= 0.0 {
+        Better::NotShown
+    } else if (low > 0.0) == figure.more_is_better() {
+        Better::Gateway
+    } else {
+        Better::RoundRobin
+    })
 }
 
 /// Text that may come from anywhere, without what a terminal would obey, and not longer than a person reads.

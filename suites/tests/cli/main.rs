@@ -51,6 +51,13 @@ fn record(folder: &TempDir) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// Whether the record of a load run states why it is not decided.
+fn states_why(record: &Value) -> bool {
+    let mut slos = record["slos"].as_array().unwrap().iter();
+    let doubts = record["doubts"].as_array().unwrap();
+    !doubts.is_empty() || slos.any(|slo| slo["verdict"] == "inconclusive")
+}
+
 fn wait_for(what: &str, check: impl Fn() -> bool) {
     let started = Instant::now();
     while !check() {
@@ -107,6 +114,58 @@ fn the_verdict_is_the_exit_code_and_the_record_says_why() {
     assert_eq!(record["cases"][0]["verdict"], "fail");
     let mismatch = &record["cases"][0]["mismatches"][0];
     assert_eq!(mismatch["expected"], "routed nowhere");
+}
+
+#[test]
+fn a_record_that_cannot_be_saved_is_an_internal_error_and_not_an_undecided_run() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir_all(folder.path().join("poolproof-out/run.json")).unwrap();
+    let (code, _, error) = run(&folder, &["run", "routing/unknown-model"]);
+    assert_eq!(code, 70, "{error}");
+    assert!(error.contains("run.json"), "{error}");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let (code, _, error) = run(&folder, &["run", "routing/unknown-model", "--out", "file"]);
+    assert_eq!(code, 2, "{error}");
+}
+
+#[test]
+fn a_record_under_another_name_is_rendered_by_its_schema() {
+    let folder = TempDir::new().unwrap();
+    let reports = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports");
+    for (name, part) in [
+        ("load-local-envoy/load.json", "every objective was met"),
+        ("load-url-h200/overhead.json", "round robin"),
+        ("url-h200/run.json", "seed"),
+    ] {
+        let renamed = folder.path().join("load-before.json");
+        std::fs::copy(format!("{reports}/{name}"), &renamed).unwrap();
+        let (code, table, error) = run(&folder, &["report", "load-before.json"]);
+        assert_eq!(code, 0, "{name}: {error}");
+        assert!(table.contains(part), "{name}: {table}");
+    }
+    let (code, _, error) = run(&folder, &["report", "load-before.json", "--format", "vllm"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("the record is a run of cases"), "{error}");
+}
+
+#[test]
+fn help_groups_the_options_of_a_run() {
+    let folder = TempDir::new().unwrap();
+    let (code, help, _) = run(&folder, &["--help"]);
+    assert_eq!(code, 0);
+    let headings = ["Stack:", "Parts:", "Cluster:", "Judging:", "Output:"];
+    let mut places = headings.map(|heading| help.find(&format!("\n{heading}\n")));
+    assert!(places.iter().all(Option::is_some), "{help}");
+    assert!(places.is_sorted(), "{places:?}");
+    places.reverse();
+    // What is left without a heading is what every program has.
+    let options = help.split("\nOptions:\n").nth(1).unwrap();
+    let options = options.split("\n\nStack:").next().unwrap();
+    assert_eq!(options.matches("--").count(), 2, "{options}");
+    assert!(
+        help.contains("70") && help.contains("internal error"),
+        "{help}"
+    );
 }
 
 #[test]

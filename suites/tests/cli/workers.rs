@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{logged_ids, poolproof, run, wait_for};
+use super::{logged_ids, poolproof, run, states_why, wait_for};
 
 const CHAT: &str = r#"
 shows = "an example"
@@ -128,9 +128,13 @@ fn three_workers_send_what_one_sends_and_their_figures_are_one() {
             workers,
         ];
         let (code, table, error) = run(&kept.folder, &arguments);
-        // A busy machine may be too late, which makes the run one that is not to be trusted.
-        assert!(code == 0 || code == 3, "{table}{error}");
-        (kept.record(workers), table)
+        let record = kept.record(workers);
+        // On a busy machine requests may leave late. The run is then undecided, and its record states the doubt.
+        assert!(
+            code == 0 || (code == 3 && states_why(&record)),
+            "{code}: {table}{error}"
+        );
+        (record, table)
     };
     let (one, _) = send("1");
     let (three, table) = send("3");

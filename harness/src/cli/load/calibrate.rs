@@ -4,9 +4,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, INTERRUPTED, say, stop_on_signal, table};
+use crate::cli::{Failure, INTERRUPTED, say, stop_on_signal};
 use crate::limits;
 use crate::load::calibration::{Calibration, Level, measure};
+use crate::report::terminal::table;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(

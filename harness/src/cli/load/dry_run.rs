@@ -6,13 +6,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::session::SessionArgs;
-use crate::cli::table;
 use crate::limits;
 use crate::load::arrival::Schedule;
 use crate::load::calibration::Calibration;
 use crate::load::requests::Requests;
 use crate::load::trace::Trace;
 use crate::load::workload::{Http, Workload};
+use crate::report::terminal::table;
 use crate::stack::workers::planned_job;
 
 /// What would be sent.

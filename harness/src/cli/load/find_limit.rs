@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::session::{Run, Session, SessionArgs};
+use crate::cli::exit::Exit;
 use crate::cli::metrics::Exporter;
 use crate::cli::{Failure, INTERRUPTED, save, say};
 use crate::load::arrival::Arrival;
@@ -13,7 +14,7 @@ use crate::load::record::limit::{Found, Limit, SCHEMA};
 use crate::load::record::without_header_values;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
-use crate::report::{html, limit, openmetrics};
+use crate::report::{format, openmetrics, terminal};
 
 /// How the limit is searched.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -106,18 +107,16 @@ pub(super) async fn find_limit(
     session.stop().await;
     searched?;
     let (path, _) = session_args.save("limit.json", &record)?;
-    save(
-        &session_args.out,
-        "limit.html",
-        &html::render_limit(&record),
-    )?;
+    for (name, text) in format::files_of_search(&record)? {
+        save(&session_args.out, name, &text)?;
+    }
     say(&record.conclusion());
     say(&format!("record: {}", path.display()));
     Ok(match record.found() {
         _ if record.interrupted => INTERRUPTED,
-        Found::Limit => 0,
-        Found::Nothing => 1,
-        Found::Undecided => 3,
+        Found::Limit => Exit::Passed.code(),
+        Found::Nothing => Exit::Failed.code(),
+        Found::Undecided => Exit::Undecided.code(),
     })
 }
 
@@ -148,7 +147,7 @@ async fn probe(
             return Ok(());
         }
         let probe = Probe::new(rate_per_s, &record);
-        say(&limit::line(&probe));
+        say(&terminal::search::line(&probe));
         search.probes.push(probe);
     }
     Ok(())

@@ -10,13 +10,14 @@ mod session;
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
+use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
 use super::{Failure, INTERRUPTED, github, save, say};
 use crate::load::engine::Snapshot;
 use crate::load::record::{Conclusion, Record};
 use crate::load::trace::Trace;
 use crate::load::workload::{SHIPPED, Workload};
-use crate::report::{self, junit, openmetrics};
+use crate::report::{format, openmetrics, terminal};
 use find_limit::{LimitArgs, set_rate};
 use session::{Run, Session, SessionArgs, watcher};
 
@@ -32,7 +33,7 @@ use session::{Run, Session, SessionArgs, watcher};
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
   poolproof load steady-chat --stack kind --workers 3  from three pods, which send what one process would
 
-Exit codes: 0 every objective was met, 1 one was missed, 3 not decided or not to be trusted."
+Exit codes: 0 every objective was met, 1 one was missed, 3 not decided or not to be trusted; `poolproof --help` lists all."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -111,10 +112,10 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
     let path = args.session.out.join("load.json");
     record.save(&path)?;
     let out = &args.session.out;
-    save(out, "load.html", &report::html::render_load(&record))?;
-    save(out, "junit_load.xml", &junit::render_load(&record)?)?;
-    save(out, "metrics_load.txt", &openmetrics::render_load(&record)?)?;
-    let text = report::load::render(&record);
+    for (name, text) in format::files_of_load(&record)? {
+        save(out, name, &text)?;
+    }
+    let text = terminal::load::render(&record);
     match args.json {
         true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),
         false => {
@@ -122,11 +123,11 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
             say(&format!("record: {}", path.display()));
         }
     }
-    github::tell(&report::load::markdown(&record), "");
+    github::tell(&terminal::load::markdown(&record), "");
     Ok(match record.conclusion() {
-        Conclusion::Met => 0,
-        Conclusion::Missed => 1,
-        Conclusion::Undecided => 3,
+        Conclusion::Met => Exit::Passed.code(),
+        Conclusion::Missed => Exit::Failed.code(),
+        Conclusion::Undecided => Exit::Undecided.code(),
         Conclusion::Interrupted => INTERRUPTED,
     })
 }

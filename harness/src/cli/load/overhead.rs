@@ -7,13 +7,15 @@ use url::Url;
 
 use super::find_limit::set_rate;
 use super::session::{Run, Session, SessionArgs};
-use crate::cli::{Failure, INTERRUPTED, say, table};
+use crate::cli::exit::Exit;
+use crate::cli::{Failure, INTERRUPTED, say};
 use crate::evidence::control;
-use crate::load::paired::{BLOCKS_MIN, Figure, compare};
+use crate::load::paired::{Figure, compare};
 use crate::load::record::overhead::{self, Overhead};
 use crate::load::record::without_header_values;
 use crate::load::recorder::Cell;
 use crate::load::workload::Workload;
+use crate::report::terminal::overhead::render;
 use crate::target::{Endpoint, Pool, Target};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -69,8 +71,8 @@ pub(super) async fn overhead(mut args: Args) -> Result<u8, Failure> {
     }
     Ok(match (interrupted, report.compared.is_empty()) {
         (true, _) => INTERRUPTED,
-        (_, true) => 3,
-        (_, false) => 0,
+        (_, true) => Exit::Undecided.code(),
+        (_, false) => Exit::Passed.code(),
     })
 }
 
@@ -213,46 +215,4 @@ async fn slow_down(endpoint: &Endpoint, factor: f64) -> Result<Value> {
         .await
         .context("--uneven")?;
     Ok(before)
-}
-
-fn render(report: &Overhead) -> String {
-    let rows = report.compared.iter().map(|it| {
-        let (low, high) = it.interval;
-        let better = match it.figure.starts_with("goodput") {
-            true => low > 0.0,
-            false => high < 0.0,
-        };
-        let decided = low > 0.0 || high < 0.0;
-        vec![
-            it.figure.clone(),
-            format!("{:.2}", it.first),
-            format!("{:.2}", it.second),
-            format!("{:+.2}", it.difference),
-            format!("{low:+.2} to {high:+.2}"),
-            match (decided, better) {
-                (false, _) => "no difference shown",
-                (true, true) => "gateway is better",
-                (true, false) => "round robin is better",
-            }
-            .to_owned(),
-        ]
-    });
-    let headings = ["", "gateway", "round robin", "difference", "95 %", ""];
-    let uneven = report.uneven.map_or(String::new(), |factor| {
-        format!(", whose first endpoint is {factor} times as slow")
-    });
-    let pairs = report.pairs;
-    let found = match report.compared.is_empty() {
-        true => format!(
-            "{pairs} pairs of blocks: a median with its interval takes {BLOCKS_MIN} that have what it is of"
-        ),
-        false => format!(
-            "{}\n{pairs} pairs of blocks, the same requests in both; medians of blocks, and of their differences",
-            table(&headings, rows)
-        ),
-    };
-    format!(
-        "pool {} of {}{uneven}: through the gateway, and round robin straight to its endpoints\n{found}",
-        report.pool, report.stack,
-    )
 }

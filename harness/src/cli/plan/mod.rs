@@ -5,10 +5,9 @@ mod whole_run;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use serde_json::Value;
 
 use super::rates::RateArgs;
-use super::{App, Failure, say, table};
+use super::{App, Failure, say};
 
 pub(super) use whole_run::plan_cases;
 
@@ -75,8 +74,4 @@ pub(super) fn plan(app: App, args: &Args) -> Result<u8, Failure> {
         false => say(&text),
     }
     Ok(0)
-}
-
-fn figure(row: &Value, name: &str) -> f64 {
-    row[name].as_f64().unwrap_or(0.0)
 }

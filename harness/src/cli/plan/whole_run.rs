@@ -1,12 +1,14 @@
 //! The plan of a run: what each case takes, and all together.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Args, figure, table};
+use super::Args;
 use crate::case::Case;
 use crate::cli::App;
 use crate::context::Settings;
+use crate::plan::{CasePlan, RunPlan, RunTotal};
+use crate::report::terminal::plan as terminal;
 use crate::run;
 use crate::target::Target;
 use crate::topology::Topology;
@@ -36,74 +38,36 @@ pub(in crate::cli) fn plan_cases(
     );
     settings.check(target)?;
     let mut rows = Vec::new();
-    let mut totals = [0.0; 5];
+    let mut total = RunTotal::default();
     for case in cases {
         if let Some(reason) = run::missing(case, target) {
-            rows.push(json!({"case": case.id, "skipped": reason}));
+            rows.push(CasePlan::Skipped {
+                case: case.id,
+                skipped: reason,
+            });
             continue;
         }
         let effort =
             (case.plan)(target, settings).with_context(|| format!("planning {}", case.id))?;
         let seconds = effort.seconds(latency_ms / 1e3);
-        for (total, figure) in totals.iter_mut().zip([
-            effort.requests_mean,
-            effort.requests_max as f64,
-            effort.tokens_mean,
-            seconds,
-            effort.alpha(),
-        ]) {
-            *total += figure;
-        }
-        let mut row = serde_json::to_value(&effort)?;
-        row["case"] = case.id.into();
-        row["seconds_mean"] = seconds.into();
-        row["alpha"] = effort.alpha().into();
-        row["power"] = effort.power().into();
-        rows.push(row);
+        total.requests_mean += effort.requests_mean;
+        total.requests_max += effort.requests_max as f64;
+        total.tokens_mean += effort.tokens_mean;
+        total.seconds_mean += seconds;
+        total.alpha += effort.alpha();
+        rows.push(CasePlan::Planned {
+            case: case.id,
+            seconds_mean: seconds,
+            alpha: effort.alpha(),
+            power: effort.power(),
+            effort,
+        });
     }
-    let [mean, most, tokens, seconds, alpha] = totals;
-    let lines = rows.iter().map(|row| match row["skipped"].as_str() {
-        Some(reason) => vec![
-            row["case"].as_str().unwrap_or_default().to_owned(),
-            format!("skip: {reason}"),
-        ],
-        None => vec![
-            row["case"].as_str().unwrap_or_default().to_owned(),
-            format!("{:.0}", figure(row, "requests_mean")),
-            row["requests_max"].to_string(),
-            format!("{:.0}", figure(row, "tokens_mean")),
-            format!("{:.1}", figure(row, "seconds_mean")),
-            match figure(row, "alpha") {
-                0.0 => "-".to_owned(),
-                alpha => format!("{alpha:.1e}"),
-            },
-            row["power"]
-                .as_f64()
-                .map_or("-".to_owned(), |power| format!("{power:.4}")),
-        ],
-    });
-    let total = vec![
-        "total".to_owned(),
-        format!("{mean:.0}"),
-        format!("{most:.0}"),
-        format!("{tokens:.0}"),
-        format!("{seconds:.1}"),
-        format!("{alpha:.1e}"),
-        String::new(),
-    ];
-    let headings = [
-        "case", "requests", "at most", "tokens", "seconds", "alpha", "power",
-    ];
-    let text = format!(
-        "{}\nRequests, tokens and seconds are means on a correct stack at {latency_ms} ms a request; ballast comes on top: endpoints that are to \
-         be busy are kept full for the time of their case.",
-        table(&headings, lines.chain([total]))
-    );
-    let value = json!({
-        "target": target.name,
-        "latency_ms": latency_ms,
-        "cases": rows,
-        "total": {"requests_mean": mean, "requests_max": most, "tokens_mean": tokens, "seconds_mean": seconds, "alpha": alpha},
-    });
-    Ok((value, text))
+    let plan = RunPlan {
+        target: target.name.clone(),
+        latency_ms,
+        cases: rows,
+        total,
+    };
+    Ok((serde_json::to_value(&plan)?, terminal::run(&plan)))
 }

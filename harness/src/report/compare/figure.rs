@@ -190,12 +190,12 @@ fn of_load(record: &Record) -> Vec<Figure<'_>> {
 fn of_overhead(record: &Overhead) -> Vec<Figure<'_>> {
     let figures = record.compared.iter().filter_map(|it| {
         let (ratio, interval) = it.ratio?;
-        let name = it.figure.trim_end_matches(" ms").trim_end_matches(" %");
+        let figure = it.which()?;
         Some(Figure {
-            name: format!("overhead {name} gateway/round-robin"),
+            name: format!("overhead {} gateway/round-robin", figure.label()),
             value: ratio,
             unit: "",
-            more_is_better: name == "goodput",
+            more_is_better: figure.more_is_better(),
             spread: Spread::Interval(ratio, interval),
         })
     });

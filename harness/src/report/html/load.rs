@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::clipped;
-use super::super::load::{cell, worker};
+use super::super::terminal::load::{cell, worker};
 use super::{client, page, pictures};
 use crate::load::record::{Conclusion, Record};
 use crate::load::recorder::Series;

@@ -3,17 +3,19 @@
 mod draw;
 mod limit;
 mod load;
+mod overhead;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::environment::Environment;
-use super::record::{CaseRecord, Conclusion, Record};
 use super::{clipped, told};
 use crate::picture::Picture;
+use crate::records::run::{CaseRecord, Conclusion, Record};
 use crate::verdict::Verdict;
 
 pub use limit::render as render_limit;
 pub use load::render as render_load;
+pub use overhead::render as render_overhead;
 
 /// What did not pass, first and in full; then a line and a picture for everything else.
 pub fn render(record: &Record) -> String {
@@ -164,7 +166,7 @@ fn page(title: &str, body: Markup) -> String {
 mod tests {
     use super::*;
     use crate::case::Level;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     #[test]

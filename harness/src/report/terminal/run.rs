@@ -1,4 +1,4 @@
-//! The record as a table for a person at a terminal.
+//! The record of a run.
 
 use std::fmt::Write as _;
 
@@ -6,24 +6,16 @@ use tabled::builder::Builder;
 use tabled::settings::object::{Columns, Rows};
 use tabled::settings::peaker::PriorityMax;
 use tabled::settings::width::Width;
-use tabled::settings::{Alignment, Modify, Style};
+use tabled::settings::{Alignment, Color, Modify, Style};
 
-use super::record::{CaseRecord, Record};
-use super::{clipped, told, worth_telling};
+use super::super::{clipped, told, worth_telling};
+use super::Look;
+use crate::records::run::{CaseRecord, Record};
 use crate::verdict::Verdict;
-
-/// How wide the table may be and whether it may use colour.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Columns of the terminal.
-    pub width: usize,
-    /// Whether verdicts are coloured.
-    pub colour: bool,
-}
 
 /// The table, what did not pass in full, and the conclusion.
 pub fn render(record: &Record, look: Look) -> String {
-    let mut text = table(record, look.width);
+    let mut text = table(record, look);
     text.push('\n');
     for case in record.cases.iter().filter(|case| worth_telling(case)) {
         details(&mut text, case);
@@ -43,10 +35,13 @@ pub fn render(record: &Record, look: Look) -> String {
     if let Some(way) = record.way() {
         text = text + &way + "\n";
     }
-    if look.colour { coloured(&text) } else { text }
+    text
 }
 
-fn table(record: &Record, width: usize) -> String {
+/// The column of verdicts.
+const VERDICT_COLUMN: usize = 2;
+
+fn table(record: &Record, look: Look) -> String {
     let mut rows = Builder::default();
     rows.push_record(["case", "level", "verdict", "seconds", "what was found"]);
     for case in &record.cases {
@@ -58,16 +53,23 @@ fn table(record: &Record, width: usize) -> String {
             clipped(&case.outcome.summary).into_owned(),
         ]);
     }
-    rows.build()
+    let mut table = rows.build();
+    table
         .with(Style::sharp())
         .with(Modify::new(Columns::one(3)).with(Alignment::right()))
         .with(Modify::new(Rows::first()).with(Alignment::left()))
         .with(
-            Width::wrap(width.max(60))
+            Width::wrap(look.width.max(60))
                 .keep_words(true)
                 .priority(PriorityMax::right()),
-        )
-        .to_string()
+        );
+    if look.colour {
+        for (number, case) in record.cases.iter().enumerate() {
+            // Below the row of headings.
+            table.modify((number + 1, VERDICT_COLUMN), colour(case.outcome.verdict));
+        }
+    }
+    table.to_string()
 }
 
 fn details(text: &mut String, case: &CaseRecord) {
@@ -87,32 +89,21 @@ fn details(text: &mut String, case: &CaseRecord) {
     }
 }
 
-/// Verdicts in colour, where they stand as a word of their own.
-fn coloured(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let mut line = line.to_owned();
-        for (verdict, code) in [
-            (Verdict::Pass, 32),
-            (Verdict::Fail, 31),
-            (Verdict::Error, 31),
-            (Verdict::Invalid, 33),
-            (Verdict::Inconclusive, 33),
-            (Verdict::Skip, 36),
-        ] {
-            let cell = format!("│ {verdict} ");
-            line = line.replace(&cell, &format!("│ \x1b[{code}m{verdict}\x1b[0m "));
-        }
-        out.push_str(&line);
+/// The colour of a verdict.
+fn colour(verdict: Verdict) -> Color {
+    match verdict {
+        Verdict::Pass => Color::FG_GREEN,
+        Verdict::Fail | Verdict::Error => Color::FG_RED,
+        Verdict::Invalid | Verdict::Inconclusive => Color::FG_YELLOW,
+        Verdict::Skip => Color::FG_CYAN,
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::Level;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::{Findings, Mismatch, Outcome};
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::clipped;
+use super::super::clipped;
 use crate::load::record::{Conclusion, Group, LATE_MS, Record, Worker};
 use crate::load::recorder::Series;
 use crate::verdict::Verdict;
@@ -259,7 +259,7 @@ fn workers(record: &Record) -> String {
 }
 
 /// What a worker was and did, in a line.
-pub(super) fn worker(worker: &Worker) -> String {
+pub(in super::super) fn worker(worker: &Worker) -> String {
     let mut text = format!(
         "{}: {}{} sent; its clock {:+.3} ms beside ours, to {:.3} ms",
         clipped(&worker.place),
@@ -281,7 +281,7 @@ pub(super) fn worker(worker: &Worker) -> String {
 }
 
 /// A percentile of a time of a group; a dash if the sample is too small for it.
-pub(super) fn cell(group: &Group, series: Series, percentile: f64) -> String {
+pub(in super::super) fn cell(group: &Group, series: Series, percentile: f64) -> String {
     group
         .percentile_ms(series, percentile)
         .map_or_else(|| "-".to_owned(), milliseconds)

@@ -1,6 +1,6 @@
 //! The record of a search for the limit, for a person at a terminal.
 
-use super::clipped;
+use super::super::clipped;
 use crate::load::limit::Probe;
 use crate::load::record::limit::Limit;
 

@@ -1,0 +1,34 @@
+//! Renderings for a person at a terminal.
+
+pub mod compare;
+pub mod list;
+pub mod load;
+pub mod overhead;
+pub mod plan;
+pub mod run;
+pub mod search;
+pub mod selftest;
+
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+/// How wide a table may be and whether it may use colour.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether verdicts are coloured.
+    pub colour: bool,
+}
+
+/// A table of rows under headings.
+pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(headings.iter().copied());
+    for row in rows {
+        builder.push_record(row);
+    }
+    let mut table = builder.build();
+    table.with(Style::sharp());
+    table.to_string()
+}
