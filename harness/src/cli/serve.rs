@@ -1,10 +1,15 @@
 //! `poolproof serve`: one component of a stack as a process of its own.
 
+mod epp;
+mod gateway;
+mod model_server;
+mod stub;
+
 use clap::Subcommand;
-use poolproof_fixtures::epp::{self, EndpointPicker};
-use poolproof_fixtures::gateway::{self, Gateway};
-use poolproof_fixtures::model_server::{self, ModelServer};
-use poolproof_fixtures::stub::{self, Stub};
+use poolproof_fixtures::epp::EndpointPicker;
+use poolproof_fixtures::gateway::Gateway;
+use poolproof_fixtures::model_server::ModelServer;
+use poolproof_fixtures::stub::Stub;
 
 use super::{App, Failure, stop_on_signal};
 use crate::inside;
@@ -54,7 +59,8 @@ pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure>
             gateway.stop().await;
         }
         Component::Stub(args) => {
-            let stub = Stub::bind(args).map_err(Failure::usage)?;
+            let config = args.into_config().map_err(Failure::usage)?;
+            let stub = Stub::bind(config).map_err(Failure::usage)?;
             println!("listening on {}", stub.address()?);
             stub.serve(stop).await?;
         }

@@ -1,0 +1,138 @@
+//! The arguments of `poolproof serve stub`.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, ensure};
+use poolproof_fixtures::stub::{Broken, Config};
+
+/// What it answers.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof serve stub --listen 127.0.0.1:8000                              whole answers of 1 KiB
+  poolproof serve stub --tokens 200                                         streams, each token in a write of its own
+  poolproof serve stub --tokens 200 --coalesce 16                           streams, 16 tokens a write
+  poolproof serve stub --tokens 200 --ttft-ms 50 --itl-ms 10                streams with a pace
+  poolproof serve stub --pause-after-s 5 --pause-ms 1000                    a server that stands still once
+  poolproof serve stub --tokens 20 --broken cut                             every second stream is cut")]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Tokens of a stream; 0 answers as a whole
+    #[arg(long, default_value_t = 0)]
+    tokens: usize,
+    /// Tokens that go out with one write
+    #[arg(long, default_value_t = 1)]
+    coalesce: usize,
+    /// Time to the first token, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    ttft_ms: u64,
+    /// Time between two writes of a stream, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    itl_ms: u64,
+    /// Stand still once, so long after the start, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pause_after_s: Option<u64>,
+    /// For how long, in milliseconds
+    #[arg(long, default_value_t = 1000)]
+    pause_ms: u64,
+    /// Break every second answer
+    #[arg(long, value_enum, value_name = "HOW")]
+    broken: Option<HowBroken>,
+}
+
+/// What is wrong with a broken stream. It is half as long as a sound one, and its head says 200.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum HowBroken {
+    /// The connection is closed in the middle
+    Cut,
+    /// The body ends in the middle as if it were whole, without [DONE]
+    NoDone,
+    /// An event in the middle says that there was an error, and [DONE] follows
+    ErrorEvent,
+    /// Instead of a stream comes the JSON of an error
+    ErrorBody,
+    /// A write in the middle comes twice
+    Repeated,
+}
+
+impl Args {
+    /// The configuration that the flags mean; an error names the flag.
+    pub(super) fn into_config(self) -> Result<Config> {
+        ensure!(self.coalesce > 0, "--coalesce is 0: at least 1 is needed");
+        let writes = self.tokens.div_ceil(self.coalesce);
+        ensure!(
+            self.broken.is_none() || writes >= 2,
+            "--broken breaks streams of two writes and more: name more --tokens"
+        );
+        Ok(Config {
+            listen: self.listen,
+            tokens: self.tokens,
+            coalesce: self.coalesce,
+            ttft_ms: self.ttft_ms,
+            itl_ms: self.itl_ms,
+            pause_after_s: self.pause_after_s,
+            pause_ms: self.pause_ms,
+            broken: self.broken.map(Broken::from),
+        })
+    }
+}
+
+impl From<HowBroken> for Broken {
+    fn from(how: HowBroken) -> Self {
+        match how {
+            HowBroken::Cut => Self::Cut,
+            HowBroken::NoDone => Self::NoDone,
+            HowBroken::ErrorEvent => Self::ErrorEvent,
+            HowBroken::ErrorBody => Self::ErrorBody,
+            HowBroken::Repeated => Self::Repeated,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(flags: &str) -> Result<Config> {
+        Cli::try_parse_from(["stub"].into_iter().chain(flags.split_whitespace()))?
+            .args
+            .into_config()
+    }
+
+    #[test]
+    fn each_name_of_a_broken_stream_means_its_defect() {
+        for (name, broken) in [
+            ("cut", Broken::Cut),
+            ("no-done", Broken::NoDone),
+            ("error-event", Broken::ErrorEvent),
+            ("error-body", Broken::ErrorBody),
+            ("repeated", Broken::Repeated),
+        ] {
+            let parsed = config(&format!("--tokens 2 --broken {name}")).unwrap();
+            assert_eq!(parsed.broken, Some(broken));
+        }
+    }
+
+    #[test]
+    fn flags_that_exclude_each_other_are_an_error_that_names_them() {
+        for (flags, named) in [
+            ("--coalesce 0", "--coalesce"),
+            ("--broken cut", "--tokens"),
+            ("--tokens 4 --coalesce 4 --broken cut", "--tokens"),
+            ("--tokens 4 --broken sulk", "sulk"),
+        ] {
+            let error = config(flags).unwrap_err().to_string();
+            assert!(error.contains(named), "{flags}: {error}");
+        }
+    }
+}
