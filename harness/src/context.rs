@@ -11,10 +11,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Rates;
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;
-use crate::stack::StackKind;
+use crate::need::{Canary, Find};
+use crate::poll;
 use crate::target::Target;
 
 /// Every wait of a case, in one place. A wait is for a condition; these are the longest that it may take.
@@ -70,28 +72,25 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Those of a kind of stack. The embedded one takes up a change at once: what has not come after some seconds never comes.
-    pub fn of(kind: StackKind) -> Self {
-        match kind {
-            StackKind::Embedded => Self {
-                refusal: Duration::from_secs(6),
-                recovery: Duration::from_secs(10),
-                under_way: Duration::from_millis(1500),
-                ..Self::default()
-            },
-            _ => Self::default(),
+    /// Those for the embedded stack. It takes up a change at once: what has not come after some seconds never comes.
+    pub fn embedded() -> Self {
+        Self {
+            refusal: Duration::from_secs(6),
+            recovery: Duration::from_secs(10),
+            under_way: Duration::from_millis(1500),
+            ..Self::default()
         }
     }
 }
 
 /// What the user may change about how cases judge.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Seed of every random choice of the client.
     pub seed: u64,
     /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
     pub split_tolerance: f64,
-    /// The chance with which a whole run may fail a correct stack. Cases share it out: see [`Settings::alpha`].
+    /// The chance with which a whole run may fail a correct stack. [`Budget`](crate::budget::Budget) divides it over the cases.
     pub run_alpha: f64,
     /// The chance with which each statistical case catches the smallest deviation that matters.
     pub power: f64,
@@ -111,7 +110,7 @@ impl Default for Settings {
 impl Settings {
     /// Fails if a target cannot be judged by these.
     pub fn check(&self, target: &Target) -> Result<()> {
-        let lightest = target.canary().and_then(|model| {
+        let lightest = Canary::look(target).and_then(|model| {
             let pool = model.weighted_pools().min_by_key(|pool| pool.weight)?;
             let share = f64::from(pool.weight) / f64::from(model.total_weight());
             Some((pool, share))
@@ -127,18 +126,6 @@ impl Settings {
         }
         Ok(())
     }
-
-    /// The part of the run's alpha that a statistical Must case may spend. The parts are fixed, so that what a case says depends on
-    /// no other one; a run takes at most three parts of [`Settings::split_alpha`] and fourteen of these, together less than all of
-    /// it (Bonferroni's inequality): cases that count what must never happen take a billionth each.
-    pub fn alpha(&self) -> f64 {
-        self.run_alpha / 21.0
-    }
-
-    /// The part of a case about splits, whose samples are by far the largest.
-    pub fn split_alpha(&self) -> f64 {
-        self.run_alpha / 10.0
-    }
 }
 
 struct Undo {
@@ -152,8 +139,9 @@ pub struct Context {
     pub target: Arc<Target>,
     /// The longest waits.
     pub timeouts: Timeouts,
-    /// What the user set.
-    pub settings: Settings,
+    /// How sure the verdict must be.
+    pub rates: Rates,
+    seed: u64,
     /// For control and metrics; not for requests that are judged.
     pub http: reqwest::Client,
     names: Arc<Names>,
@@ -170,7 +158,8 @@ impl Context {
     pub fn new(
         target: Arc<Target>,
         timeouts: Timeouts,
-        settings: Settings,
+        seed: u64,
+        rates: Rates,
         case: &'static str,
         attempt: u8,
     ) -> Result<Self> {
@@ -178,7 +167,8 @@ impl Context {
             names: Names::of(&target).into(),
             target,
             timeouts,
-            settings,
+            rates,
+            seed,
             http: client::http(usize::MAX)?,
             case,
             attempt,
@@ -229,7 +219,7 @@ impl Context {
     /// Random numbers that depend on the run's seed, the case, the attempt and `purpose` alone.
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.settings.seed.to_le_bytes());
+        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
         seed[8] = self.attempt;
         for (number, byte) in format!("{}:{purpose}", self.case).bytes().enumerate() {
             let at = 9 + number % 23;
@@ -295,7 +285,8 @@ async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
     let connections = Connections::NewPerRequest;
     let client = Client::new("undo", &target.url, connections, Arc::default())?;
     for model in &target.models {
-        let served = wait_for(timeouts.recovery, || async {
+        let what = format!("model {} is served again", model.name);
+        let served = poll::until(what, timeouts.recovery, poll::INTERVAL, || async {
             for _ in 0..IN_A_ROW {
                 let request = Request::new(Api::Completions, &model.name, 1, &mut rand::rng());
                 let exchange = client.send(request.timeout(timeouts.request)).await;
@@ -303,27 +294,9 @@ async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
             }
             Some(())
         });
-        let what = || format!("model {} for {:?}", model.name, timeouts.recovery);
-        served.await.with_context(what)?;
+        served.await?;
     }
     Ok(())
-}
-
-/// Waits until `check` gives a value; `None` after `timeout`. Looks again every few milliseconds.
-pub async fn wait_for<T, F>(timeout: Duration, mut check: impl FnMut() -> F) -> Option<T>
-where
-    F: Future<Output = Option<T>>,
-{
-    const LOOK_AGAIN: Duration = Duration::from_millis(5);
-    let look = async {
-        loop {
-            if let Some(value) = check().await {
-                return value;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    tokio::time::timeout(timeout, look).await.ok()
 }
 
 #[cfg(test)]
@@ -366,8 +339,13 @@ mod tests {
             kinds: [crate::change::Kind::Picker].into(),
         });
         let models = target.models.len();
-        let (timeouts, settings) = (Timeouts::default(), Settings::default());
-        let context = Context::new(target.into(), timeouts, settings, "a/case", 0).unwrap();
+        let rates = Rates {
+            alpha: 1e-4,
+            power: 0.99,
+            split_tolerance: 0.03,
+        };
+        let context = Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0);
+        let context = context.unwrap();
         let down = Change::Picker {
             pool: "model-a".to_owned(),
             running: false,

@@ -1,6 +1,7 @@
 //! Everything of poolproof that is not a case: stacks, client, evidence, statistics, runs and reports.
 
 pub mod ballast;
+pub mod budget;
 pub mod case;
 pub mod change;
 pub mod cli;
@@ -13,7 +14,9 @@ pub mod folders;
 pub mod inside;
 pub mod limits;
 pub mod load;
+pub mod need;
 pub mod picture;
+pub mod poll;
 pub mod report;
 pub mod round_trip;
 pub mod run;

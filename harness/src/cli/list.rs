@@ -8,6 +8,7 @@ use tabled::settings::object::Columns as ColumnOf;
 use tabled::settings::{Style, Width};
 
 use super::{App, Failure, say};
+use crate::case::catches;
 use crate::run;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -70,7 +71,7 @@ fn flaws(app: App) -> Vec<Value> {
     Flaw::ALL
         .iter()
         .map(|flaw| {
-            let catches = app.catches.iter().find(|catch| catch.flaw == *flaw);
+            let catches = catches(app.suites).find(|catch| catch.flaw == *flaw);
             json!({
                 "name": flaw.name(),
                 "component": flaw.component().to_string(),

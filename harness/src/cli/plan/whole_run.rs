@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Args, figure, table};
+use crate::budget::Budget;
 use crate::case::Case;
 use crate::cli::App;
 use crate::context::Settings;
@@ -19,7 +20,12 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
         (None, None) => Target::planned(&Topology::default())?,
     };
     let cases = run::select(app.suites, &[])?;
-    plan_cases(&cases, &target, settings, args.latency)
+    plan_cases(
+        &cases,
+        &target,
+        &Budget::new(app.suites, *settings),
+        args.latency,
+    )
 }
 
 /// The plan of cases, in the order in which they run, where a request takes `latency_ms`. Those that the target lacks something
@@ -27,14 +33,14 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
 pub(in crate::cli) fn plan_cases(
     cases: &[&Case],
     target: &Target,
-    settings: &Settings,
+    budget: &Budget,
     latency_ms: f64,
 ) -> Result<(Value, String)> {
     ensure!(
         latency_ms > 0.0,
         "--latency {latency_ms}: must be above 0 milliseconds"
     );
-    settings.check(target)?;
+    budget.settings().check(target)?;
     let mut rows = Vec::new();
     let mut totals = [0.0; 5];
     for case in cases {
@@ -42,8 +48,9 @@ pub(in crate::cli) fn plan_cases(
             rows.push(json!({"case": case.id, "skipped": reason}));
             continue;
         }
-        let effort =
-            (case.plan)(target, settings).with_context(|| format!("planning {}", case.id))?;
+        let effort = case
+            .effort(target, &budget.rates(case))
+            .with_context(|| format!("planning {}", case.id))?;
         let seconds = effort.seconds(latency_ms / 1e3);
         for (total, figure) in totals.iter_mut().zip([
             effort.requests_mean,
