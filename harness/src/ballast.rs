@@ -10,10 +10,11 @@ use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
 
 use crate::client::{Api, Client, Connections, Request, payload};
-use crate::context::{Context, wait_for};
+use crate::context::Context;
 use crate::evidence::control;
 use crate::evidence::endpoint::{self, Reading};
 use crate::load::prompt::Texts;
+use crate::poll;
 use crate::target::Endpoint;
 
 /// How long one request of ballast keeps its place, about. Requests are of differing lengths, so that they do not end
@@ -174,27 +175,27 @@ impl Ballast {
         loop {
             let sent = self.tasks.len() as f64;
             let left = deadline.saturating_duration_since(Instant::now());
-            let seen = wait_for(left, || async {
+            let seen = poll::until("ballast is counted", left, poll::INTERVAL, || async {
                 let reading = self.read().await.ok()?;
                 (reading.waiting + reading.running >= sent || full(&reading)).then_some(reading)
             })
             .await;
             match seen {
-                Some(reading) if full(&reading) => {
+                Ok(reading) if full(&reading) => {
                     // What has just arrived waits until the next step takes it in: only what still waits then is a queue.
                     tokio::time::sleep(self.load.step).await;
                     if self.read().await.is_ok_and(|reading| full(&reading)) {
                         return Ok(());
                     }
                 }
-                Some(reading) => {
+                Ok(reading) => {
                     let missing = step.saturating_sub(reading.waiting as u64).max(1);
                     for _ in 0..missing {
                         let load = self.load.clone();
                         self.tasks.push(tokio::spawn(keep_up(load, seeds.clone())));
                     }
                 }
-                None => bail!(
+                Err(_) => bail!(
                     "not reached within {:?} with {sent} requests",
                     ctx.timeouts.fill
                 ),
@@ -221,12 +222,12 @@ pub async fn wait_until_idle(
     endpoint: &Endpoint,
     timeout: Duration,
 ) -> Result<()> {
-    let idle = wait_for(timeout, || async {
+    let what = format!("endpoint {} is idle", endpoint.name);
+    let idle = poll::until(what, timeout, poll::INTERVAL, || async {
         let reading = endpoint::read(http, endpoint).await.ok()?;
         (reading.waiting + reading.running == 0.0).then_some(())
     });
-    idle.await
-        .with_context(|| format!("endpoint {} is not idle after {timeout:?}", endpoint.name))
+    Ok(idle.await?)
 }
 
 /// Sends one request after the other, for as long as it is not aborted.

@@ -10,10 +10,11 @@ use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::budget::Rates;
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;
-use crate::stack::StackKind;
+use crate::poll;
 use crate::target::Target;
 
 pub use crate::settings::Settings;
@@ -71,16 +72,13 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Those of a kind of stack. The embedded one takes up a change at once: what has not come after some seconds never comes.
-    pub fn of(kind: StackKind) -> Self {
-        match kind {
-            StackKind::Embedded => Self {
-                refusal: Duration::from_secs(6),
-                recovery: Duration::from_secs(10),
-                under_way: Duration::from_millis(1500),
-                ..Self::default()
-            },
-            _ => Self::default(),
+    /// Those for the embedded stack. It takes up a change at once: what has not come after some seconds never comes.
+    pub fn embedded() -> Self {
+        Self {
+            refusal: Duration::from_secs(6),
+            recovery: Duration::from_secs(10),
+            under_way: Duration::from_millis(1500),
+            ..Self::default()
         }
     }
 }
@@ -96,8 +94,9 @@ pub struct Context {
     pub target: Arc<Target>,
     /// The longest waits.
     pub timeouts: Timeouts,
-    /// What the user set.
-    pub settings: Settings,
+    /// How sure the verdict must be.
+    pub rates: Rates,
+    seed: u64,
     /// For control and metrics; not for requests that are judged.
     pub http: reqwest::Client,
     names: Arc<Names>,
@@ -114,7 +113,8 @@ impl Context {
     pub fn new(
         target: Arc<Target>,
         timeouts: Timeouts,
-        settings: Settings,
+        seed: u64,
+        rates: Rates,
         case: &'static str,
         attempt: u8,
     ) -> Result<Self> {
@@ -122,7 +122,8 @@ impl Context {
             names: Names::of(&target).into(),
             target,
             timeouts,
-            settings,
+            rates,
+            seed,
             http: client::http(usize::MAX)?,
             case,
             attempt,
@@ -173,7 +174,7 @@ impl Context {
     /// Random numbers that depend on the run's seed, the case, the attempt and `purpose` alone.
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.settings.seed.to_le_bytes());
+        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
         seed[8] = self.attempt;
         for (number, byte) in format!("{}:{purpose}", self.case).bytes().enumerate() {
             let at = 9 + number % 23;
@@ -239,7 +240,8 @@ async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
     let connections = Connections::NewPerRequest;
     let client = Client::new("undo", &target.url, connections, Arc::default())?;
     for model in &target.models {
-        let served = wait_for(timeouts.recovery, || async {
+        let what = format!("model {} is served again", model.name);
+        let served = poll::until(what, timeouts.recovery, poll::INTERVAL, || async {
             for _ in 0..IN_A_ROW {
                 let request = Request::new(Api::Completions, &model.name, 1, &mut rand::rng());
                 let exchange = client.send(request.timeout(timeouts.request)).await;
@@ -247,27 +249,9 @@ async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
             }
             Some(())
         });
-        let what = || format!("model {} for {:?}", model.name, timeouts.recovery);
-        served.await.with_context(what)?;
+        served.await?;
     }
     Ok(())
-}
-
-/// Waits until `check` gives a value; `None` after `timeout`. Looks again every few milliseconds.
-pub async fn wait_for<T, F>(timeout: Duration, mut check: impl FnMut() -> F) -> Option<T>
-where
-    F: Future<Output = Option<T>>,
-{
-    const LOOK_AGAIN: Duration = Duration::from_millis(5);
-    let look = async {
-        loop {
-            if let Some(value) = check().await {
-                return value;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    tokio::time::timeout(timeout, look).await.ok()
 }
 
 #[cfg(test)]
@@ -310,8 +294,13 @@ mod tests {
             kinds: [crate::change::Kind::Picker].into(),
         });
         let models = target.models.len();
-        let (timeouts, settings) = (Timeouts::default(), Settings::default());
-        let context = Context::new(target.into(), timeouts, settings, "a/case", 0).unwrap();
+        let rates = Rates {
+            alpha: 1e-4,
+            power: 0.99,
+            split_tolerance: 0.03,
+        };
+        let context = Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0);
+        let context = context.unwrap();
         let down = Change::Picker {
             pool: "model-a".to_owned(),
             running: false,

@@ -3,6 +3,7 @@
 //! The pod is a worker. It is told, through the API of the cluster, which case to run against which target, and answers with its
 //! outcome. Cases that change the stack are run from here: the address that takes changes is one of this machine.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +11,18 @@ use anyhow::{Context, Result, anyhow, ensure};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::budget::Budget;
 use crate::case::{Case, Suite};
 use crate::client;
 use crate::context::{Settings, Timeouts};
 use crate::round_trip::{RoundTrip, Vantage, measure};
 use crate::run::{self, Options};
-use crate::stack::{Outline, Stack};
 use crate::target::Target;
 use crate::verdict::Outcome;
 
@@ -55,7 +57,7 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
     let case = case.ok_or_else(unknown)?;
     let stop = CancellationToken::new();
     let options = Options {
-        settings: task.settings,
+        budget: Budget::new(suites, task.settings),
         timeouts: Timeouts {
             case: Duration::from_millis(task.case_timeout_ms),
             ..Timeouts::default()
@@ -84,28 +86,42 @@ fn internal(error: &anyhow::Error) -> Refusal {
     (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
 }
 
+/// Turns a target as seen from here into the same target with the addresses that pods of the cluster have now. No pod takes changes.
+pub type SeenInside = Arc<dyn Fn(Target) -> BoxFuture<'static, Result<Target>> + Send + Sync>;
+
 /// A pod that runs cases.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Inside {
     http: reqwest::Client,
     worker: Url,
-    outline: Outline,
+    gateway: Url,
+    seen_inside: SeenInside,
+}
+
+impl fmt::Debug for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inside")
+            .field("worker", &self.worker.as_str())
+            .field("gateway", &self.gateway.as_str())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Inside {
-    /// A worker in the cluster of a stack. Fails if the stack is in none.
-    pub fn new(stack: &Stack, worker: &Url) -> Result<Self> {
+    /// The worker at a URL, in the cluster of a stack whose gateway pods reach at `gateway`.
+    pub fn new(worker: &Url, gateway: &Url, seen_inside: SeenInside) -> Result<Self> {
         Ok(Self {
             http: client::http(usize::MAX)?,
             worker: worker.clone(),
-            outline: stack.outline().context("the stack is in no cluster")?,
+            gateway: gateway.clone(),
+            seen_inside,
         })
     }
 
     /// What a round trip to the gateway takes from the pod.
     pub async fn round_trip(&self) -> Result<RoundTrip> {
         let limit = Duration::from_secs(60);
-        self.ask("round-trip", &self.outline.gateway, limit).await
+        self.ask("round-trip", &self.gateway, limit).await
     }
 
     /// Runs a case; `None` if the run was ended meanwhile.
@@ -131,8 +147,8 @@ impl Inside {
         let task = Task {
             case: case.id.to_owned(),
             // Each time anew: a pod that was replaced has another address.
-            target: self.outline.seen_inside(target).await?,
-            settings: options.settings,
+            target: (self.seen_inside)(target.clone()).await?,
+            settings: *options.budget.settings(),
             case_timeout_ms: timeouts.case.as_millis() as u64,
         };
         let limit = (timeouts.case + timeouts.undo) * ATTEMPTS;
@@ -186,9 +202,11 @@ mod tests {
             level: Level::Must,
             source: "s",
             needs: &[],
+            alpha_parts: 0,
             plan: |_, _| Ok(Effort::requests(0)),
             run: |ctx| Box::pin(async { Ok(Outcome::pass(ctx.target.url.as_str())) }),
         }],
+        catches: &[],
     }];
 
     #[tokio::test]

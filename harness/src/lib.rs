@@ -1,6 +1,7 @@
 //! Everything of poolproof that is not a case: stacks, client, evidence, statistics, runs and reports.
 
 pub mod ballast;
+pub mod budget;
 pub mod case;
 pub mod change;
 pub mod cli;
@@ -14,8 +15,10 @@ pub mod folders;
 pub mod inside;
 pub mod limits;
 pub mod load;
+pub mod need;
 pub mod picture;
 pub mod plan;
+pub mod poll;
 pub mod records;
 pub mod report;
 pub mod round_trip;

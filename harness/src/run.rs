@@ -1,6 +1,7 @@
 //! A run: selects cases, turns what the target lacks into skips, runs the rest one by one, and records each verdict.
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,10 +9,12 @@ use anyhow::{Result, bail};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budget;
 use crate::case::{Case, Suite};
-use crate::context::{Context, Settings, Timeouts};
+use crate::context::{Context, Timeouts};
 use crate::expect;
 use crate::inside::Inside;
+use crate::need::Missing;
 use crate::records::run::{CaseRecord, Record};
 use crate::target::Target;
 use crate::verdict::{Findings, Outcome, Verdict};
@@ -19,8 +22,8 @@ use crate::verdict::{Findings, Outcome, Verdict};
 /// What a run is made with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the user set about how cases judge.
-    pub settings: Settings,
+    /// How sure the verdict of each case must be.
+    pub budget: Budget,
     /// The longest waits.
     pub timeouts: Timeouts,
     /// Whether the first Must case that does not pass ends the run.
@@ -67,25 +70,27 @@ pub(crate) fn matches(selector: &str, id: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selector.ends_with('*'))
 }
 
-/// What the observer of a run hears of.
+/// What the observer of a run gets.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A case starts.
     Started(&'a Case),
-    /// A case ended; it stands last in the record.
+    /// A case ended; it is the last one in the record.
     Ended(&'a Record),
 }
 
-/// Runs cases against a target and adds their results to the record. The observer hears of each start and each end.
+/// Runs cases against a target and adds their results to the record. It is saved at `path` after each case and at the end, so that
+/// it is there whatever ends the process. The observer is called at each start and each end.
 pub async fn run(
     cases: &[&'static Case],
     target: &Arc<Target>,
     options: &Options,
     record: &mut Record,
-    observe: &mut (dyn FnMut(Event<'_>) -> Result<()> + Send),
+    path: &Path,
+    observe: &mut (dyn FnMut(Event<'_>) + Send),
 ) -> Result<()> {
     for case in cases {
-        observe(Event::Started(case))?;
+        observe(Event::Started(case));
         let started = Instant::now();
         let inside = options.inside.as_ref();
         let inside = inside.filter(|_| !case.changes() && missing(case, target).is_none());
@@ -95,18 +100,19 @@ pub async fn run(
         };
         let Some(outcome) = ended else {
             record.interrupted = true;
-            return Ok(());
+            break;
         };
         let took_ms = started.elapsed().as_millis() as u64;
         let verdict = outcome.verdict;
         record.cases.push(recorded(case, outcome, took_ms));
-        observe(Event::Ended(record))?;
+        record.save(path)?;
+        observe(Event::Ended(record));
         let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
         if options.fail_fast && !passed && case.level == crate::case::Level::Must {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    record.save(path)
 }
 
 /// Runs one case; `None` if the run was ended meanwhile. A measurement that is not to be trusted is made once more, and the
@@ -138,8 +144,9 @@ async fn attempt(
     options: &Options,
     number: u8,
 ) -> Option<Outcome> {
-    let (timeouts, settings) = (options.timeouts, options.settings);
-    let context = match Context::new(target.clone(), timeouts, settings, case.id, number) {
+    let (timeouts, rates) = (options.timeouts, options.budget.rates(case));
+    let seed = options.budget.settings().seed;
+    let context = match Context::new(target.clone(), timeouts, seed, rates, case.id, number) {
         Ok(context) => context,
         Err(error) => return Some(Outcome::error(&error)),
     };
@@ -147,7 +154,7 @@ async fn attempt(
     let outcome = tokio::select! {
         ended = tokio::time::timeout(timeouts.case, guarded) => Some(match ended {
             Ok(Ok(Ok(outcome))) => outcome,
-            Ok(Ok(Err(error))) => Outcome::error(&error),
+            Ok(Ok(Err(error))) => broken_off(&error),
             Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
             Err(_) => out_of_time(case, &context),
         }),
@@ -159,6 +166,14 @@ async fn attempt(
     Some(failed.into_iter().fold(outcome, |outcome, line| {
         outcome.evidence(format!("could not be undone: {line}"))
     }))
+}
+
+/// The outcome of a case that returned an error: a need that the target does not meet is no fault of poolproof.
+fn broken_off(error: &anyhow::Error) -> Outcome {
+    match error.downcast_ref::<Missing>() {
+        Some(missing) => Outcome::skip(missing.to_string()),
+        None => Outcome::error(error),
+    }
 }
 
 /// What a case that ran out of time says: it failed if that was because requests were not answered.
@@ -180,7 +195,7 @@ fn out_of_time(case: &Case, context: &Context) -> Outcome {
 /// What a case that ran out of time lacks for a decision.
 fn undecided(case: &Case, context: &Context) -> String {
     let sent = context.sent();
-    let effort = (case.plan)(&context.target, &context.settings);
+    let effort = case.effort(&context.target, &context.rates);
     let left = match effort.map(|effort| effort.requests_max.saturating_sub(sent)) {
         Ok(left) if left > 0 => format!(", {left} more at most would decide"),
         _ => String::new(),
@@ -212,9 +227,12 @@ fn text(panic: &(dyn std::any::Any + Send)) -> &str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::case::{Level, Need};
+    use crate::case::Level;
     use crate::client::{Api, Connections, Request};
+    use crate::context::Settings;
+    use crate::need::{Canary, Find, Need};
     use crate::records::run::tests::record;
+    use anyhow::Context as _;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
@@ -232,6 +250,7 @@ mod tests {
             level: Level::Must,
             source: "s",
             needs,
+            alpha_parts: 0,
             plan: |_, _| Ok(crate::effort::Effort::requests(40)),
             run,
         }
@@ -253,7 +272,7 @@ mod tests {
                     panic!("oh")
                 })
             }),
-            case("a/needs", &[Need::Canary], |_| {
+            case("a/needs", &[Canary::NEED], |_| {
                 Box::pin(async { Ok(Outcome::pass("")) })
             }),
             case("a/passes-too", &[], |_| Box::pin(std::future::pending())),
@@ -268,12 +287,19 @@ mod tests {
             case("a/stays-invalid", &[], |_| {
                 Box::pin(async { Ok(Outcome::invalid("always")) })
             }),
+            case("a/finds", &[], |ctx| {
+                Box::pin(async {
+                    let model = Canary::find(&ctx.target).context("at the start")?;
+                    Ok(Outcome::pass(model.name.clone()))
+                })
+            }),
         ],
+        catches: &[],
     }];
 
     fn options() -> Options {
         Options {
-            settings: Settings::default(),
+            budget: Budget::new(SUITES, Settings::default()),
             timeouts: Timeouts::default(),
             fail_fast: false,
             stop: CancellationToken::new(),
@@ -287,7 +313,7 @@ mod tests {
             let selected = select(SUITES, &[selector.to_owned()]).unwrap();
             selected.iter().map(|case| case.id).collect()
         };
-        assert_eq!(ids("a").len(), 6);
+        assert_eq!(ids("a").len(), 7);
         assert_eq!(ids("a/"), ids("a"));
         assert_eq!(ids("a/passes"), ["a/passes"]);
         assert_eq!(ids("a/passes*"), ["a/passes", "a/passes-too"]);
@@ -303,13 +329,30 @@ mod tests {
         let mut record = record(&[]);
         let target = Arc::new(record.target.clone());
         let cases = &select(SUITES, &[]).unwrap()[..3];
-        run(cases, &target, &options(), &mut record, &mut |_| Ok(()))
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("run.json");
+        run(cases, &target, &options(), &mut record, &path, &mut |_| {})
             .await
             .unwrap();
+        assert_eq!(Record::read(&path).unwrap().cases.len(), 3);
         let verdicts: Vec<Verdict> = record.cases.iter().map(|c| c.outcome.verdict).collect();
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Error, Verdict::Skip]);
         assert!(record.cases[1].outcome.summary.contains("oh"));
         assert_eq!(UNDONE.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_case_that_does_not_find_what_it_needs_is_skipped_with_the_reason() {
+        let mut target = record(&[]).target;
+        target.models.truncate(1);
+        let case = select(SUITES, &["a/finds".to_owned()]).unwrap()[0];
+        let outcome = run_case(case, &Arc::new(target), &options()).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Skip);
+        assert!(
+            outcome.summary.contains(Canary::WHAT),
+            "{}",
+            outcome.summary
+        );
     }
 
     #[tokio::test]
@@ -354,7 +397,8 @@ mod tests {
             ..Timeouts::default()
         };
         let case = select(SUITES, &["a/passes".to_owned()]).unwrap()[0];
-        let context = Context::new(target.into(), timeouts, Settings::default(), case.id, 0);
+        let rates = options().budget.rates(case);
+        let context = Context::new(target.into(), timeouts, 1, rates, case.id, 0);
         let context = context.unwrap();
         let client = context.client(Connections::KeepAlive).unwrap();
         for (given, verdict) in [
@@ -385,12 +429,14 @@ mod tests {
             {
                 stop.cancel();
             }
-            Ok(())
         };
-        run(&cases, &target, &options, &mut record, &mut observe)
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("run.json");
+        run(&cases, &target, &options, &mut record, &path, &mut observe)
             .await
             .unwrap();
-        assert!(record.interrupted);
-        assert_eq!(record.cases.len(), 1);
+        let saved = Record::read(&path).unwrap();
+        assert!(saved.interrupted);
+        assert_eq!(saved.cases.len(), 1);
     }
 }

@@ -1,17 +1,20 @@
-//! The self-test: each flaw alone on an embedded stack, and whether the cases say of it what the table says that they must.
+//! The self-test: each flaw alone on a stack, and whether the cases conclude what their suites' catches demand.
+//!
+//! The caller starts the stacks: nothing here knows how.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::LocalBoxFuture;
 use poolproof_fixtures::flaw::Flaw;
 use serde::Serialize;
 
-use crate::case::{Case, Catch, Suite};
-use crate::context::Timeouts;
+use crate::budget::Budget;
+use crate::case::{Case, Catch, Suite, catches};
+use crate::context::{Settings, Timeouts};
 use crate::run;
-use crate::stack::{self, Stack, StackKind, StartError};
-use crate::topology::Topology;
+use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
 
 /// What the table demands of a case under a flaw.
@@ -88,16 +91,17 @@ impl Row {
 }
 
 /// What is wrong with the table itself, whatever cases say; empty if nothing is.
-pub fn faults_of_table(suites: &'static [Suite], catches: &[Catch]) -> Vec<String> {
+pub fn faults_of_table(suites: &'static [Suite]) -> Vec<String> {
     let ids: BTreeSet<&str> = cases(suites).map(|case| case.id).collect();
     let mut faults = Vec::new();
     for flaw in Flaw::ALL {
-        match catches.iter().filter(|catch| catch.flaw == *flaw).count() {
+        let rows = catches(suites).filter(|catch| catch.flaw == *flaw);
+        match rows.count() {
             1 => {}
             count => faults.push(format!("flaw {flaw} has {count} rows, it must have one")),
         }
     }
-    for catch in catches {
+    for catch in catches(suites) {
         let flaw = catch.flaw;
         if catch.must_fail.is_empty() {
             faults.push(format!("no case must fail under {flaw}"));
@@ -111,18 +115,28 @@ pub fn faults_of_table(suites: &'static [Suite], catches: &[Catch]) -> Vec<Strin
         }
     }
     for id in ids {
-        if !catches.iter().any(|catch| catch.must_fail.contains(&id)) {
+        if !catches(suites).any(|catch| catch.must_fail.contains(&id)) {
             faults.push(format!("there is no flaw under which {id} must fail"));
         }
     }
     faults
 }
 
+/// A stack that a self-test runs cases on.
+pub struct Started {
+    /// Its target.
+    pub target: Target,
+    /// Stops it.
+    pub stop: LocalBoxFuture<'static, ()>,
+}
+
+/// Starts a stack that has a flaw, or none, with this seed. A start whose future is dropped leaves nothing behind.
+pub type Start<'a, E> =
+    &'a dyn Fn(Option<Flaw>, u64) -> LocalBoxFuture<'static, Result<Started, E>>;
+
 /// How a self-test is made.
 pub struct Options {
-    /// The stack; its flaw and its kind are the self-test's own. The seed grows by one with each run.
-    pub stack: stack::Options,
-    /// How cases are run.
+    /// How cases are run. The timeouts are the self-test's own, and the seed grows by one with each run.
     pub run: run::Options,
     /// How often each flaw is switched on.
     pub repeat: u64,
@@ -131,15 +145,17 @@ pub struct Options {
 }
 
 /// Runs the cases of a flaw, or all of them on a stack without one. `watch` hears of each case that starts.
-pub async fn row(
+pub async fn row<E>(
     suites: &'static [Suite],
     catch: Option<&Catch>,
     options: &Options,
+    start: Start<'_, E>,
     watch: &mut (dyn FnMut(&Case) + Send),
-) -> Result<Row, StartError> {
+) -> Result<Row, E> {
     let started = Instant::now();
+    let flaw = catch.map(|catch| catch.flaw);
     let mut row = Row {
-        flaw: catch.map(|catch| catch.flaw.name()),
+        flaw: flaw.map(|flaw| flaw.name()),
         cells: cells(suites, catch, options.full),
         runs: 0,
         caught: 0,
@@ -147,18 +163,24 @@ pub async fn row(
         interrupted: false,
     };
     for number in 0..options.repeat {
-        let mut options = Options {
-            stack: options.stack.clone(),
-            run: options.run.clone(),
-            ..*options
+        let before = options.run.budget.settings();
+        let settings = Settings {
+            seed: before.seed + number,
+            ..*before
         };
-        options.stack.kind = StackKind::Embedded;
-        options.stack.flaw = catch.map(|catch| catch.flaw);
-        options.stack.topology = Topology::showing(options.stack.flaw);
-        options.stack.seed += number;
-        options.run.settings.seed += number;
-        options.run.timeouts = Timeouts::of(StackKind::Embedded);
-        row.interrupted = !once(suites, &options, &mut row.cells, watch).await?;
+        let run = run::Options {
+            budget: Budget::new(suites, settings),
+            timeouts: Timeouts::embedded(),
+            ..options.run.clone()
+        };
+        let stack = tokio::select! {
+            started = start(flaw, settings.seed) => Some(started?),
+            () = run.stop.cancelled() => None,
+        };
+        row.interrupted = match stack {
+            Some(stack) => !once(suites, stack, &run, &mut row.cells, watch).await,
+            None => true,
+        };
         if row.interrupted {
             break;
         }
@@ -172,26 +194,22 @@ pub async fn row(
     Ok(row)
 }
 
-/// Runs the cases once, on a stack of their own. Says whether that came to its end.
+/// Runs the cases once, and stops their stack. Returns whether all of them ended.
 async fn once(
     suites: &'static [Suite],
-    options: &Options,
+    stack: Started,
+    options: &run::Options,
     cells: &mut [Cell],
     watch: &mut (dyn FnMut(&Case) + Send),
-) -> Result<bool, StartError> {
-    let mut tell = |_: &str| {};
-    let stack = tokio::select! {
-        started = Stack::start(&options.stack, &mut tell) => started?,
-        () = options.run.stop.cancelled() => return Ok(false),
-    };
-    let target = Arc::new(stack.target.clone());
+) -> bool {
+    let target = Arc::new(stack.target);
     let mut ended = true;
     for cell in cells {
         let Some(case) = cases(suites).find(|case| case.id == cell.case) else {
             continue;
         };
         watch(case);
-        match run::run_case(case, &target, &options.run).await {
+        match run::run_case(case, &target, options).await {
             Some(outcome) => cell.outcomes.push(outcome),
             None => {
                 ended = false;
@@ -199,8 +217,8 @@ async fn once(
             }
         }
     }
-    stack.stop().await;
-    Ok(ended)
+    stack.stop.await;
+    ended
 }
 
 fn cells(suites: &'static [Suite], catch: Option<&Catch>, full: bool) -> Vec<Cell> {
@@ -223,9 +241,16 @@ fn cases(suites: &'static [Suite]) -> impl Iterator<Item = &'static Case> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::case::Level;
+    use crate::topology::Topology;
 
     const fn case(id: &'static str) -> Case {
         Case {
@@ -234,6 +259,7 @@ mod tests {
             level: Level::Must,
             source: "s",
             needs: &[],
+            alpha_parts: 0,
             plan: |_, _| Ok(crate::effort::Effort::requests(0)),
             run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
         }
@@ -243,6 +269,7 @@ mod tests {
         id: "a",
         promise: "p",
         cases: &[case("a/caught"), case("a/never")],
+        catches: &[],
     }];
 
     #[test]
@@ -252,12 +279,16 @@ mod tests {
             must_fail,
             may_fail,
         };
-        let mut catches: Vec<Catch> = Flaw::ALL[2..]
+        let mut rows: Vec<Catch> = Flaw::ALL[2..]
             .iter()
             .map(|flaw| catch(*flaw, &["a/caught"], &[]))
             .collect();
-        catches.push(catch(Flaw::ALL[1], &[], &["a", "a/caught", "a/other"]));
-        let faults = faults_of_table(SUITES, &catches);
+        rows.push(catch(Flaw::ALL[1], &[], &["a", "a/caught", "a/other"]));
+        let suite = Suite {
+            catches: rows.leak(),
+            ..SUITES[0]
+        };
+        let faults = faults_of_table(vec![suite].leak());
         let (first, second) = (Flaw::ALL[0], Flaw::ALL[1]);
         assert_eq!(
             faults,
@@ -268,6 +299,50 @@ mod tests {
                 "there is no flaw under which a/never must fail".to_owned(),
             ]
         );
+    }
+
+    fn options(repeat: u64) -> Options {
+        Options {
+            run: run::Options {
+                budget: Budget::new(SUITES, Settings::default()),
+                timeouts: Timeouts::default(),
+                fail_fast: false,
+                stop: Default::default(),
+                inside: None,
+            },
+            repeat,
+            full: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn each_run_of_a_row_has_a_stack_of_its_own_that_is_stopped() {
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let log = events.clone();
+        let start = move |flaw: Option<Flaw>, seed| {
+            let log = log.clone();
+            log.borrow_mut().push(format!("start {flaw:?} {seed}"));
+            let stop = async move { log.borrow_mut().push("stop".to_owned()) };
+            let target = Target::planned(&Topology::default());
+            let started = target.map(|target| Started {
+                target,
+                stop: stop.boxed_local(),
+            });
+            async { started }.boxed_local()
+        };
+        let row = row(SUITES, None, &options(2), &start, &mut |_| {}).await;
+        let row = row.unwrap();
+        assert_eq!((row.runs, row.interrupted), (2, false));
+        assert!(row.cells.iter().all(|cell| cell.outcomes.len() == 2));
+        let events = events.borrow();
+        assert_eq!(*events, ["start None 1", "stop", "start None 2", "stop"]);
+    }
+
+    #[tokio::test]
+    async fn a_stack_that_does_not_start_is_an_error_of_the_row() {
+        let start = |_, _| async { Err("no stack") }.boxed_local();
+        let row = row(SUITES, None, &options(1), &start, &mut |_| {}).await;
+        assert_eq!(row.err(), Some("no stack"));
     }
 
     #[test]

@@ -231,6 +231,11 @@ impl Target {
 }
 
 impl Model {
+    /// Its pools that get requests.
+    pub fn weighted_pools(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.weight > 0)
+    }
+
     /// The weights of its pools, by name.
     pub fn weights(&self) -> BTreeMap<String, u32> {
         let weights = self

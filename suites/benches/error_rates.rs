@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use poolproof::SUITES;
+use poolproof_harness::budget::Budget;
 use poolproof_harness::context::Settings;
 use poolproof_harness::effort::Decision;
 use poolproof_harness::run::missing;
@@ -48,7 +49,7 @@ struct Measured {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let target = Target::planned(&Topology::default()).expect("the default topology is a target");
-    let settings = Settings::default();
+    let budget = Budget::new(SUITES, Settings::default());
     let mut builder = Builder::default();
     builder.push_record([
         "case",
@@ -64,7 +65,9 @@ fn main() -> ExitCode {
         if missing(case, &target).is_some() {
             continue;
         }
-        let effort = (case.plan)(&target, &settings).expect("every case has a plan");
+        let effort = case
+            .effort(&target, &budget.rates(case))
+            .expect("every case has a plan");
         let mut decisions = effort.decisions;
         decisions.dedup();
         for decision in decisions {

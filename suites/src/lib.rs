@@ -1,7 +1,6 @@
 //! The cases of poolproof, by suite. The id of a case is the path of its file.
 
 mod canary;
-mod catches;
 mod distribution;
 mod faults;
 mod loaded;
@@ -15,8 +14,6 @@ mod streams;
 use poolproof_harness::case::Suite;
 use poolproof_harness::cli::App;
 
-pub use catches::CATCHES;
-
 /// All suites, in the order in which they run.
 pub const SUITES: &[Suite] = &[
     routing::SUITE,
@@ -27,32 +24,111 @@ pub const SUITES: &[Suite] = &[
 ];
 
 /// What the command line is about.
-pub const APP: App = App {
-    suites: SUITES,
-    catches: CATCHES,
-};
+pub const APP: App = App { suites: SUITES };
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use poolproof_harness::case::Level;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use poolproof_harness::budget::Budget;
+    use poolproof_harness::case::{Level, catches};
     use poolproof_harness::context::Settings;
+    use poolproof_harness::effort::Decision;
     use poolproof_harness::run::missing;
     use poolproof_harness::target::Target;
     use poolproof_harness::topology::Topology;
 
     use super::SUITES;
 
-    #[test]
-    fn the_cases_together_spend_no_more_alpha_than_the_run_has() {
-        let target = Target::planned(&Topology::default()).unwrap();
-        let settings = Settings::default();
-        let musts = SUITES.iter().flat_map(|suite| suite.cases);
-        let musts = musts.filter(|case| case.level == Level::Must);
-        let mut spent = 0.0;
-        for case in musts.filter(|case| missing(case, &target).is_none()) {
-            spent += (case.plan)(&target, &settings).unwrap().alpha();
+    /// A target that has what every case needs.
+    fn target() -> Target {
+        let mut topology = Topology::default();
+        topology.models[0].adapters = vec!["adapter".to_owned()];
+        Target::planned(&topology).unwrap()
+    }
+
+    /// The ids that the files with a case have by their paths.
+    fn ids_by_path() -> BTreeSet<String> {
+        let mut ids = BTreeSet::new();
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for folder in std::fs::read_dir(src).unwrap().map(|it| it.unwrap().path()) {
+            let Ok(files) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            let suite = folder.file_name().unwrap().to_str().unwrap();
+            for file in files.map(|it| it.unwrap().path()) {
+                let text = std::fs::read_to_string(&file).unwrap();
+                if text.contains("const CASE: Case") {
+                    let name = file.file_stem().unwrap().to_str().unwrap();
+                    ids.insert(format!("{suite}/{}", name.replace('_', "-")));
+                }
+            }
         }
-        assert!(spent > 0.0 && spent <= settings.run_alpha, "{spent}");
+        ids
+    }
+
+    #[test]
+    fn every_file_with_a_case_is_in_its_suite_and_its_path_is_the_id() {
+        let cases = SUITES.iter().flat_map(|suite| suite.cases);
+        let ids: Vec<String> = cases.map(|case| case.id.to_owned()).collect();
+        let once: BTreeSet<String> = ids.iter().cloned().collect();
+        assert_eq!(ids.len(), once.len(), "an id is listed twice: {ids:?}");
+        assert_eq!(once, ids_by_path());
+    }
+
+    #[test]
+    fn a_catch_is_a_row_of_the_suite_of_the_first_case_that_must_fail() {
+        assert!(catches(SUITES).count() > 0);
+        for suite in SUITES {
+            for catch in suite.catches {
+                let first = catch.must_fail.first().unwrap();
+                let home = first.split('/').next();
+                assert_eq!(home, Some(suite.id), "row {}", catch.flaw);
+            }
+        }
+    }
+
+    #[test]
+    fn the_must_cases_together_take_no_more_alpha_than_the_run_has() {
+        let target = target();
+        for run_alpha in [0.001, 0.05] {
+            let settings = Settings {
+                run_alpha,
+                ..Settings::default()
+            };
+            let budget = Budget::new(SUITES, settings);
+            let (mut shares, mut taken) = (0.0, 0.0);
+            for case in SUITES.iter().flat_map(|suite| suite.cases) {
+                assert_eq!(missing(case, &target), None, "{}", case.id);
+                let rates = budget.rates(case);
+                // Fails if a case takes more than its share.
+                let effort = case.effort(&target, &rates).unwrap();
+                if case.level == Level::Must {
+                    shares += rates.alpha;
+                    taken += effort.alpha();
+                }
+            }
+            assert!(shares <= run_alpha * (1.0 + 1e-9), "{shares}");
+            assert!(taken > run_alpha / 2.0 && taken <= shares, "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_case_that_decides_by_a_sample_has_a_part_of_alpha() {
+        let target = target();
+        let budget = Budget::new(SUITES, Settings::default());
+        for case in SUITES.iter().flat_map(|suite| suite.cases) {
+            let rates = budget.rates(case);
+            let effort = case.effort(&target, &rates).unwrap();
+            let takes_none = effort.decisions.iter().all(never_by_chance);
+            assert_eq!(case.alpha_parts == 0, takes_none, "{}", case.id);
+        }
+    }
+
+    /// Whether a correct stack cannot fail a decision: it never does what is counted.
+    fn never_by_chance(decision: &Decision) -> bool {
+        matches!(decision, Decision::Fixed(plan) if plan.question.null() == 0.0)
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use poolproof_harness::client::drive::{self, Sent};
 use poolproof_harness::client::{Api, Connections, Exchange, Request, nonce, payload};
-use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::context::Context;
 use poolproof_harness::evidence::endpoint;
+use poolproof_harness::poll;
 use poolproof_harness::target::{Endpoint, Model};
 
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
@@ -56,13 +57,12 @@ impl Streams {
             .enumerate()
             .map(|(number, request)| (APART * number as u32, request));
         let streams = drive::scheduled(&client, Instant::now(), due).await;
-        let all_begun = wait_for(ctx.timeouts.fill, || async {
+        let what = format!("{n} streams of {tokens} tokens are all under way");
+        let all_begun = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
             let (running, _) = under_way(ctx, model).await.ok()?;
             (running >= n as f64).then_some(())
         });
-        all_begun
-            .await
-            .with_context(|| format!("{n} streams of {tokens} tokens were never all under way"))?;
+        all_begun.await?;
         Ok(Self { pace, streams })
     }
 

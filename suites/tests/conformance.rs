@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use poolproof_harness::budget::Rates;
 use poolproof_harness::case::{Case, Level};
-use poolproof_harness::context::Settings;
 use poolproof_harness::run::{self, missing};
 use poolproof_harness::stack::Stack;
 use poolproof_harness::verdict::{Outcome, Verdict};
@@ -59,7 +59,7 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
                     let described = common::describe(case.id, &outcome);
                     return Err(format!("{described}\n{}", case.requirement).into());
                 }
-                as_planned(case, &stack, &outcome)
+                as_planned(case, &options.budget.rates(case), &stack, &outcome)
             }
         })
         .with_kind(case.level.to_string())
@@ -82,8 +82,8 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
 }
 
 /// A case that passes has sent no more than it announced.
-fn as_planned(case: &Case, stack: &Stack, outcome: &Outcome) -> Result<(), Failed> {
-    let planned = (case.plan)(&stack.target, &Settings::default())?.requests_max;
+fn as_planned(case: &Case, rates: &Rates, stack: &Stack, outcome: &Outcome) -> Result<(), Failed> {
+    let planned = case.effort(&stack.target, rates)?.requests_max;
     let sent = outcome.requests;
     match outcome.verdict != Verdict::Pass || sent <= planned {
         true => Ok(()),

@@ -3,23 +3,23 @@
 mod common;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use poolproof::{CATCHES, SUITES};
-use poolproof_harness::case::Catch;
+use poolproof::SUITES;
+use poolproof_harness::case::{Case, Catch, catches};
+use poolproof_harness::cli::stacks_of_selftest;
 use poolproof_harness::selftest;
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = vec![Trial::test("the-table-has-no-holes", no_holes)];
     trials.extend(
-        CATCHES
-            .iter()
-            .map(|catch| Trial::test(format!("caught/{}", catch.flaw), || caught(catch))),
+        catches(SUITES)
+            .map(|catch| Trial::test(format!("caught/{}", catch.flaw), move || caught(catch))),
     );
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn no_holes() -> Result<(), Failed> {
-    let faults = selftest::faults_of_table(SUITES, CATCHES);
+    let faults = selftest::faults_of_table(SUITES);
     match faults.is_empty() {
         true => Ok(()),
         false => Err(faults.join("\n").into()),
@@ -31,11 +31,13 @@ fn caught(catch: &'static Catch) -> Result<(), Failed> {
     let stack = poolproof_harness::cli::stack_from_env(program)?;
     let options = selftest::Options {
         run: common::run_options(&stack),
-        stack,
         repeat: 1,
         full: false,
     };
-    let row = common::runtime().block_on(selftest::row(SUITES, Some(catch), &options, &mut |_| {}));
+    let start = stacks_of_selftest(stack);
+    let mut watch = |_: &Case| {};
+    let row = selftest::row(SUITES, Some(catch), &options, &start, &mut watch);
+    let row = common::runtime().block_on(row);
     let row = row.map_err(common::no_stack)?;
     let missed: Vec<String> = row
         .cells

@@ -4,6 +4,7 @@ use anyhow::Context;
 use poolproof_fixtures::flaw::Flaw;
 
 use super::{App, Failure, say};
+use crate::case::catches;
 use crate::report::terminal::list::{self as terminal, CaseRow, FlawRow};
 use crate::run;
 
@@ -57,7 +58,7 @@ fn flaws(app: App) -> Vec<FlawRow> {
     Flaw::ALL
         .iter()
         .map(|flaw| {
-            let catches = app.catches.iter().find(|catch| catch.flaw == *flaw);
+            let catches = catches(app.suites).find(|catch| catch.flaw == *flaw);
             FlawRow {
                 name: flaw.name(),
                 component: flaw.component().to_string(),

@@ -18,6 +18,7 @@ mod run;
 mod selftest;
 mod serve;
 mod stack;
+mod started;
 mod up;
 
 use std::process::ExitCode;
@@ -29,19 +30,28 @@ use tokio_util::sync::CancellationToken;
 
 use exit::Exit;
 
-use crate::case::{Catch, Suite};
+use crate::case::Suite;
+use crate::context::Timeouts;
 use crate::report::terminal::Look;
-use crate::stack::StartError;
+use crate::stack::{StackKind, StartError};
 
+pub use selftest::embedded as stacks_of_selftest;
 pub use stack::from_env as stack_from_env;
 
-/// What the command line is about: the suites, and which cases catch which flaw.
+/// What the command line is about.
 #[derive(Clone, Copy, Debug)]
 pub struct App {
     /// All suites, in the order in which they run.
     pub suites: &'static [Suite],
-    /// For each flaw the cases that must fail, and those that may.
-    pub catches: &'static [Catch],
+}
+
+/// The longest waits of cases on a kind of stack.
+pub fn timeouts(kind: StackKind) -> Timeouts {
+    if kind == StackKind::Embedded {
+        Timeouts::embedded()
+    } else {
+        Timeouts::default()
+    }
 }
 
 /// Does my inference gateway do what its InferencePools promise?

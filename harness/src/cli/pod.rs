@@ -1,14 +1,17 @@
 //! The pod that a run sends from.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::inside::Inside;
 use crate::round_trip::RoundTrip;
 use crate::stack::Stack;
 use crate::stack::workers::Workers;
+use crate::target::Target;
 
 /// A pod in the cluster of a stack. [`Pod::stop`] removes it.
 pub(super) struct Pod {
@@ -27,7 +30,14 @@ impl Pod {
     ) -> Result<Self> {
         let workers = stack.start_workers(1, program, stop).await?;
         let reached = async {
-            let inside = Inside::new(stack, &workers.list[0].url)?;
+            let outline = stack.outline().context("the stack is in no cluster")?;
+            let gateway = outline.gateway.clone();
+            let seen_inside = move |target: Target| {
+                let outline = outline.clone();
+                async move { outline.seen_inside(&target).await }.boxed()
+            };
+            let worker = &workers.list[0].url;
+            let inside = Inside::new(worker, &gateway, Arc::new(seen_inside))?;
             let round_trip = inside.round_trip().await?;
             anyhow::Ok((inside, round_trip))
         };

@@ -11,13 +11,13 @@ use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
-use super::progress::Progress;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
-use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
+use super::started::Started;
+use super::{App, Failure, INTERRUPTED, github, look, save, say, timeouts};
+use crate::budget::Budget;
 use crate::case::Case;
 use crate::context::{Settings, Timeouts};
-use crate::records::environment::Environment;
 use crate::records::run::{Conclusion, Record, StackUnderTest};
 use crate::report::{self, format, markdown, openmetrics, terminal};
 use crate::round_trip::{self, RoundTrip, Vantage};
@@ -70,24 +70,24 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
     if args.dry_run {
-        return dry_run(&args, &options, &cases, &settings).await;
+        return dry_run(app, &args, &options, &cases, settings).await;
     }
     if args.inside && !in_cluster(&options) {
         let wrong = "--inside: only stacks kind and cluster have pods to send from";
         return Err(Failure::usage(anyhow!(wrong)));
     }
-    make_out_folder(&args.out)?;
     let exporter = Exporter::start(&args.metrics).await?;
-    let stop = stop_on_signal()?;
-    let progress = Progress::new();
-
-    let environment = Environment::here();
-    let mut tell = |step: &str| progress.note(&format!("start: {step}"));
-    let stack = tokio::select! {
-        started = Stack::start(&options, &mut tell) => started?,
-        () = stop.cancelled() => return Ok(INTERRUPTED),
+    let Some(started) = Started::start(&options, &args.out).await? else {
+        return Ok(INTERRUPTED);
     };
-    if let Err(error) = settings.check(&stack.target) {
+    let Started {
+        stack,
+        progress,
+        stop,
+        environment,
+    } = started;
+    let budget = Budget::new(app.suites, settings);
+    if let Err(error) = budget.check(&stack.target) {
         stack.stop().await;
         return Err(Failure::usage(error));
     }
@@ -113,32 +113,36 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     record.round_trips = round_trips;
     exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
-        settings,
+        budget,
         timeouts: Timeouts {
             case: Duration::from_secs(args.case_timeout),
-            ..Timeouts::of(options.kind)
+            ..timeouts(options.kind)
         },
         fail_fast: args.fail_fast,
         stop,
         inside: pod.as_ref().map(|pod| pod.inside.clone()),
     };
     let path = args.out.join("run.json");
-    let mut observe = |event: Event<'_>| {
-        match event {
-            Event::Started(case) => progress.running(case.id),
-            Event::Ended(record) => {
-                if let Some(case) = record.cases.last() {
-                    let outcome = &case.outcome;
-                    progress.note(&format!("{:12} {}", outcome.verdict, case.id));
-                }
-                exporter.show(|| openmetrics::render(record));
-                record.clone().save(&path)?;
+    let mut observe = |event: Event<'_>| match event {
+        Event::Started(case) => progress.running(case.id),
+        Event::Ended(record) => {
+            if let Some(case) = record.cases.last() {
+                let outcome = &case.outcome;
+                progress.note(&format!("{:12} {}", outcome.verdict, case.id));
             }
+            exporter.show(|| openmetrics::render(record));
         }
-        Ok(())
     };
     let target = Arc::new(stack.target.clone());
-    let ran = run::run(&cases, &target, &run_options, &mut record, &mut observe).await;
+    let ran = run::run(
+        &cases,
+        &target,
+        &run_options,
+        &mut record,
+        &path,
+        &mut observe,
+    )
+    .await;
     if matches!(
         record.conclusion(),
         Conclusion::Failed | Conclusion::Undecided
@@ -193,10 +197,11 @@ fn in_cluster(options: &Options) -> bool {
 
 /// Says what a run would send. A cluster whose stack is there already is read for it.
 async fn dry_run(
+    app: App,
     args: &Args,
     options: &Options,
     cases: &[&Case],
-    settings: &Settings,
+    settings: Settings,
 ) -> Result<u8, Failure> {
     let target = match options.kind == StackKind::Cluster && options.cluster.existing {
         true => {
@@ -207,7 +212,12 @@ async fn dry_run(
         }
         false => options.planned_target().map_err(Failure::usage)?,
     };
-    let planned = plan::plan_cases(cases, &target, settings, args.latency);
+    let planned = plan::plan_cases(
+        cases,
+        &target,
+        &Budget::new(app.suites, settings),
+        args.latency,
+    );
     let (value, text) = planned.map_err(Failure::usage)?;
     match args.json {
         true => say(&serde_json::to_string_pretty(&value).context("writing the plan")?),

@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream as streams};
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
 
 use super::progress::Progress;
 use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
-use crate::case::{Case, Catch, Suite};
+use crate::budget::Budget;
+use crate::case::{Case, Catch, Suite, catches};
 use crate::context::{Settings, Timeouts};
 use crate::limits;
 use crate::report::terminal::selftest as terminal;
 use crate::run;
-use crate::selftest::{Options, Row, faults_of_table, row};
+use crate::selftest::{Options, Row, Started, faults_of_table, row};
+use crate::stack::{self, Stack, StackKind, StartError};
+use crate::topology::Topology;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -59,15 +63,14 @@ pub(super) struct Args {
 
 pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     let program = std::env::current_exe().context("finding the poolproof program")?;
-    let mut stack = super::stack_from_env(program).map_err(Failure::usage)?;
-    stack.seed = args.seed;
+    let stack = super::stack_from_env(program).map_err(Failure::usage)?;
+    let settings = Settings {
+        seed: args.seed,
+        ..Settings::default()
+    };
     let options = Arc::new(Options {
-        stack,
         run: run::Options {
-            settings: Settings {
-                seed: args.seed,
-                ..Settings::default()
-            },
+            budget: Budget::new(app.suites, settings),
             timeouts: Timeouts::default(),
             fail_fast: false,
             stop: stop_on_signal()?,
@@ -77,7 +80,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
         full: args.full,
     });
     let selected = |flaw: Flaw| args.flaws.is_empty() || args.flaws.contains(&flaw);
-    let catches = app.catches.iter().filter(|catch| selected(catch.flaw));
+    let catches = catches(app.suites).filter(|catch| selected(catch.flaw));
     let sound = args.flaws.is_empty().then_some(None);
     let started = Instant::now();
     let progress = Progress::new();
@@ -85,9 +88,15 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
         .jobs
         .map_or_else(|| 3 * limits::cores(), NonZeroUsize::get);
     let asked = sound.into_iter().chain(catches.map(Some)).enumerate();
-    let mut tested = stream::iter(asked)
+    let mut tested = streams::iter(asked)
         .map(|(place, catch)| {
-            let row = apart(app.suites, catch, options.clone(), progress.clone());
+            let row = apart(
+                app.suites,
+                catch,
+                options.clone(),
+                stack.clone(),
+                progress.clone(),
+            );
             row.map_ok(move |row| (place, row))
         })
         .buffer_unordered(jobs);
@@ -103,7 +112,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     let report = Report {
         suites: app.suites,
         rows: rows.into_values().collect(),
-        faults: faults_of_table(app.suites, app.catches),
+        faults: faults_of_table(app.suites),
         took_s: started.elapsed().as_secs_f64(),
     };
     report.print(&args)?;
@@ -113,11 +122,33 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     })
 }
 
+/// Starts embedded stacks with these options, each with the flaw and the seed that a self-test asks for.
+pub fn embedded(
+    options: stack::Options,
+) -> impl Fn(Option<Flaw>, u64) -> LocalBoxFuture<'static, Result<Started, StartError>> {
+    move |flaw, seed| {
+        let mut options = options.clone();
+        options.kind = StackKind::Embedded;
+        options.flaw = flaw;
+        options.topology = Topology::showing(flaw);
+        options.seed = seed;
+        let start = async move {
+            let stack = Stack::start(&options, &mut |_| {}).await?;
+            Ok(Started {
+                target: stack.target.clone(),
+                stop: stack.stop().boxed_local(),
+            })
+        };
+        start.boxed_local()
+    }
+}
+
 /// A row on a thread of its own, so that rows side by side share nothing but the processors.
 async fn apart(
     suites: &'static [Suite],
     catch: Option<&'static Catch>,
     options: Arc<Options>,
+    stack: stack::Options,
     progress: Progress,
 ) -> Result<Row, Failure> {
     let name = catch.map_or("no flaw", |catch| catch.flaw.name());
@@ -125,7 +156,8 @@ async fn apart(
         let mut watch = |case: &Case| progress.running(&format!("{name}: {}", case.id));
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().context("a runtime")?;
-        let row = runtime.block_on(row(suites, catch, &options, &mut watch))?;
+        let start = embedded(stack);
+        let row = runtime.block_on(row(suites, catch, &options, &start, &mut watch))?;
         progress.note(&format!(
             "{:5} {name}",
             if row.holds() { "holds" } else { "FAULT" }

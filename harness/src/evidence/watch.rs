@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::endpoint::{self, Reading};
+use crate::poll;
 use crate::target::Endpoint;
 
 /// The time between two readings of an endpoint.
@@ -78,12 +79,12 @@ impl Watch {
     /// Waits until every endpoint was read after `after`; the reader is bounded by the timeout of a reading.
     pub async fn read_after(&self, after: Instant) {
         let read = |line: &Mutex<Vec<Point>>| lock(line).last().is_some_and(|p| p.at > after);
-        while !self.lines.iter().all(|line| read(line)) {
-            if after.elapsed() > super::READING_TIMEOUT {
-                return;
-            }
-            tokio::time::sleep(INTERVAL / 4).await;
-        }
+        let left = (after + super::READING_TIMEOUT).saturating_duration_since(Instant::now());
+        let all_read = poll::until("every endpoint is read", left, poll::INTERVAL, || async {
+            self.lines.iter().all(|line| read(line)).then_some(())
+        });
+        // An endpoint that is not read has a gap in its line, which [`Watch::held`] finds.
+        let _ = all_read.await;
     }
 
     /// All readings of one endpoint so far.

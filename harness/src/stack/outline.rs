@@ -40,12 +40,15 @@ impl Outline {
         let mut seen = target.clone();
         seen.url = self.gateway.clone();
         seen.changes = None;
-        for pool in seen.models.iter_mut().flat_map(|model| &mut model.pools) {
+        let pools = seen.models.iter_mut().flat_map(|model| &mut model.pools);
+        let urls = pools.flat_map(|pool| {
             let endpoints = pool.endpoints.iter_mut();
-            let urls = endpoints.flat_map(|it| [&mut it.url, &mut it.control]);
-            for url in urls.chain([&mut pool.epp_metrics]).flatten() {
-                *url = self.inside(url).await?;
-            }
+            let urls = endpoints.flat_map(|endpoint| [&mut endpoint.url, &mut endpoint.control]);
+            urls.chain([&mut pool.epp_metrics])
+        });
+        let urls: Vec<&mut Url> = urls.flatten().collect();
+        for url in urls {
+            *url = self.inside(url).await?;
         }
         Ok(seen)
     }

@@ -314,9 +314,7 @@ async fn an_interrupted_run_says_what_had_not_ended() {
     let stop = CancellationToken::new();
     let workload = hundred_a_second(60.0, "");
     let (measured, ()) = tokio::join!(send(&server, &workload, &stop), async {
-        while server.requests.load(Ordering::Relaxed) < 5 {
-            tokio::task::yield_now().await;
-        }
+        server.has_requests(5).await;
         stop.cancel();
     });
     assert!(measured.unfinished >= 5);

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use poolproof_harness::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -55,6 +57,16 @@ impl Server {
             requests,
             bodies,
         }
+    }
+
+    /// Waits until this many requests have arrived.
+    pub async fn has_requests(&self, count: usize) {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let what = format!("{count} requests arrive");
+        let arrived = poll::until(what, LIMIT, poll::INTERVAL, || async {
+            (self.requests.load(Ordering::Relaxed) >= count).then_some(())
+        });
+        arrived.await.unwrap();
     }
 }
 

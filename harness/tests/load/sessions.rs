@@ -124,9 +124,7 @@ async fn sessions_end_at_once_when_they_are_told_to() {
     let stop = CancellationToken::new();
     let workload = sessions(5, 3, 600.0, "");
     let (measured, told_at) = tokio::join!(send(&server, &workload, &stop), async {
-        while server.requests.load(Ordering::Relaxed) < 5 {
-            tokio::task::yield_now().await;
-        }
+        server.has_requests(5).await;
         stop.cancel();
         Instant::now()
     });

@@ -1,8 +1,10 @@
 //! Inside each version's pool the less-loaded endpoint still wins.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
-use poolproof_harness::context::{Context, Settings};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
+use poolproof_harness::context::Context;
+use poolproof_harness::need::{CanaryToLoad, EndpointNames, Find};
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
 use poolproof_harness::target::{Model, Pool};
@@ -15,10 +17,11 @@ pub(super) const CASE: Case = Case {
     requirement: "Inside the pool of each version, an endpoint with a queue gets (almost) nothing while another has none.",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::CanaryToLoad, Need::EndpointNames],
-    plan: |target, settings| {
-        let model = target.canary().context("a canary")?;
-        let tests = tests(model, settings)?;
+    needs: &[CanaryToLoad::NEED, EndpointNames::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| {
+        let model = CanaryToLoad::find(target)?;
+        let tests = tests(model, rates)?;
         Ok(loaded::effort(model, tests.len(), &tests))
     },
     run: |ctx| Box::pin(less_loaded(ctx)),
@@ -28,14 +31,14 @@ pub(super) const CASE: Case = Case {
 const WAITING: u64 = 3;
 
 /// The share of a picker that is blind among two endpoints is a half; the split leaves the lightest pool few picks.
-fn tests<'a>(model: &'a Model, settings: &Settings) -> Result<Vec<PoolTest<'a>>> {
+fn tests<'a>(model: &'a Model, rates: &Rates) -> Result<Vec<PoolTest<'a>>> {
     let question = Question::AtMost {
         null: 0.02,
         bad: 0.30,
     };
     let pools: Vec<&Pool> = model.weighted_pools().collect();
-    let alpha = settings.alpha() / pools.len() as f64;
-    let test = Sequential::new(question, alpha, settings.power)?;
+    let alpha = rates.alpha / pools.len() as f64;
+    let test = Sequential::new(question, alpha, rates.power)?;
     let tests = pools.into_iter().map(|pool| PoolTest {
         pool,
         test: test.clone(),
@@ -44,8 +47,8 @@ fn tests<'a>(model: &'a Model, settings: &Settings) -> Result<Vec<PoolTest<'a>>>
 }
 
 async fn less_loaded(ctx: &Context) -> Result<Outcome> {
-    let model = ctx.target.canary().context("a canary")?;
-    let tests = tests(model, &ctx.settings)?;
+    let model = CanaryToLoad::find(&ctx.target)?;
+    let tests = tests(model, &ctx.rates)?;
     let busy = tests.iter().filter_map(|it| it.pool.endpoints.first());
     let busy: Vec<&str> = busy.map(|endpoint| endpoint.name.as_str()).collect();
     loaded::judge(ctx, model, &busy, Load::Waiting(WAITING), &tests).await

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::{Connections, Exchange};
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{CanaryToLoad, EndpointNames, Find, Need};
 use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
@@ -27,12 +29,13 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, guides, HTTP traffic splitting: a rollout step by step, by BackendRef.weight",
     needs: &[
-        Need::CanaryToLoad,
-        Need::EndpointNames,
-        Need::Change(Kind::Weights),
+        CanaryToLoad::NEED,
+        EndpointNames::NEED,
+        Need::change(Kind::Weights),
     ],
-    plan: |_, settings| {
-        let test = half(settings)?;
+    alpha_parts: 1,
+    plan: |_, rates| {
+        let test = half(rates)?;
         let effort = Effort::sequential([(&test, 1.0)])
             .and(BEFORE + AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH));
         let most = test.n_max() as usize
@@ -60,16 +63,16 @@ const TOLERANCE: f64 = 0.1;
 const CERTAIN: f64 = 13.8;
 
 /// The test of the share at half way.
-fn half(settings: &Settings) -> Result<Sequential> {
+fn half(rates: &Rates) -> Result<Sequential> {
     let question = Question::Equal {
         null: 0.5,
         deviation: TOLERANCE,
     };
-    Sequential::new(question, settings.alpha(), settings.power)
+    Sequential::new(question, rates.alpha, rates.power)
 }
 
 async fn live_shift(ctx: &Context) -> Result<Outcome> {
-    let model = ctx.target.canary().context("a canary")?;
+    let model = CanaryToLoad::find(&ctx.target)?;
     let mut pools: Vec<&Pool> = model.weighted_pools().collect();
     pools.sort_by_key(|pool| pool.weight);
     let (canary, stable) = (pools[0], pools[pools.len() - 1]);
@@ -112,7 +115,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
             let test = ShareTest {
                 of: format!("share of {} at half way", canary.name),
                 endpoints: endpoints.collect(),
-                test: half(&ctx.settings)?,
+                test: half(&ctx.rates)?,
             };
             sample.settle(&[test], &mut findings).await;
         } else {

@@ -8,7 +8,8 @@ mod split_new_connections;
 mod weight_zero;
 mod windows;
 
-use poolproof_harness::case::Suite;
+use poolproof_fixtures::flaw::Flaw;
+use poolproof_harness::case::{Catch, Suite};
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -22,4 +23,28 @@ pub const SUITE: Suite = Suite {
         weight_zero::CASE,
         live_shift::CASE,
     ],
+    catches: CATCHES,
 };
+
+const SPLITS: &[&str] = &["canary/split-keep-alive", "canary/split-new-connections"];
+
+const ALL_SPLITS: &[&str] = &[
+    "canary/split-keep-alive",
+    "canary/split-new-connections",
+    "canary/windows",
+];
+
+/// The flaws that this suite must catch.
+#[rustfmt::skip]
+const CATCHES: &[Catch] = &[
+    Catch::new(Flaw::Split8020, SPLITS, &["canary/windows", "canary/live-shift"]),
+    Catch::new(Flaw::Split8713, SPLITS, &["canary/windows", "canary/live-shift"]),
+    Catch::new(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
+    Catch::new(Flaw::SplitInTurns, &["canary/windows"], &["canary"]),
+    // One request in a hundred is served by a pool that has no share in its model.
+    Catch::new(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "canary/live-shift", "priority/shed"]),
+    Catch::new(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
+    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
+    Catch::new(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
+];

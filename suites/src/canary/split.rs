@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use poolproof_harness::budget::Rates;
 use poolproof_harness::client::{Client, Exchange};
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
+use poolproof_harness::need::{Canary, Find};
 use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
@@ -29,35 +31,35 @@ fn share(model: &Model, pool: &Pool) -> f64 {
 }
 
 /// The tests of the shares of all pools but the heaviest: that one gets what the others leave.
-fn tests<'a>(settings: &Settings, model: &'a Model) -> Result<Vec<ShareTest<'a>>> {
+fn tests<'a>(rates: &Rates, model: &'a Model) -> Result<Vec<ShareTest<'a>>> {
     let mut pools: Vec<&Pool> = model.weighted_pools().collect();
     pools.sort_by_key(|pool| pool.weight);
     pools.pop();
-    let alpha = settings.split_alpha() / pools.len() as f64;
+    let alpha = rates.alpha / pools.len() as f64;
     let test = |pool: &&'a Pool| {
         let question = Question::Equal {
             null: share(model, pool),
-            deviation: settings.split_tolerance,
+            deviation: rates.split_tolerance,
         };
         Ok(ShareTest {
             of: format!("share of {} (weight {})", pool.name, pool.weight),
             endpoints: pool.endpoints.iter().map(|it| it.name.as_str()).collect(),
-            test: Sequential::new(question, alpha, settings.power)?,
+            test: Sequential::new(question, alpha, rates.power)?,
         })
     };
     pools.iter().map(test).collect()
 }
 
 /// What judging the shares of a whole run takes.
-pub(super) fn effort(target: &Target, settings: &Settings) -> Result<Effort> {
-    let tests = tests(settings, target.canary().context("a canary")?)?;
+pub(super) fn effort(target: &Target, rates: &Rates) -> Result<Effort> {
+    let tests = tests(rates, Canary::find(target)?)?;
     Ok(Effort::sequential(tests.iter().map(|it| (&it.test, 1.0))))
 }
 
 /// Judges the shares of a whole run, over connections as the client makes them.
 pub(super) async fn judge(ctx: &Context, client: &Client, in_flight: usize) -> Result<Outcome> {
-    let model = ctx.target.canary().context("a canary")?;
-    let tests = tests(&ctx.settings, model)?;
+    let model = Canary::find(&ctx.target)?;
+    let tests = tests(&ctx.rates, model)?;
     let mut sample = Sample::start(ctx, client, model, in_flight).await?;
     let mut findings = Findings::default();
     sample.settle(&tests, &mut findings).await;

@@ -1,9 +1,10 @@
 //! The split over one keep-alive connection.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Connections;
 use poolproof_harness::context::Context;
+use poolproof_harness::need::{Canary, EndpointNames, Find};
 use poolproof_harness::verdict::Outcome;
 
 use super::split;
@@ -13,7 +14,8 @@ pub(super) const CASE: Case = Case {
     requirement: "On one keep-alive connection, each pool gets the share of requests that its weight says, within the tolerance.",
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight: the proportion of requests",
-    needs: &[Need::Canary, Need::EndpointNames],
+    needs: &[Canary::NEED, EndpointNames::NEED],
+    alpha_parts: 2,
     plan: split::effort,
     run: |ctx| Box::pin(split_keep_alive(ctx)),
 };

@@ -1,9 +1,10 @@
 //! The split over a new connection for each request.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Connections;
 use poolproof_harness::context::Context;
+use poolproof_harness::need::{Canary, EndpointNames, Find};
 use poolproof_harness::verdict::Outcome;
 
 use super::split;
@@ -13,8 +14,9 @@ pub(super) const CASE: Case = Case {
     requirement: "With a new connection for each request, each pool gets the share that its weight says, within the tolerance.",
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight: the proportion of requests",
-    needs: &[Need::Canary, Need::EndpointNames],
-    plan: |target, settings| Ok(split::effort(target, settings)?.in_flight(IN_FLIGHT)),
+    needs: &[Canary::NEED, EndpointNames::NEED],
+    alpha_parts: 2,
+    plan: |target, rates| Ok(split::effort(target, rates)?.in_flight(IN_FLIGHT)),
     run: |ctx| Box::pin(split_new_connections(ctx)),
 };
 

@@ -1,10 +1,12 @@
 //! A pool of weight 0 gets nothing.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Connections;
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
+use poolproof_harness::need::{EndpointNames, Find, WeightZeroPool};
 use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -15,8 +17,9 @@ pub(super) const CASE: Case = Case {
     requirement: "A pool of weight 0 gets no request.",
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight: if 0, no traffic should be forwarded",
-    needs: &[Need::WeightZeroPool, Need::EndpointNames],
-    plan: |_, settings| Ok(Effort::fixed(&plan(settings)?).in_flight(IN_FLIGHT)),
+    needs: &[WeightZeroPool::NEED, EndpointNames::NEED],
+    alpha_parts: 0,
+    plan: |_, rates| Ok(Effort::fixed(&plan(rates)?).in_flight(IN_FLIGHT)),
     run: |ctx| Box::pin(weight_zero(ctx)),
 };
 
@@ -24,21 +27,18 @@ pub(super) const CASE: Case = Case {
 const LEAK: f64 = 0.01;
 const IN_FLIGHT: usize = 8;
 
-fn plan(settings: &Settings) -> Result<Plan> {
+fn plan(rates: &Rates) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.0,
         bad: LEAK,
     };
-    // A correct gateway never leaks: no alpha is spent, as small as it may be.
-    Plan::new(question, 1e-9, settings.power)
+    // A correct gateway never leaks: one leak fails it at any alpha.
+    Plan::new(question, rates.alpha, rates.power)
 }
 
 async fn weight_zero(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx
-        .target
-        .weight_zero_pool()
-        .context("a pool of weight 0")?;
-    let plan = plan(&ctx.settings)?;
+    let (model, pool) = WeightZeroPool::find(&ctx.target)?;
+    let plan = plan(&ctx.rates)?;
     let client = ctx.client(Connections::KeepAlive)?;
     let mut sample = Sample::start(ctx, &client, model, IN_FLIGHT).await?;
     sample.more(plan.n).await;

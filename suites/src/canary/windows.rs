@@ -1,10 +1,12 @@
 //! The split in every window of the run: an average can hide a canary that gets nothing, then twice its share.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Connections;
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
+use poolproof_harness::need::{Canary, EndpointNames, Find};
 use poolproof_harness::picture::Picture;
 use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::target::Model;
@@ -18,10 +20,11 @@ pub(super) const CASE: Case = Case {
     requirement: "In every window of a run the canary gets its share: never nothing, never twice as much.",
     level: Level::Must,
     source: "Gateway API v1.5.1, BackendRef.weight; exact binomial per window, Bonferroni over the windows",
-    needs: &[Need::Canary, Need::EndpointNames],
-    plan: |target, settings| {
-        let model = target.canary().context("a canary")?;
-        let windows = Effort::fixed(&plan(model, settings)?).times(WINDOWS);
+    needs: &[Canary::NEED, EndpointNames::NEED],
+    alpha_parts: 2,
+    plan: |target, rates| {
+        let model = Canary::find(target)?;
+        let windows = Effort::fixed(&plan(model, rates)?).times(WINDOWS);
         Ok(windows.in_flight(IN_FLIGHT))
     },
     run: |ctx| Box::pin(windows(ctx)),
@@ -31,23 +34,19 @@ const WINDOWS: usize = 8;
 const IN_FLIGHT: usize = 8;
 
 /// The test of one window.
-fn plan(model: &Model, settings: &Settings) -> Result<Plan> {
+fn plan(model: &Model, rates: &Rates) -> Result<Plan> {
     let (_, share) = split::judged(model)?;
     let question = Question::Equal {
         null: share,
         deviation: share,
     };
-    Plan::new(
-        question,
-        settings.split_alpha() / WINDOWS as f64,
-        settings.power,
-    )
+    Plan::new(question, rates.alpha / WINDOWS as f64, rates.power)
 }
 
 async fn windows(ctx: &Context) -> Result<Outcome> {
-    let model = ctx.target.canary().context("a canary")?;
+    let model = Canary::find(&ctx.target)?;
     let (pool, _) = split::judged(model)?;
-    let plan = plan(model, &ctx.settings)?;
+    let plan = plan(model, &ctx.rates)?;
     let client = ctx.client(Connections::KeepAlive)?;
     let mut sample = Sample::start(ctx, &client, model, IN_FLIGHT).await?;
     sample.more(plan.n * WINDOWS as u64).await;

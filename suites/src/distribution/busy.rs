@@ -1,8 +1,10 @@
 //! The judgement that the cases of this suite share: busy endpoints get (almost) nothing.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::context::{Context, Settings};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
+use poolproof_harness::need::{Find, PoolToLoad};
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
 use poolproof_harness::target::{Model, Pool, Target};
@@ -21,13 +23,13 @@ pub(super) const ALMOST_NOTHING: Question = Question::AtMost {
 };
 
 /// What judging takes while so many endpoints of the pool to load are busy.
-pub(super) fn effort(target: &Target, settings: &Settings, busy: usize) -> Result<Effort> {
-    let (model, pool) = target.pool_to_load().context("a pool to load")?;
-    Ok(loaded::effort(model, busy, &[test(pool, settings)?]))
+pub(super) fn effort(target: &Target, rates: &Rates, busy: usize) -> Result<Effort> {
+    let (model, pool) = PoolToLoad::find(target)?;
+    Ok(loaded::effort(model, busy, &[test(pool, rates)?]))
 }
 
-fn test<'a>(pool: &'a Pool, settings: &Settings) -> Result<PoolTest<'a>> {
-    let test = Sequential::new(ALMOST_NOTHING, settings.alpha(), settings.power)?;
+fn test<'a>(pool: &'a Pool, rates: &Rates) -> Result<PoolTest<'a>> {
+    let test = Sequential::new(ALMOST_NOTHING, rates.alpha, rates.power)?;
     Ok(PoolTest { pool, test })
 }
 
@@ -39,5 +41,5 @@ pub(super) async fn judge(
     busy: &[&str],
     load: Load,
 ) -> Result<Outcome> {
-    loaded::judge(ctx, model, busy, load, &[test(pool, &ctx.settings)?]).await
+    loaded::judge(ctx, model, busy, load, &[test(pool, &ctx.rates)?]).await
 }

@@ -1,8 +1,10 @@
 //! Each endpoint of a pool is busy in turn: a picker that sees the load of some only is found.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
-use poolproof_harness::context::{Context, Settings};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
+use poolproof_harness::context::Context;
+use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
 use poolproof_harness::target::Pool;
@@ -16,29 +18,30 @@ pub(super) const CASE: Case = Case {
     requirement: "Whichever endpoint of a pool has a queue, it gets (almost) nothing while the others have none.",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::PoolToLoad, Need::EndpointNames],
-    plan: |target, settings| {
-        let (model, pool) = target.pool_to_load().context("a pool to load")?;
-        let one = loaded::effort(model, 1, &[test(pool, settings)?]);
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| {
+        let (model, pool) = PoolToLoad::find(target)?;
+        let one = loaded::effort(model, 1, &[test(pool, rates)?]);
         Ok(one.times(pool.endpoints.len()))
     },
     run: |ctx| Box::pin(each_in_turn(ctx)),
 };
 
 /// A picker that is blind to one endpoint gives it an equal share of the probes.
-fn test<'a>(pool: &'a Pool, settings: &Settings) -> Result<PoolTest<'a>> {
+fn test<'a>(pool: &'a Pool, rates: &Rates) -> Result<PoolTest<'a>> {
     let question = Question::AtMost {
         null: 0.02,
         bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
     };
-    let alpha = settings.alpha() / pool.endpoints.len() as f64;
-    let test = Sequential::new(question, alpha, settings.power)?;
+    let alpha = rates.alpha / pool.endpoints.len() as f64;
+    let test = Sequential::new(question, alpha, rates.power)?;
     Ok(PoolTest { pool, test })
 }
 
 async fn each_in_turn(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
-    let tests = [test(pool, &ctx.settings)?];
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
+    let tests = [test(pool, &ctx.rates)?];
     let mut all = Outcome::pass("");
     let mut summaries = Vec::new();
     for endpoint in &pool.endpoints {

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Exchange, Request};
-use poolproof_harness::context::{Context, Settings, Timeouts, wait_for};
+use poolproof_harness::context::{Context, Timeouts};
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{scrapes, served};
+use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
+use poolproof_harness::poll;
 use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::target::{Endpoint, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -24,10 +27,11 @@ pub(super) const CASE: Case = Case {
     requirement: "When the queue moves from one endpoint to another, the picks follow within a second.",
     level: Level::Should,
     source: "GIE v1.5.0, --refresh-metrics-interval: 50 ms by default",
-    needs: &[Need::PoolToLoad, Need::EndpointNames],
-    plan: |target, settings| {
-        let (_, pool) = target.pool_to_load().context("a pool to load")?;
-        let plan = plan(pool, settings)?;
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| {
+        let (_, pool) = PoolToLoad::find(target)?;
+        let plan = plan(pool, rates)?;
         // Probes run on while the load moves, and for the time that it may take to be followed.
         let probes_in = |time: Duration| (time.as_millis() / INTERVAL_MIN.as_millis()) as usize;
         let slowest = probes_in(Timeouts::default().fill + FOLLOWED_AFTER) as u64;
@@ -43,12 +47,12 @@ pub(super) const CASE: Case = Case {
 /// The time after which picks must have followed.
 const FOLLOWED_AFTER: Duration = Duration::from_secs(1);
 
-fn plan(pool: &Pool, settings: &Settings) -> Result<Plan> {
+fn plan(pool: &Pool, rates: &Rates) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.02,
         bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
     };
-    Plan::new(question, settings.alpha(), settings.power)
+    Plan::new(question, rates.alpha, rates.power)
 }
 
 /// Probes after which the time is up: more than are needed, since one counts only if the load was as arranged when it was sent.
@@ -57,9 +61,9 @@ fn judged_probes(plan: &Plan) -> u32 {
 }
 
 async fn follows_load(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
     let (first, second) = (&pool.endpoints[0], &pool.endpoints[1]);
-    let plan = plan(pool, &ctx.settings)?;
+    let plan = plan(pool, &ctx.rates)?;
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }
@@ -95,9 +99,7 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
     };
     let moved_ballast = load.put(ctx, second, &model.name).await?;
     ballast.release().await?;
-    let moved_at = seen_moved(ctx, &watch)
-        .await
-        .context("the load did not move")?;
+    let moved_at = seen_moved(ctx, &watch).await?;
     tokio::time::sleep(FOLLOWED_AFTER + interval * judged_probes(&plan)).await;
     drop(stop);
     let tasks = prober.await?;
@@ -122,8 +124,9 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
 }
 
 /// When the endpoints first showed the second one busy and the first one not.
-async fn seen_moved(ctx: &Context, watch: &Watch) -> Option<Instant> {
-    let idle_again = wait_for(ctx.timeouts.fill, || async {
+async fn seen_moved(ctx: &Context, watch: &Watch) -> Result<Instant> {
+    let what = "the load moves: the first endpoint has no queue any more";
+    let idle_again = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
         let last = watch.points(1).pop()?;
         (last.reading.waiting == 0.0).then_some(last.at)
     });
@@ -132,7 +135,8 @@ async fn seen_moved(ctx: &Context, watch: &Watch) -> Option<Instant> {
     let busy = busy
         .filter(|point| point.reading.waiting >= 1.0)
         .map(|p| p.at);
-    busy.min().map(|busy| busy.max(idle_again))
+    let busy = busy.min().context("the second endpoint was never busy")?;
+    Ok(busy.max(idle_again))
 }
 
 fn judge(

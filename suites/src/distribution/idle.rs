@@ -1,11 +1,13 @@
 //! An idle pool starves no endpoint.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Connections;
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
+use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
 use poolproof_harness::stats::binomial::Question;
 use poolproof_harness::stats::sequential::Sequential;
 use poolproof_harness::target::Pool;
@@ -18,22 +20,23 @@ pub(super) const CASE: Case = Case {
     requirement: "While all endpoints of a pool are idle, none of them is starved: each gets at least half of an equal share.",
     level: Level::Must,
     source: "GIE v1.5.0, max-score-picker: uniform among equal scores",
-    needs: &[Need::PoolToLoad, Need::EndpointNames],
-    plan: |target, settings| {
-        let (_, pool) = target.pool_to_load().context("a pool to load")?;
-        let tests = tests(pool, settings)?;
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| {
+        let (_, pool) = PoolToLoad::find(target)?;
+        let tests = tests(pool, rates)?;
         Ok(Effort::sequential(tests.iter().map(|it| (&it.test, 1.0))))
     },
     run: |ctx| Box::pin(idle(ctx)),
 };
 
-fn tests<'a>(pool: &'a Pool, settings: &Settings) -> Result<Vec<ShareTest<'a>>> {
+fn tests<'a>(pool: &'a Pool, rates: &Rates) -> Result<Vec<ShareTest<'a>>> {
     let endpoints = pool.endpoints.len() as f64;
     let question = Question::AtLeast {
         null: 0.5 / endpoints,
         bad: 0.05 / endpoints,
     };
-    let test = Sequential::new(question, settings.alpha() / endpoints, settings.power)?;
+    let test = Sequential::new(question, rates.alpha / endpoints, rates.power)?;
     let tests = pool.endpoints.iter().map(|endpoint| ShareTest {
         of: format!("share of {}", endpoint.name),
         endpoints: vec![&endpoint.name],
@@ -43,8 +46,8 @@ fn tests<'a>(pool: &'a Pool, settings: &Settings) -> Result<Vec<ShareTest<'a>>> 
 }
 
 async fn idle(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
-    let tests = tests(pool, &ctx.settings)?;
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
+    let tests = tests(pool, &ctx.rates)?;
     let client = ctx.client(Connections::KeepAlive)?;
     let mut sample = Sample::start(ctx, &client, model, 1).await?;
     let mut findings = Findings::default();

@@ -1,9 +1,10 @@
 //! One endpoint's KV cache is in use, without a queue.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::endpoint;
+use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
 use poolproof_harness::verdict::Outcome;
 
 use super::busy::{effort, judge};
@@ -14,8 +15,9 @@ pub(super) const CASE: Case = Case {
     requirement: "An endpoint whose KV cache is half in use gets (almost) nothing while the others' is free and none has a queue.",
     level: Level::Must,
     source: "GIE v1.5.0, kv-cache-utilization-scorer: P/scheduling/scorer/kvcacheutilization",
-    needs: &[Need::PoolToLoad, Need::EndpointNames],
-    plan: |target, settings| effort(target, settings, 1),
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| effort(target, rates, 1),
     run: |ctx| Box::pin(kv_pressure(ctx)),
 };
 
@@ -23,7 +25,7 @@ pub(super) const CASE: Case = Case {
 const USAGE: f64 = 0.5;
 
 async fn kv_pressure(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
     let busy = &pool.endpoints[0];
     let reading = endpoint::read(&ctx.http, busy).await?;
     if reading.kv_capacity_tokens.is_none() {

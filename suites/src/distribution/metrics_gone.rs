@@ -1,13 +1,18 @@
 //! An endpoint whose metrics are gone is no magnet.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use poolproof_harness::ballast::{Ballast, Source, wait_until_idle};
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, drive};
-use poolproof_harness::context::{Context, Settings, wait_for};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::{control, scrapes, served};
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Faults, Find, PoolToLoad};
+use poolproof_harness::poll;
 use poolproof_harness::stats::binomial::{Plan, Question};
 use poolproof_harness::target::Endpoint;
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -22,9 +27,10 @@ pub(super) const CASE: Case = Case {
     level: Level::Should,
     source: "GIE v1.5.0, utilization-detector: stale metrics count as saturated; the default configuration does not use it \
              to pick, and keeps the last values for ever",
-    needs: &[Need::PoolToLoad, Need::EndpointNames, Need::Faults],
-    plan: |_, settings| {
-        Ok(Effort::fixed(&plan(settings)?)
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED, Faults::NEED],
+    alpha_parts: 1,
+    plan: |_, rates| {
+        Ok(Effort::fixed(&plan(rates)?)
             .and(PACE_SAMPLES as usize)
             .waits(2.5))
     },
@@ -37,19 +43,21 @@ const WAITING_ELSEWHERE: u64 = 1;
 
 /// Scrapes that fail before anything is judged.
 const FAILED_SCRAPES: usize = 8;
+/// The time over which they fail: longer than any age at which pickers usually take figures to be stale.
+const STALE_AFTER: Duration = Duration::from_millis(1200);
 
-fn plan(settings: &Settings) -> Result<Plan> {
+fn plan(rates: &Rates) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.5,
         bad: 0.95,
     };
-    Plan::new(question, settings.alpha(), settings.power)
+    Plan::new(question, rates.alpha, rates.power)
 }
 
 async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, pool) = Faults::find(&ctx.target)?;
     let (silent, others) = pool.endpoints.split_first().context("an endpoint")?;
-    let plan = plan(&ctx.settings)?;
+    let plan = plan(&ctx.rates)?;
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }
@@ -111,18 +119,39 @@ async fn set_metrics_fault(ctx: &Context, endpoint: &Endpoint, fault: &str) -> R
     control::change_settings(&ctx.http, endpoint, &json!({ "metrics_fault": fault })).await
 }
 
-/// Waits until the picker has met the fault often enough.
+/// Waits until the picker has met the fault often enough, and for longer than pickers take figures to be fresh.
 async fn failed_scrapes(ctx: &Context, endpoint: &Endpoint) -> Result<()> {
     let since_us = scrapes::now_us();
-    wait_for(ctx.timeouts.fill, || async {
-        let scrapes = control::scrapes_us(&ctx.http, endpoint, since_us)
-            .await
-            .ok()?;
-        (scrapes.len() >= FAILED_SCRAPES).then_some(())
-    })
-    .await
-    .with_context(|| format!("endpoint {} is not scraped", endpoint.name))?;
-    // And longer than any staleness that a picker is usually given.
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-    Ok(())
+    let what = format!(
+        "endpoint {} is scraped {FAILED_SCRAPES} times and after {STALE_AFTER:?} without metrics",
+        endpoint.name
+    );
+    let scraped = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
+        let scrapes = control::scrapes_us(&ctx.http, endpoint, since_us);
+        have_failed(&scrapes.await.ok()?, since_us).then_some(())
+    });
+    Ok(scraped.await?)
+}
+
+/// Whether scrapes that all failed are enough for a picker to take the figures before them for stale.
+fn have_failed(scrapes_us: &[u64], since_us: u64) -> bool {
+    let last_us = scrapes_us.iter().max().copied().unwrap_or(since_us);
+    let span = Duration::from_micros(last_us.saturating_sub(since_us));
+    scrapes_us.len() >= FAILED_SCRAPES && span >= STALE_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scrapes_have_failed_long_enough_when_they_are_many_and_the_last_one_is_late() {
+        let every_50_ms =
+            |count: u64| -> Vec<u64> { (1..=count).map(|n| 7 + n * 50_000).collect() };
+        assert!(!have_failed(&[], 7));
+        assert!(!have_failed(&every_50_ms(23), 7));
+        assert!(have_failed(&every_50_ms(24), 7));
+        // A picker that scrapes once in a second has met the fault twice.
+        assert!(!have_failed(&[1_000_007, 2_000_007], 7));
+    }
 }

@@ -9,7 +9,8 @@ mod metrics_gone;
 mod one_busy;
 mod two_busy;
 
-use poolproof_harness::case::Suite;
+use poolproof_fixtures::flaw::Flaw;
+use poolproof_harness::case::{Catch, Suite};
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -24,4 +25,41 @@ pub const SUITE: Suite = Suite {
         follows_load::CASE,
         metrics_gone::CASE,
     ],
+    catches: CATCHES,
 };
+
+/// Where a picker that is blind to load is seen.
+const LOAD_BLIND: &[&str] = &[
+    "distribution/one-busy",
+    "distribution/two-busy",
+    "distribution/each-in-turn",
+    "canary/less-loaded",
+];
+
+/// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.
+const PICKS: &[&str] = &[
+    "distribution",
+    "canary/less-loaded",
+    "priority/shed",
+    "faults",
+];
+
+/// The flaws that this suite must catch.
+#[rustfmt::skip]
+const CATCHES: &[Catch] = &[
+    // Answers and the picker's counters disagree on who served, so that whoever compares them decides nothing.
+    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::RoundRobin, LOAD_BLIND, PICKS),
+    Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
+    // A picker that believes in idle endpoints never takes its pool to be saturated.
+    Catch::new(Flaw::StaleMetrics, &["distribution/one-busy", "distribution/follows-load"],
+        &["distribution", "canary/less-loaded", "priority", "faults"]),
+    Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
+    // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
+    // What one endpoint less takes piles up at the others.
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "priority/shed"]),
+    Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
+    Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
+    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),
+    Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed"]),
+];

@@ -1,8 +1,9 @@
 //! One endpoint of a pool is busy.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::context::Context;
+use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
 use poolproof_harness::verdict::Outcome;
 
 use super::busy::{WAITING, effort, judge};
@@ -13,13 +14,14 @@ pub(super) const CASE: Case = Case {
     requirement: "An endpoint with a queue gets (almost) nothing while the others have none.",
     level: Level::Must,
     source: "GIE v1.5.0, queue-scorer: P/scheduling/scorer/queuedepth",
-    needs: &[Need::PoolToLoad, Need::EndpointNames],
-    plan: |target, settings| effort(target, settings, 1),
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| effort(target, rates, 1),
     run: |ctx| Box::pin(one_busy(ctx)),
 };
 
 async fn one_busy(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
     let busy = pool.endpoints[0].name.as_str();
     judge(ctx, model, pool, &[busy], Load::Waiting(WAITING)).await
 }

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::{Ending, Exchange};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
@@ -24,10 +25,11 @@ pub(super) const CASE: Case = Case {
     source: "RFC 9112, section 8: an incomplete message must be seen to be so; GIE v1.5.0, pkg/epp/datastore: pods that are not \
              ready are no endpoints",
     needs: &[
-        Need::PoolToLoad,
-        Need::EndpointNames,
-        Need::Change(Kind::Endpoint),
+        PoolToLoad::NEED,
+        EndpointNames::NEED,
+        Need::change(Kind::Endpoint),
     ],
+    alpha_parts: 0,
     plan: |_, _| {
         let fixed = PACE_REQUESTS + STREAMS;
         let effort = Effort::requests(fixed + 2 * STEADY_REQUESTS);
@@ -40,7 +42,7 @@ pub(super) const CASE: Case = Case {
 const STREAMS: usize = 6;
 
 async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
-    let (model, _) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, _) = PoolToLoad::find(&ctx.target)?;
     let streams = Streams::open(ctx, model, STREAMS).await?;
     let (_, killed) = under_way(ctx, model).await?;
     let mut timeline = Timeline::of_endpoint(&killed.name);

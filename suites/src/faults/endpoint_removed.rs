@@ -1,13 +1,14 @@
 //! An endpoint that is taken out of its pool gets no more requests, and finishes those that it has.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::{Connections, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
@@ -22,10 +23,11 @@ pub(super) const CASE: Case = Case {
     source: "GIE v1.5.0, api/v1, InferencePool.spec.selector: the pods that belong to the pool; \
              docs/proposals/004: the picker names an endpoint of the pool",
     needs: &[
-        Need::PoolToLoad,
-        Need::EndpointNames,
-        Need::Change(Kind::Member),
+        PoolToLoad::NEED,
+        EndpointNames::NEED,
+        Need::change(Kind::Member),
     ],
+    alpha_parts: 0,
     plan: |_, _| {
         let fixed = PACE_REQUESTS + STREAMS + REQUESTS;
         let most = fixed + 2 * ROUNDS_REQUESTS_MAX;
@@ -42,7 +44,7 @@ const REQUESTS: usize = 60;
 const IN_FLIGHT: usize = 4;
 
 async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
-    let (model, _) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, _) = PoolToLoad::find(&ctx.target)?;
     let streams = Streams::open(ctx, model, STREAMS).await?;
     let (_, removed) = under_way(ctx, model).await?;
     let mut timeline = Timeline::of_endpoint(&removed.name);

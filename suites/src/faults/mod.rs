@@ -9,7 +9,8 @@ mod timeline;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use poolproof_harness::case::Suite;
+use poolproof_fixtures::flaw::Flaw;
+use poolproof_harness::case::{Catch, Suite};
 use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::served;
@@ -30,7 +31,18 @@ pub const SUITE: Suite = Suite {
         endpoint_removed::CASE,
         endpoint_killed::CASE,
     ],
+    catches: CATCHES,
 };
+
+/// The flaws that this suite must catch.
+#[rustfmt::skip]
+const CATCHES: &[Catch] = &[
+    Catch::new(Flaw::PickerDownOpen, &["faults/picker-down"], &[]),
+    Catch::new(Flaw::FailOpenIgnored, &["faults/picker-down-open"], &[]),
+    Catch::new(Flaw::PickerDownHangs, &["faults/picker-down", "faults/picker-down-open"], &[]),
+    Catch::new(Flaw::BrokenStreamFinished, &["faults/endpoint-killed"], &[]),
+    Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &[]),
+];
 
 /// Requests of a round; a round is as it should be if all of them are.
 const ROUND: usize = 8;

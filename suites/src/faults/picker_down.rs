@@ -1,14 +1,15 @@
 //! A pool that fails closed refuses its requests while its endpoint picker is down.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::{Connections, Exchange, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::endpoint;
 use poolproof_harness::expect;
+use poolproof_harness::need::{Find, Need, PoolToLoad};
 use poolproof_harness::target::{Model, Pool};
 use poolproof_harness::verdict::{Findings, Outcome};
 
@@ -21,7 +22,8 @@ pub(super) const CASE: Case = Case {
                   reaches no endpoint, and other models are served; when it is back, its requests are served again.",
     level: Level::Must,
     source: "GIE v1.5.0, api/v1, EndpointPickerRef.failureMode: FailClose, the default, drops the request",
-    needs: &[Need::PoolToLoad, Need::Change(Kind::Picker)],
+    needs: &[PoolToLoad::NEED, Need::change(Kind::Picker)],
+    alpha_parts: 0,
     plan: |_, _| {
         let requests = 2 * (REQUESTS + STEADY_REQUESTS);
         let most = 2 * (REQUESTS + ROUNDS_REQUESTS_MAX);
@@ -35,7 +37,7 @@ pub(super) const REQUESTS: usize = 20;
 const IN_FLIGHT: usize = 10;
 
 async fn picker_down(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
     let other = ctx.target.models.iter().find(|it| it.name != model.name);
     let picker = |running| Change::Picker {
         pool: pool.name.clone(),

@@ -1,12 +1,13 @@
 //! A pool that fails open is served while its endpoint picker is down.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::client::Exchange;
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::picker_down::{REQUESTS, send};
@@ -21,11 +22,12 @@ pub(super) const CASE: Case = Case {
     source: "GIE v1.5.0, api/v1, EndpointPickerRef.failureMode: FailOpen forwards the request to an endpoint of the \
              pool's; its own conformance test takes another pool's picker away",
     needs: &[
-        Need::PoolToLoad,
-        Need::EndpointNames,
-        Need::Change(Kind::Picker),
-        Need::Change(Kind::FailureMode),
+        PoolToLoad::NEED,
+        EndpointNames::NEED,
+        Need::change(Kind::Picker),
+        Need::change(Kind::FailureMode),
     ],
+    alpha_parts: 0,
     plan: |_, _| {
         let requests = REQUESTS + 2 * STEADY_REQUESTS;
         let most = REQUESTS + 2 * ROUNDS_REQUESTS_MAX;
@@ -35,7 +37,7 @@ pub(super) const CASE: Case = Case {
 };
 
 async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (model, pool) = PoolToLoad::find(&ctx.target)?;
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_picker(&pool.name);
     working(ctx, model, &mut timeline).await?;

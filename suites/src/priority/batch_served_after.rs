@@ -1,10 +1,11 @@
 //! After the interactive load ends, batch is served, and none is lost.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{Classes, Find, HeldByPriority};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::contention::{Class, hold};
@@ -14,7 +15,8 @@ pub(super) const CASE: Case = Case {
     requirement: "Batch requests that interactive ones went before are all served once the interactive load ends.",
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: what is queued is dispatched, or its client is told",
-    needs: &[Need::HeldByPriority],
+    needs: &[HeldByPriority::NEED],
+    alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(INTERACTIVE + BATCH).waits(1.0)),
     run: |ctx| Box::pin(batch_served_after(ctx)),
 };
@@ -23,8 +25,8 @@ const INTERACTIVE: usize = 60;
 const BATCH: usize = 40;
 
 async fn batch_served_after(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
-    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
+    let Classes { interactive, batch } = classes;
     let class = |name, objective, requests| Class {
         name,
         objective: Some(objective),

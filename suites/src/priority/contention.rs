@@ -11,11 +11,12 @@ use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
 use poolproof_harness::ballast::{Ballast, wait_until_idle};
 use poolproof_harness::client::{Client, Connections, Exchange, Lane, Request, drive};
-use poolproof_harness::context::{Context, wait_for};
+use poolproof_harness::context::Context;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
 use poolproof_harness::expect;
 use poolproof_harness::picture::Picture;
+use poolproof_harness::poll;
 use poolproof_harness::stats::Statistic;
 use poolproof_harness::stats::rank;
 use poolproof_harness::target::{Endpoint, Model, Pool};
@@ -183,7 +184,7 @@ impl Arrivals {
         let [first, second] = &self.classes_ms;
         let (order, n) = (rank::order(first, second)?, first.len() + second.len());
         let what = names.join(" before ");
-        Some(order.decide_first(what, n, ctx.settings.alpha(), EXPECTED))
+        Some(order.decide_first(what, n, ctx.rates.alpha, EXPECTED))
     }
 
     /// Adds the same, with a picture.
@@ -312,7 +313,8 @@ async fn shown_held(
         None => "the client's count less the endpoints'",
     };
     let last = AtomicU64::new(0);
-    let held = wait_for(ctx.timeouts.held, || async {
+    let what = format!("{wanted} requests are held");
+    let held = poll::until(what, ctx.timeouts.held, poll::INTERVAL, || async {
         let held = match epp::read(&ctx.http, pool).await.ok()? {
             Some(reading) => reading.held.values().sum::<u64>() as f64,
             None => in_flight(sent) as f64 - probes_at_endpoints(ctx, pool, ballast).await.ok()?,
@@ -320,7 +322,7 @@ async fn shown_held(
         last.store(held.max(0.0) as u64, Ordering::Relaxed);
         (held >= wanted).then_some(())
     });
-    let reached = held.await.is_some();
+    let reached = held.await.is_ok();
     let last = last.into_inner();
     match reached {
         true => Ok(format!("{last} of {total} requests held, by {source}")),
@@ -348,13 +350,15 @@ fn in_flight(sent: &[OnTheWay; 2]) -> usize {
 
 /// Waits until all have ended, or none has for `stall`.
 async fn wait_while_served(sent: &[OnTheWay; 2], stall: Duration) {
-    const LOOK_AGAIN: Duration = Duration::from_millis(5);
-    let (mut left, mut since) = (in_flight(sent), Instant::now());
-    while left > 0 && since.elapsed() < stall {
-        tokio::time::sleep(LOOK_AGAIN).await;
-        let now = in_flight(sent);
-        if now < left {
-            (left, since) = (now, Instant::now());
+    let mut left = in_flight(sent);
+    while left > 0 {
+        let fewer = poll::until("a held request ends", stall, poll::INTERVAL, || async {
+            let now = in_flight(sent);
+            (now < left).then_some(now)
+        });
+        match fewer.await {
+            Ok(now) => left = now,
+            Err(_) => return,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Connections, Exchange};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
+use poolproof_harness::need::{Classes, Find, HeldByPriority};
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -19,10 +20,11 @@ pub(super) const CASE: Case = Case {
                   (Control: two classes of one priority show no order.)",
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: bands of higher priority are dispatched first",
-    needs: &[Need::HeldByPriority],
-    plan: |_, settings| {
+    needs: &[HeldByPriority::NEED],
+    alpha_parts: 2,
+    plan: |_, rates| {
         let arms = Effort::requests(2 * CONTROL + 2 * INTERACTIVE + BATCH).waits(2.0);
-        let alpha = settings.alpha();
+        let alpha = rates.alpha / DECISIONS;
         Ok(arms.decides([
             Decision::NoOrder {
                 sizes: [CONTROL, CONTROL],
@@ -39,6 +41,8 @@ pub(super) const CASE: Case = Case {
     run: |ctx| Box::pin(held_order(ctx)),
 };
 
+/// The two arms.
+const DECISIONS: f64 = 2.0;
 /// As many as the 95th percentile of their time to first token takes.
 const INTERACTIVE: usize = 200;
 const BATCH: usize = 60;
@@ -48,8 +52,8 @@ const CONTROL_DEVIATION: f64 = 0.75;
 const CONTROL: usize = 110;
 
 async fn held_order(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
-    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
+    let Classes { interactive, batch } = classes;
     let mut findings = Findings::default();
 
     let same = [
@@ -63,7 +67,12 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
     let [one, other] = control.arrivals(ctx, &pool.endpoints).await?.classes_ms;
     let order = rank::order(&one, &other).context("control arm: nothing arrived")?;
     let n = one.len() + other.len();
-    let no_order = order.decide_none("control arm", n, ctx.settings.alpha(), CONTROL_DEVIATION);
+    let no_order = order.decide_none(
+        "control arm",
+        n,
+        ctx.rates.alpha / DECISIONS,
+        CONTROL_DEVIATION,
+    );
     if !no_order.holds() {
         return Ok(Outcome::invalid(format!(
             "two classes of one priority differ: {no_order}"

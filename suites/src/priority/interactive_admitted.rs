@@ -1,11 +1,12 @@
 //! No interactive request is refused while batch is admitted.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Exchange;
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{Classes, Find, HeldByPriority};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::contention::{Class, hold};
@@ -15,7 +16,8 @@ pub(super) const CASE: Case = Case {
     requirement: "While the pool is saturated, no interactive request is refused if a batch request is admitted.",
     level: Level::Must,
     source: "GIE v1.5.0, InferenceObjective: lower priorities are shed first",
-    needs: &[Need::HeldByPriority],
+    needs: &[HeldByPriority::NEED],
+    alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(2 * REQUESTS).waits(1.0)),
     run: |ctx| Box::pin(interactive_admitted(ctx)),
 };
@@ -23,8 +25,8 @@ pub(super) const CASE: Case = Case {
 const REQUESTS: usize = 40;
 
 async fn interactive_admitted(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
-    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
+    let Classes { interactive, batch } = classes;
     let class = |name, objective| Class {
         name,
         objective: Some(objective),

@@ -8,7 +8,8 @@ mod objective_edited;
 mod shed;
 mod uncontended;
 
-use poolproof_harness::case::Suite;
+use poolproof_fixtures::flaw::Flaw;
+use poolproof_harness::case::{Catch, Suite};
 use poolproof_harness::client::{Api, Request};
 use poolproof_harness::context::Context;
 use rand::Rng;
@@ -24,7 +25,30 @@ pub const SUITE: Suite = Suite {
         shed::CASE,
         objective_edited::CASE,
     ],
+    catches: CATCHES,
 };
+
+/// Where objectives are edited, if they count for something before.
+const EDITED: &[&str] = &["priority/objective-edited"];
+
+/// The flaws that this suite must catch.
+#[rustfmt::skip]
+const CATCHES: &[Catch] = &[
+    Catch::new(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
+    Catch::new(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed", "priority/objective-edited"]),
+    Catch::new(Flaw::ObjectiveEditIgnored, EDITED, &[]),
+    Catch::new(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], EDITED),
+    Catch::new(Flaw::PriorityAtTimes, &["priority/held-order"], EDITED),
+    Catch::new(Flaw::InteractiveRefusedAtTimes, &["priority/interactive-admitted", "priority/held-order", "priority/shed"],
+        &["priority/batch-served-after", "priority/objective-edited"]),
+    // Whoever is refused is not held, so that nothing can be said of what is; and missing metrics count as saturated.
+    Catch::new(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
+        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "distribution/metrics-gone"]),
+    Catch::new(Flaw::NeverShed, &["priority/shed"], &[]),
+    Catch::new(Flaw::ShedEarly, &["priority/shed"], &[]),
+    Catch::new(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
+    Catch::new(Flaw::BatchLost, &["priority/batch-served-after"], &["priority/held-order", "priority/objective-edited"]),
+];
 
 /// A short request of a class: its objective's name, or none.
 fn request(ctx: &Context, model: &str, class: Option<&str>, rng: &mut impl Rng) -> Request {

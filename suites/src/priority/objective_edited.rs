@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
+use poolproof_harness::need::{Classes, Find, HeldByPriority, Need};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::contention::{Class, EXPECTED, hold};
@@ -18,13 +19,14 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "GIE v1.5.0, apix/v1alpha2, InferenceObjectiveSpec.priority: higher is always served first; \
              pkg/epp/controller/inferenceobjective_reconciler.go: an update is taken up as it comes",
-    needs: &[Need::HeldByPriority, Need::Change(Kind::Objective)],
-    plan: |_, settings| {
+    needs: &[HeldByPriority::NEED, Need::change(Kind::Objective)],
+    alpha_parts: 1,
+    plan: |_, rates| {
         let arms = Effort::requests(2 * ROUND).waits(2.0);
         let most = ROUND * (1 + ROUNDS_MAX);
         Ok(arms.at_most(most as u64).decides([Decision::FirstBelow {
             sizes: [REQUESTS, REQUESTS],
-            alpha: settings.alpha(),
+            alpha: rates.alpha,
             null: EXPECTED,
         }]))
     },
@@ -40,8 +42,8 @@ const ROUNDS_MAX: usize = 20;
 const RAISED_ABOVE: i32 = 10;
 
 async fn objective_edited(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
-    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
+    let Classes { interactive, batch } = classes;
     let class = |name, objective| Class {
         name,
         objective: Some(objective),

@@ -1,15 +1,16 @@
 //! Without flow control: batch is shed when the pool is saturated, not before, and interactive is not.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures_util::future::try_join_all;
 use poolproof_harness::ballast::{Ballast, wait_until_idle};
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Client, Connections, Ending, Exchange, drive};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::scrapes;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::expect;
+use poolproof_harness::need::{Classes, Find, ShedByPriority};
 use poolproof_harness::target::{Endpoint, Model};
 use poolproof_harness::verdict::{Findings, Outcome};
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ pub(super) const CASE: Case = Case {
                   ones are admitted.",
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/requestcontrol/admission.go (LegacyAdmissionController); utilization-detector defaults",
-    needs: &[Need::ShedByPriority],
+    needs: &[ShedByPriority::NEED],
+    alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(3 * REQUESTS).waits(2.0)),
     run: |ctx| Box::pin(shed(ctx)),
 };
@@ -35,11 +37,8 @@ const WAITING_AT_ALL: u64 = 10;
 const FULL: f64 = 5.0;
 
 async fn shed(ctx: &Context) -> Result<Outcome> {
-    let model = ctx
-        .target
-        .model_that_sheds()
-        .context("a model that sheds")?;
-    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let (model, classes) = ShedByPriority::find(&ctx.target)?;
+    let Classes { interactive, batch } = classes;
     let all: Vec<Endpoint> = model
         .weighted_pools()
         .flat_map(|p| p.endpoints.clone())

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::Connections;
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
 use poolproof_harness::expect;
+use poolproof_harness::need::{Classes, Find, HeldByPriority};
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::verdict::{Findings, Outcome};
 use rand::seq::SliceRandom;
@@ -18,11 +19,12 @@ pub(super) const CASE: Case = Case {
     requirement: "On an idle pool, interactive and batch requests are served alike.",
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: priorities order what is queued, and nothing else",
-    needs: &[Need::HeldByPriority],
-    plan: |_, settings| {
+    needs: &[HeldByPriority::NEED],
+    alpha_parts: 1,
+    plan: |_, rates| {
         Ok(Effort::requests(2 * REQUESTS).decides([Decision::NoOrder {
             sizes: [REQUESTS, REQUESTS],
-            alpha: settings.alpha(),
+            alpha: rates.alpha,
             deviating: DEVIATION,
         }]))
     },
@@ -38,8 +40,8 @@ const SHIFT_SHARE: f64 = 0.2;
 const SHIFT_MIN: Duration = Duration::from_millis(2);
 
 async fn uncontended(ctx: &Context) -> Result<Outcome> {
-    let (model, pool) = ctx.target.pool_that_holds().context("a pool that holds")?;
-    let (interactive, batch) = ctx.target.priority_classes().context("two classes")?;
+    let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
+    let Classes { interactive, batch } = classes;
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }
@@ -67,7 +69,7 @@ async fn uncontended(ctx: &Context) -> Result<Outcome> {
     let faster = order.decide_none(
         "interactive faster than batch",
         2 * REQUESTS,
-        ctx.settings.alpha(),
+        ctx.rates.alpha,
         DEVIATION,
     );
     let [first, second] = &latencies_ms;

@@ -16,6 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::May,
     source: "RFC 9110, section 5.5: field values have no leading or trailing whitespace",
     needs: &[],
+    alpha_parts: 0,
     plan: |target, _| Ok(Effort::requests(target.models.len() * 2)),
     run: |ctx| Box::pin(blanks(ctx)),
 };

@@ -1,11 +1,12 @@
 //! A body over the gateway's limit is refused, not routed by what was read of it.
 
-use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use anyhow::Result;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Ending, Request, nonce};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{BodyLimit, Find};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
@@ -13,13 +14,14 @@ pub(super) const CASE: Case = Case {
     requirement: "A body over the gateway's limit gets 413 and is routed nowhere.",
     level: Level::Should,
     source: "RFC 9110, section 15.5.14",
-    needs: &[Need::BodyLimit],
+    needs: &[BodyLimit::NEED],
+    alpha_parts: 0,
     plan: |target, _| Ok(Effort::requests(target.models.len() * 2).tokens(0)),
     run: |ctx| Box::pin(body_limit(ctx)),
 };
 
 async fn body_limit(ctx: &Context) -> Result<Outcome> {
-    let limit = ctx.target.body_limit_bytes.context("a body limit")?;
+    let limit = BodyLimit::find(&ctx.target)?;
     let client = ctx.client(Connections::NewPerRequest)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();

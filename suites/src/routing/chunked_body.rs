@@ -1,11 +1,12 @@
 //! A body without content-length is a body.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::refused;
@@ -15,7 +16,8 @@ pub(super) const CASE: Case = Case {
     requirement: "A request body in chunks, without content-length, is routed as any other.",
     level: Level::Must,
     source: "RFC 9112, section 7.1: a recipient must be able to parse the chunked transfer coding",
-    needs: &[Need::EndpointNames],
+    needs: &[EndpointNames::NEED],
+    alpha_parts: 0,
     plan: |target, _| Ok(Effort::requests(target.models.len() * 2 + 1)),
     run: |ctx| Box::pin(chunked_body(ctx)),
 };

@@ -1,11 +1,12 @@
 //! The model name is compared as it is: no folding of case, no prefix, no suffix; but JSON escapes are the same name.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::FarEnd;
@@ -16,7 +17,8 @@ pub(super) const CASE: Case = Case {
                   the same name in JSON escapes is the same.",
     level: Level::Must,
     source: "Gateway API v1.5.1, HTTPHeaderMatch type Exact; RFC 8259, section 8.3",
-    needs: &[Need::EndpointNames],
+    needs: &[EndpointNames::NEED],
+    alpha_parts: 0,
     plan: |target, _| Ok(Effort::requests(target.models.len() * 7)),
     run: |ctx| Box::pin(exact_name(ctx)),
 };

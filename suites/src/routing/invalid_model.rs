@@ -16,6 +16,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "OpenAI API, completions: model is a required string; RFC 9110, section 15.5",
     needs: &[],
+    alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(14)),
     run: |ctx| Box::pin(invalid_model(ctx)),
 };

@@ -1,12 +1,13 @@
 //! Every model, through both APIs, streamed and not, is served by its own pools.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served::{self, CrossCheck};
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find, TwoModels};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
@@ -14,7 +15,8 @@ pub(super) const CASE: Case = Case {
     requirement: "A request whose body names a served model is served by a pool of that model.",
     level: Level::Must,
     source: "GIE v1.5.0, site-src/guides/serving-multiple-models: routes match X-Gateway-Base-Model-Name",
-    needs: &[Need::TwoModels, Need::EndpointNames],
+    needs: &[TwoModels::NEED, EndpointNames::NEED],
+    alpha_parts: 0,
     plan: |target, _| Ok(Effort::requests(target.models.len() * 4 * REPEATS)),
     run: |ctx| Box::pin(known_model(ctx)),
 };

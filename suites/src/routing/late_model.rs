@@ -1,11 +1,12 @@
 //! The model is found wherever it stands in the body.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
@@ -13,7 +14,8 @@ pub(super) const CASE: Case = Case {
     requirement: "A model name that stands behind a prompt of 64 KiB or 1 MiB is found, and the whole body arrives.",
     level: Level::Must,
     source: "RFC 8259, section 4: members of an object have no order; GIE v1.5.0, pkg/bbr: the whole body is read",
-    needs: &[Need::EndpointNames],
+    needs: &[EndpointNames::NEED],
+    alpha_parts: 0,
     plan: |target, _| {
         let models = target.models.len();
         Ok(Effort::requests(models * 2).tokens(models * (64 + 1024) * KIB / BYTES_PER_TOKEN))

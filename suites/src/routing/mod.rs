@@ -17,7 +17,8 @@ mod unknown_model;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use poolproof_harness::case::Suite;
+use poolproof_fixtures::flaw::Flaw;
+use poolproof_harness::case::{Catch, Suite};
 use poolproof_harness::client::Exchange;
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::control;
@@ -44,7 +45,59 @@ pub const SUITE: Suite = Suite {
         stream_intact::CASE,
         stream_unbuffered::CASE,
     ],
+    catches: CATCHES,
 };
+
+/// Cases that ask for a model that no route has.
+const UNKNOWN: &[&str] = &["routing/unknown-model", "routing/exact-name"];
+
+/// Other cases in which some requests are for no model that is there.
+const NOWHERE: &[&str] = &[
+    "routing/invalid-model",
+    "routing/blanks",
+    "routing/spoofed-model-header",
+    "routing/chunked-body",
+];
+
+/// Streams that are not counted by the hundred: the one in 50 that is damaged may be among them.
+const FEW_STREAMS: &[&str] = &[
+    "routing/known-model",
+    "routing/stream-unbuffered",
+    "canary/live-shift",
+    "faults",
+];
+
+/// The flaws that this suite must catch.
+#[rustfmt::skip]
+const CATCHES: &[Catch] = &[
+    Catch::new(Flaw::CatchAllRoute, &["routing/unknown-model", "routing/invalid-model"],
+        &["routing/exact-name", "routing/blanks", "routing/spoofed-model-header", "routing/chunked-body"]),
+    Catch::new(Flaw::TrustedModelHeader, &["routing/spoofed-model-header"], &[]),
+    Catch::new(Flaw::PrefixMatch, &["routing/exact-name"], &["routing/blanks"]),
+    Catch::new(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
+    Catch::new(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
+    Catch::new(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
+    Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &[]),
+    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body"]),
+    Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
+    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &[]),
+    Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &[]),
+    Catch::new(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
+    Catch::new(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
+    Catch::new(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
+    Catch::new(Flaw::RepeatedHeaderTrusted, &["routing/spoofed-model-header"], &[]),
+    Catch::new(Flaw::UnknownRun, UNKNOWN, &["routing/spoofed-model-header"]),
+    Catch::new(Flaw::UnknownStreamRouted, &["routing/unknown-model"], &[]),
+    Catch::new(Flaw::Unknown503, UNKNOWN, NOWHERE),
+    Catch::new(Flaw::Unknown200, UNKNOWN, NOWHERE),
+    Catch::new(Flaw::UnknownSlow, &["routing/unknown-model"], &[]),
+    Catch::new(Flaw::StreamBuffered, &["routing/stream-unbuffered"], &[]),
+    Catch::new(Flaw::StreamCut, &["routing/stream-intact"], FEW_STREAMS),
+    Catch::new(Flaw::StreamRepeated, &["routing/stream-intact"], FEW_STREAMS),
+    Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], FEW_STREAMS),
+    Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], FEW_STREAMS),
+];
 
 /// The far end before requests that must not reach it.
 struct FarEnd {

@@ -1,12 +1,14 @@
 //! The endpoint picker chooses the endpoint; a client cannot.
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::budget::Rates;
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request};
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find, PoolToLoad, TwoModels};
 use poolproof_harness::stats::binomial;
 use poolproof_harness::target::Pool;
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -16,10 +18,11 @@ pub(super) const CASE: Case = Case {
     requirement: "A client-sent x-gateway-destination-endpoint never chooses the endpoint.",
     level: Level::Must,
     source: "GIE v1.5.0, docs/proposals/004-endpoint-picker-protocol: the endpoint picker sets the header",
-    needs: &[Need::TwoModels, Need::EndpointNames, Need::PoolToLoad],
-    plan: |target, settings| {
-        let (_, pool) = target.pool_to_load().context("a pool to load")?;
-        Ok(Effort::fixed(&plan(pool, settings)?).and(FOREIGN))
+    needs: &[TwoModels::NEED, EndpointNames::NEED, PoolToLoad::NEED],
+    alpha_parts: 1,
+    plan: |target, rates| {
+        let (_, pool) = PoolToLoad::find(target)?;
+        Ok(Effort::fixed(&plan(pool, rates)?).and(FOREIGN))
     },
     run: |ctx| Box::pin(spoofed_destination(ctx)),
 };
@@ -27,20 +30,20 @@ pub(super) const CASE: Case = Case {
 /// Requests that ask for an endpoint of another pool.
 const FOREIGN: usize = 10;
 
-fn plan(pool: &Pool, settings: &Settings) -> Result<binomial::Plan> {
+fn plan(pool: &Pool, rates: &Rates) -> Result<binomial::Plan> {
     let fair = 1.0 / pool.endpoints.len() as f64;
     let question = binomial::Question::AtMost {
         null: fair + (1.0 - fair) / 4.0,
         bad: 0.95,
     };
-    binomial::Plan::new(question, settings.alpha(), settings.power)
+    binomial::Plan::new(question, rates.alpha, rates.power)
 }
 
 async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
-    let (own_model, own_pool) = ctx.target.pool_to_load().context("a pool to load")?;
+    let (own_model, own_pool) = PoolToLoad::find(&ctx.target)?;
     let address = |endpoint: &poolproof_harness::target::Endpoint| -> Option<String> {
         let url = endpoint.url.as_ref()?;
         Some(format!(
@@ -68,7 +71,7 @@ async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
     // An endpoint of the own pool: a picker of an idle pool takes it about as often as the others.
     let endpoint = own_pool.endpoints.last().context("an endpoint")?;
     let wanted = address(endpoint).context("its address")?;
-    let plan = plan(own_pool, &ctx.settings)?;
+    let plan = plan(own_pool, &ctx.rates)?;
     let mut hits = 0;
     for _ in 0..plan.n {
         let request = Request::new(Api::Completions, &own_model.name, 1, &mut rng)

@@ -1,11 +1,12 @@
 //! The header that routes match is the gateway's: what a client puts into it never changes the route.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level, Need};
+use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
+use poolproof_harness::need::{EndpointNames, Find, TwoModels};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::{FarEnd, refused};
@@ -16,7 +17,8 @@ pub(super) const CASE: Case = Case {
                   the model in the body decides, and a body without one is still refused.",
     level: Level::Must,
     source: "GIE v1.5.0, pkg/bbr/plugins: the header is derived from the body",
-    needs: &[Need::TwoModels, Need::EndpointNames],
+    needs: &[TwoModels::NEED, EndpointNames::NEED],
+    alpha_parts: 0,
     plan: |target, _| {
         Ok(Effort::requests(
             (target.models.len() + 2) * spoofed().count(),

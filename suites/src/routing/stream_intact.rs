@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
+use poolproof_harness::budget::Rates;
 use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Exchange, Request, drive, nonce, payload};
-use poolproof_harness::context::{Context, Settings};
+use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::stats::binomial::{Plan, Question};
@@ -20,8 +21,9 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "OpenAI API, streaming: chunks in order, then data: [DONE]; WHATWG HTML, section 9.2: events are dispatched as they come",
     needs: &[],
-    plan: |_, settings| {
-        let plan = plan(settings)?;
+    alpha_parts: 0,
+    plan: |_, rates| {
+        let plan = plan(rates)?;
         let tokens = plan.n as usize * TOKENS_EACH;
         Ok(Effort::fixed(&plan).tokens(tokens).in_flight(IN_FLIGHT))
     },
@@ -37,13 +39,13 @@ const IN_FLIGHT: usize = 8;
 /// Of a request and its answer, at most: a prompt of 64 characters.
 const TOKENS_EACH: usize = 64 + TOKENS as usize;
 
-fn plan(settings: &Settings) -> Result<Plan> {
+fn plan(rates: &Rates) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.0,
         bad: DAMAGED,
     };
     // A correct gateway damages none: no alpha is spent, as small as it may be.
-    Plan::new(question, 1e-9, settings.power)
+    Plan::new(question, rates.alpha, rates.power)
 }
 
 async fn stream_intact(ctx: &Context) -> Result<Outcome> {
@@ -57,7 +59,7 @@ async fn stream_intact(ctx: &Context) -> Result<Outcome> {
         .collect();
     let own = own_answers(ctx, model, &requests).await?;
 
-    let plan = plan(&ctx.settings)?;
+    let plan = plan(&ctx.rates)?;
     let client = ctx.client(Connections::KeepAlive)?;
     let sent = (0..plan.n as usize).map(|number| requests[number % REQUESTS].clone());
     let exchanges = drive::closed_loop(&client, IN_FLIGHT, sent).await;

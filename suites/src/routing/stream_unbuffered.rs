@@ -21,6 +21,7 @@ pub(super) const CASE: Case = Case {
     source: "OpenAI API, streaming: partial answers are sent as they become available; GIE v1.5.0, pkg/bbr/handlers/server.go \
              holds whole answers in streaming mode",
     needs: &[],
+    alpha_parts: 0,
     plan: |_, _| {
         let streams = Effort::requests(STREAMS).in_flight(STREAMS);
         Ok(streams.tokens(STREAMS * (64 + TOKENS as usize)))

@@ -17,6 +17,7 @@ pub(super) const CASE: Case = Case {
     level: Level::Must,
     source: "Gateway API v1.5.1, HTTPRouteRule: unmatched requests get 404; OpenAI API, errors: 404 for an unknown model",
     needs: &[],
+    alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(12)),
     run: |ctx| Box::pin(unknown_model(ctx)),
 };

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 /// A bound on every wait of a test.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The time between two checks of a condition.
+const POLL: Duration = Duration::from_millis(5);
 
 fn poolproof(folder: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
@@ -62,7 +64,7 @@ fn wait_for(what: &str, check: impl Fn() -> bool) {
     let started = Instant::now();
     while !check() {
         assert!(started.elapsed() < LIMIT, "{what}: not in time");
-        std::thread::yield_now();
+        std::thread::sleep(POLL);
     }
 }
 

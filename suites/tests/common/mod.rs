@@ -1,7 +1,8 @@
 //! What both test programs need.
 
 use libtest_mimic::Failed;
-use poolproof_harness::context::{Settings, Timeouts};
+use poolproof_harness::budget::Budget;
+use poolproof_harness::context::Settings;
 use poolproof_harness::run::Options;
 use poolproof_harness::stack::{self, StartError};
 use poolproof_harness::verdict::Outcome;
@@ -22,12 +23,13 @@ pub fn no_stack(error: StartError) -> Failed {
 
 /// How tests run cases.
 pub fn run_options(stack: &stack::Options) -> Options {
+    let settings = Settings {
+        seed: stack.seed,
+        ..Settings::default()
+    };
     Options {
-        settings: Settings {
-            seed: stack.seed,
-            ..Settings::default()
-        },
-        timeouts: Timeouts::of(stack.kind),
+        budget: Budget::new(poolproof::SUITES, settings),
+        timeouts: poolproof_harness::cli::timeouts(stack.kind),
         fail_fast: false,
         stop: Default::default(),
         inside: None,

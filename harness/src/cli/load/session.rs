@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::distribute::distribute;
+use crate::cli::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::stack::StackArgs;
-use crate::cli::{Failure, make_out_folder, stop_on_signal};
+use crate::cli::started::Started;
 use crate::limits;
 use crate::load::engine::{self, Job, Measured, Part, Sender, Snapshot};
 use crate::load::record::{About, Record, Worker};
@@ -105,23 +106,17 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Self>, Failure> {
         let options = args.stack.options().map_err(Failure::usage)?;
         let vocabulary = args.vocabulary().map_err(Failure::usage)?;
-        make_out_folder(&args.out)?;
-        let stop = stop_on_signal()?;
-        let progress = Progress::new();
-        let environment = Environment::here();
-        let mut tell = |step: &str| progress.note(&format!("start: {step}"));
-        let stack = tokio::select! {
-            started = Stack::start(&options, &mut tell) => started?,
-            () = stop.cancelled() => return Ok(None),
+        let Some(started) = Started::start(&options, &args.out).await? else {
+            return Ok(None);
         };
         let mut session = Self {
             args,
             options,
-            stack,
-            progress,
-            stop,
+            stack: started.stack,
+            progress: started.progress,
+            stop: started.stop,
             vocabulary,
-            environment,
+            environment: started.environment,
             workers: None,
         };
         if let Some(count) = workers

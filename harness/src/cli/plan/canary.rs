@@ -4,12 +4,18 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Args;
+use crate::budget::Budget;
+use crate::cli::App;
 use crate::context::Settings;
 use crate::plan::{ErrorRates, SplitPlan};
 use crate::report::terminal::plan::{self as terminal, SplitAsked};
+use crate::run;
+
+/// The case whose samples are planned.
+const SPLIT: &str = "canary/split-keep-alive";
 
 /// The plan of a split: of its lightest pool, whose share takes the most to be told from another.
-pub(super) fn plan(args: &Args, settings: &Settings) -> Result<(Value, String)> {
+pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value, String)> {
     let total: u32 = args.weights.iter().sum();
     ensure!(
         total > 0,
@@ -37,7 +43,11 @@ pub(super) fn plan(args: &Args, settings: &Settings) -> Result<(Value, String)> 
         "--rate {}: must be above 0 requests per second",
         args.rate
     );
-    let alpha = settings.split_alpha() / (weighted.count() - 1) as f64;
+    let case = *run::select(app.suites, &[SPLIT.to_owned()])?
+        .first()
+        .context("no case judges splits")?;
+    let alpha =
+        Budget::new(app.suites, *settings).rates(case).alpha / (weighted.count() - 1) as f64;
     let rates = ErrorRates {
         alpha,
         power: settings.power,

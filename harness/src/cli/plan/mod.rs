@@ -65,7 +65,7 @@ enum Asked {
 pub(super) fn plan(app: App, args: &Args) -> Result<u8, Failure> {
     let settings = args.rates.settings(1).map_err(Failure::usage)?;
     let (value, text) = match args.question {
-        Some(Asked::Canary) => canary::plan(args, &settings),
+        Some(Asked::Canary) => canary::plan(app, args, &settings),
         None => whole_run::plan(app, args, &settings),
     }
     .map_err(Failure::usage)?;

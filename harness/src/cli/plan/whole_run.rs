@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Args;
+use crate::budget::Budget;
 use crate::case::Case;
 use crate::cli::App;
 use crate::context::Settings;
@@ -21,7 +22,12 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
         (None, None) => Target::planned(&Topology::default())?,
     };
     let cases = run::select(app.suites, &[])?;
-    plan_cases(&cases, &target, settings, args.latency)
+    plan_cases(
+        &cases,
+        &target,
+        &Budget::new(app.suites, *settings),
+        args.latency,
+    )
 }
 
 /// The plan of cases, in the order in which they run, where a request takes `latency_ms`. Those that the target lacks something
@@ -29,14 +35,14 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
 pub(in crate::cli) fn plan_cases(
     cases: &[&Case],
     target: &Target,
-    settings: &Settings,
+    budget: &Budget,
     latency_ms: f64,
 ) -> Result<(Value, String)> {
     ensure!(
         latency_ms > 0.0,
         "--latency {latency_ms}: must be above 0 milliseconds"
     );
-    settings.check(target)?;
+    budget.check(target)?;
     let mut rows = Vec::new();
     let mut total = RunTotal::default();
     for case in cases {
@@ -47,8 +53,9 @@ pub(in crate::cli) fn plan_cases(
             });
             continue;
         }
-        let effort =
-            (case.plan)(target, settings).with_context(|| format!("planning {}", case.id))?;
+        let effort = case
+            .effort(target, &budget.rates(case))
+            .with_context(|| format!("planning {}", case.id))?;
         let seconds = effort.seconds(latency_ms / 1e3);
         total.requests_mean += effort.requests_mean;
         total.requests_max += effort.requests_max as f64;
