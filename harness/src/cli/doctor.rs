@@ -5,6 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
+use crate::stack::platform::{SYSTEM, can_run};
 use crate::stack::tools::{self, Missing};
 use crate::stack::{StackKind, cluster, kind, local};
 
@@ -24,11 +25,14 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     };
     let options = local.options_of(StackKind::Local);
     let options = options.map_err(Failure::usage)?;
+    say(&platform(SYSTEM, std::env::consts::ARCH));
     say("embedded    ready: needs nothing");
     say("url         ready: needs a target file (`poolproof up --print-target` prints one)");
-    let local_ready = ready("local", &local::missing(&options));
-    let containers_ready = ready("containers", &tools::missing(&[tools::DOCKER]));
-    let kind_ready = ready("kind", &tools::missing(&kind::TOOLS));
+    let local_ready = ready(StackKind::Local, "local", || local::missing(&options));
+    let containers_ready = ready(StackKind::Containers, "containers", || {
+        tools::missing(&[tools::DOCKER])
+    });
+    let kind_ready = ready(StackKind::Kind, "kind", || tools::missing(&kind::TOOLS));
     if args.stack.stack == StackKind::Cluster {
         say("cluster     needs a context; with --existing, the rights of this role:");
         say(cluster::role::READER);
@@ -56,14 +60,42 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
 }
 
 /// Says what a stack lacks on this machine; whether that is nothing.
-fn ready(stack: &str, missing: &[Missing]) -> bool {
-    match missing {
+fn ready(kind: StackKind, stack: &str, missing: impl FnOnce() -> Vec<Missing>) -> bool {
+    if !can_run(SYSTEM, kind) {
+        say(&format!("{stack:12}not available: needs Linux"));
+        return false;
+    }
+    let missing = missing();
+    match &missing[..] {
         [] => say(&format!("{stack:12}ready")),
         _ => say(&format!("{stack:12}not ready")),
     }
-    for it in missing {
+    for it in &missing {
         say(&format!("            missing: {} ({})", it.name, it.why));
         say(&format!("            get it:  {}", it.how));
     }
     missing.is_empty()
+}
+
+/// The line of the platform, and of what it lacks.
+fn platform(system: &str, processor: &str) -> String {
+    let available = if system == "linux" {
+        "every stack is available"
+    } else {
+        "stacks embedded, cluster and url are available; arrival times of requests and run-queue times are not measured"
+    };
+    format!("platform    {system} on {processor}: {available}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_the_platform_names_what_macos_has() {
+        let line = platform("macos", "aarch64");
+        assert!(line.contains("macos on aarch64"), "{line}");
+        assert!(line.contains("embedded, cluster and url"), "{line}");
+        assert!(platform("linux", "x86_64").contains("every stack"));
+    }
 }

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::stack::StackArgs;
 use super::{Failure, INTERRUPTED, stop_on_signal};
-use crate::stack::{Stack, containers, kind};
+use crate::stack::{Stack, containers, is_poolproof, kind};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -128,14 +128,4 @@ fn stop_kept(file: &Path) -> Result<bool> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(true)
-}
-
-/// Whether this process runs and is ours: by `PID (NAME) STATE …` of proc(5). A zombie has ended; whoever started it has only
-/// not asked how.
-fn is_poolproof(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let name_and_state = stat
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(") "));
-    name_and_state.is_some_and(|(name, state)| name == "poolproof" && !state.starts_with('Z'))
 }

@@ -42,7 +42,7 @@ impl Environment {
             memory_limit_bytes: memory_limit(memory_bytes),
             open_files: limits::open_files(),
             ephemeral_ports: limits::ephemeral_ports(),
-            kernel: kernel(),
+            kernel: kernel().or_else(|| Some(std::env::consts::OS.to_owned())),
             clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             container: in_container(),
             virtual_machine: read("/proc/cpuinfo").is_some_and(|it| is_virtual(&it)),

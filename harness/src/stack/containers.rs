@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::artifacts::Artifacts;
 use super::own_image;
-use super::process::{Nursery, PID_LABEL, RUN_LABEL};
+use super::process::{Nursery, PID_LABEL, RUN_LABEL, is_alive};
 
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
@@ -114,7 +114,7 @@ pub fn remove_strays() -> Result<usize> {
     let lines = list(&format!("label={PID_LABEL}"), &format)?;
     let strays = lines.iter().filter_map(|line| {
         let (id, pid) = line.split_once(' ')?;
-        let lives = Path::new("/proc").join(pid).exists();
+        let lives = pid.parse().is_ok_and(is_alive);
         (!lives).then(|| id.to_owned())
     });
     let strays: Vec<String> = strays.collect();

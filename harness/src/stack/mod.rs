@@ -18,6 +18,7 @@ mod own_gateway;
 mod own_image;
 pub mod parts;
 mod planned;
+pub mod platform;
 mod ports;
 mod process;
 mod simulator;
@@ -39,7 +40,7 @@ use crate::topology::Topology;
 
 pub use crate::component::{Component, Step};
 pub use outline::Outline;
-pub use process::exec_child;
+pub use process::{exec_child, is_poolproof};
 
 use parts::{EndpointPicker, Gateway, Parts};
 
@@ -144,6 +145,7 @@ impl Stack {
         options: &Options,
         tell: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Self, StartError> {
+        platform::check(platform::SYSTEM, options.kind).map_err(StartError::Unavailable)?;
         options.check().map_err(StartError::Config)?;
         let mut progress = Progress {
             steps: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,15 +45,12 @@ impl Meter {
 }
 
 fn cpu_of_thread() -> Duration {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else {
-        return Duration::ZERO;
-    };
-    let microseconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
-    Duration::from_micros(microseconds(usage.user_time()) + microseconds(usage.system_time()))
+    // POSIX, clock_getres(3p): Linux and macOS have this clock, while RUSAGE_THREAD is Linux's alone.
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-/// Linux, Documentation/scheduler/sched-stats: the second number of schedstat, in nanoseconds. Zero where the kernel does not say.
+/// Linux, Documentation/scheduler/sched-stats: the second number of schedstat, in nanoseconds. Zero on other
+/// systems, and where the kernel does not count it.
 fn run_queue_of_thread() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let ns = text
@@ -61,4 +58,25 @@ fn run_queue_of_thread() -> Duration {
         .nth(1)
         .and_then(|it| it.parse().ok());
     Duration::from_nanos(ns.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_computes_costs_processor_time_and_one_that_sleeps_does_not() {
+        let meter = Meter::start();
+        std::thread::sleep(Duration::from_millis(50));
+        let asleep = meter.read().cpu_ms;
+        assert!(asleep < 25.0, "{asleep} ms");
+        let mut number = 1u64;
+        while meter.read().cpu_ms < asleep + 5.0 {
+            assert!(
+                meter.read().wall_ms < 10_000.0,
+                "no processor time was counted"
+            );
+            number = std::hint::black_box(number.wrapping_mul(3));
+        }
+    }
 }

@@ -1,53 +1,51 @@
 //! Waits for a moment to a few microseconds, where the runtime's own timer counts in milliseconds.
+//!
+//! Linux has timers with a descriptor (`timer`). Elsewhere a thread sleeps and wakes the task (`thread`).
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::time::Instant;
+#[cfg(any(not(target_os = "linux"), test))]
+mod thread;
+#[cfg(target_os = "linux")]
+mod timer;
 
-use anyhow::{Context, Result};
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use tokio::io::unix::AsyncFd;
+#[cfg(not(target_os = "linux"))]
+pub(super) use thread::Pacer;
+#[cfg(target_os = "linux")]
+pub(super) use timer::Pacer;
 
-/// A timer of the system's.
-#[derive(Debug)]
-pub(super) struct Pacer(AsyncFd<Timer>);
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::{Duration, Instant};
 
-#[derive(Debug)]
-struct Timer(TimerFd);
+    use anyhow::Result;
 
-impl AsRawFd for Timer {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
+    const PAUSE: Duration = Duration::from_millis(3);
 
-impl Pacer {
-    pub(super) fn new() -> Result<Self> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).context("making a timer")?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; the timer owns its descriptor, and nobody replaces it"
-        )]
-        let timer = AsyncFd::new(Timer(timer)).context("waiting for a timer")?;
-        Ok(Self(timer))
-    }
+    /// Waits several times, with a wait that is given up and a moment that has passed in between.
+    async fn check(until: impl AsyncFn(Instant) -> Result<()>) {
+        for _ in 0..20 {
+            let moment = Instant::now() + PAUSE;
+            until(moment).await.unwrap();
+            assert!(Instant::now() >= moment);
 
-    /// Waits until `moment`; returns at once if it has passed.
-    pub(super) async fn until(&self, moment: Instant) -> Result<()> {
-        loop {
-            let left = moment.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            let timer = &self.0.get_ref().0;
-            let once = Expiration::OneShot(TimeSpec::from_duration(left));
-            timer
-                .set(once, TimerSetTimeFlags::empty())
-                .context("setting a timer")?;
-            let mut ready = self.0.readable().await.context("waiting for a timer")?;
-            // Whether it has run out is asked of the clock; the next setting takes the count back.
-            ready.clear_ready();
+            let far = Instant::now() + Duration::from_secs(3600);
+            let given_up = tokio::time::timeout(Duration::from_millis(1), until(far)).await;
+            assert!(given_up.is_err(), "the wait for a later moment ended early");
+
+            until(Instant::now() - PAUSE).await.unwrap();
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_timer_never_ends_early_and_can_be_set_again() {
+        let pacer = super::timer::Pacer::new().unwrap();
+        check(async |moment| pacer.until(moment).await).await;
+    }
+
+    #[tokio::test]
+    async fn a_thread_never_ends_early_and_can_be_set_again() {
+        let pacer = super::thread::Pacer::new().unwrap();
+        check(async |moment| pacer.until(moment).await).await;
     }
 }

@@ -1,15 +1,13 @@
 //! Child processes: started so that they end with us, stopped in order.
 
-use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::sys::prctl::set_pdeathsig;
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
+use super::exec::addressee;
 use super::{LOOK_AGAIN, Nursery, Output, STOP_TIMEOUT};
 
 /// A running child. Dropping it kills it.
@@ -100,7 +98,7 @@ impl Child {
 
     fn signal(&self, signal: Signal) {
         // It may have ended by itself; it is still ours to wait for, so the pid is nobody else's.
-        let _ = kill(Pid::from_raw(self.id() as i32), signal);
+        let _ = kill(addressee(self.id() as i32), signal);
     }
 }
 
@@ -112,17 +110,4 @@ impl Drop for Child {
             let _ = self.child.wait();
         }
     }
-}
-
-/// Becomes another program, which is killed when the thread that started us ends. `parent` is the process of that thread.
-pub fn exec_child(parent: u32, command: &[String]) -> Result<Infallible> {
-    set_pdeathsig(Signal::SIGKILL).context("tying a process to its parent")?;
-    // The parent may have ended before the line above.
-    ensure!(
-        std::os::unix::process::parent_id() == parent,
-        "the parent has ended"
-    );
-    let (program, arguments) = command.split_first().context("no program")?;
-    let error = Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("starting {program}"))
 }

@@ -1,7 +1,9 @@
 //! What a stack starts: children of this process, or containers. Their output is kept in files, and they end before the stack does.
 
+mod alive;
 mod child;
 mod container;
+mod exec;
 mod folder;
 
 use std::fs::File;
@@ -11,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+pub(super) use alive::is_alive;
+pub use alive::is_poolproof;
 pub(super) use child::Child;
-pub use child::exec_child;
 pub(super) use container::{Container, PID_LABEL, RUN_LABEL};
+pub use exec::exec_child;
 pub(super) use folder::Folder;
 
 /// How long a process may take to end after SIGTERM; Envoy and the endpoint picker end within milliseconds.
