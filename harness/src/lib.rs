@@ -20,6 +20,7 @@ pub mod poll;
 pub mod report;
 pub mod round_trip;
 pub mod run;
+pub mod select;
 pub mod selftest;
 pub mod stack;
 pub mod stats;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Args, figure, table};
 use crate::budget::Budget;
-use crate::case::Case;
+use crate::case::{Case, Level};
 use crate::cli::App;
 use crate::context::Settings;
 use crate::run;
@@ -52,12 +52,13 @@ pub(in crate::cli) fn plan_cases(
             .effort(target, &budget.rates(case))
             .with_context(|| format!("planning {}", case.id))?;
         let seconds = effort.seconds(latency_ms / 1e3);
+        let decides = case.level == Level::Must;
         for (total, figure) in totals.iter_mut().zip([
             effort.requests_mean,
             effort.requests_max as f64,
             effort.tokens_mean,
             seconds,
-            effort.alpha(),
+            if decides { effort.alpha() } else { 0.0 },
         ]) {
             *total += figure;
         }
@@ -103,7 +104,7 @@ pub(in crate::cli) fn plan_cases(
     ];
     let text = format!(
         "{}\nRequests, tokens and seconds are means on a correct stack at {latency_ms} ms a request; ballast comes on top: endpoints that are to \
-         be busy are kept full for the time of their case.",
+         be busy are kept full for the time of their case. The total of alpha is that of the Must cases: no other fails a run.",
         table(&headings, lines.chain([total]))
     );
     let value = json!({
