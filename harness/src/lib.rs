@@ -23,6 +23,7 @@ pub mod records;
 pub mod report;
 pub mod round_trip;
 pub mod run;
+pub mod select;
 pub mod selftest;
 pub mod settings;
 pub mod stack;

@@ -202,6 +202,8 @@ impl Find for Faults {
 pub struct Classes<'a> {
     /// The one of the highest priority, 0 or more.
     pub interactive: &'a str,
+    /// Its priority.
+    pub interactive_priority: i32,
     /// The one of the lowest priority, below 0.
     pub batch: &'a str,
 }
@@ -209,7 +211,11 @@ pub struct Classes<'a> {
 impl<'a> Classes<'a> {
     fn look(target: &'a Target) -> Option<Self> {
         let (interactive, batch) = target.priority_classes()?;
-        Some(Self { interactive, batch })
+        Some(Self {
+            interactive,
+            interactive_priority: *target.objectives.get(interactive)?,
+            batch,
+        })
     }
 }
 

@@ -1,16 +1,16 @@
-//! A run: selects cases, turns what the target lacks into skips, runs the rest one by one, and records each verdict.
+//! A run: turns what the target lacks into skips, runs the other cases one by one, and records and saves each verdict.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
-use crate::case::{Case, Suite};
+use crate::case::Case;
 use crate::context::{Context, Timeouts};
 use crate::expect;
 use crate::inside::Inside;
@@ -18,6 +18,9 @@ use crate::need::Missing;
 use crate::records::run::{CaseRecord, Record};
 use crate::target::Target;
 use crate::verdict::{Findings, Outcome, Verdict};
+
+pub(crate) use crate::select::matches;
+pub use crate::select::select;
 
 /// What a run is made with.
 #[derive(Clone, Debug)]
@@ -34,24 +37,6 @@ pub struct Options {
     pub inside: Option<Inside>,
 }
 
-/// The cases that the selectors name, in the order of the suites: a suite, a case id, or the start of ids and `*`.
-pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'static Case>> {
-    let all = || suites.iter().flat_map(|suite| suite.cases);
-    for selector in selectors {
-        if !all().any(|case| matches(selector, case.id)) {
-            let ids: Vec<&str> = suites.iter().map(|suite| suite.id).collect();
-            bail!(
-                "selector {selector:?} matches no case; suites are {}, `poolproof list` names the cases",
-                ids.join(", ")
-            );
-        }
-    }
-    let selected = |case: &&Case| {
-        selectors.is_empty() || selectors.iter().any(|selector| matches(selector, case.id))
-    };
-    Ok(all().filter(selected).collect())
-}
-
 /// The record of a case that ended.
 fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
     CaseRecord {
@@ -62,12 +47,6 @@ fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
         took_ms,
         outcome,
     }
-}
-
-/// Whether a selector names a case.
-pub(crate) fn matches(selector: &str, id: &str) -> bool {
-    let rest = id.strip_prefix(selector.trim_end_matches(['*', '/']));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selector.ends_with('*'))
 }
 
 /// What the observer of a run gets.
@@ -227,7 +206,7 @@ fn text(panic: &(dyn std::any::Any + Send)) -> &str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::case::Level;
+    use crate::case::{Level, Suite};
     use crate::client::{Api, Connections, Request};
     use crate::context::Settings;
     use crate::need::{Canary, Find, Need};
@@ -305,23 +284,6 @@ mod tests {
             stop: CancellationToken::new(),
             inside: None,
         }
-    }
-
-    #[test]
-    fn selectors_name_suites_cases_and_starts() {
-        let ids = |selector: &str| -> Vec<&str> {
-            let selected = select(SUITES, &[selector.to_owned()]).unwrap();
-            selected.iter().map(|case| case.id).collect()
-        };
-        assert_eq!(ids("a").len(), 7);
-        assert_eq!(ids("a/"), ids("a"));
-        assert_eq!(ids("a/passes"), ["a/passes"]);
-        assert_eq!(ids("a/passes*"), ["a/passes", "a/passes-too"]);
-        let message = select(SUITES, &["b".to_owned()]).unwrap_err().to_string();
-        assert!(
-            message.contains("\"b\"") && message.contains("poolproof list"),
-            "{message}"
-        );
     }
 
     #[tokio::test]

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use reqwest::header::HeaderMap;
 
 use super::{endpoint, epp};
 use crate::client::{Api, Client, Connections, Exchange, Request};
-use crate::poll;
 use crate::target::{Endpoint, Pool, SERVED_BY_HEADER, Target};
 
 /// The response header by which the endpoint picker of GIE v1.5.0 says that it saw the answer.
@@ -239,23 +238,18 @@ impl<'a> CrossCheck<'a> {
         timeout: Duration,
     ) -> Result<Result<String, String>> {
         const READ_AGAIN: Duration = Duration::from_millis(10);
-        let read = || async {
+        let deadline = Instant::now() + timeout;
+        loop {
             let now = Counters::read(http, self.pools.iter().copied()).await?;
             let counted = now.since(&self.before);
             let found = counted.contradictions(by_answers, others);
-            anyhow::Ok(match found.is_empty() {
-                true => Ok(counted.sources(others)),
-                false => Err(format!("evidence disagrees: {}", found.join("; "))),
-            })
-        };
-        let agree = poll::until("counters agree", timeout, READ_AGAIN, || async {
-            let read = read().await;
-            (!matches!(read, Ok(Err(_)))).then_some(read)
-        });
-        match agree.await {
-            Ok(agreed) => agreed,
-            // What disagrees in the end.
-            Err(_) => read().await,
+            if found.is_empty() {
+                return Ok(Ok(counted.sources(others)));
+            }
+            if Instant::now() > deadline {
+                return Ok(Err(format!("evidence disagrees: {}", found.join("; "))));
+            }
+            tokio::time::sleep(READ_AGAIN).await;
         }
     }
 }

@@ -23,6 +23,8 @@ use poolproof_harness::target::{Endpoint, Model, Pool};
 use poolproof_harness::verdict::Findings;
 use rand::seq::SliceRandom;
 
+use super::stall::wait_while_fewer;
+
 /// Waiting requests that fill an endpoint: above GIE's default threshold of 5. More are tried where a picker says that
 /// its pool is not saturated yet.
 const WAITING: [u64; 3] = [8, 16, 32];
@@ -89,7 +91,7 @@ pub(super) async fn hold(
     let starved = scrapes::starved(&ctx.http, &pool.endpoints, begun_us).await;
     let released_at = Instant::now();
     drop(ballast);
-    wait_while_served(&sent, ctx.timeouts.stall).await;
+    wait_while_fewer(|| in_flight(&sent), ctx.timeouts.stall).await;
 
     let mut held = Held {
         first: Vec::new(),
@@ -346,19 +348,4 @@ async fn probes_at_endpoints(ctx: &Context, pool: &Pool, ballast: &[Ballast]) ->
 fn in_flight(sent: &[OnTheWay; 2]) -> usize {
     let tasks = sent.iter().flat_map(|class| &class.tasks);
     tasks.filter(|task| !task.is_finished()).count()
-}
-
-/// Waits until all have ended, or none has for `stall`.
-async fn wait_while_served(sent: &[OnTheWay; 2], stall: Duration) {
-    let mut left = in_flight(sent);
-    while left > 0 {
-        let fewer = poll::until("a held request ends", stall, poll::INTERVAL, || async {
-            let now = in_flight(sent);
-            (now < left).then_some(now)
-        });
-        match fewer.await {
-            Ok(now) => left = now,
-            Err(_) => return,
-        }
-    }
 }

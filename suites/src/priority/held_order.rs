@@ -7,7 +7,7 @@ use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Connections, Exchange};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
-use poolproof_harness::need::{Classes, Find, HeldByPriority};
+use poolproof_harness::need::{Find, HeldByPriority};
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
@@ -53,7 +53,7 @@ const CONTROL: usize = 110;
 
 async fn held_order(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
-    let Classes { interactive, batch } = classes;
+    let (interactive, batch) = (classes.interactive, classes.batch);
     let mut findings = Findings::default();
 
     let same = [

@@ -6,7 +6,7 @@ use poolproof_harness::client::Exchange;
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
-use poolproof_harness::need::{Classes, Find, HeldByPriority};
+use poolproof_harness::need::{Find, HeldByPriority};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::contention::{Class, hold};
@@ -26,7 +26,7 @@ const REQUESTS: usize = 40;
 
 async fn interactive_admitted(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
-    let Classes { interactive, batch } = classes;
+    let (interactive, batch) = (classes.interactive, classes.batch);
     let class = |name, objective| Class {
         name,
         objective: Some(objective),

@@ -6,6 +6,7 @@ mod held_order;
 mod interactive_admitted;
 mod objective_edited;
 mod shed;
+mod stall;
 mod uncontended;
 
 use poolproof_fixtures::flaw::Flaw;

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use poolproof_harness::case::{Case, Level};
 use poolproof_harness::change::{Change, Kind};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
-use poolproof_harness::need::{Classes, Find, HeldByPriority, Need};
+use poolproof_harness::need::{Find, HeldByPriority, Need};
 use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::contention::{Class, EXPECTED, hold};
@@ -43,7 +43,7 @@ const RAISED_ABOVE: i32 = 10;
 
 async fn objective_edited(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
-    let Classes { interactive, batch } = classes;
+    let (interactive, batch) = (classes.interactive, classes.batch);
     let class = |name, objective| Class {
         name,
         objective: Some(objective),
@@ -63,10 +63,9 @@ async fn objective_edited(ctx: &Context) -> Result<Outcome> {
         None => return Ok(Outcome::invalid("before the edit, a class was not served")),
     }
 
-    let highest = ctx.target.objectives.get(interactive);
     ctx.change(Change::Objective {
         objective: batch.to_owned(),
-        priority: highest.context("two classes")?.saturating_add(RAISED_ABOVE),
+        priority: classes.interactive_priority.saturating_add(RAISED_ABOVE),
     })
     .await?;
     let edited_at = Instant::now();

@@ -10,7 +10,7 @@ use poolproof_harness::effort::Effort;
 use poolproof_harness::evidence::scrapes;
 use poolproof_harness::evidence::watch::Watch;
 use poolproof_harness::expect;
-use poolproof_harness::need::{Classes, Find, ShedByPriority};
+use poolproof_harness::need::{Find, ShedByPriority};
 use poolproof_harness::target::{Endpoint, Model};
 use poolproof_harness::verdict::{Findings, Outcome};
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ const FULL: f64 = 5.0;
 
 async fn shed(ctx: &Context) -> Result<Outcome> {
     let (model, classes) = ShedByPriority::find(&ctx.target)?;
-    let Classes { interactive, batch } = classes;
+    let (interactive, batch) = (classes.interactive, classes.batch);
     let all: Vec<Endpoint> = model
         .weighted_pools()
         .flat_map(|p| p.endpoints.clone())

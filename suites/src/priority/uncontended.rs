@@ -9,7 +9,7 @@ use poolproof_harness::client::Connections;
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::{Decision, Effort};
 use poolproof_harness::expect;
-use poolproof_harness::need::{Classes, Find, HeldByPriority};
+use poolproof_harness::need::{Find, HeldByPriority};
 use poolproof_harness::stats::{interval, rank};
 use poolproof_harness::verdict::{Findings, Outcome};
 use rand::seq::SliceRandom;
@@ -41,7 +41,7 @@ const SHIFT_MIN: Duration = Duration::from_millis(2);
 
 async fn uncontended(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
-    let Classes { interactive, batch } = classes;
+    let (interactive, batch) = (classes.interactive, classes.batch);
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }

@@ -18,8 +18,8 @@ pub(super) const CASE: Case = Case {
     needs: &[Adapters::NEED, EndpointNames::NEED],
     alpha_parts: 0,
     plan: |target, _| {
-        let adapters = Adapters::find(target)?;
-        Ok(Effort::requests(adapters.len() * APIS.len() * REPEATS))
+        let adapters = target.models.iter().flat_map(|it| &it.adapters);
+        Ok(Effort::requests(adapters.count() * APIS.len() * REPEATS))
     },
     run: |ctx| Box::pin(adapter(ctx)),
 };
@@ -32,26 +32,28 @@ async fn adapter(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
-    let adapters = Adapters::find(&ctx.target)?;
-    for (model, name) in &adapters {
-        for api in APIS.into_iter().flat_map(|api| [api; REPEATS]) {
-            let body = payload(api, (*name).into(), &nonce(&mut rng), 1);
-            let request = Request::from_json(api, &body).timeout(ctx.timeouts.request);
-            let exchange = client.send(request).await;
-            let what = format!("adapter {name} by {api:?}");
-            findings.add(expect::success(&what, &exchange));
-            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
-            // Where there is no answer, that has been found above.
-            if exchange.is_success() {
-                let answer: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
-                let said = answer["model"].clone();
-                let what = format!("{what}: model of the answer");
-                findings.add(expect::that(said == **name, &what, *name, said));
+    let mut adapters = 0;
+    for model in &ctx.target.models {
+        for name in &model.adapters {
+            adapters += 1;
+            for api in APIS.into_iter().flat_map(|api| [api; REPEATS]) {
+                let body = payload(api, name.as_str().into(), &nonce(&mut rng), 1);
+                let request = Request::from_json(api, &body).timeout(ctx.timeouts.request);
+                let exchange = client.send(request).await;
+                let what = format!("adapter {name} by {api:?}");
+                findings.add(expect::success(&what, &exchange));
+                findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
+                // Where there is no answer, that has been found above.
+                if exchange.is_success() {
+                    let answer: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
+                    let said = answer["model"].clone();
+                    let what = format!("{what}: model of the answer");
+                    findings.add(expect::that(said == **name, &what, name.as_str(), said));
+                }
             }
         }
     }
     Ok(findings.outcome(format!(
-        "{} adapters, each served by its base model's pool under its own name",
-        adapters.len()
+        "{adapters} adapters, each served by its base model's pool under its own name"
     )))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Args;
 use crate::budget::Budget;
-use crate::case::Case;
+use crate::case::{Case, Level};
 use crate::cli::App;
 use crate::context::Settings;
 use crate::plan::{CasePlan, RunPlan, RunTotal};
@@ -61,7 +61,9 @@ pub(in crate::cli) fn plan_cases(
         total.requests_max += effort.requests_max as f64;
         total.tokens_mean += effort.tokens_mean;
         total.seconds_mean += seconds;
-        total.alpha += effort.alpha();
+        if case.level == Level::Must {
+            total.alpha += effort.alpha();
+        }
         rows.push(CasePlan::Planned {
             case: case.id,
             seconds_mean: seconds,

@@ -106,7 +106,7 @@ pub fn run(plan: &RunPlan) -> String {
     ];
     format!(
         "{}\nRequests, tokens and seconds are means on a correct stack at {} ms a request; ballast comes on top: endpoints that are to \
-         be busy are kept full for the time of their case.",
+         be busy are kept full for the time of their case. The total of alpha is that of the Must cases: no other fails a run.",
         table(&headings, plan.cases.iter().map(case).chain([total])),
         plan.latency_ms,
     )
