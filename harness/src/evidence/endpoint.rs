@@ -19,6 +19,10 @@ pub struct Reading {
     pub kv_usage: f64,
     /// Requests that it has served to their end, since its start.
     pub served_total: f64,
+    /// Whether it exports that counter; some servers do so only after the first request.
+    pub counts_served: bool,
+    /// Tokens of prompts that it has read, since its start; `None` if it does not export them.
+    pub prompt_tokens_total: Option<f64>,
     /// The size of its KV cache, in tokens, if it says so.
     pub kv_capacity_tokens: Option<f64>,
 }
@@ -51,7 +55,13 @@ fn parse(text: &str) -> Result<Reading> {
                 seen |= 2;
             }
             "vllm:kv_cache_usage_perc" => reading.kv_usage = reading.kv_usage.max(sample.value),
-            "vllm:request_success_total" => reading.served_total += sample.value,
+            "vllm:request_success_total" => {
+                reading.served_total += sample.value;
+                reading.counts_served = true;
+            }
+            "vllm:prompt_tokens_total" => {
+                *reading.prompt_tokens_total.get_or_insert_default() += sample.value;
+            }
             "vllm:cache_config_info" => {
                 let figure = |label| sample.label(label).parse::<f64>().ok();
                 reading.kv_capacity_tokens = figure("block_size")
@@ -80,10 +90,13 @@ mod tests {
                     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"m\"} 0.25\n\
                     vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"100\"} 1\n\
                     vllm:request_success_total{finished_reason=\"stop\"} 4\n\
+                    vllm:prompt_tokens_total{model_name=\"m\"} 70\n\
                     vllm:request_success_total{finished_reason=\"length\"} 5\n";
         let reading = parse(text).unwrap();
         assert_eq!((reading.waiting, reading.running), (3.0, 8.0));
         assert_eq!(reading.served_total, 9.0);
+        assert!(reading.counts_served);
+        assert_eq!(reading.prompt_tokens_total, Some(70.0));
         assert_eq!(reading.kv_capacity_tokens, Some(1600.0));
         assert!(parse("up 1\n").is_err());
     }

@@ -9,6 +9,13 @@ use anyhow::{Context, Result};
 use super::{get, prometheus};
 use crate::target::Pool;
 
+/// How the names of an endpoint picker's metrics start.
+const FAMILIES: [&str; 3] = [
+    "inference_extension_",
+    "inference_objective_",
+    "inference_pool_",
+];
+
 /// One reading of an endpoint picker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
@@ -16,6 +23,10 @@ pub struct Reading {
     pub picks: BTreeMap<String, u64>,
     /// Requests that it refused, since its start.
     pub refused_total: u64,
+    /// Attempts to pick that failed, since its start.
+    pub failed_total: u64,
+    /// Whether it exports metrics of an endpoint picker at all: one without a request yet has no counters of them.
+    pub is_picker: bool,
     /// Requests that it holds now, by priority.
     pub held: BTreeMap<i32, u64>,
     /// How full it takes the pool to be, if it says so: from 1 on it holds or sheds.
@@ -44,6 +55,7 @@ fn parse(text: &str, pool: &Pool) -> Reading {
     let mut reading = Reading::default();
     for sample in prometheus::parse(text) {
         let count = sample.value.max(0.0) as u64;
+        reading.is_picker |= FAMILIES.iter().any(|start| sample.name.starts_with(start));
         match sample.name {
             "inference_extension_scheduler_attempts_total"
                 if sample.label("status") == "success" =>
@@ -51,6 +63,7 @@ fn parse(text: &str, pool: &Pool) -> Reading {
                 let name = endpoint_name(sample.label("pod_name"), pool);
                 *reading.picks.entry(name).or_default() += count;
             }
+            "inference_extension_scheduler_attempts_total" => reading.failed_total += count,
             "inference_objective_request_error_total" => reading.refused_total += count,
             "inference_extension_flow_control_queue_size" => {
                 if let Ok(priority) = sample.label("priority").parse() {
@@ -106,5 +119,7 @@ mod tests {
         assert_eq!(reading.picks, BTreeMap::from([("p-0".to_owned(), 7)]));
         assert_eq!(reading.held, BTreeMap::from([(-10, 60), (10, 30)]));
         assert_eq!(reading.saturation, Some(1.2));
+        assert_eq!(reading.failed_total, 2);
+        assert!(reading.is_picker && !parse("up 1\n", &pool).is_picker);
     }
 }

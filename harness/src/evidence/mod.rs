@@ -4,6 +4,7 @@
 //! cannot hide at both ends.
 
 pub mod control;
+pub mod cross_check;
 pub mod endpoint;
 pub mod epp;
 mod prometheus;

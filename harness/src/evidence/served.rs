@@ -1,13 +1,12 @@
-//! Who served a request: by the header of its answer, checked against the counters at the other end.
+//! Who served a request, by the header of its answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use reqwest::header::HeaderMap;
+use url::Url;
 
-use super::{endpoint, epp};
 use crate::client::{Api, Client, Connections, Exchange, Request};
 use crate::target::{Endpoint, Pool, SERVED_BY_HEADER, Target};
 
@@ -18,21 +17,37 @@ pub const SEEN_BY_EPP_HEADER: &str = "x-went-into-resp-headers";
 #[derive(Clone, Debug)]
 pub struct Names {
     header: String,
-    /// The names of endpoints by the addresses in their urls.
+    /// The names of endpoints by the `HOST:PORT` of their urls.
     by_address: BTreeMap<String, String>,
+    /// The names of endpoints by the host of their urls, for hosts with one endpoint.
+    by_host: BTreeMap<String, String>,
 }
 
 impl Names {
     /// How those of a target do.
     pub fn of(target: &Target) -> Self {
         let address = |endpoint: &Endpoint| {
-            let url = endpoint.url.as_ref()?;
-            let address = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+            let address = address(endpoint.url.as_ref()?)?;
             Some((address, endpoint.name.clone()))
+        };
+        let mut by_host: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for endpoint in target.endpoints() {
+            let host = endpoint.url.as_ref().and_then(|url| url.host_str());
+            if let Some(host) = host {
+                by_host
+                    .entry(host.to_owned())
+                    .or_default()
+                    .push(&endpoint.name);
+            }
+        }
+        let only = |(host, names): (String, Vec<&str>)| match names.as_slice() {
+            [name] => Some((host, (*name).to_owned())),
+            _ => None,
         };
         Self {
             header: target.served_by_header.clone().unwrap_or_default(),
             by_address: target.endpoints().filter_map(address).collect(),
+            by_host: by_host.into_iter().filter_map(only).collect(),
         }
     }
 
@@ -41,11 +56,38 @@ impl Names {
         &self.header
     }
 
-    /// The endpoint that the value of that header names, as the target has it.
+    /// The endpoint that the value of that header names, as the target has it: by its name, its `HOST:PORT`, a URL of it, or
+    /// its host alone where only one endpoint has that host.
     pub fn endpoint_of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
-        let address = std::str::from_utf8(value).ok();
-        let name = address.and_then(|it| self.by_address.get(it));
+        let value = value.trim_ascii();
+        if self.by_address.is_empty() {
+            return value;
+        }
+        let text = std::str::from_utf8(value).ok();
+        let name = text.and_then(|text| {
+            let exact = self.by_address.get(text);
+            exact.or_else(|| self.endpoint_at(text))
+        });
         name.map_or(value, String::as_bytes)
+    }
+
+    /// The endpoint at an address that is spelled in another way than `HOST:PORT`.
+    fn endpoint_at(&self, text: &str) -> Option<&String> {
+        if self.by_address.values().any(|name| name == text) {
+            return None;
+        }
+        if text.contains("://") {
+            let url = Url::parse(text).ok()?;
+            return self.by_address.get(&address(&url)?);
+        }
+        let url = Url::parse(&format!("http://{text}")).ok()?;
+        let by_address = self.by_address.get(&address(&url)?);
+        let has_port = text.trim_end_matches('/').ends_with(|c: char| c.is_ascii_digit())
+            && url.port().is_some();
+        by_address.or_else(|| {
+            let host = url.host_str().filter(|_| !has_port)?;
+            self.by_host.get(host)
+        })
     }
 
     /// The endpoint that the headers of an answer name.
@@ -61,8 +103,18 @@ impl Default for Names {
         Self {
             header: SERVED_BY_HEADER.to_owned(),
             by_address: BTreeMap::new(),
+            by_host: BTreeMap::new(),
         }
     }
+}
+
+/// The `HOST:PORT` of a url.
+fn address(url: &Url) -> Option<String> {
+    Some(format!(
+        "{}:{}",
+        url.host_str()?,
+        url.port_or_known_default()?
+    ))
 }
 
 /// Whether the answers of a gateway name their endpoints: `false` only if one was seen that is served and names none.
@@ -96,103 +148,6 @@ pub fn pool_of<'a>(target: &'a Target, exchange: &Exchange) -> Option<&'a Pool> 
     target.pool_of(endpoint_of(exchange)?)
 }
 
-/// Counters at the far end, at one time.
-#[derive(Clone, Debug, Default)]
-pub struct Counters {
-    /// Picks by endpoint, for pools whose endpoint picker says so.
-    picks: BTreeMap<String, u64>,
-    /// Requests that endpoint pickers refused.
-    refused: u64,
-    /// Served requests by endpoint, for endpoints that can be reached.
-    served: BTreeMap<String, u64>,
-}
-
-impl Counters {
-    /// Reads the counters of these pools.
-    pub async fn read<'a>(
-        http: &reqwest::Client,
-        pools: impl Iterator<Item = &'a Pool>,
-    ) -> Result<Self> {
-        let mut counters = Self::default();
-        for pool in pools {
-            if let Some(reading) = epp::read(http, pool).await? {
-                counters.refused += reading.refused_total;
-                for endpoint in &pool.endpoints {
-                    counters.picks.entry(endpoint.name.clone()).or_default();
-                }
-                counters.picks.extend(reading.picks);
-            }
-            for endpoint in pool.endpoints.iter().filter(|e| e.url.is_some()) {
-                let reading = endpoint::read(http, endpoint).await?;
-                counters
-                    .served
-                    .insert(endpoint.name.clone(), reading.served_total as u64);
-            }
-        }
-        Ok(counters)
-    }
-
-    /// What was counted since `earlier`.
-    pub fn since(&self, earlier: &Self) -> Self {
-        let difference = |now: &BTreeMap<String, u64>, then: &BTreeMap<String, u64>| {
-            now.iter()
-                .map(|(name, count)| {
-                    let before = then.get(name).copied().unwrap_or(0);
-                    (name.clone(), count.saturating_sub(before))
-                })
-                .collect()
-        };
-        Self {
-            picks: difference(&self.picks, &earlier.picks),
-            refused: self.refused.saturating_sub(earlier.refused),
-            served: difference(&self.served, &earlier.served),
-        }
-    }
-
-    /// What endpoint pickers saw: picks and refusals.
-    pub fn seen_by_epps(&self) -> u64 {
-        self.picks.values().sum::<u64>() + self.refused
-    }
-
-    /// Whether an endpoint picker's counters are among them.
-    pub fn has_picks(&self) -> bool {
-        !self.picks.is_empty()
-    }
-
-    /// The sources that contradict these counts by endpoint, which come from the answers; empty if all agree.
-    /// `others` are requests that went straight to endpoints: pickers do not count them, endpoints do.
-    pub fn contradictions(&self, by_answers: &BTreeMap<String, u64>, others: bool) -> Vec<String> {
-        let mut found = Vec::new();
-        for (source, counts) in [("picks", &self.picks), ("requests served", &self.served)] {
-            if others && source != "picks" {
-                continue;
-            }
-            for (endpoint, counted) in counts {
-                let answered = by_answers.get(endpoint).copied().unwrap_or(0);
-                if answered != *counted {
-                    found.push(format!(
-                        "{endpoint} named itself in {answered} answers, but {counted} {source} were counted"
-                    ));
-                }
-            }
-        }
-        found
-    }
-}
-
-impl Counters {
-    fn sources(&self, others: bool) -> String {
-        let mut text = "who served it: a header of the answers".to_owned();
-        if self.has_picks() {
-            text.push_str(", agreeing with the endpoint pickers' counters");
-        }
-        if !self.served.is_empty() && !others {
-            text.push_str(", agreeing with the endpoints' counters");
-        }
-        text
-    }
-}
-
 /// The answers by the endpoint that they name.
 pub fn by_endpoint<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
@@ -209,49 +164,6 @@ pub fn in_words(counts: &BTreeMap<String, u64>) -> String {
         .map(|(name, n)| format!("{name} {n}"))
         .collect();
     words.join(", ")
-}
-
-/// A cross-check of what answers say against what was counted at the far end, over one sample.
-#[derive(Debug)]
-pub struct CrossCheck<'a> {
-    pools: Vec<&'a Pool>,
-    before: Counters,
-}
-
-impl<'a> CrossCheck<'a> {
-    /// Notes the counters before the sample.
-    pub async fn start(
-        http: &reqwest::Client,
-        pools: impl Iterator<Item = &'a Pool>,
-    ) -> Result<Self> {
-        let pools: Vec<&Pool> = pools.collect();
-        let before = Counters::read(http, pools.iter().copied()).await?;
-        Ok(Self { pools, before })
-    }
-
-    /// Waits until the counters agree with the answers: by which sources, or what disagrees in the end.
-    pub async fn finish(
-        self,
-        http: &reqwest::Client,
-        by_answers: &BTreeMap<String, u64>,
-        others: bool,
-        timeout: Duration,
-    ) -> Result<Result<String, String>> {
-        const READ_AGAIN: Duration = Duration::from_millis(10);
-        let deadline = Instant::now() + timeout;
-        loop {
-            let now = Counters::read(http, self.pools.iter().copied()).await?;
-            let counted = now.since(&self.before);
-            let found = counted.contradictions(by_answers, others);
-            if found.is_empty() {
-                return Ok(Ok(counted.sources(others)));
-            }
-            if Instant::now() > deadline {
-                return Ok(Err(format!("evidence disagrees: {}", found.join("; "))));
-            }
-            tokio::time::sleep(READ_AGAIN).await;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -273,6 +185,13 @@ mod tests {
             ("10.0.0.7:8000", Some("model-a-1")),
             ("model-a-2", Some("model-a-2")),
             ("10.0.0.8:8000", Some("10.0.0.8:8000")),
+            ("http://10.0.0.7:8000", Some("model-a-1")),
+            ("http://10.0.0.7:8000/", Some("model-a-1")),
+            ("HTTP://10.0.0.7:8000/v1/completions", Some("model-a-1")),
+            (" 10.0.0.7:8000/ ", Some("model-a-1")),
+            ("10.0.0.7", Some("model-a-1")),
+            ("http://10.0.0.7", Some("http://10.0.0.7")),
+            ("10.0.0.7:8001", Some("10.0.0.7:8001")),
         ] {
             let headers = HeaderMap::from_iter([(
                 reqwest::header::HeaderName::from_static("x-served-by"),
