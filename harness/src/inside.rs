@@ -188,9 +188,9 @@ impl Inside {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::case::Level;
     use crate::effort::Effort;
     use crate::topology::Topology;
+    use crate::verdict::Level;
     use crate::verdict::Verdict;
 
     static SUITES: &[Suite] = &[Suite {

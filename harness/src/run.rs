@@ -87,7 +87,7 @@ pub async fn run(
         record.save(path)?;
         observe(Event::Ended(record));
         let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
-        if options.fail_fast && !passed && case.level == crate::case::Level::Must {
+        if options.fail_fast && !passed && case.level == crate::verdict::Level::Must {
             break;
         }
     }

@@ -32,8 +32,8 @@ pub(crate) fn matches(selector: &str, id: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::case::Level;
     use crate::effort::Effort;
+    use crate::verdict::Level;
     use crate::verdict::Outcome;
 
     const fn case(id: &'static str) -> Case {

@@ -249,8 +249,8 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::case::Level;
     use crate::topology::Topology;
+    use crate::verdict::Level;
 
     const fn case(id: &'static str) -> Case {
         Case {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::case::Level;
 use crate::records::run::{CaseRecord, Record};
+use crate::verdict::Level;
 use crate::verdict::Verdict;
 
 /// The report.

@@ -3,8 +3,8 @@
 //! Source: actions/toolkit, packages/core/src/command.ts (workflow commands and how they are escaped).
 
 use super::clipped;
-use crate::case::Level;
 use crate::records::run::{CaseRecord, Record};
+use crate::verdict::Level;
 use crate::verdict::Verdict;
 
 /// A line for each case that did not pass: an error where it decides the run, else a warning.

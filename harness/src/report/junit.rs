@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::case::Level;
 use crate::load;
 use crate::records::run::{CaseRecord, Record};
+use crate::verdict::Level;
 use crate::verdict::Verdict;
 
 /// The XML.

@@ -80,8 +80,8 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Level;
     use crate::records::run::tests::record;
+    use crate::verdict::Level;
     use crate::verdict::{Outcome, Verdict};
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Comparison;
 use super::drift::Drift;
-use crate::case::Level;
+use crate::verdict::Level;
 use crate::verdict::Verdict;
 
 /// A gate, read from TOML: `[rules]`, then a line for each. Unknown fields are refused.

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::case::Level;
 use crate::records::run::{CaseRecord, Record};
 use crate::target::Target;
+use crate::verdict::Level;
 use crate::verdict::Verdict;
 
 /// A case whose verdict has changed, or that only one of the runs has.

@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::Converted;
-use crate::case::Level;
 use crate::records::run::Record;
+use crate::verdict::Level;
 use crate::verdict::Verdict;
 
 /// A run in the shape of a conformance report, its Must cases as core and the others as extended tests.

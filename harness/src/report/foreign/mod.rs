@@ -31,10 +31,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::case::Level;
     use crate::load::record::Record;
     use crate::load::recorder::Series;
     use crate::records::run::tests::record;
+    use crate::verdict::Level;
     use crate::verdict::Outcome;
 
     fn load() -> Record {

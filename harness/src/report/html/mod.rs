@@ -165,8 +165,8 @@ fn page(title: &str, body: Markup) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Level;
     use crate::records::run::tests::record;
+    use crate::verdict::Level;
     use crate::verdict::Outcome;
 
     #[test]

@@ -58,9 +58,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::case::Level;
     use crate::load::engine::Snapshot;
     use crate::records::run::tests::record;
+    use crate::verdict::Level;
     use crate::verdict::Outcome;
 
     /// Whether every line is a descriptor or a sample of the family that was described last, and the end is marked.

@@ -102,8 +102,8 @@ fn colour(verdict: Verdict) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Level;
     use crate::records::run::tests::record;
+    use crate::verdict::Level;
     use crate::verdict::{Findings, Mismatch, Outcome};
 
     #[test]
