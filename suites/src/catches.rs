@@ -92,7 +92,6 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::Unknown200, UNKNOWN, NOWHERE),
     catch(Flaw::UnknownSlow, &["routing/unknown-model"], &[]),
     catch(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
-    // Answers and the picker's counters disagree on who served, so that whoever compares them decides nothing.
     catch(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
     catch(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
     catch(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority", "faults"]),
@@ -107,6 +106,11 @@ pub const CATCHES: &[Catch] = &[
     catch(Flaw::StreamRepeated, &["routing/stream-intact"], FEW_STREAMS),
     catch(Flaw::StreamReordered, &["routing/stream-intact"], FEW_STREAMS),
     catch(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], FEW_STREAMS),
+    catch(Flaw::OnePickerPerRule, &["routing/known-model"],
+        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults"]),
+    catch(Flaw::ServedTwice, &["routing/known-model"],
+        &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
+    catch(Flaw::BodySentCut, &["routing/late-model"], &[]),
     catch(Flaw::RoundRobin, LOAD_BLIND, PICKS),
     catch(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use poolproof_harness::client::sse::Frame;
 use poolproof_harness::client::{Ending, Exchange};
 
 /// A request that took 250 ms, and by whom it was served.
@@ -21,4 +22,16 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
         frames: Vec::new(),
         ending,
     }
+}
+
+/// A stream of these events that came to its end.
+#[allow(clippy::unwrap_used)]
+pub(crate) fn stream(events: impl IntoIterator<Item = String>) -> Exchange {
+    let mut exchange = exchange("a", Some(200), Ending::Complete);
+    let kind = "text/event-stream".parse().unwrap();
+    exchange.headers.insert("content-type", kind);
+    let at = exchange.sent_at;
+    let frames = events.into_iter().map(|data| Frame { at, data });
+    exchange.frames = frames.collect();
+    exchange
 }

@@ -75,7 +75,11 @@ impl Counters {
         }
         Ok(Self {
             picks,
-            refused: difference("refusals of endpoint pickers", &self.refused, &earlier.refused)?,
+            refused: difference(
+                "refusals of endpoint pickers",
+                &self.refused,
+                &earlier.refused,
+            )?,
             served: difference("requests served", &self.served, &earlier.served)?,
             prompt_tokens: difference(
                 "prompt tokens",
@@ -112,7 +116,9 @@ fn difference(
 ) -> Result<BTreeMap<String, u64>, String> {
     for (name, before) in then {
         if now.get(name).is_none_or(|count| count < before) {
-            return Err(format!("{of}: the counter of {name} went back from {before}"));
+            return Err(format!(
+                "{of}: the counter of {name} went back from {before}"
+            ));
         }
     }
     let since = |(name, count): (&String, &u64)| {
@@ -316,7 +322,9 @@ fn compare_picks(
         picked.find(|(name, _)| !known(name))
     });
     if let Some((name, _)) = unknown {
-        doubts.push(format!("a picker picked {name}, which is no endpoint of its pool"));
+        doubts.push(format!(
+            "a picker picked {name}, which is no endpoint of its pool"
+        ));
         return;
     }
     let (mut excess, mut deficit, mut words) = (0, 0, Vec::new());
@@ -350,10 +358,14 @@ fn compare_picks(
             format!("{unused}: {words}"),
         ));
     } else if unused > 0 {
-        doubts.push(format!("picks for other clients, or without an answer: {words}"));
+        doubts.push(format!(
+            "picks for other clients, or without an answer: {words}"
+        ));
     }
     if deficit == 0 && covered.len() == pools.len() && excess < answers.unnamed {
-        doubts.push(format!("answers that name no endpoint, without a pick: {words}"));
+        doubts.push(format!(
+            "answers that name no endpoint, without a pick: {words}"
+        ));
     }
     let elsewhere = covered.iter().flat_map(|(_, picks)| picks.iter());
     let elsewhere = elsewhere.filter_map(|(name, picked)| {

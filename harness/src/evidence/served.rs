@@ -85,7 +85,9 @@ impl Names {
         }
         let url = Url::parse(&format!("http://{text}")).ok()?;
         let by_address = self.by_address.get(&address(&url)?);
-        let has_port = text.trim_end_matches('/').ends_with(|c: char| c.is_ascii_digit())
+        let has_port = text
+            .trim_end_matches('/')
+            .ends_with(|c: char| c.is_ascii_digit())
             && url.port().is_some();
         by_address.or_else(|| {
             let host = url.host_str().filter(|_| !has_port)?;
