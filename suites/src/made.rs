@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use poolproof_harness::budget::Rates;
+use poolproof_harness::client::sse::Frame;
 use poolproof_harness::client::{Ending, Exchange};
+use poolproof_harness::context::{Context, Timeouts};
+use poolproof_harness::target::Target;
+use poolproof_harness::topology::Topology;
 
 /// A request that took 250 ms, and by whom it was served.
 pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> Exchange {
@@ -21,4 +26,28 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
         frames: Vec::new(),
         ending,
     }
+}
+
+/// A stream of these events that came to its end.
+#[allow(clippy::unwrap_used)]
+pub(crate) fn stream(events: impl IntoIterator<Item = String>) -> Exchange {
+    let mut exchange = exchange("a", Some(200), Ending::Complete);
+    let kind = "text/event-stream".parse().unwrap();
+    exchange.headers.insert("content-type", kind);
+    let at = exchange.sent_at;
+    let frames = events.into_iter().map(|data| Frame { at, data });
+    exchange.frames = frames.collect();
+    exchange
+}
+
+/// The context of a case that sends nothing.
+#[allow(clippy::unwrap_used)]
+pub(crate) fn context() -> Context {
+    let target = Target::planned(&Topology::default()).unwrap();
+    let rates = Rates {
+        alpha: 1e-4,
+        power: 0.99,
+        split_tolerance: 0.03,
+    };
+    Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0).unwrap()
 }

@@ -1,9 +1,12 @@
 //! A sample: requests for one model on an idle stack, with a fixed number in flight, and who served them.
 
 use anyhow::Result;
-use poolproof_harness::client::{Api, Client, Ending, Exchange, Request, drive};
+use poolproof_harness::client::{Api, Client, Exchange, Request, drive};
 use poolproof_harness::context::Context;
-use poolproof_harness::evidence::served::{self, CrossCheck};
+use poolproof_harness::evidence::cross_check::{
+    Agreement, Answers, CrossCheck, Disagreement, Kind,
+};
+use poolproof_harness::evidence::served;
 use poolproof_harness::expect;
 use poolproof_harness::stats::sequential::{Progress, Sequential};
 use poolproof_harness::target::{Model, Pool};
@@ -120,38 +123,58 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// The outcome: every request has to be answered with 200; a sample whose sources disagree is invalid whatever it says,
-    /// unless answers were cut off.
+    /// The outcome: every request has to be answered with 200, and run once.
     pub(crate) async fn conclude(self, mut findings: Findings, summary: String) -> Result<Outcome> {
         for exchange in &self.exchanges {
             findings.add(expect::success("every request of the sample", exchange));
         }
-        let answered = served::by_endpoint(self.exchanges.iter());
+        let answers = Answers::of(self.exchanges.iter());
         let timeout = self.ctx.timeouts.counters;
-        let sources = self.check.finish(&self.ctx.http, &answered, false, timeout);
-        match sources.await? {
-            Ok(_) if self.missing > 0 && !findings.failed() => Ok(Outcome::inconclusive(format!(
+        let agreement = self.check.finish(&self.ctx.http, &answers, timeout);
+        let more = (self.missing > 0).then(|| {
+            format!(
                 "{} requests were answered in {:?}, {} more at most would decide; --case-timeout gives it more time",
                 self.exchanges.len(),
                 self.ctx.timeouts.case,
                 self.missing
-            ))),
-            Ok(sources) => {
-                findings.note(sources);
-                Ok(findings.outcome(summary))
+            )
+        });
+        let all_answered = self.exchanges.iter().all(Exchange::is_success);
+        let agreement = agreement.await?;
+        Ok(outcome(findings, summary, agreement, all_answered, more))
+    }
+}
+
+/// What follows from the findings of a sample and the counters. `more`: why the sample is too small, if it is.
+fn outcome(
+    mut findings: Findings,
+    summary: String,
+    agreement: Agreement,
+    all_answered: bool,
+    more: Option<String>,
+) -> Outcome {
+    match agreement {
+        Agreement::Agrees(agreed) => findings.note(agreed.sources),
+        Agreement::Explained(found) => {
+            for Disagreement { kind, mismatch } in found {
+                match kind {
+                    // About who was asked, not about who served: routing/known-model fails for it.
+                    Kind::AnotherPicker | Kind::PickNotFollowed => findings.note(format!(
+                        "answers and endpoint pickers differ, judged by answers: {mismatch}"
+                    )),
+                    Kind::PickUnused | Kind::RanTwice | Kind::ServedByNobody => {
+                        findings.add(Err(mismatch));
+                    }
+                }
             }
-            // Whoever was cut off cannot say by whom it was served.
-            Err(disagreement)
-                if self
-                    .exchanges
-                    .iter()
-                    .any(|it| it.ending != Ending::Complete) =>
-            {
-                findings.note(disagreement);
-                Ok(findings.outcome(summary))
-            }
-            Err(disagreement) => Ok(Outcome::invalid(disagreement)),
         }
+        // An answer that was cut off may not name who served it.
+        Agreement::Doubtful(doubt) if !all_answered => findings.note(doubt),
+        Agreement::Doubtful(doubt) => return Outcome::invalid(doubt),
+    }
+    match more {
+        Some(more) if !findings.failed() => Outcome::inconclusive(more),
+        _ => findings.outcome(summary),
     }
 }
 
@@ -159,4 +182,76 @@ impl<'a> Sample<'a> {
 pub(crate) fn is_of(pool: &Pool, exchange: &Exchange) -> bool {
     let name = served::endpoint_of(exchange);
     name.is_some_and(|name| pool.endpoints.iter().any(|it| it.name == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use poolproof_harness::evidence::cross_check::Agreed;
+    use poolproof_harness::verdict::{Mismatch, Verdict};
+
+    use super::*;
+
+    fn findings(holds: bool) -> Findings {
+        let mut findings = Findings::default();
+        findings.add(expect::that(holds, "share", 1, 0));
+        findings
+    }
+
+    fn explained(kind: Kind) -> Agreement {
+        let mismatch = Mismatch {
+            what: "counts".to_owned(),
+            expected: 1.into(),
+            actual: 2.into(),
+        };
+        Agreement::Explained(vec![Disagreement { kind, mismatch }])
+    }
+
+    fn verdict(holds: bool, agreement: Agreement, all_answered: bool, more: bool) -> Verdict {
+        let more = more.then(|| "more".to_owned());
+        outcome(
+            findings(holds),
+            String::new(),
+            agreement,
+            all_answered,
+            more,
+        )
+        .verdict
+    }
+
+    fn agrees() -> Agreement {
+        Agreement::Agrees(Agreed {
+            sources: "a header".to_owned(),
+            unnamed: None,
+        })
+    }
+
+    #[test]
+    fn a_sample_that_is_too_small_is_inconclusive_unless_it_failed() {
+        assert_eq!(verdict(true, agrees(), true, false), Verdict::Pass);
+        assert_eq!(verdict(true, agrees(), true, true), Verdict::Inconclusive);
+        assert_eq!(verdict(false, agrees(), true, true), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_request_that_ran_twice_and_an_unused_pick_are_failures() {
+        for kind in [Kind::RanTwice, Kind::PickUnused, Kind::ServedByNobody] {
+            assert_eq!(verdict(true, explained(kind), true, false), Verdict::Fail);
+            assert_eq!(verdict(true, explained(kind), true, true), Verdict::Fail);
+        }
+    }
+
+    #[test]
+    fn a_share_is_judged_by_answers_whichever_picker_was_asked() {
+        for kind in [Kind::AnotherPicker, Kind::PickNotFollowed] {
+            assert_eq!(verdict(true, explained(kind), true, false), Verdict::Pass);
+            assert_eq!(verdict(false, explained(kind), true, false), Verdict::Fail);
+        }
+    }
+
+    #[test]
+    fn doubt_makes_a_sample_invalid_unless_a_request_was_not_answered() {
+        let doubt = || Agreement::Doubtful("a counter went back".to_owned());
+        assert_eq!(verdict(true, doubt(), true, false), Verdict::Invalid);
+        assert_eq!(verdict(false, doubt(), false, false), Verdict::Fail);
+    }
 }

@@ -7,8 +7,10 @@ use poolproof_harness::client::drive::{self, Sent};
 use poolproof_harness::client::{Api, Connections, Exchange, Request, nonce, payload};
 use poolproof_harness::context::Context;
 use poolproof_harness::evidence::endpoint;
+use poolproof_harness::expect::{self, Found};
 use poolproof_harness::poll;
 use poolproof_harness::target::{Endpoint, Model};
+use serde_json::{Value, json};
 
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
 const TOKENS: (f64, f64) = (32.0, 3000.0);
@@ -24,6 +26,64 @@ pub(crate) const PACE_REQUESTS: usize = 1;
 pub(crate) struct Streams {
     pace: Exchange,
     streams: Vec<Sent>,
+    /// The tokens that each of them asks for.
+    pub(crate) tokens: u32,
+}
+
+/// By what a stream of a stack is known to be whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole {
+    /// The tokens that it asked for.
+    tokens: u32,
+    /// Whether streams of this stack end with their usage.
+    have_usage: bool,
+    /// The fewest frames of those that are taken to be whole.
+    frames: usize,
+}
+
+impl Whole {
+    /// As streams of `tokens` tokens are that came to their end undisturbed.
+    pub(crate) fn like<'a>(undisturbed: impl Iterator<Item = &'a Exchange>, tokens: u32) -> Self {
+        let mut whole = Self {
+            tokens,
+            have_usage: false,
+            frames: usize::MAX,
+        };
+        for stream in undisturbed.filter(|stream| stream.is_success()) {
+            whole.have_usage |= completion_tokens(stream).is_some();
+            whole.frames = whole.frames.min(stream.frames.len());
+        }
+        if whole.frames == usize::MAX {
+            whole.frames = tokens as usize;
+        }
+        whole
+    }
+
+    /// Whether a stream is whole: all its tokens came, by its usage or, where none is given, by its frames.
+    pub(crate) fn is(self, stream: &Exchange) -> bool {
+        let all_came = match completion_tokens(stream) {
+            Some(tokens) => tokens == u64::from(self.tokens),
+            None => !self.have_usage && stream.frames.len() >= self.frames,
+        };
+        stream.is_success() && all_came
+    }
+
+    /// Adds whether a stream is whole.
+    pub(crate) fn expect(self, what: &str, stream: &Exchange) -> Found {
+        expect::success(what, stream)?;
+        let expected = format!("{} tokens", self.tokens);
+        let tokens = completion_tokens(stream).map(|tokens| format!("{tokens} tokens"));
+        let actual = tokens.unwrap_or_else(|| format!("{} frames", stream.frames.len()));
+        expect::that(self.is(stream), what, expected, actual)
+    }
+}
+
+fn completion_tokens(stream: &Exchange) -> Option<u64> {
+    let mut frames = stream.frames.iter().rev();
+    frames.find_map(|frame| {
+        let chunk: Value = serde_json::from_str(&frame.data).ok()?;
+        chunk["usage"]["completion_tokens"].as_u64()
+    })
 }
 
 impl Streams {
@@ -51,6 +111,7 @@ impl Streams {
                 tokens,
             );
             body["stream"] = true.into();
+            body["stream_options"] = json!({"include_usage": true});
             Request::from_json(Api::Completions, &body).timeout(ctx.timeouts.request)
         });
         let due = requests
@@ -62,8 +123,14 @@ impl Streams {
             let (running, _) = under_way(ctx, model).await.ok()?;
             (running >= n as f64).then_some(())
         });
-        all_begun.await?;
-        Ok(Self { pace, streams })
+        all_begun
+            .await
+            .with_context(|| format!("{n} streams of {tokens} tokens were never all under way"))?;
+        Ok(Self {
+            pace,
+            streams,
+            tokens,
+        })
     }
 
     /// Waits until all have ended. Beside them: the request by which the pace was measured.
@@ -92,4 +159,33 @@ pub(crate) async fn under_way<'a>(ctx: &Context, model: &'a Model) -> Result<(f6
     }
     let (_, endpoint) = least.context("no endpoint works on anything")?;
     Ok((all, endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(tokens: usize, usage: Option<u64>) -> Exchange {
+        let text = std::iter::repeat_n(r#"{"choices":[{"text":"x"}]}"#.to_owned(), tokens);
+        let usage =
+            usage.map(|n| format!(r#"{{"choices":[],"usage":{{"completion_tokens":{n}}}}}"#));
+        crate::made::stream(text.chain(usage).chain(["[DONE]".to_owned()]))
+    }
+
+    #[test]
+    fn a_clean_end_after_most_of_the_tokens_is_not_whole() {
+        let whole = Whole::like([stream(100, Some(100))].iter(), 100);
+        assert!(whole.is(&stream(100, Some(100))));
+        assert!(!whole.is(&stream(95, None)));
+        assert!(!whole.is(&stream(100, None)));
+        assert!(!whole.is(&stream(95, Some(95))));
+    }
+
+    #[test]
+    fn frames_count_where_no_usage_is_given() {
+        let whole = Whole::like([stream(100, None)].iter(), 100);
+        assert!(whole.is(&stream(100, None)));
+        assert!(!whole.is(&stream(99, None)));
+        assert!(!Whole::like([].iter(), 100).is(&stream(95, None)));
+    }
 }

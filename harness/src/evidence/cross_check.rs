@@ -486,3 +486,173 @@ fn sources(pools: &[&Pool], counted: &Counters) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Endpoint;
+
+    fn pool(name: &str) -> Pool {
+        let endpoint = |number| Endpoint {
+            name: format!("{name}-{number}"),
+            url: None,
+            control: None,
+        };
+        Pool {
+            name: name.to_owned(),
+            weight: 1,
+            epp_metrics: None,
+            flow_control: None,
+            endpoints: [0, 1].map(endpoint).into(),
+        }
+    }
+
+    fn counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
+        let counts = counts.iter().map(|(name, n)| ((*name).to_owned(), *n));
+        counts.collect()
+    }
+
+    /// Pools `s` and `c`; each count is that of the first endpoint.
+    fn counted(picks: Option<[u64; 2]>, served: Option<[u64; 2]>) -> Counters {
+        let pools = ["s", "c"];
+        let picks = picks.into_iter().flat_map(|picks| {
+            let of_pool = |(pool, n)| {
+                let name = format!("{pool}-0");
+                (String::from(pool), counts(&[(name.as_str(), n)]))
+            };
+            pools.into_iter().zip(picks).map(of_pool)
+        });
+        let served = served.map(|[s, c]| counts(&[("s-0", s), ("s-1", 0), ("c-0", c), ("c-1", 0)]));
+        Counters {
+            picks: picks.collect(),
+            served: served.unwrap_or_default(),
+            ..Counters::default()
+        }
+    }
+
+    fn answers(named: [u64; 2], unnamed: u64, lost: u64) -> Answers {
+        let named = counts(&[("s-0", named[0]), ("c-0", named[1])]);
+        Answers {
+            served: named.clone(),
+            named,
+            unnamed,
+            lost,
+        }
+    }
+
+    fn found(counted: &Counters, answers: &Answers, quiet: bool) -> Agreement {
+        compare(&[&pool("s"), &pool("c")], counted, answers, quiet)
+    }
+
+    fn kinds(agreement: &Agreement) -> Vec<Kind> {
+        let Agreement::Explained(found) = agreement else {
+            return Vec::new();
+        };
+        found.iter().map(|it| it.kind).collect()
+    }
+
+    #[test]
+    fn sources_name_only_what_was_compared() {
+        let sources = |counted: &Counters, answers: &Answers| match found(counted, answers, true) {
+            Agreement::Agrees(agreed) => agreed.sources,
+            other => format!("{other:?}"),
+        };
+        let nine_one = answers([9, 1], 0, 0);
+        let none = sources(&Counters::default(), &nine_one);
+        assert!(!none.contains("agreeing"), "{none}");
+        let both = sources(&counted(Some([9, 1]), Some([9, 1])), &nine_one);
+        assert!(
+            both.contains("endpoint pickers' counters") && both.contains("endpoints' counters")
+        );
+        let mut some = counted(None, Some([9, 1]));
+        some.served.remove("c-1");
+        let some = sources(&some, &nine_one);
+        assert!(some.contains("the counters of 3 of 4 endpoints"), "{some}");
+    }
+
+    #[test]
+    fn one_picker_for_two_pools_is_named() {
+        let agreement = found(
+            &counted(Some([0, 10]), Some([9, 1])),
+            &answers([9, 1], 0, 0),
+            true,
+        );
+        assert_eq!(kinds(&agreement), [Kind::AnotherPicker]);
+        let Agreement::Explained(found) = agreement else {
+            unreachable!("a picker is found")
+        };
+        let text = found[0].mismatch.to_string();
+        assert!(
+            text.contains("pool c picked for 10, its pool answered 1"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_request_that_ran_twice_is_found_if_nobody_else_sends_any() {
+        let twice = counted(Some([9, 1]), Some([10, 1]));
+        let ten = answers([9, 1], 0, 0);
+        assert_eq!(kinds(&found(&twice, &ten, true)), [Kind::RanTwice]);
+        assert!(matches!(found(&twice, &ten, false), Agreement::Doubtful(_)));
+        let picked_twice = counted(Some([10, 1]), Some([10, 1]));
+        assert_eq!(kinds(&found(&picked_twice, &ten, true)), [Kind::RanTwice]);
+        // What was not answered may have run.
+        let lost = answers([9, 1], 0, 1);
+        assert!(matches!(found(&twice, &lost, true), Agreement::Agrees(_)));
+    }
+
+    #[test]
+    fn a_pick_that_nobody_used_is_found() {
+        let unused = counted(Some([10, 1]), Some([9, 1]));
+        let ten = answers([9, 1], 0, 0);
+        assert_eq!(kinds(&found(&unused, &ten, true)), [Kind::PickUnused]);
+    }
+
+    #[test]
+    fn an_answer_by_another_endpoint_than_the_picked_one_is_found() {
+        let mut elsewhere = counted(Some([9, 1]), Some([9, 1]));
+        elsewhere
+            .picks
+            .insert("s".to_owned(), counts(&[("s-0", 4), ("s-1", 5)]));
+        let ten = answers([9, 1], 0, 0);
+        assert_eq!(
+            kinds(&found(&elsewhere, &ten, true)),
+            [Kind::PickNotFollowed]
+        );
+    }
+
+    #[test]
+    fn answers_without_a_pick_and_wrong_names_are_doubtful() {
+        let ten = answers([9, 1], 0, 0);
+        for counted in [counted(Some([8, 1]), None), counted(None, Some([8, 1]))] {
+            assert!(matches!(
+                found(&counted, &ten, true),
+                Agreement::Doubtful(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn unnamed_answers_are_found_by_counters_or_served_by_nobody() {
+        let unnamed = answers([5, 1], 4, 0);
+        let Agreement::Agrees(agreed) = found(&counted(None, Some([9, 1])), &unnamed, true) else {
+            unreachable!("the counters agree")
+        };
+        assert_eq!(agreed.unnamed, Some(counts(&[("c", 0), ("s", 4)])));
+        let nobody = found(&counted(None, Some([7, 1])), &unnamed, true);
+        assert_eq!(kinds(&nobody), [Kind::ServedByNobody]);
+        let Agreement::Agrees(agreed) = found(&Counters::default(), &unnamed, true) else {
+            unreachable!("nothing is compared")
+        };
+        assert_eq!(agreed.unnamed, None);
+    }
+
+    #[test]
+    fn a_counter_that_goes_back_is_an_error() {
+        let (before, after) = (counted(None, Some([9, 1])), counted(None, Some([2, 1])));
+        assert!(after.since(&before).is_err());
+        assert!(before.since(&after).is_ok());
+        // A series that is exported after its first request only.
+        assert_eq!(before.since(&Counters::default()).as_ref(), Ok(&before));
+    }
+}

@@ -15,7 +15,7 @@ use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};
-use crate::streams::{PACE_REQUESTS, Streams, under_way};
+use crate::streams::{PACE_REQUESTS, Streams, Whole, under_way};
 
 pub(super) const CASE: Case = Case {
     id: "faults/endpoint-killed",
@@ -56,19 +56,19 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
     let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
 
     let mut findings = Findings::default();
+    let tokens = streams.tokens;
     let (streams, _) = streams.finish().await?;
     timeline.add(&streams);
     let is_own = |it: &Exchange| served::endpoint_of(it).is_none_or(|it| it == killed.name);
     let (own, others): (Vec<Exchange>, Vec<Exchange>) = streams.into_iter().partition(is_own);
+    let whole = Whole::like(others.iter(), tokens);
     for stream in &others {
-        findings.add(expect::success("stream of another endpoint", stream));
+        findings.add(whole.expect("stream of another endpoint", stream));
     }
-    let whole = others.iter().filter(|it| it.is_success());
-    let frames_whole = whole.map(|it| it.frames.len()).min().unwrap_or(0);
     let mut broken = 0;
     for stream in &own {
-        // It may have come to its end just before: then it has about as many frames as others, which are as long.
-        if stream.is_success() && stream.frames.len() * 10 >= frames_whole * 9 {
+        // It may have come to its end just before.
+        if whole.is(stream) {
             continue;
         }
         broken += 1;

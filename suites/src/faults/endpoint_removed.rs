@@ -13,7 +13,7 @@ use poolproof_harness::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, requests, until_steady};
-use crate::streams::{PACE_REQUESTS, Streams, under_way};
+use crate::streams::{PACE_REQUESTS, Streams, Whole, under_way};
 
 pub(super) const CASE: Case = Case {
     id: "faults/endpoint-removed",
@@ -83,14 +83,16 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
             served_by.unwrap_or("nobody"),
         ));
     }
+    let tokens = streams.tokens;
     let (streams, _) = streams.finish().await?;
+    let whole = Whole::like(streams.iter(), tokens);
     timeline.add(&streams);
     let own = streams
         .iter()
         .filter(|it| served::endpoint_of(it) == Some(&removed.name));
     let own = own.count();
     for stream in &streams {
-        findings.add(expect::success("stream that was open before", stream));
+        findings.add(whole.expect("stream that was open before", stream));
     }
 
     timeline.back();

@@ -86,9 +86,12 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
     findings.note(format!("the slowest refusal took {slowest_ms} ms"));
     findings.show(timeline.picture());
     findings.note(format!("served again {}", recovery.in_words()));
+    let others = match others.len() {
+        0 => "no other model to ask for meanwhile".to_owned(),
+        others => format!("{others} of another model served meanwhile"),
+    };
     Ok(findings.outcome(format!(
-        "{REQUESTS} requests refused, {} of another model served meanwhile, all served again",
-        others.len()
+        "{REQUESTS} requests refused, none of them counted as served by the pool's endpoints; {others}; served again"
     )))
 }
 

@@ -324,3 +324,105 @@ async fn settle(sent: Vec<Sent>, grace: Duration) -> (Vec<Exchange>, Vec<Sent>) 
     }
     (ended, open)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use poolproof_harness::client::Ending;
+
+    use poolproof_harness::stats::binomial::Question;
+    use poolproof_harness::verdict::Verdict;
+
+    use super::*;
+    use crate::made::{context, exchange};
+
+    /// More than the longest look of the test.
+    const ENOUGH: usize = 1000;
+
+    fn probe(served_by: &str, reason: Option<&str>) -> Probe {
+        Probe {
+            exchange: exchange(served_by, Some(200), Ending::Complete),
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    /// Of probes while model-a-0 is busy.
+    fn verdict(answered: Vec<Probe>, failed: usize, starved: bool) -> Verdict {
+        let ctx = context();
+        let model = &ctx.target.models[0];
+        let question = Question::AtMost {
+            null: 0.05,
+            bad: 0.25,
+        };
+        let tests = [PoolTest {
+            pool: &model.pools[0],
+            test: Sequential::new(question, 1e-4, 0.99).unwrap(),
+        }];
+        let refused = exchange("model-a-1", Some(503), Ending::Complete);
+        let probes = Probes {
+            ctx: &ctx,
+            model,
+            busy: &["model-a-0"],
+            load: Load::Waiting(3),
+            tests: &tests,
+            answered,
+            failed: vec![refused; failed],
+            starved: starved.then(|| "too busy".to_owned()),
+        };
+        probes.conclude().verdict
+    }
+
+    fn probes(n: usize, served_by: &str, reason: Option<&str>) -> Vec<Probe> {
+        (0..n).map(|_| probe(served_by, reason)).collect()
+    }
+
+    #[test]
+    fn probes_at_idle_endpoints_pass_and_at_the_busy_one_fail() {
+        let idle = probes(ENOUGH, "model-a-1", None);
+        assert_eq!(verdict(idle, 0, false), Verdict::Pass);
+        let busy = probes(ENOUGH, "model-a-0", None);
+        assert_eq!(verdict(busy, 0, false), Verdict::Fail);
+    }
+
+    #[test]
+    fn too_few_probes_under_the_load_are_invalid() {
+        assert_eq!(
+            verdict(probes(3, "model-a-1", None), 0, false),
+            Verdict::Invalid
+        );
+        let drained = probes(ENOUGH, "model-a-1", Some("nothing waited"));
+        assert_eq!(verdict(drained, 0, false), Verdict::Invalid);
+    }
+
+    #[test]
+    fn probes_that_do_not_count_are_right_ones_where_the_rest_fails_all_the_same() {
+        let mut mixed = probes(ENOUGH, "model-a-0", None);
+        mixed.truncate(10);
+        mixed.extend(probes(3, "model-a-1", Some("nothing waited")));
+        assert_eq!(verdict(mixed, 0, false), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_probe_that_is_not_served_is_a_failure_whatever_the_share() {
+        assert_eq!(
+            verdict(probes(3, "model-a-1", None), 1, false),
+            Verdict::Fail
+        );
+        assert_eq!(
+            verdict(probes(ENOUGH, "model-a-1", None), 1, false),
+            Verdict::Fail
+        );
+    }
+
+    #[test]
+    fn a_failure_while_scrapes_starved_is_invalid() {
+        assert_eq!(
+            verdict(probes(ENOUGH, "model-a-0", None), 0, true),
+            Verdict::Invalid
+        );
+        assert_eq!(
+            verdict(probes(ENOUGH, "model-a-1", None), 0, true),
+            Verdict::Pass
+        );
+    }
+}

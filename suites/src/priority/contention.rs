@@ -349,3 +349,80 @@ fn in_flight(sent: &[OnTheWay; 2]) -> usize {
     let tasks = sent.iter().flat_map(|class| &class.tasks);
     tasks.filter(|task| !task.is_finished()).count()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use poolproof_harness::client::Ending;
+
+    use super::*;
+    use crate::made::{context, exchange};
+
+    fn arrivals(first_ms: f64, second_ms: f64) -> Arrivals {
+        let from = |start: f64| (0..60).map(|n| start + f64::from(n)).collect();
+        Arrivals {
+            classes_ms: [from(first_ms), from(second_ms)],
+            source: "a test",
+        }
+    }
+
+    /// A class whose requests were due every other millisecond from `due`, and were sent `late` after that.
+    fn class(due: Duration, late: Duration, begun: Instant) -> Vec<Exchange> {
+        let sent = |n: u32| {
+            let mut exchange = exchange("a", Some(200), Ending::Complete);
+            exchange.intended_at = begun + due + 2 * INTERVAL * n;
+            exchange.sent_at = exchange.intended_at + late;
+            exchange
+        };
+        (0..50).map(sent).collect()
+    }
+
+    #[test]
+    fn a_class_that_the_client_sends_late_is_seen() {
+        let begun = Instant::now();
+        let first = class(Duration::ZERO, Duration::ZERO, begun);
+        let second = class(INTERVAL, Duration::ZERO, begun);
+        assert_eq!(sent_apart(&first, &second), None);
+        let late = class(INTERVAL, Duration::from_millis(60), begun);
+        assert!(sent_apart(&first, &late).is_some_and(|shift| shift > SENT_APART_MAX));
+        assert!(sent_apart(&late, &first).is_some_and(|shift| shift < -SENT_APART_MAX));
+    }
+
+    #[test]
+    fn the_first_class_has_to_arrive_first() {
+        let (ctx, names) = (context(), ["interactive", "batch"]);
+        let in_order = arrivals(0.0, 100.0).in_order(&ctx, names).unwrap();
+        assert!(in_order.holds());
+        let inverted = arrivals(100.0, 0.0).in_order(&ctx, names).unwrap();
+        assert!(!inverted.holds());
+        let mixed = arrivals(0.0, 0.5).in_order(&ctx, names).unwrap();
+        assert!(!mixed.holds());
+    }
+
+    #[test]
+    fn a_class_that_never_arrives_is_a_failure() {
+        let mut one = arrivals(0.0, 0.0);
+        one.classes_ms[1].clear();
+        let mut findings = Findings::default();
+        one.expect_in_order(&context(), ["interactive", "batch"], &mut findings);
+        assert!(findings.failed());
+    }
+
+    #[test]
+    fn held_requests_have_to_be_served() {
+        let served = || exchange("a", Some(200), Ending::Complete);
+        for (status, fails) in [(200, false), (429, true)] {
+            let held = Held {
+                first: vec![served()],
+                second: vec![exchange("a", Some(status), Ending::Complete)],
+                lost: [0; 2],
+                released_at: Instant::now(),
+                shown: String::new(),
+                doubt: None,
+            };
+            let mut findings = Findings::default();
+            held.expect_served(["interactive", "batch"], &mut findings);
+            assert_eq!(findings.failed(), fails);
+        }
+    }
+}

@@ -10,6 +10,8 @@ use poolproof_harness::need::{Adapters, EndpointNames, Find};
 use poolproof_harness::verdict::{Findings, Outcome};
 use serde_json::Value;
 
+use super::own_pools::{Known, OwnPools};
+
 pub(super) const CASE: Case = Case {
     id: "routing/adapter",
     requirement: "A request whose body names a LoRA adapter is served by a pool of its base model, as that adapter.",
@@ -33,7 +35,9 @@ async fn adapter(ctx: &Context) -> Result<Outcome> {
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
     let mut adapters = 0;
+    let (mut all, mut doubt) = (Known::default(), None);
     for model in &ctx.target.models {
+        let mut own = OwnPools::start(ctx, model).await?;
         for name in &model.adapters {
             adapters += 1;
             for api in APIS.into_iter().flat_map(|api| [api; REPEATS]) {
@@ -41,8 +45,6 @@ async fn adapter(ctx: &Context) -> Result<Outcome> {
                 let request = Request::from_json(api, &body).timeout(ctx.timeouts.request);
                 let exchange = client.send(request).await;
                 let what = format!("adapter {name} by {api:?}");
-                findings.add(expect::success(&what, &exchange));
-                findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
                 // Where there is no answer, that has been found above.
                 if exchange.is_success() {
                     let answer: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
@@ -50,10 +52,19 @@ async fn adapter(ctx: &Context) -> Result<Outcome> {
                     let what = format!("{what}: model of the answer");
                     findings.add(expect::that(said == **name, &what, name.as_str(), said));
                 }
+                own.add(&what, exchange, &mut findings);
             }
         }
+        match own.finish(&mut findings).await? {
+            Ok(known) => all = all.and(known),
+            Err(disagreement) => doubt = Some(disagreement),
+        }
     }
-    Ok(findings.outcome(format!(
-        "{adapters} adapters, each served by its base model's pool under its own name"
-    )))
+    match doubt {
+        Some(doubt) if !findings.failed() => Ok(Outcome::invalid(doubt)),
+        _ => Ok(findings.outcome(format!(
+            "{adapters} adapters, answering under their own names: {}",
+            all.in_words()
+        ))),
+    }
 }

@@ -33,5 +33,5 @@ async fn blanks(ctx: &Context) -> Result<Outcome> {
             refused(&mut findings, &format!("model {name:?}"), &exchange);
         }
     }
-    Ok(findings.outcome("a name with blanks at its ends is another name"))
+    Ok(findings.outcome("a name with blanks at its ends gets a 4xx of the gateway"))
 }

@@ -25,6 +25,7 @@ async fn body_limit(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::NewPerRequest)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
+    let (mut answered, mut cut) = (0, 0);
     for model in &ctx.target.models {
         for chunked in [false, true] {
             let mut prompt = nonce(&mut rng);
@@ -46,10 +47,15 @@ async fn body_limit(ctx: &Context) -> Result<Outcome> {
             findings.add(expect::routed_nowhere(&what, &exchange));
             // A server may close the connection while the client still sends (RFC 9110, section 15.5.14), so that the
             // answer is lost on the way.
-            if !matches!(exchange.ending, Ending::Cut(_)) {
+            if matches!(exchange.ending, Ending::Cut(_)) {
+                cut += 1;
+            } else {
+                answered += 1;
                 findings.add(expect::status(&what, &exchange, 413));
             }
         }
     }
-    Ok(findings.outcome(format!("413 over {limit} bytes")))
+    Ok(findings.outcome(format!(
+        "over {limit} bytes: {answered} answers of 413, {cut} connections closed without one"
+    )))
 }

@@ -5,10 +5,10 @@ use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
 use poolproof_harness::need::{EndpointNames, Find};
 use poolproof_harness::verdict::{Findings, Outcome};
 
+use super::own_pools::{Known, OwnPools};
 use super::refused;
 
 pub(super) const CASE: Case = Case {
@@ -26,17 +26,25 @@ async fn chunked_body(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
+    let (mut all, mut doubt) = (Known::default(), None);
     for model in &ctx.target.models {
+        let mut own = OwnPools::start(ctx, model).await?;
         for api in [Api::Completions, Api::Chat] {
             let request = Request::new(api, &model.name, 2, &mut rng).chunked();
             let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
             let what = format!("{} in chunks by {api:?}", model.name);
-            findings.add(expect::success(&what, &exchange));
-            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
+            own.add(&what, exchange, &mut findings);
+        }
+        match own.finish(&mut findings).await? {
+            Ok(known) => all = all.and(known),
+            Err(disagreement) => doubt = Some(disagreement),
         }
     }
     let request = Request::new(Api::Completions, "no-such-model", 2, &mut rng).chunked();
     let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
     refused(&mut findings, "an unknown model in chunks", &exchange);
-    Ok(findings.outcome("routed by the model in its body"))
+    match doubt {
+        Some(doubt) if !findings.failed() => Ok(Outcome::invalid(doubt)),
+        _ => Ok(findings.outcome(format!("bodies in chunks: {}", all.in_words()))),
+    }
 }

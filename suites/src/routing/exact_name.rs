@@ -53,7 +53,7 @@ async fn exact_name(ctx: &Context) -> Result<Outcome> {
             findings.add(expect::routed_nowhere(&what, &exchange));
         }
     }
-    before.expect_untouched(ctx, &mut findings).await?;
+    let compared = before.expect_untouched(ctx, &mut findings).await?;
     for model in &ctx.target.models {
         let escaped: String = model
             .name
@@ -70,5 +70,7 @@ async fn exact_name(ctx: &Context) -> Result<Outcome> {
         findings.add(expect::success(&what, &exchange));
         findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
     }
-    Ok(findings.outcome("only the name itself is matched, escaped or not"))
+    Ok(findings.outcome(format!(
+        "only the name itself is matched, escaped or not; other names: 404, {compared}"
+    )))
 }

@@ -47,9 +47,9 @@ async fn invalid_model(ctx: &Context) -> Result<Outcome> {
             refused(&mut findings, &format!("{what} by {api:?}"), &exchange);
         }
     }
-    before.expect_untouched(ctx, &mut findings).await?;
+    let compared = before.expect_untouched(ctx, &mut findings).await?;
     Ok(findings.outcome(format!(
-        "{} bodies without a model name refused by both APIs, seen by nobody else",
+        "{} bodies without a model name refused by both APIs; {compared}",
         bodies.len()
     )))
 }

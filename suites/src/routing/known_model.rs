@@ -5,71 +5,85 @@ use poolproof_harness::case::{Case, Level};
 use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::served::{self, CrossCheck};
 use poolproof_harness::expect;
 use poolproof_harness::need::{EndpointNames, Find, TwoModels};
+use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
+
+use super::own_pools::{Known, OwnPools};
 
 pub(super) const CASE: Case = Case {
     id: "routing/known-model",
-    requirement: "A request whose body names a served model is served by a pool of that model.",
+    requirement: "A request whose body names a served model is served by a pool of that model, once, after a pick by that \
+                  pool's own endpoint picker.",
     level: Level::Must,
     source: "GIE v1.5.0, site-src/guides/serving-multiple-models: routes match X-Gateway-Base-Model-Name",
     needs: &[TwoModels::NEED, EndpointNames::NEED],
     alpha_parts: 0,
-    plan: |target, _| Ok(Effort::requests(target.models.len() * 4 * REPEATS)),
+    plan: |target, _| {
+        let repeats: usize = target.models.iter().map(repeats).sum();
+        Ok(Effort::requests(repeats * COMBINATIONS.len()))
+    },
     run: |ctx| Box::pin(known_model(ctx)),
 };
 
-/// Requests for each combination, so that a pool which gets a part of the traffic only is seen too.
+const COMBINATIONS: [(Api, bool); 4] = [
+    (Api::Completions, false),
+    (Api::Completions, true),
+    (Api::Chat, false),
+    (Api::Chat, true),
+];
+/// Requests for each combination, at least and at most.
 const REPEATS: usize = 5;
+const REPEATS_MAX: usize = 50;
+/// The chance that the pool of the least weight gets no request at all.
+const MISSED: f64 = 1e-3;
 
 async fn known_model(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
-    let check = CrossCheck::start(&ctx.http, ctx.target.pools()).await?;
-    let mut exchanges = Vec::new();
+    let (mut all, mut doubt) = (Known::default(), None);
     for model in &ctx.target.models {
-        for (api, stream) in [
-            (Api::Completions, false),
-            (Api::Completions, true),
-            (Api::Chat, false),
-            (Api::Chat, true),
-        ] {
-            for _ in 0..REPEATS {
+        let mut own = OwnPools::start(ctx, model).await?;
+        for (api, stream) in COMBINATIONS {
+            for _ in 0..repeats(model) {
                 let mut body = payload(api, model.name.as_str().into(), &nonce(&mut rng), 4);
                 body["stream"] = stream.into();
                 let request = Request::from_json(api, &body).timeout(ctx.timeouts.request);
                 let exchange = client.send(request).await;
                 let what = format!("{} by {api:?}, stream {stream}", model.name);
-                findings.add(expect::success(&what, &exchange));
-                findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
                 findings.add(expect::that(
                     exchange.status != Some(200) || exchange.is_event_stream() == stream,
                     &what,
                     format!("an event stream: {stream}"),
                     exchange.header("content-type").unwrap_or("no content-type"),
                 ));
-                exchanges.push(exchange);
+                own.add(&what, exchange, &mut findings);
             }
         }
-    }
-    let answered = served::by_endpoint(exchanges.iter());
-    let summary = format!(
-        "{} requests, each served by its own model's pool",
-        exchanges.len()
-    );
-    let doubt = match check
-        .finish(&ctx.http, &answered, false, ctx.timeouts.counters)
-        .await?
-    {
-        Ok(sources) => {
-            findings.note(sources);
-            None
+        match own.finish(&mut findings).await? {
+            Ok(known) => all = all.and(known),
+            Err(disagreement) => doubt = Some(disagreement),
         }
-        Err(disagreement) if !findings.failed() => return Ok(Outcome::invalid(disagreement)),
-        Err(_) => None,
-    };
-    Ok(findings.outcome_unless(summary, doubt))
+    }
+    match doubt {
+        Some(doubt) if !findings.failed() => Ok(Outcome::invalid(doubt)),
+        _ => Ok(findings.outcome(all.in_words())),
+    }
+}
+
+/// Requests for each combination: so many that each pool of the model which has a weight gets one of all of them, but for a
+/// chance of [`MISSED`].
+fn repeats(model: &Model) -> usize {
+    let total = f64::from(model.total_weight());
+    let shares = model
+        .weighted_pools()
+        .map(|pool| f64::from(pool.weight) / total);
+    let least = shares.fold(1.0, f64::min);
+    if least >= 1.0 {
+        return REPEATS;
+    }
+    let requests = MISSED.ln() / (1.0 - least).ln();
+    ((requests / COMBINATIONS.len() as f64).ceil() as usize).clamp(REPEATS, REPEATS_MAX)
 }

@@ -2,12 +2,14 @@
 
 use anyhow::Result;
 use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, nonce};
+use poolproof_harness::client::{Api, Connections, Ending, Exchange, Request, nonce};
 use poolproof_harness::context::Context;
 use poolproof_harness::effort::Effort;
 use poolproof_harness::expect;
 use poolproof_harness::need::{EndpointNames, Find};
+use poolproof_harness::target::Model;
 use poolproof_harness::verdict::{Findings, Outcome};
+use serde_json::Value;
 
 pub(super) const CASE: Case = Case {
     id: "routing/late-model",
@@ -31,6 +33,7 @@ async fn late_model(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
+    let (mut compared, mut unknown) = (0, Vec::new());
     for model in &ctx.target.models {
         for prompt_kib in [64, 1024] {
             // One long word: few tokens for most tokenizers, so that it fits into the model's context.
@@ -41,14 +44,152 @@ async fn late_model(ctx: &Context) -> Result<Outcome> {
                 model.name
             );
             let request = Request::from_bytes(Api::Completions, body);
-            let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
+            let request = request.timeout(ctx.timeouts.request);
+            let exchange = client.send(request.clone()).await;
             let what = format!("{} after a prompt of {prompt_kib} KiB", model.name);
             findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
-            // A model whose context is shorter may say so; that answer comes from the right place too.
-            if exchange.status != Some(400) {
-                findings.add(expect::success(&what, &exchange));
+            let straight = straight(ctx, model, request).await?;
+            match arrived(&exchange, straight.as_ref()) {
+                Arrived::Whole => compared += usize::from(straight.is_some()),
+                Arrived::NotKnown => unknown.push(format!("{what}: {}", exchange.describe())),
+                Arrived::Changed(expected) => {
+                    findings.add(expect::that(false, &what, expected, exchange.describe()));
+                }
             }
         }
     }
-    Ok(findings.outcome("found behind 64 KiB and 1 MiB"))
+    if !unknown.is_empty() && !findings.failed() {
+        return Ok(Outcome::inconclusive(format!(
+            "whether the whole body arrived is not known without the url of an endpoint to compare with: {}",
+            unknown.join("; ")
+        )));
+    }
+    let all = ctx.target.models.len() * 2;
+    Ok(findings.outcome(format!(
+        "found behind 64 KiB and 1 MiB; {compared} of {all} answers as the endpoints' own to the same body"
+    )))
+}
+
+/// The answer of an endpoint of the model to the same request past the gateway; `None` where no endpoint has a url.
+async fn straight(ctx: &Context, model: &Model, request: Request) -> Result<Option<Exchange>> {
+    let mut endpoints = model.weighted_pools().flat_map(|pool| &pool.endpoints);
+    let Some(url) = endpoints.find_map(|endpoint| endpoint.url.as_ref()) else {
+        return Ok(None);
+    };
+    let client = ctx.client_of(url, Connections::NewPerRequest)?;
+    Ok(Some(client.send(request).await))
+}
+
+/// Whether an endpoint got the body that was sent.
+#[derive(Debug, PartialEq)]
+enum Arrived {
+    Whole,
+    /// What an endpoint answers to the whole body.
+    Changed(String),
+    NotKnown,
+}
+
+/// Holds an answer against the endpoint's own answer to the same body. A model whose context is shorter than the prompt may
+/// refuse it, in the same words.
+fn arrived(through: &Exchange, straight: Option<&Exchange>) -> Arrived {
+    let same = |same: bool, own: &Exchange| match same {
+        true => Arrived::Whole,
+        false => Arrived::Changed(format!("the endpoint's own answer: {}", own.describe())),
+    };
+    match straight {
+        Some(own) if own.is_success() => {
+            let tokens = |exchange| prompt_tokens(exchange);
+            let differ = tokens(own)
+                .zip(tokens(through))
+                .is_some_and(|(own, through)| own != through);
+            same(through.is_success() && !differ, own)
+        }
+        Some(own) if is_refusal(own) => {
+            same(is_refusal(through) && message(through) == message(own), own)
+        }
+        _ if through.is_success() => Arrived::Whole,
+        _ if is_refusal(through) && is_about_length(&message(through)) => Arrived::Whole,
+        _ if is_refusal(through) => Arrived::NotKnown,
+        _ => Arrived::Changed("200".to_owned()),
+    }
+}
+
+fn is_refusal(exchange: &Exchange) -> bool {
+    exchange.status == Some(400) && exchange.ending == Ending::Complete
+}
+
+fn json(exchange: &Exchange) -> Value {
+    serde_json::from_slice(&exchange.body).unwrap_or_default()
+}
+
+fn prompt_tokens(exchange: &Exchange) -> Option<u64> {
+    json(exchange)["usage"]["prompt_tokens"].as_u64()
+}
+
+/// What an error says: the message of an OpenAI error, else the whole body.
+fn message(exchange: &Exchange) -> String {
+    let json = json(exchange);
+    let message = json["error"]["message"].as_str();
+    match message.or_else(|| json["message"].as_str()) {
+        Some(message) => message.to_owned(),
+        None => String::from_utf8_lossy(&exchange.body).into_owned(),
+    }
+}
+
+/// Whether a message is about a prompt that is too long, as vLLM, SGLang and llm-d-inference-sim spell it.
+fn is_about_length(message: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        "context length",
+        "context window",
+        "too long",
+        "max_model_len",
+        "maximum model length",
+    ];
+    let message = message.to_lowercase();
+    WORDS.iter().any(|words| message.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Exchange {
+        let mut exchange = crate::made::exchange("a", Some(status), Ending::Complete);
+        exchange.body = body.as_bytes().to_vec();
+        exchange
+    }
+
+    const TOO_LONG: &str =
+        r#"{"error":{"message":"This model's maximum context length is 1024 tokens."}}"#;
+    const MALFORMED: &str = r#"{"error":{"message":"unexpected end of JSON input"}}"#;
+
+    #[test]
+    fn a_400_counts_only_if_the_endpoint_itself_gives_it_to_the_whole_body() {
+        let (too_long, malformed) = (answer(400, TOO_LONG), answer(400, MALFORMED));
+        let served = answer(200, r#"{"usage":{"prompt_tokens":9}}"#);
+        assert_eq!(arrived(&too_long, Some(&too_long)), Arrived::Whole);
+        assert!(matches!(
+            arrived(&malformed, Some(&served)),
+            Arrived::Changed(_)
+        ));
+        assert!(matches!(
+            arrived(&malformed, Some(&too_long)),
+            Arrived::Changed(_)
+        ));
+        assert_eq!(arrived(&too_long, None), Arrived::Whole);
+        assert_eq!(arrived(&malformed, None), Arrived::NotKnown);
+        assert!(matches!(
+            arrived(&answer(503, ""), None),
+            Arrived::Changed(_)
+        ));
+    }
+
+    #[test]
+    fn a_prompt_that_arrives_shorter_is_not_whole() {
+        let own = answer(200, r#"{"usage":{"prompt_tokens":9}}"#);
+        let shorter = answer(200, r#"{"usage":{"prompt_tokens":3}}"#);
+        assert_eq!(arrived(&own, Some(&own)), Arrived::Whole);
+        assert!(matches!(arrived(&shorter, Some(&own)), Arrived::Changed(_)));
+        assert_eq!(arrived(&answer(200, "{}"), Some(&own)), Arrived::Whole);
+    }
 }

@@ -5,26 +5,24 @@ mod blanks;
 mod body_limit;
 mod chunked_body;
 mod exact_name;
+mod far_end;
 mod invalid_model;
 mod known_model;
 mod late_model;
+mod own_pools;
 mod spoofed_destination;
 mod spoofed_model_header;
 mod stream_intact;
 mod stream_unbuffered;
 mod unknown_model;
 
-use std::collections::BTreeMap;
-
-use anyhow::Result;
 use poolproof_fixtures::flaw::Flaw;
 use poolproof_harness::case::{Catch, Suite};
 use poolproof_harness::client::Exchange;
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::control;
-use poolproof_harness::evidence::served::Counters;
 use poolproof_harness::expect::{self, Found};
 use poolproof_harness::verdict::Findings;
+
+use far_end::FarEnd;
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -97,52 +95,12 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamRepeated, &["routing/stream-intact"], FEW_STREAMS),
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], FEW_STREAMS),
     Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], FEW_STREAMS),
+    Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"],
+        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults"]),
+    Catch::new(Flaw::ServedTwice, &["routing/known-model"],
+        &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &[]),
 ];
-
-/// The far end before requests that must not reach it.
-struct FarEnd {
-    counters: Counters,
-    requests: BTreeMap<String, u64>,
-}
-
-impl FarEnd {
-    async fn read(ctx: &Context) -> Result<Self> {
-        let mut requests = BTreeMap::new();
-        for endpoint in ctx.target.endpoints().filter(|e| e.control.is_some()) {
-            let state = control::state(&ctx.http, endpoint).await?;
-            requests.insert(endpoint.name.clone(), state.requests_total);
-        }
-        Ok(Self {
-            counters: Counters::read(&ctx.http, ctx.target.pools()).await?,
-            requests,
-        })
-    }
-
-    /// Adds to the findings that neither an endpoint picker nor an endpoint saw a request since.
-    async fn expect_untouched(self, ctx: &Context, findings: &mut Findings) -> Result<()> {
-        let now = Self::read(ctx).await?;
-        let seen = now.counters.since(&self.counters);
-        if seen.has_picks() {
-            let count = seen.seen_by_epps();
-            findings.add(expect::that(
-                count == 0,
-                "requests that an endpoint picker saw",
-                0,
-                count,
-            ));
-            findings.note("endpoint pickers' counters were compared before and after");
-        }
-        for (endpoint, before) in &self.requests {
-            let count = now.requests.get(endpoint).map_or(0, |after| after - before);
-            let what = format!("requests that endpoint {endpoint} saw");
-            findings.add(expect::that(count == 0, &what, 0, count));
-        }
-        if !self.requests.is_empty() {
-            findings.note("endpoints' request counts were compared before and after");
-        }
-        Ok(())
-    }
-}
 
 /// A 4xx of the gateway itself, routed nowhere.
 fn refused(findings: &mut Findings, what: &str, exchange: &Exchange) {

@@ -70,8 +70,10 @@ async fn spoofed_model_header(ctx: &Context) -> Result<Outcome> {
             refused(&mut findings, &what, &exchange);
         }
     }
-    before.expect_untouched(ctx, &mut findings).await?;
-    Ok(findings.outcome("the body decides, whatever the client puts into the header"))
+    let compared = before.expect_untouched(ctx, &mut findings).await?;
+    Ok(findings.outcome(format!(
+        "the body decides, whatever the client puts into the header; bodies without a served model: refused, {compared}"
+    )))
 }
 
 fn spoofed() -> impl Iterator<Item = (&'static str, usize)> {

@@ -61,8 +61,8 @@ async fn unknown_model(ctx: &Context) -> Result<Outcome> {
             format!("{took_ms} ms"),
         ));
     }
-    before.expect_untouched(ctx, &mut findings).await?;
+    let compared = before.expect_untouched(ctx, &mut findings).await?;
     Ok(findings.outcome(format!(
-        "404 each time, the slowest after {slowest_ms} ms, seen by nobody else"
+        "404 each time, the slowest after {slowest_ms} ms; {compared}"
     )))
 }
