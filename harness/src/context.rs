@@ -15,7 +15,6 @@ use crate::budget::Rates;
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;
-use crate::need::{Canary, Find};
 use crate::poll;
 use crate::target::Target;
 
@@ -110,7 +109,7 @@ impl Default for Settings {
 impl Settings {
     /// Fails if a target cannot be judged by these.
     pub fn check(&self, target: &Target) -> Result<()> {
-        let lightest = Canary::look(target).and_then(|model| {
+        let lightest = target.canary().and_then(|model| {
             let pool = model.weighted_pools().min_by_key(|pool| pool.weight)?;
             let share = f64::from(pool.weight) / f64::from(model.total_weight());
             Some((pool, share))
