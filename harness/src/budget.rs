@@ -4,12 +4,8 @@
 //! what a case concludes depends on no other one. The shares of all Must cases add up to the run's alpha, so that a run fails a
 //! correct stack with at most that chance (Bonferroni's inequality).
 
-use anyhow::{Result, ensure};
-
 use crate::case::{Case, Level, Suite};
 use crate::context::Settings;
-use crate::need::{Canary, Find};
-use crate::target::Target;
 
 /// The share of the run's alpha of a Must case without parts. Such a case judges each answer, or counts what a correct stack never
 /// does: its chance of a false alarm is 0, and this is only the bound that a plan asks for.
@@ -48,26 +44,6 @@ impl Budget {
             settings,
             part: settings.run_alpha * left / f64::from(total.max(1)),
         }
-    }
-
-    /// Fails if the smallest deviation that must be caught is as large as a share that is judged.
-    pub fn check(&self, target: &Target) -> Result<()> {
-        let lightest = Canary::look(target).and_then(|model| {
-            let pool = model.weighted_pools().min_by_key(|pool| pool.weight)?;
-            let share = f64::from(pool.weight) / f64::from(model.total_weight());
-            Some((pool, share))
-        });
-        if let Some((pool, share)) = lightest {
-            let tolerance = self.settings.split_tolerance;
-            ensure!(
-                tolerance < share,
-                "--tolerance {}: must be below the smallest share that is judged, the {} % of pool {}",
-                tolerance * 100.0,
-                share * 100.0,
-                pool.name
-            );
-        }
-        Ok(())
     }
 
     /// What the user set.

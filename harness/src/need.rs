@@ -135,8 +135,7 @@ impl Find for Canary {
     type Found<'a> = &'a Model;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
-        let mut models = target.models.iter();
-        models.find(|model| model.weighted_pools().count() >= 2)
+        target.canary()
     }
 }
 

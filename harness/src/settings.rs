@@ -1,6 +1,9 @@
 //! What the user sets about how cases judge.
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+
+use crate::target::Target;
 
 /// What the user may change about how cases judge.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,5 +26,26 @@ impl Default for Settings {
             run_alpha: 0.001,
             power: 0.99,
         }
+    }
+}
+
+impl Settings {
+    /// Fails if the smallest deviation that must be caught is as large as a share of the target that is judged.
+    pub fn check(&self, target: &Target) -> Result<()> {
+        let lightest = target.canary().and_then(|model| {
+            let pool = model.weighted_pools().min_by_key(|pool| pool.weight)?;
+            let share = f64::from(pool.weight) / f64::from(model.total_weight());
+            Some((pool, share))
+        });
+        if let Some((pool, share)) = lightest {
+            ensure!(
+                self.split_tolerance < share,
+                "--tolerance {}: must be below the smallest share that is judged, the {} % of pool {}",
+                self.split_tolerance * 100.0,
+                share * 100.0,
+                pool.name
+            );
+        }
+        Ok(())
     }
 }

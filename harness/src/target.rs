@@ -162,6 +162,12 @@ impl Target {
         self.pools().flat_map(|pool| &pool.endpoints)
     }
 
+    /// The first model whose requests are split over two or more pools with a weight.
+    pub fn canary(&self) -> Option<&Model> {
+        let mut models = self.models.iter();
+        models.find(|model| model.weighted_pools().count() >= 2)
+    }
+
     /// The pool that an endpoint of this name belongs to.
     pub fn pool_of(&self, endpoint: &str) -> Option<&Pool> {
         self.pools()

@@ -86,8 +86,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         stop,
         environment,
     } = started;
-    let budget = Budget::new(app.suites, settings);
-    if let Err(error) = budget.check(&stack.target) {
+    if let Err(error) = settings.check(&stack.target) {
         stack.stop().await;
         return Err(Failure::usage(error));
     }
@@ -113,7 +112,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     record.round_trips = round_trips;
     exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
-        budget,
+        budget: Budget::new(app.suites, settings),
         timeouts: Timeouts {
             case: Duration::from_secs(args.case_timeout),
             ..timeouts(options.kind)

@@ -42,7 +42,7 @@ pub(in crate::cli) fn plan_cases(
         latency_ms > 0.0,
         "--latency {latency_ms}: must be above 0 milliseconds"
     );
-    budget.check(target)?;
+    budget.settings().check(target)?;
     let mut rows = Vec::new();
     let mut total = RunTotal::default();
     for case in cases {
