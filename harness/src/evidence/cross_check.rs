@@ -332,10 +332,12 @@ fn compare_picks(
         let (picked, answered) = (picks.values().sum::<u64>(), of_pool(pool, &answers.named));
         excess += picked.saturating_sub(answered);
         deficit += answered.saturating_sub(picked);
-        words.push(format!(
-            "the endpoint picker of pool {} picked for {picked}, its pool answered {answered}",
-            pool.name
-        ));
+        if picked != answered {
+            words.push(format!(
+                "the endpoint picker of pool {} picked for {picked}, its pool answered {answered}",
+                pool.name
+            ));
+        }
     }
     let words = words.join("; ");
     let slack = answers.unnamed + answers.lost;

@@ -127,12 +127,20 @@ impl FarEnd {
             seen.push((what, most as u64));
         }
         let [served, prompts] = counting;
-        let served = some_of(served, endpoints, "endpoints");
-        words.extend(served.map(|who| format!("the requests served of {who}")));
-        let prompts = some_of(prompts, endpoints, "endpoints");
-        words.extend(prompts.map(|who| format!("the prompt tokens of {who}")));
-        let load = some_of(self.idle.len(), endpoints, "endpoints");
-        words.extend(load.map(|who| format!("the running and waiting of {who}")));
+        let mut by_metric: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        let load = self.idle.len();
+        for (count, metric) in [
+            (served, "requests served"),
+            (prompts, "prompt tokens"),
+            (load, "load"),
+        ] {
+            by_metric.entry(count).or_default().push(metric);
+        }
+        for (count, metrics) in by_metric.into_iter().rev() {
+            let who = some_of(count, endpoints, "endpoints");
+            let metrics = metrics.join(", ");
+            words.extend(who.map(|who| format!("the metrics of {who} ({metrics})")));
+        }
         Ok((seen, words))
     }
 }

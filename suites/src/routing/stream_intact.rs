@@ -39,6 +39,8 @@ const REQUESTS: usize = 8;
 const TWINS: usize = 4;
 /// How often they are asked again where a text differs.
 const AGAIN: usize = 128;
+/// The chance of taking answers that vary by themselves for the gateway's: small beside the alpha of a run.
+const VARIES_ALPHA: f64 = 1e-6;
 const TOKENS: u32 = 32;
 const IN_FLIGHT: usize = 8;
 /// Of a request and its answer, at most: a prompt of 64 characters.
@@ -87,7 +89,7 @@ async fn stream_intact(ctx: &Context) -> Result<Outcome> {
     let (another, straight) = (others(&judged), own.compared);
     // The chance that all of these fall among the streams through the gateway if endpoints vary by themselves.
     let share = exchanges.len() as f64 / (exchanges.len() + straight) as f64;
-    let is_by_the_gateway = another > 0 && share.powi(another as i32) <= ctx.rates.alpha;
+    let is_by_the_gateway = another > 0 && share.powi(another as i32) <= VARIES_ALPHA;
     let mut damaged = 0;
     for (number, judged) in judged.into_iter().enumerate() {
         let damage = match judged {
@@ -195,7 +197,8 @@ impl Own {
     ) -> Result<()> {
         let again = own_answers(ctx, model, requests, twins).await?;
         self.compared += again.compared;
-        if again.answers.is_none() || again.answers != self.answers {
+        let differ = again.answers.is_some() && again.answers != self.answers;
+        if again.vary || differ {
             self.vary = true;
             self.answers = None;
         }
