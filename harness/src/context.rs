@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::ballast::Placed;
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;
@@ -163,6 +164,8 @@ pub struct Context {
     started: Instant,
     changed: AtomicBool,
     undo: Mutex<Vec<Undo>>,
+    /// Ballast that was put on endpoints, by this case or an earlier one of the run.
+    pub(crate) ballast: Arc<Placed>,
 }
 
 impl Context {
@@ -189,7 +192,13 @@ impl Context {
             started: Instant::now(),
             changed: AtomicBool::default(),
             undo: Mutex::default(),
+            ballast: Arc::default(),
         })
+    }
+
+    /// The same, with the ballast that earlier cases of the run may have left.
+    pub(crate) fn with_ballast(self, ballast: Arc<Placed>) -> Self {
+        Self { ballast, ..self }
     }
 
     /// A client of the gateway that shares nothing with any other.
