@@ -17,7 +17,7 @@ pub(super) struct Args {
     stack: StackArgs,
 }
 
-pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
+pub(super) async fn doctor(args: &Args) -> Result<u8, Failure> {
     let local = match args.stack.stack {
         StackKind::Local => args.stack.clone(),
         _ => args.stack.clone().with_default_parts(),
@@ -27,8 +27,15 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     say("embedded    ready: needs nothing");
     say("url         ready: needs a target file (`poolproof up --print-target` prints one)");
     let local_ready = ready("local", &local::missing(&options));
-    let containers_ready = ready("containers", &tools::missing(&[tools::DOCKER]));
-    let kind_ready = ready("kind", &tools::missing(&kind::TOOLS));
+    let containers_ready = ready("containers", &tools::missing(&[tools::DOCKER]).await);
+    let of_kind = match args.stack.stack {
+        StackKind::Kind => args.stack.clone(),
+        _ => args.stack.clone().with_default_parts(),
+    };
+    let of_kind = of_kind.options_of(StackKind::Kind);
+    let of_kind = of_kind.map_err(Failure::usage)?;
+    let kind_missing = kind::missing(&of_kind).await.map_err(Failure::usage)?;
+    let kind_ready = ready("kind", &kind_missing);
     if args.stack.stack == StackKind::Cluster {
         say("cluster     needs a context; with --existing, the rights of this role:");
         say(cluster::role::READER);
