@@ -1,10 +1,11 @@
 //! Ballast: load sent straight to chosen endpoints, so that they are busy while probes go through the gateway.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures_util::future::join_all;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
@@ -134,6 +135,7 @@ impl Ballast {
     }
 
     fn none(ctx: &Context, endpoint: &Endpoint, load: Load) -> Self {
+        ctx.ballast.add(endpoint);
         Self {
             endpoint: endpoint.clone(),
             http: ctx.http.clone(),
@@ -216,18 +218,95 @@ impl Drop for Ballast {
     }
 }
 
-/// Waits until nothing runs and nothing waits at an endpoint.
+/// Waits until nothing runs and nothing waits at an endpoint. The error names the endpoint and what it last counted.
 pub async fn wait_until_idle(
     http: &reqwest::Client,
     endpoint: &Endpoint,
     timeout: Duration,
 ) -> Result<()> {
+    let last = Mutex::new("it was not read".to_owned());
     let what = format!("endpoint {} is idle", endpoint.name);
     let idle = poll::until(what, timeout, poll::INTERVAL, || async {
-        let reading = endpoint::read(http, endpoint).await.ok()?;
-        (reading.waiting + reading.running == 0.0).then_some(())
+        let read = endpoint::read(http, endpoint).await;
+        if let Ok(reading) = &read
+            && reading.waiting + reading.running == 0.0
+        {
+            return Some(());
+        }
+        *lock(&last) = counts(&read);
+        None
     });
-    Ok(idle.await?)
+    idle.await.with_context(|| lock(&last).clone())
+}
+
+/// Ballast that cases of a run have put on endpoints and that has not yet been shown to be gone.
+#[derive(Debug, Default)]
+pub(crate) struct Placed(Mutex<Vec<Endpoint>>);
+
+impl Placed {
+    fn add(&self, endpoint: &Endpoint) {
+        let mut placed = lock(&self.0);
+        if !placed.iter().any(|other| other.name == endpoint.name) {
+            placed.push(endpoint.clone());
+        }
+    }
+
+    /// Waits until every endpoint that had ballast is idle. Endpoints that are not idle after `timeout` stay on the list; the
+    /// error names them with their counts.
+    pub(crate) async fn gone(&self, http: &reqwest::Client, timeout: Duration) -> Result<()> {
+        let placed = lock(&self.0).clone();
+        let waits = placed
+            .iter()
+            .map(|endpoint| withdrawn(http, endpoint, timeout));
+        let left = join_all(waits).await;
+        let left = placed
+            .into_iter()
+            .zip(left)
+            .filter_map(|(endpoint, left)| Some((endpoint, left.err()?)));
+        let (left, counts): (Vec<Endpoint>, Vec<String>) = left
+            .map(|(endpoint, error)| (endpoint, format!("{error:#}")))
+            .unzip();
+        *lock(&self.0) = left;
+        ensure!(counts.is_empty(), "{}", counts.join("; "));
+        Ok(())
+    }
+}
+
+/// Waits until an endpoint is idle. A control API is asked first: a case may have made the metrics lie.
+async fn withdrawn(http: &reqwest::Client, endpoint: &Endpoint, timeout: Duration) -> Result<()> {
+    if endpoint.control.is_none() {
+        return wait_until_idle(http, endpoint, timeout).await;
+    }
+    let what = format!("endpoint {} is idle", endpoint.name);
+    let idle = poll::until(what, timeout, poll::INTERVAL, || async {
+        let state = control::state(http, endpoint).await.ok()?;
+        (state.waiting + state.running == 0).then_some(())
+    });
+    match idle.await {
+        Ok(()) => Ok(()),
+        Err(timed_out) => {
+            let read = control::state(http, endpoint).await;
+            let read = read.map(|state| Reading {
+                waiting: state.waiting as f64,
+                running: state.running as f64,
+                ..Reading::default()
+            });
+            bail!("{timed_out}: {}", counts(&read))
+        }
+    }
+}
+
+/// What an endpoint counts, for messages.
+fn counts(read: &Result<Reading>) -> String {
+    match read {
+        Ok(reading) => format!("{} running, {} waiting", reading.running, reading.waiting),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic while it was held cannot leave the value half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends one request after the other, for as long as it is not aborted.
@@ -251,6 +330,9 @@ impl Load {
         prompt_tokens: usize,
     ) -> Result<Self> {
         const FEW_TOKENS: u32 = 17;
+        const MANY_TOKENS: u32 = 1088;
+        /// The least difference between a short and a longer answer that is not taken for chance.
+        const DIFFERENCE_MIN: Duration = Duration::from_millis(5);
         let url = endpoint
             .url
             .as_ref()
@@ -264,8 +346,7 @@ impl Load {
             step: Duration::ZERO,
         };
         let mut rng = ctx.rng("ballast");
-        let mut took = [Duration::ZERO; 2];
-        for (tokens, took) in [1, FEW_TOKENS].into_iter().zip(&mut took) {
+        let mut took = async |load: &mut Self, tokens: u32| {
             load.max_tokens = tokens;
             let request = load.request(&mut rng).timeout(ctx.timeouts.request);
             let exchange = load.client.send(request).await;
@@ -275,13 +356,25 @@ impl Load {
                 endpoint.name,
                 exchange.describe()
             );
-            *took = exchange.latency();
-        }
-        let per_token = took[1].saturating_sub(took[0]) / (FEW_TOKENS - 1);
+            Ok(exchange.latency())
+        };
+        // The first request opens the connection. Through a cluster's API that takes longer than many tokens, and tokens that
+        // seemed free made requests of minutes, which outlived the case.
+        took(&mut load, 1).await?;
+        let first = took(&mut load, 1).await?;
+        let mut tokens = FEW_TOKENS;
+        let more = loop {
+            let more = took(&mut load, tokens).await?.saturating_sub(first);
+            if more >= DIFFERENCE_MIN || tokens >= MANY_TOKENS {
+                break more;
+            }
+            tokens *= 4;
+        };
+        let per_token = more / (tokens - 1);
         let tokens = HOLD.as_secs_f64() / per_token.as_secs_f64().max(1e-6);
         load.max_tokens = (tokens as u32).clamp(FEW_TOKENS, TOKENS_MAX);
         load.prompt_tokens = prompt_tokens;
-        load.step = took[0].max(STEP_MIN);
+        load.step = first.max(STEP_MIN);
         Ok(load)
     }
 
@@ -297,5 +390,93 @@ impl Load {
         };
         let body = payload(Api::Completions, (*self.model).into(), &prompt, max_tokens);
         Request::from_json(Api::Completions, &body).timeout(Duration::from_secs(600))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::budget::Rates;
+    use crate::context::Timeouts;
+    use crate::target::Target;
+    use crate::topology::Topology;
+
+    async fn endpoint(app: Router) -> (Endpoint, tokio_util::task::AbortOnDropHandle<()>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let endpoint = Endpoint {
+            name: "pod-0".to_owned(),
+            url: Some(url.parse().unwrap()),
+            control: None,
+        };
+        (endpoint, tokio_util::task::AbortOnDropHandle::new(serving))
+    }
+
+    fn context() -> Context {
+        let target = Target::planned(&Topology::default()).unwrap();
+        let rates = Rates {
+            alpha: 1e-4,
+            power: 0.99,
+            split_tolerance: 0.03,
+        };
+        Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_slow_connection_setup_does_not_make_ballast_longer() {
+        const PER_TOKEN: Duration = Duration::from_millis(2);
+        const SETUP: Duration = Duration::from_millis(300);
+        let asked = Arc::new(AtomicU64::new(0));
+        let complete = move |Json(body): Json<Value>| async move {
+            if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                tokio::time::sleep(SETUP).await;
+            }
+            let tokens = body["max_tokens"].as_u64().unwrap() as u32;
+            tokio::time::sleep(PER_TOKEN * tokens).await;
+            Json(json!({"choices": [{"text": "a", "finish_reason": "length"}]}))
+        };
+        let (endpoint, _serving) =
+            endpoint(Router::new().route("/v1/completions", post(complete))).await;
+        let load = Load::measure(&context(), &endpoint, "m", 8).await.unwrap();
+        let longest = HOLD.as_secs_f64() / PER_TOKEN.as_secs_f64();
+        assert!(
+            f64::from(load.max_tokens) <= longest * 1.5,
+            "{} tokens keep a place for longer than {HOLD:?}",
+            load.max_tokens
+        );
+    }
+
+    #[tokio::test]
+    async fn ballast_that_stays_is_named_with_its_counts_until_it_is_gone() {
+        let running = Arc::new(AtomicU64::new(8));
+        let shown = running.clone();
+        let metrics = move || async move {
+            let running = shown.load(Ordering::SeqCst);
+            format!(
+                "vllm:num_requests_waiting {}\nvllm:num_requests_running {running}\n",
+                running * 3
+            )
+        };
+        let (endpoint, _serving) = endpoint(Router::new().route("/metrics", get(metrics))).await;
+        let (http, placed) = (crate::client::http(1).unwrap(), Placed::default());
+        placed.add(&endpoint);
+        for _ in 0..2 {
+            let left = placed.gone(&http, Duration::from_millis(100)).await;
+            let message = left.unwrap_err().to_string();
+            assert!(
+                message.contains("pod-0") && message.contains("8 running, 24 waiting"),
+                "{message}"
+            );
+        }
+        running.store(0, Ordering::SeqCst);
+        placed.gone(&http, Duration::from_secs(5)).await.unwrap();
+        running.store(1, Ordering::SeqCst);
+        placed.gone(&http, Duration::ZERO).await.unwrap();
     }
 }

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::ballast::Placed;
 use crate::budget::Rates;
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
@@ -106,6 +107,8 @@ pub struct Context {
     started: Instant,
     changed: AtomicBool,
     undo: Mutex<Vec<Undo>>,
+    /// Ballast that was put on endpoints, by this case or an earlier one of the run.
+    pub(crate) ballast: Arc<Placed>,
 }
 
 impl Context {
@@ -134,7 +137,13 @@ impl Context {
             started: Instant::now(),
             changed: AtomicBool::default(),
             undo: Mutex::default(),
+            ballast: Arc::default(),
         })
+    }
+
+    /// The same, with the ballast that earlier cases of the run may have left.
+    pub(crate) fn with_ballast(self, ballast: Arc<Placed>) -> Self {
+        Self { ballast, ..self }
     }
 
     /// A client of the gateway that shares nothing with any other.

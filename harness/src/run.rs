@@ -9,6 +9,7 @@ use anyhow::Result;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::ballast::Placed;
 use crate::budget::Budget;
 use crate::case::Case;
 use crate::context::{Context, Timeouts};
@@ -68,6 +69,7 @@ pub async fn run(
     path: &Path,
     observe: &mut (dyn FnMut(Event<'_>) + Send),
 ) -> Result<()> {
+    let ballast = Arc::default();
     for case in cases {
         observe(Event::Started(case));
         let started = Instant::now();
@@ -75,7 +77,7 @@ pub async fn run(
         let inside = inside.filter(|_| !case.changes() && missing(case, target).is_none());
         let ended = match inside {
             Some(inside) => inside.run_case(case, target, options).await,
-            None => run_case(case, target, options).await,
+            None => run_after(&ballast, case, target, options).await,
         };
         let Some(outcome) = ended else {
             record.interrupted = true;
@@ -101,14 +103,24 @@ pub async fn run_case(
     target: &Arc<Target>,
     options: &Options,
 ) -> Option<Outcome> {
+    run_after(&Arc::default(), case, target, options).await
+}
+
+/// Runs one case after others that may have left ballast.
+async fn run_after(
+    ballast: &Arc<Placed>,
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+) -> Option<Outcome> {
     if let Some(reason) = missing(case, target) {
         return Some(Outcome::skip(reason));
     }
-    let first = attempt(case, target, options, 0).await?;
+    let first = attempt(ballast, case, target, options, 0).await?;
     if first.verdict != Verdict::Invalid {
         return Some(first);
     }
-    let mut second = attempt(case, target, options, 1).await?;
+    let mut second = attempt(ballast, case, target, options, 1).await?;
     second.requests += first.requests;
     Some(second.evidence(format!(
         "measured twice; the first measurement was invalid: {}",
@@ -116,8 +128,10 @@ pub async fn run_case(
     )))
 }
 
-/// Runs one case once. What it changed is undone before this returns.
+/// Runs one case once. What it changed is undone, and its ballast is gone, before this returns. Does not begin while ballast of
+/// an earlier case still runs.
 async fn attempt(
+    ballast: &Arc<Placed>,
     case: &'static Case,
     target: &Arc<Target>,
     options: &Options,
@@ -126,9 +140,14 @@ async fn attempt(
     let (timeouts, rates) = (options.timeouts, options.budget.rates(case));
     let seed = options.budget.settings().seed;
     let context = match Context::new(target.clone(), timeouts, seed, rates, case.id, number) {
-        Ok(context) => context,
+        Ok(context) => context.with_ballast(ballast.clone()),
         Err(error) => return Some(Outcome::error(&error)),
     };
+    if let Err(error) = ballast.gone(&context.http, timeouts.drain).await {
+        let error =
+            error.context("ballast of an earlier case still runs; the case was not started");
+        return Some(Outcome::error(&error));
+    }
     let guarded = AssertUnwindSafe((case.run)(&context)).catch_unwind();
     let outcome = tokio::select! {
         ended = tokio::time::timeout(timeouts.case, guarded) => Some(match ended {
@@ -139,8 +158,11 @@ async fn attempt(
         }),
         () = options.stop.cancelled() => None,
     };
-    let failed = context.undo_all().await;
+    let mut failed = context.undo_all().await;
     let mut outcome = outcome?;
+    if let Err(error) = ballast.gone(&context.http, timeouts.drain).await {
+        failed.push(format!("ballast: {error:#}"));
+    }
     outcome.requests = context.sent();
     Some(failed.into_iter().fold(outcome, |outcome, line| {
         outcome.evidence(format!("could not be undone: {line}"))

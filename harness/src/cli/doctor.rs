@@ -18,7 +18,7 @@ pub(super) struct Args {
     stack: StackArgs,
 }
 
-pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
+pub(super) async fn doctor(args: &Args) -> Result<u8, Failure> {
     let local = match args.stack.stack {
         StackKind::Local => args.stack.clone(),
         _ => args.stack.clone().with_default_parts(),
@@ -28,11 +28,21 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     say(&platform(SYSTEM, std::env::consts::ARCH));
     say("embedded    ready: needs nothing");
     say("url         ready: needs a target file (`poolproof up --print-target` prints one)");
-    let local_ready = ready(StackKind::Local, "local", || local::missing(&options));
-    let containers_ready = ready(StackKind::Containers, "containers", || {
-        tools::missing(&[tools::DOCKER])
+    let local_ready = ready(StackKind::Local, "local", async {
+        Ok(local::missing(&options))
     });
-    let kind_ready = ready(StackKind::Kind, "kind", || tools::missing(&kind::TOOLS));
+    let local_ready = local_ready.await?;
+    let containers_ready = ready(StackKind::Containers, "containers", async {
+        Ok(tools::missing(&[tools::DOCKER]).await)
+    });
+    let containers_ready = containers_ready.await?;
+    let of_kind = match args.stack.stack {
+        StackKind::Kind => args.stack.clone(),
+        _ => args.stack.clone().with_default_parts(),
+    };
+    let of_kind = of_kind.options_of(StackKind::Kind);
+    let of_kind = of_kind.map_err(Failure::usage)?;
+    let kind_ready = ready(StackKind::Kind, "kind", kind::missing(&of_kind)).await?;
     if args.stack.stack == StackKind::Cluster {
         say("cluster     needs a context; with --existing, the rights of this role:");
         say(cluster::role::READER);
@@ -59,22 +69,29 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     Ok(if wanted_is_missing { 4 } else { 0 })
 }
 
-/// Says what a stack lacks on this machine; whether that is nothing.
-fn ready(kind: StackKind, stack: &str, missing: impl FnOnce() -> Vec<Missing>) -> bool {
+/// Prints what a stack lacks on this machine; returns whether that is nothing.
+async fn ready(
+    kind: StackKind,
+    stack: &str,
+    missing: impl Future<Output = anyhow::Result<Vec<Missing>>>,
+) -> Result<bool, Failure> {
     if !can_run(SYSTEM, kind) {
         say(&format!("{stack:12}not available: needs Linux"));
-        return false;
+        return Ok(false);
     }
-    let missing = missing();
+    let missing = missing.await.map_err(Failure::usage)?;
     match &missing[..] {
         [] => say(&format!("{stack:12}ready")),
         _ => say(&format!("{stack:12}not ready")),
     }
-    for it in &missing {
-        say(&format!("            missing: {} ({})", it.name, it.why));
-        say(&format!("            get it:  {}", it.how));
+    for missing in &missing {
+        say(&format!(
+            "            missing: {} ({})",
+            missing.name, missing.why
+        ));
+        say(&format!("            get it:  {}", missing.how));
     }
-    missing.is_empty()
+    Ok(missing.is_empty())
 }
 
 /// The line of the platform, and of what it lacks.

@@ -189,7 +189,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Down => in_runtime(up::down()),
         Command::Artifacts(command) => in_runtime(artifacts::run(command)),
-        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Doctor(args) => in_runtime(async move { doctor::doctor(&args).await }),
         Command::Completions { shell } => {
             manual::completions(&mut Arguments::command(), shell);
             Ok(0)

@@ -1,14 +1,15 @@
 //! `poolproof up` and `down`: keep a stack, and stop what is kept.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stack::StackArgs;
 use super::{Failure, INTERRUPTED, stop_on_signal};
+use crate::poll;
 use crate::stack::{Stack, containers, is_poolproof, kind};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -54,7 +55,7 @@ pub(super) async fn up(args: Args) -> Result<u8, Failure> {
 pub(super) async fn down() -> Result<u8, Failure> {
     let mut stopped = 0;
     for file in kept_files()? {
-        if stop_kept(&file)? {
+        if stop_kept(&file).await? {
             stopped += 1;
         }
     }
@@ -62,7 +63,7 @@ pub(super) async fn down() -> Result<u8, Failure> {
     if kind::down(program).await? {
         stopped += 1;
     }
-    if containers::remove_strays()? > 0 {
+    if containers::remove_strays().await? > 0 {
         stopped += 1;
     }
     println!(
@@ -109,7 +110,7 @@ fn kept_files() -> Result<Vec<PathBuf>> {
 }
 
 /// Stops the process that a file names, and waits until it is gone. Says whether there was one.
-fn stop_kept(file: &Path) -> Result<bool> {
+async fn stop_kept(file: &Path) -> Result<bool> {
     const TIMEOUT: Duration = Duration::from_secs(30);
     let pid = file
         .file_name()
@@ -120,12 +121,10 @@ fn stop_kept(file: &Path) -> Result<bool> {
         return Ok(false);
     };
     kill(Pid::from_raw(pid), Signal::SIGTERM).with_context(|| format!("stopping process {pid}"))?;
-    let started = Instant::now();
-    while is_poolproof(pid) {
-        if started.elapsed() > TIMEOUT {
-            bail!("process {pid} still runs {TIMEOUT:?} after SIGTERM");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let what = format!("process {pid} ends after SIGTERM");
+    let gone = poll::until(what, TIMEOUT, poll::INTERVAL, || async {
+        (!is_poolproof(pid)).then_some(())
+    });
+    gone.await?;
     Ok(true)
 }

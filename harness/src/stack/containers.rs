@@ -109,7 +109,14 @@ impl Drop for Containers {
 }
 
 /// Removes the containers of runs whose process was killed before it could do so; says how many there were.
-pub fn remove_strays() -> Result<usize> {
+pub async fn remove_strays() -> Result<usize> {
+    // The Docker client takes its time; what is removed here is also removed where no runtime runs.
+    tokio::task::spawn_blocking(remove_strays_now)
+        .await
+        .context("removing containers of runs that were killed")?
+}
+
+fn remove_strays_now() -> Result<usize> {
     let format = format!("{{{{.ID}}}} {{{{.Label \"{PID_LABEL}\"}}}}");
     let lines = list(&format!("label={PID_LABEL}"), &format)?;
     let strays = lines.iter().filter_map(|line| {

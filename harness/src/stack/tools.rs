@@ -1,9 +1,11 @@
 //! The programs with which containers and clusters are made: whether they are there and answer.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
-use std::process::Command;
 
 use anyhow::{Result, ensure};
+use futures_util::future::join_all;
+use tokio::process::Command;
 
 /// A program that a stack needs.
 #[derive(Clone, Copy, Debug)]
@@ -33,44 +35,89 @@ pub const HELM: Tool = Tool {
     get: "https://helm.sh/docs/intro/install",
 };
 
-/// A program that is not there, or does not answer.
+/// A program or a file that is not there, or does not work.
 #[derive(Clone, Debug)]
 pub struct Missing {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name; of a file, its path.
+    pub name: Cow<'static, str>,
     /// What needs it, or what is wrong with it.
     pub why: String,
     /// How to get it.
     pub how: String,
 }
 
-/// Those of the tools that are not there or do not answer.
-pub fn missing(tools: &[Tool]) -> Vec<Missing> {
-    let missing = tools.iter().filter_map(|tool| {
-        let why = match Command::new(tool.name).args(tool.ask).output() {
+/// Those of the tools that are not there or do not answer. Asks all of them at once.
+pub async fn missing(tools: &[Tool]) -> Vec<Missing> {
+    let missing = join_all(tools.iter().map(Tool::missing)).await;
+    missing.into_iter().flatten().collect()
+}
+
+impl Tool {
+    async fn missing(&self) -> Option<Missing> {
+        let asked = Command::new(self.name)
+            .args(self.ask)
+            .kill_on_drop(true)
+            .output();
+        let why = match asked.await {
             Ok(output) if output.status.success() => return None,
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => "not in PATH".to_owned(),
             Err(error) => error.to_string(),
         };
         Some(Missing {
-            name: tool.name,
+            name: self.name.into(),
             why,
-            how: tool.get.to_owned(),
+            how: self.get.to_owned(),
         })
-    });
-    missing.collect()
+    }
 }
 
-/// Fails, and says how to get them, if programs of a stack are missing.
+/// Fails if something of a stack is missing. The error lists all of it, and how to get it.
 pub(super) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
     let lines = missing
         .iter()
         .map(|it| format!("{} ({}): {}", it.name, it.why, it.how));
     ensure!(
         missing.is_empty(),
-        "programs of {stack} are missing:\n  {}",
+        "{stack} needs what is missing here:\n  {}",
         lines.collect::<Vec<_>>().join("\n  ")
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_program_does_not_block_other_tasks() {
+        const SLOW: Tool = Tool {
+            name: "sleep",
+            ask: &["1"],
+            get: "",
+        };
+        let tools = [SLOW];
+        tokio::select! {
+            biased;
+            _ = missing(&tools) => panic!("nothing else ran while the program did"),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_named_with_its_source() {
+        const NONE: Tool = Tool {
+            name: "poolproof-no-such-program",
+            ask: &[],
+            get: "https://example.invalid",
+        };
+        let missing = missing(&[NONE]).await;
+        let message = none_missing("stack x", &missing).map_err(|error| error.to_string());
+        let message = message.expect_err("it is missing");
+        for part in [NONE.name, NONE.get, "not in PATH", "stack x"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ rules:
   verbs: [list]
 - apiGroups: [\"\"]
   resources: [services]
-  verbs: [get]
+  verbs: [get, list]
 - apiGroups: [\"\"]
   resources: [pods, configmaps]
   verbs: [get, list]

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::artifacts::Artifacts;
+use super::artifacts::{Artifacts, Wanted};
 use super::kubernetes::load_job::Inside;
 use super::kubernetes::manifests::Plan;
 use super::kubernetes::{Cluster, Operator, Place, Ways, deploy};
 use super::parts::{EndpointPicker, Gateway, ModelServer, Parts};
 use super::process::{Folder, Nursery};
-use super::tools::{self, Tool};
+use super::tools::{self, Missing, Tool};
 use super::{Component, Progress};
 use crate::target::Target;
 
@@ -73,6 +73,14 @@ pub fn check(options: &super::Options) -> Result<()> {
     super::kubernetes_can_have(options)
 }
 
+/// What the stack needs and this machine lacks: programs, and files of a folder that the user named.
+pub async fn missing(options: &super::Options) -> Result<Vec<Missing>> {
+    let mut missing = tools::missing(&TOOLS).await;
+    let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
+    missing.extend(artifacts.missing(&wanted(options.parts))?);
+    Ok(missing)
+}
+
 /// Brings up a cluster and the topology in it.
 pub async fn start(
     options: &super::Options,
@@ -81,7 +89,7 @@ pub async fn start(
     let lock = Lock::take()?;
     let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.kind_options.artifacts.as_deref())?;
-    tools::none_missing("stack kind", &tools::missing(&TOOLS))?;
+    tools::none_missing("stack kind", &missing(options).await?)?;
 
     let image = options.kind_options.node_image.as_deref();
     let image = image.unwrap_or(&artifacts.versions().kind.node_image);
@@ -95,8 +103,11 @@ pub async fn start(
     let nodes = cluster.list("v1", "Node", "", "").await?;
     let there = image::names(&nodes);
     let own_image = image::load_own(&nursery, &options.program, &there).await?;
+    let on_node = image::on_node(&nursery).await?;
     for name in images(options.parts) {
-        image::load(&nursery, &artifacts, name, &there).await?;
+        if image::load(&nursery, &artifacts, name, &on_node).await? && node.reused {
+            image::restart_pods(&cluster, artifacts.versions().image(name)?).await?;
+        }
     }
     progress.done("images");
 
@@ -128,6 +139,22 @@ pub async fn start(
 pub(super) fn pods_of_ours(options: &super::Options) -> Result<(String, String)> {
     let image = super::own_image::name(&options.program)?;
     Ok((NAMESPACE.to_owned(), image))
+}
+
+/// What these parts take from the folder of artifacts.
+fn wanted(parts: Parts) -> Wanted {
+    let mut charts = Vec::new();
+    if parts.gateway == Gateway::Agentgateway {
+        charts.extend(["agentgateway-crds", "agentgateway"]);
+    }
+    if parts.epp == EndpointPicker::Gie {
+        charts.push("inferencepool");
+    }
+    Wanted {
+        crds: vec!["gateway-api", "inference-extension"],
+        charts,
+        images: images(parts),
+    }
 }
 
 /// The upstream images that these parts need, by their names in `kind/versions.toml`.

@@ -1,6 +1,8 @@
 //! Ways from this machine to a port of a pod, through the cluster's API: one local address for each.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
@@ -11,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::ways::To;
+
+/// How long to wait after a failed accept: without free file descriptors the next one fails at once as well.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener whose connections end at a pod. It goes when it is dropped, with its connections.
 #[derive(Debug)]
@@ -31,8 +36,7 @@ impl Forward {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 tokio::select! {
-                    accepted = listener.accept() => {
-                        let Ok((connection, _)) = accepted else { continue };
+                    (connection, _) = accept(|| listener.accept()) => {
                         let (client, namespace, to) = (client.clone(), namespace.clone(), to.clone());
                         connections.spawn(async move {
                             let connected = connect(connection, &client, &namespace, &to, port);
@@ -55,6 +59,20 @@ impl Drop for Forward {
     }
 }
 
+/// The next connection. A failed accept is logged and repeated after [`ACCEPT_PAUSE`].
+async fn accept<T, F>(accept: impl Fn() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => tracing::warn!("accepting a connection to a pod: {error}"),
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
 /// Copies both ways until either side ends: HTTP clients do not close by halves, and a model server is to see at once that
 /// its client has left.
 async fn connect(
@@ -74,7 +92,10 @@ async fn connect(
     let (mut from_client, mut to_client) = local.split();
     tokio::select! {
         _ = tokio::io::copy(&mut from_client, &mut to_pod) => {}
-        _ = tokio::io::copy(&mut from_pod, &mut to_client) => { to_client.shutdown().await?; }
+        _ = tokio::io::copy(&mut from_pod, &mut to_client) => {
+            // The client may be gone already; the connection to the pod must end all the same.
+            let _ = to_client.shutdown().await;
+        }
     }
     forwarder.abort();
     Ok(())
@@ -98,4 +119,26 @@ pub(super) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<Str
     });
     let ready = ready.with_context(|| format!("no pod with {labels} is ready"))?;
     Ok(ready.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_accept_is_repeated_after_a_pause() {
+        const FAILURES: u32 = 2;
+        let asked = AtomicU32::new(0);
+        let started = std::time::Instant::now();
+        let accepted = accept(|| async {
+            match asked.fetch_add(1, Ordering::Relaxed) {
+                ..FAILURES => Err(io::Error::other("too many open files")),
+                number => Ok(number),
+            }
+        });
+        assert_eq!(accepted.await, FAILURES);
+        assert!(started.elapsed() >= ACCEPT_PAUSE * FAILURES);
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::super::artifacts::Artifacts;
+use super::super::artifacts::{Artifacts, Wanted};
 use super::super::containers::{self, Image};
 use super::super::own_image;
 use super::super::parts::{EndpointPicker, Gateway, ModelServer};
@@ -43,16 +43,21 @@ impl Programs {
                 options: options.local.clone(),
             });
         }
-        let docker = tools::missing(&[tools::DOCKER]);
+        let docker = tools::missing(&[tools::DOCKER]).await;
         tools::none_missing("stack containers", &docker)?;
-        containers::remove_strays()?;
+        containers::remove_strays().await?;
         let artifacts = Artifacts::open(options.local.artifacts.as_deref())?;
         let needed = needed(options);
         let mut names: Vec<_> = needed.iter().map(|program| program.name).collect();
-        let mut definitions = Vec::new();
+        let (mut definitions, mut wanted) = (Vec::new(), Wanted::default());
         if let Some(place) = names.iter().position(|name| *name == CRDS.name) {
             names.remove(place);
-            definitions.push(artifacts.crds(DEFINITIONS).await?);
+            wanted.crds.push(DEFINITIONS);
+        }
+        wanted.images = names.clone();
+        tools::none_missing("stack containers", &artifacts.missing(&wanted)?)?;
+        for name in &wanted.crds {
+            definitions.push(artifacts.crds(name).await?);
         }
         let mut images = containers::load(nursery, &artifacts, &names).await?;
         images.insert(OWN, containers::load_own(nursery, &options.program).await?);
@@ -240,7 +245,7 @@ impl Program {
             }
         };
         Missing {
-            name: self.name,
+            name: self.name.into(),
             why: self.needed_for.to_owned(),
             how,
         }

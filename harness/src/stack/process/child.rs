@@ -1,14 +1,15 @@
 //! Child processes: started so that they end with us, stopped in order.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::exec::addressee;
-use super::{LOOK_AGAIN, Nursery, Output, STOP_TIMEOUT};
+use super::{Nursery, Output, STOP_TIMEOUT};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
@@ -60,30 +61,38 @@ impl Child {
     /// Waits until it has ended by itself, and gives what it wrote to standard output. Fails if it did not succeed, or does
     /// not end within `timeout`; then it is killed.
     pub(in crate::stack) async fn finish(mut self, timeout: Duration) -> Result<String> {
-        let deadline = Instant::now() + timeout;
-        while Instant::now() < deadline {
-            let status = self.child.try_wait().context("looking after a process")?;
-            match status {
-                Some(status) if status.success() => {
-                    return std::fs::read_to_string(&self.output.stdout)
-                        .with_context(|| format!("output of {}", self.output.name));
-                }
-                Some(status) => bail!("{}: {status}: {}", self.output.name, self.output.tail()),
-                None => tokio::time::sleep(LOOK_AGAIN).await,
+        let Ok(status) = tokio::time::timeout(timeout, self.ended()).await else {
+            bail!("{}: not done within {timeout:?}", self.output.name)
+        };
+        let status = status.context("looking after a process")?;
+        ensure!(
+            status.success(),
+            "{}: {status}: {}",
+            self.output.name,
+            self.output.tail()
+        );
+        std::fs::read_to_string(&self.output.stdout)
+            .with_context(|| format!("output of {}", self.output.name))
+    }
+
+    /// Waits until it has ended: the system sends SIGCHLD when any child ends.
+    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        // Before the first look, so that no end falls between the look and the wait.
+        let mut ends = signal(SignalKind::child())?;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
             }
+            ends.recv().await;
         }
-        bail!("{}: not done within {timeout:?}", self.output.name)
     }
 
     /// Asks it to end, and waits until it has; kills it if it takes too long.
     pub(super) async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
+        let ended = tokio::time::timeout(STOP_TIMEOUT, self.ended()).await;
+        if ended.is_ok() {
+            return;
         }
         tracing::warn!(
             "{} did not end within {STOP_TIMEOUT:?} and is killed",

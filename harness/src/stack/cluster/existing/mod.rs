@@ -1,10 +1,11 @@
 //! What a cluster has: Gateways, the routes to InferencePools that match on a model's name, endpoint pickers and Pods. Only read.
 
 mod picker;
+mod routes;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use url::Url;
 
@@ -15,10 +16,10 @@ use crate::stack::kubernetes::manifests::{GATEWAY_API, INFERENCE_POOL, OBJECTIVE
 use crate::stack::kubernetes::{Cluster, To, Ways, components, selector, text};
 use crate::stack::{Component, Progress};
 use crate::target::{self, Target};
+use routes::{Backend, Names};
 
 /// InferenceObjectives: those of GIE v1.5.0, and their successor in llm-d.
 const OBJECTIVES: [(&str, &str); 2] = [OBJECTIVE, ("llm-d.ai/v1alpha2", "InferenceObjective")];
-const MODEL_HEADERS: [&str; 2] = ["x-gateway-base-model-name", "x-gateway-model-name"];
 
 /// Where pods of ours would run beside the Gateway.
 pub(super) struct Beside {
@@ -37,13 +38,18 @@ pub(super) async fn read(
     let routes = cluster
         .list(GATEWAY_API, "HTTPRoute", namespace, "")
         .await?;
-    let routes = model_routes(&routes);
-    if routes.is_empty() {
-        bail!(
-            "no HTTPRoute sends requests by the header {} to an InferencePool",
-            MODEL_HEADERS[0]
-        );
+    let url = options.cluster.gateway_url.as_ref();
+    let (routes, unusable) = routes::read(&routes, url.and_then(Url::host_str));
+    for reason in &unusable {
+        progress.done(format!("not used: {reason}"));
     }
+    ensure!(
+        !routes.is_empty(),
+        "no HTTPRoute to an InferencePool can be used{}",
+        unusable
+            .iter()
+            .fold(String::new(), |all, reason| all + "\n  " + reason)
+    );
     let http = client::http(usize::MAX)?;
     let mut ways = Ways::default();
     let adapters = adapters(cluster, namespace).await;
@@ -51,12 +57,6 @@ pub(super) async fn read(
     let (mut pickers, mut model_servers) = (Vec::new(), Vec::new());
     let mut models: Vec<target::Model> = Vec::new();
     for route in &routes {
-        if models.iter().any(|model| model.name == route.model) {
-            bail!(
-                "model {:?} has more than one route: name a --namespace",
-                route.model
-            );
-        }
         let mut pools = Vec::new();
         for backend in &route.pools {
             let found = pool(cluster, backend, &http, &mut ways).await?;
@@ -65,8 +65,8 @@ pub(super) async fn read(
             model_servers.extend(found.endpoints);
             objectives.extend(objectives_of(cluster, backend).await?);
             progress.done(format!(
-                "model {}: pool {}/{}, weight {}, {} endpoints",
-                route.model,
+                "{}: pool {}/{}, weight {}, {} endpoints",
+                route.of,
                 backend.namespace,
                 backend.name,
                 backend.weight,
@@ -74,12 +74,31 @@ pub(super) async fn read(
             ));
             pools.push(pool);
         }
+        let name = match &route.model {
+            Names::Exactly(name) => Some(name.clone()),
+            names => served(&http, &pools)
+                .await
+                .into_iter()
+                .find(|name| names.take(name) && models.iter().all(|model| model.name != *name)),
+        };
+        let Some(name) = name else {
+            progress.done(format!(
+                "not used: {}: it names no single model, and no endpoint of its pools lists one for it in /v1/models",
+                route.of
+            ));
+            continue;
+        };
+        progress.done(format!("model {name}: {}", route.of));
         models.push(target::Model {
-            name: route.model.clone(),
-            adapters: adapters.get(&route.model).cloned().unwrap_or_default(),
+            adapters: adapters.get(&name).cloned().unwrap_or_default(),
+            name,
             pools,
         });
     }
+    ensure!(
+        !models.is_empty(),
+        "no HTTPRoute to an InferencePool leads to a model whose name is known"
+    );
     let (gateway_namespace, gateway_name) = &routes[0].gateway;
     let gateway = cluster
         .get(GATEWAY_API, "Gateway", gateway_namespace, gateway_name)
@@ -126,60 +145,26 @@ pub(super) async fn read(
     Ok((target, components, ways, beside))
 }
 
-/// A route to the pools of a model.
-#[derive(Debug, PartialEq)]
-struct Route {
-    model: String,
-    gateway: (String, String),
-    pools: Vec<Backend>,
-}
-
-#[derive(Debug, PartialEq)]
-struct Backend {
-    namespace: String,
-    name: String,
-    weight: u32,
-}
-
-/// The rules of HTTPRoutes that match on a model's name and lead to InferencePools.
-fn model_routes(routes: &[Value]) -> Vec<Route> {
-    let given = |value: &Value, path: &str| {
-        let text = value.pointer(path).and_then(Value::as_str);
-        text.map(str::to_owned)
-    };
-    let mut found = Vec::new();
-    for route in routes {
-        let own = text(route, "/metadata/namespace").to_owned();
-        let gateway = (
-            given(route, "/spec/parentRefs/0/namespace").unwrap_or_else(|| own.clone()),
-            text(route, "/spec/parentRefs/0/name").to_owned(),
-        );
-        for rule in list(&route["spec"]["rules"]) {
-            let model = list(&rule["matches"])
-                .flat_map(|it| list(&it["headers"]))
-                .find(|header| {
-                    let name = text(header, "/name").to_lowercase();
-                    MODEL_HEADERS.contains(&name.as_str())
-                })
-                .and_then(|header| given(header, "/value"));
-            let pools: Vec<Backend> = list(&rule["backendRefs"])
-                .filter(|it| it["kind"] == INFERENCE_POOL.1)
-                .map(|it| Backend {
-                    namespace: given(it, "/namespace").unwrap_or_else(|| own.clone()),
-                    name: text(it, "/name").to_owned(),
-                    weight: it["weight"].as_u64().unwrap_or(1) as u32,
-                })
-                .collect();
-            if let (Some(model), false) = (model, pools.is_empty()) {
-                found.push(Route {
-                    model,
-                    gateway: gateway.clone(),
-                    pools,
-                });
-            }
+/// The base models that the first endpoint that answers lists in `/v1/models`; none where no endpoint does.
+async fn served(http: &reqwest::Client, pools: &[target::Pool]) -> Vec<String> {
+    let urls = pools.iter().flat_map(|pool| &pool.endpoints);
+    for url in urls.filter_map(|endpoint| endpoint.url.as_ref()) {
+        let Ok(models) = url.join("/v1/models") else {
+            continue;
+        };
+        let text = evidence::get(http, &models).await.unwrap_or_default();
+        if let Ok(listed) = serde_json::from_str::<Value>(&text) {
+            return base_models(&listed);
         }
     }
-    found
+    Vec::new()
+}
+
+/// The names in an answer of `/v1/models`, without LoRA adapters, which have a parent.
+fn base_models(listed: &Value) -> Vec<String> {
+    let models = list(&listed["data"]).filter(|model| model["parent"].is_null());
+    let names = models.filter_map(|model| model["id"].as_str());
+    names.map(str::to_owned).collect()
 }
 
 /// A pool, and the pods that it consists of.
@@ -276,13 +261,19 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
     let (scheme, port) = listener(gateway);
     let address = text(gateway, "/status/addresses/0/value");
     // The name of a Service says nothing outside of the cluster.
-    if !address.is_empty() && !address.ends_with(".cluster.local") && !is_cluster_ip(address) {
-        return Ok(format!("{scheme}://{address}:{port}").parse()?);
-    }
     let (namespace, name) = (
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
+    // Who may not list Services gets a URL by the ranges of kubeadm and k3s alone.
+    let services = cluster.list("v1", "Service", namespace, "").await;
+    let services = services.unwrap_or_default();
+    if !address.is_empty()
+        && !address.ends_with(".cluster.local")
+        && !is_cluster_ip(address, &services)
+    {
+        return Ok(format!("{scheme}://{address}:{port}").parse()?);
+    }
     let labels = of_gateway(name);
     let way = ways
         .add(cluster, namespace, To::Labelled(labels), port)
@@ -318,9 +309,16 @@ fn listener(gateway: &Value) -> (&'static str, u16) {
     (scheme, listener["port"].as_u64().unwrap_or(80) as u16)
 }
 
-/// Whether an address is one of those that Kubernetes gives to Services by default.
-fn is_cluster_ip(address: &str) -> bool {
-    address.starts_with("10.96.") || address.starts_with("10.43.")
+/// Whether an address is the cluster IP of one of these Services. Where there are none, whether Kubernetes gives such addresses
+/// to Services by default.
+fn is_cluster_ip(address: &str, services: &[Value]) -> bool {
+    if services.is_empty() {
+        return address.starts_with("10.96.") || address.starts_with("10.43.");
+    }
+    services.iter().any(|service| {
+        let spec = &service["spec"];
+        spec["clusterIP"] == address || list(&spec["clusterIPs"]).any(|ip| ip == address)
+    })
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -333,32 +331,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn routes_by_model_are_understood_and_others_are_not() {
-        let route = json!({
-            "metadata": {"namespace": "web"},
-            "spec": {
-                "parentRefs": [{"name": "gw"}],
-                "rules": [
-                    {"backendRefs": [{"kind": "Service", "name": "site"}]},
-                    {
-                        "matches": [{"headers": [{"name": "X-Gateway-Base-Model-Name", "value": "m"}]}],
-                        "backendRefs": [
-                            {"kind": "InferencePool", "name": "stable", "weight": 90},
-                            {"kind": "InferencePool", "name": "canary", "weight": 10, "namespace": "next"},
-                        ],
-                    },
-                ],
-            },
-        });
-        let routes = model_routes(&[route]);
-        assert_eq!(routes.len(), 1);
-        assert_eq!(routes[0].model, "m");
-        assert_eq!(routes[0].gateway, ("web".into(), "gw".into()));
-        let pools: Vec<_> = routes[0]
-            .pools
-            .iter()
-            .map(|it| (it.namespace.as_str(), it.name.as_str(), it.weight))
-            .collect();
-        assert_eq!(pools, [("web", "stable", 90), ("next", "canary", 10)]);
+    fn a_cluster_ip_of_any_range_is_known_by_its_service() {
+        let services =
+            [json!({"spec": {"clusterIP": "172.20.0.9", "clusterIPs": ["172.20.0.9", "fd00::9"]}})];
+        assert!(is_cluster_ip("172.20.0.9", &services));
+        assert!(is_cluster_ip("fd00::9", &services));
+        // A load balancer may have an address of a range that is the default for Services elsewhere.
+        assert!(!is_cluster_ip("10.96.1.1", &services));
+        assert!(is_cluster_ip("10.96.1.1", &[]));
+    }
+
+    #[test]
+    fn adapters_are_no_base_models() {
+        let listed = json!({"data": [{"id": "m"}, {"id": "lora", "parent": "m"}]});
+        assert_eq!(base_models(&listed), ["m"]);
+        assert!(base_models(&json!("text")).is_empty());
     }
 }
