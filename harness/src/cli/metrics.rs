@@ -19,7 +19,7 @@ use crate::report::openmetrics;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct MetricsArgs {
     /// Serve the figures of the run while it lasts, as OpenMetrics at /metrics of this address, such as 127.0.0.1:9464
-    #[arg(long, value_name = "ADDR")]
+    #[arg(help_heading = "Output", long, value_name = "ADDR")]
     metrics_addr: Option<SocketAddr>,
 }
 

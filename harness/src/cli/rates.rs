@@ -9,13 +9,18 @@ use crate::context::Settings;
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct RateArgs {
     /// The smallest deviation of a split that must be caught, in percentage points
-    #[arg(long, value_name = "POINTS", default_value_t = 3.0)]
+    #[arg(
+        help_heading = "Judging",
+        long,
+        value_name = "POINTS",
+        default_value_t = 3.0
+    )]
     pub(super) tolerance: f64,
     /// The chance with which a whole run may fail a correct stack; cases share it out
-    #[arg(long, value_name = "CHANCE", default_value_t = Settings::default().run_alpha)]
+    #[arg(help_heading = "Judging", long, value_name = "CHANCE", default_value_t = Settings::default().run_alpha)]
     alpha: f64,
     /// The chance with which a case catches the smallest deviation that matters
-    #[arg(long, value_name = "CHANCE", default_value_t = Settings::default().power)]
+    #[arg(help_heading = "Judging", long, value_name = "CHANCE", default_value_t = Settings::default().power)]
     power: f64,
 }
 

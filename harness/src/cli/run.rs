@@ -37,31 +37,36 @@ pub(super) struct Args {
     selectors: Vec<String>,
     #[command(flatten)]
     stack: StackArgs,
-    /// The folder for run.json, junit.xml, report.html and metrics.txt
-    #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
-    out: PathBuf,
     #[command(flatten)]
     rates: RateArgs,
     /// The longest time of a case, in seconds; a slow fleet needs more for samples of thousands
-    #[arg(long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(help_heading = "Judging", long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
     case_timeout: u64,
     /// Stacks `kind` and `cluster`: send from a pod of the cluster where a case changes nothing of the stack, so that the way into the
     /// cluster is in none of its times
-    #[arg(long)]
+    #[arg(help_heading = "Cluster", long)]
     inside: bool,
     /// End the run with the first Must case that does not pass
-    #[arg(long)]
+    #[arg(help_heading = "Judging", long)]
     fail_fast: bool,
+    /// The folder for run.json, junit.xml, report.html and metrics.txt
+    #[arg(
+        help_heading = "Output",
+        long,
+        value_name = "DIR",
+        default_value = "poolproof-out"
+    )]
+    out: PathBuf,
     #[command(flatten)]
     metrics: MetricsArgs,
     /// Say which cases would be run, what each would send and which are left out; send nothing and start nothing
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     dry_run: bool,
     /// With --dry-run: the time of a request, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = plan::LATENCY_MS, requires = "dry_run")]
+    #[arg(help_heading = "Output", long, value_name = "MS", default_value_t = plan::LATENCY_MS, requires = "dry_run")]
     latency: f64,
     /// Print the record to standard output instead of the table; with --dry-run, the plan
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     json: bool,
 }
 

@@ -15,61 +15,112 @@ use crate::topology::Topology;
 #[derive(Clone, Debug, Args)]
 pub(super) struct StackArgs {
     /// The stack
-    #[arg(long, value_enum, default_value = "embedded", env = "POOLPROOF_STACK")]
+    #[arg(
+        help_heading = "Stack",
+        long,
+        value_enum,
+        default_value = "embedded",
+        env = "POOLPROOF_STACK"
+    )]
     pub(super) stack: StackKind,
     /// The target file of stack `url`
-    #[arg(long, value_name = "FILE", env = "POOLPROOF_TARGET")]
+    #[arg(
+        help_heading = "Stack",
+        long,
+        value_name = "FILE",
+        env = "POOLPROOF_TARGET"
+    )]
     pub(super) target: Option<PathBuf>,
     /// A topology to start instead of the default one
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Stack", long, value_name = "FILE")]
     topology: Option<PathBuf>,
     /// The topology to start if none is named.
     #[arg(skip)]
     pub(super) own_topology: Option<Topology>,
     /// A defect to put in; `poolproof list --flaws` names them
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = "Stack", long, value_name = "NAME")]
     pub(super) flaw: Option<Flaw>,
     /// Seed of every random choice
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(help_heading = "Stack", long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// The gateway in front [default: envoy for stack `local`, agentgateway for containers and clusters]
-    #[arg(long, value_enum, env = "POOLPROOF_GATEWAY")]
+    #[arg(help_heading = "Parts", long, value_enum, env = "POOLPROOF_GATEWAY")]
     gateway: Option<Gateway>,
     /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
-    #[arg(long, value_enum, env = "POOLPROOF_EPP")]
+    #[arg(help_heading = "Parts", long, value_enum, env = "POOLPROOF_EPP")]
     epp: Option<EndpointPicker>,
     /// The model servers [default: poolproof for stack `local`, llm-d-inference-sim for containers and clusters]
-    #[arg(long, value_enum, env = "POOLPROOF_MODEL_SERVER")]
+    #[arg(
+        help_heading = "Parts",
+        long,
+        value_enum,
+        env = "POOLPROOF_MODEL_SERVER"
+    )]
     model_server: Option<ModelServer>,
     /// Stacks `local` and `containers`: the Kubernetes API that endpoint pickers watch [default: stand-in for `local`, real for `containers`]
-    #[arg(long, value_enum, env = "POOLPROOF_KUBE_API")]
+    #[arg(help_heading = "Parts", long, value_enum, env = "POOLPROOF_KUBE_API")]
     kube_api: Option<local::KubeApi>,
     /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
-    #[arg(long, value_name = "DIR", env = "POOLPROOF_BIN_DIR")]
+    #[arg(
+        help_heading = "Parts",
+        long,
+        value_name = "DIR",
+        env = "POOLPROOF_BIN_DIR"
+    )]
     bin_dir: Option<PathBuf>,
     /// Stack `kind`: the node image [default: that of kind/versions.toml]
-    #[arg(long, value_name = "IMAGE", env = "POOLPROOF_NODE_IMAGE")]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "IMAGE",
+        env = "POOLPROOF_NODE_IMAGE"
+    )]
     node_image: Option<String>,
     /// Stack `cluster`: the context of your kubeconfig
-    #[arg(long, value_name = "NAME", env = "POOLPROOF_CONTEXT")]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "NAME",
+        env = "POOLPROOF_CONTEXT"
+    )]
     context: Option<String>,
     /// Stack `cluster`: the namespace of the Gateway; those of pools begin with it [default: poolproof; with --existing: all]
-    #[arg(long, value_name = "NAME", env = "POOLPROOF_NAMESPACE")]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "NAME",
+        env = "POOLPROOF_NAMESPACE"
+    )]
     namespace: Option<String>,
     /// Stack `cluster`: only read what is there
-    #[arg(long, env = "POOLPROOF_EXISTING")]
+    #[arg(help_heading = "Cluster", long, env = "POOLPROOF_EXISTING")]
     existing: bool,
     /// Stack `cluster`: where the gateway is reached from here [default: where its Gateway says, else through the cluster's API]
-    #[arg(long, value_name = "URL", env = "POOLPROOF_GATEWAY_URL")]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "URL",
+        env = "POOLPROOF_GATEWAY_URL"
+    )]
     gateway_url: Option<Url>,
     /// Stack `cluster`: an image of poolproof that the cluster can pull, for parts of poolproof's own
-    #[arg(long, value_name = "IMAGE", env = "POOLPROOF_IMAGE")]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "IMAGE",
+        env = "POOLPROOF_IMAGE"
+    )]
     own_image: Option<String>,
     /// Stacks `containers`, `kind` and `cluster`: a folder from which alone charts, definitions and images are taken, as `poolproof artifacts pull` fills it
-    #[arg(long, value_name = "DIR", env = "POOLPROOF_ARTIFACTS")]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "DIR",
+        env = "POOLPROOF_ARTIFACTS"
+    )]
     artifacts: Option<PathBuf>,
     /// Stack `kind`: leave the cluster for the next run; `poolproof down` removes it
-    #[arg(long, env = "POOLPROOF_KEEP")]
+    #[arg(help_heading = "Cluster", long, env = "POOLPROOF_KEEP")]
     keep: bool,
 }
 

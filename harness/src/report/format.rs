@@ -86,7 +86,6 @@ pub const FORMATS: &[Format] = &[
             (Kind::Load, "load.html"),
             (Kind::Search, "limit.html"),
         ],
-        ..NONE
     },
     Format {
         name: "junit",

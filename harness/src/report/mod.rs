@@ -19,6 +19,10 @@ pub mod openmetrics;
 pub mod schema;
 pub mod terminal;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod renderings;
+
 // The paths that records had before they got a module of their own.
 pub use crate::records::{environment, run as record};
 

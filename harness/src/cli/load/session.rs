@@ -34,7 +34,12 @@ pub(super) struct SessionArgs {
     #[command(flatten)]
     pub(super) stack: StackArgs,
     /// The folder for the record
-    #[arg(long, value_name = "DIR", default_value = "poolproof-out")]
+    #[arg(
+        help_heading = "Output",
+        long,
+        value_name = "DIR",
+        default_value = "poolproof-out"
+    )]
     pub(super) out: PathBuf,
     /// Sending threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
