@@ -3,8 +3,7 @@
 use anyhow::Result;
 use futures_util::future::BoxFuture;
 use poolproof_fixtures::flaw::Flaw;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::change::Kind;
 use crate::context::{Context, Settings};
@@ -12,27 +11,7 @@ use crate::effort::Effort;
 use crate::target::{Model, Pool, Target};
 use crate::verdict::Outcome;
 
-/// How much a requirement binds (RFC 2119). Only `Must` decides conformance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// A gateway that fails it does not conform.
-    Must,
-    /// A gateway that fails it should say why.
-    Should,
-    /// A gateway may do either.
-    May,
-}
-
-impl std::fmt::Display for Level {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Must => "must",
-            Self::Should => "should",
-            Self::May => "may",
-        })
-    }
-}
+pub use crate::verdict::Level;
 
 /// A group of cases about one promise.
 #[derive(Debug)]

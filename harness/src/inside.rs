@@ -18,7 +18,7 @@ use url::Url;
 use crate::case::{Case, Suite};
 use crate::client;
 use crate::context::{Settings, Timeouts};
-use crate::round_trip::{RoundTrip, Vantage};
+use crate::round_trip::{RoundTrip, Vantage, measure};
 use crate::run::{self, Options};
 use crate::stack::{Outline, Stack};
 use crate::target::Target;
@@ -76,7 +76,7 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
 }
 
 async fn round_trip(Json(gateway): Json<Url>) -> Result<Json<RoundTrip>, Refusal> {
-    let measured = RoundTrip::measure(&gateway, Vantage::Pod).await;
+    let measured = measure(&gateway, Vantage::Pod).await;
     measured.map(Json).map_err(|error| internal(&error))
 }
 

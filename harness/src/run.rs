@@ -12,7 +12,7 @@ use crate::case::{Case, Suite};
 use crate::context::{Context, Settings, Timeouts};
 use crate::expect;
 use crate::inside::Inside;
-use crate::report::record::{CaseRecord, Record};
+use crate::records::run::{CaseRecord, Record};
 use crate::target::Target;
 use crate::verdict::{Findings, Outcome, Verdict};
 
@@ -47,6 +47,18 @@ pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'st
         selectors.is_empty() || selectors.iter().any(|selector| matches(selector, case.id))
     };
     Ok(all().filter(selected).collect())
+}
+
+/// The record of a case that ended.
+fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
+    CaseRecord {
+        id: case.id.to_owned(),
+        requirement: case.requirement.to_owned(),
+        level: case.level,
+        source: case.source.to_owned(),
+        took_ms,
+        outcome,
+    }
 }
 
 /// Whether a selector names a case.
@@ -87,7 +99,7 @@ pub async fn run(
         };
         let took_ms = started.elapsed().as_millis() as u64;
         let verdict = outcome.verdict;
-        record.cases.push(CaseRecord::new(case, outcome, took_ms));
+        record.cases.push(recorded(case, outcome, took_ms));
         observe(Event::Ended(record))?;
         let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
         if options.fail_fast && !passed && case.level == crate::case::Level::Must {
@@ -202,7 +214,7 @@ mod tests {
     use super::*;
     use crate::case::{Level, Need};
     use crate::client::{Api, Connections, Request};
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 

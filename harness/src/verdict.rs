@@ -9,6 +9,28 @@ use serde_json::Value;
 use crate::picture::Picture;
 use crate::stats::Statistic;
 
+/// How much a requirement binds (RFC 2119). Only `Must` decides conformance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// A gateway that fails it does not conform.
+    Must,
+    /// A gateway that fails it should say why.
+    Should,
+    /// A gateway may do either.
+    May,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::May => "may",
+        })
+    }
+}
+
 /// What became of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

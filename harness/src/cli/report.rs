@@ -7,9 +7,9 @@ use anyhow::{Context, anyhow};
 use super::{Failure, look, say};
 use crate::load;
 use crate::load::record::limit::Limit;
+use crate::records::run::Record;
 use crate::report;
 use crate::report::foreign::{self, Converted};
-use crate::report::record::Record;
 use crate::report::{ctrf, html, junit, markdown, openmetrics, table};
 
 #[derive(Clone, Debug, clap::Args)]

@@ -16,10 +16,10 @@ use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
 use crate::case::Case;
 use crate::context::{Settings, Timeouts};
-use crate::report::environment::Environment;
-use crate::report::record::{Conclusion, Record};
+use crate::records::environment::Environment;
+use crate::records::run::{Conclusion, Record, StackUnderTest};
 use crate::report::{self, html, junit, markdown, openmetrics, table};
-use crate::round_trip::{RoundTrip, Vantage};
+use crate::round_trip::{self, RoundTrip, Vantage};
 use crate::run::{self, Event};
 use crate::stack::{Options, Stack, StackKind, StartError};
 
@@ -101,7 +101,14 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         }
     };
     let flaw = options.flaw.map(|flaw| flaw.to_string());
-    let mut record = Record::new(&stack, flaw, &settings, environment);
+    let under_test = StackUnderTest {
+        name: &stack.name,
+        flaw,
+        components: &stack.components,
+        start_steps: &stack.steps,
+        target: &stack.target,
+    };
+    let mut record = Record::new(under_test, &settings, environment);
     record.round_trips = round_trips;
     exporter.show(|| openmetrics::render(&record));
     let run_options = run::Options {
@@ -170,7 +177,7 @@ async fn way(
     if !in_cluster(options) {
         return Ok((None, Vec::new()));
     }
-    let here = RoundTrip::measure(&stack.target.url, Vantage::Here).await?;
+    let here = round_trip::measure(&stack.target.url, Vantage::Here).await?;
     if !args.inside {
         return Ok((None, vec![here]));
     }

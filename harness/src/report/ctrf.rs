@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::record::{CaseRecord, Record};
 use crate::case::Level;
+use crate::records::run::{CaseRecord, Record};
 use crate::verdict::Verdict;
 
 /// The report.
@@ -77,7 +77,7 @@ fn status(case: &CaseRecord) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     #[test]

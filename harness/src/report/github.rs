@@ -3,8 +3,8 @@
 //! Source: actions/toolkit, packages/core/src/command.ts (workflow commands and how they are escaped).
 
 use super::clipped;
-use super::record::{CaseRecord, Record};
 use crate::case::Level;
+use crate::records::run::{CaseRecord, Record};
 use crate::verdict::Verdict;
 
 /// A line for each case that did not pass: an error where it decides the run, else a warning.
@@ -47,7 +47,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::record::{CaseRecord, Record};
 use crate::case::Level;
 use crate::load;
+use crate::records::run::{CaseRecord, Record};
 use crate::verdict::Verdict;
 
 /// The XML.
@@ -93,7 +93,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::record::{CaseRecord, Record};
 use super::{clipped, told, worth_telling};
+use crate::records::run::{CaseRecord, Record};
 
 /// The conclusion, a table of the cases, what did not pass in full, and the machine.
 pub fn render(record: &Record) -> String {
@@ -81,7 +81,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::case::Level;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::{Outcome, Verdict};
 
     #[test]

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use record::CaseRecord;
-
+use crate::records::run::CaseRecord;
 use crate::verdict::{Outcome, Verdict};
 
 pub mod compare;
 pub mod ctrf;
-pub mod environment;
 pub mod foreign;
 pub mod github;
 pub mod html;
@@ -17,9 +15,11 @@ pub mod limit;
 pub mod load;
 pub mod markdown;
 pub mod openmetrics;
-pub mod record;
 pub mod schema;
 pub mod table;
+
+// The paths that records had before they got a module of their own.
+pub use crate::records::{environment, run as record};
 
 /// Characters of a text that a rendering for people shows; the record has all.
 const TEXT_SHOWN: usize = 2000;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::load;
 use crate::load::record::limit::{self, Limit};
 use crate::load::record::overhead::{self, Overhead};
-use crate::report::record;
+use crate::records::run as record;
 
 /// The schema by which a record is one of the kinds that its `schema` names (JSON Schema, draft 2020-12).
 pub fn schema() -> Value {

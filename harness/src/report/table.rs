@@ -8,8 +8,8 @@ use tabled::settings::peaker::PriorityMax;
 use tabled::settings::width::Width;
 use tabled::settings::{Alignment, Modify, Style};
 
-use super::record::{CaseRecord, Record};
 use super::{clipped, told, worth_telling};
+use crate::records::run::{CaseRecord, Record};
 use crate::verdict::Verdict;
 
 /// How wide the table may be and whether it may use colour.
@@ -112,7 +112,7 @@ fn coloured(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::case::Level;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::{Findings, Mismatch, Outcome};
 
     #[test]

@@ -31,14 +31,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::evidence::served;
 use crate::target::Target;
 use crate::topology::Topology;
 
+pub use crate::component::{Component, Step};
 pub use outline::Outline;
 pub use process::exec_child;
 
@@ -84,24 +83,6 @@ pub struct Options {
     pub kind_options: kind::Options,
     /// What only a `cluster` stack asks for.
     pub cluster: cluster::Options,
-}
-
-/// A part of a running stack, as found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Component {
-    /// Its role: gateway, epp, model-server, kube-api, body-based-router.
-    pub role: String,
-    /// What it is, with its version.
-    pub version: String,
-}
-
-/// One step of a start, and how long it took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Step {
-    /// What was done.
-    pub name: String,
-    /// Time that it took, in milliseconds.
-    pub took_ms: u64,
 }
 
 /// A running stack. [`Stack::stop`] takes it down; dropping it does so too, without waiting.

@@ -52,7 +52,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::report::record::Record;
+    use crate::records::run::Record;
     use crate::stack::parts::Asked;
     use crate::topology::Topology;
 

@@ -22,7 +22,8 @@ use crate::load::tokenizer::Vocabulary;
 use crate::load::trace::Trace;
 use crate::load::workers;
 use crate::load::workload::Workload;
-use crate::report::environment::Environment;
+use crate::records::environment::Environment;
+use crate::records::file;
 use crate::stack::workers::Workers;
 use crate::stack::{Options, Stack, StartError};
 
@@ -260,9 +261,8 @@ impl SessionArgs {
     /// Saves a record under this name in the folder for it: where that is, and the text.
     pub(super) fn save(&self, name: &str, record: &impl Serialize) -> Result<(PathBuf, String)> {
         let path = self.out.join(name);
+        file::save(record, &path)?;
         let text = serde_json::to_string_pretty(record).context("writing the record")?;
-        std::fs::write(&path, format!("{text}\n"))
-            .with_context(|| format!("saving {}", path.display()))?;
         Ok((path, text))
     }
 }

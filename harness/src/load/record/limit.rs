@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::limit::Search;
 use crate::load::workload::Workload;
-use crate::report::environment::Environment;
-use crate::report::record::read_as;
+use crate::records::environment::Environment;
+use crate::records::file::read_as;
 use crate::stack::Component;
 
 /// The version of the record's schema.

@@ -11,7 +11,7 @@ pub use worker::Worker;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,9 @@ use super::recorder::Series;
 use super::slo::Judged;
 use super::tokenizer::TokenizerFile;
 use super::workload::Workload;
-use crate::report::environment::Environment;
-use crate::report::record::read_as;
-use crate::stack::Component;
+use crate::component::Component;
+use crate::records::environment::Environment;
+use crate::records::file;
 use crate::target::Target;
 use crate::verdict::Verdict;
 
@@ -236,13 +236,12 @@ pub const LATE_MS: f64 = 10.0;
 impl Record {
     /// Reads a record that [`Record::save`] wrote.
     pub fn read(path: &Path) -> Result<Self> {
-        read_as(path, SCHEMA)
+        file::read_as(path, SCHEMA)
     }
 
     /// Saves the record.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string(self).context("writing the record")?;
-        std::fs::write(path, text + "\n").with_context(|| format!("saving {}", path.display()))
+        file::save(self, path)
     }
 
     /// What all of it says.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::paired::Compared;
 use crate::load::workload::Workload;
-use crate::report::record::read_as;
+use crate::records::file::read_as;
 use crate::stack::Component;
 
 /// The version of the record's schema.

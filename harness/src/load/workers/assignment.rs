@@ -12,7 +12,7 @@ use crate::load::requests::Header;
 use crate::load::tokenizer::Vocabulary;
 use crate::load::trace::Trace;
 use crate::load::workload::Workload;
-use crate::report::record::without_credentials;
+use crate::records::run::without_credentials;
 use crate::target::Target;
 
 /// The part of a run that is a worker's.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::load;
 use crate::load::record::overhead::Overhead;
-use crate::report::record::Record;
+use crate::records::run::Record;
 
 /// The names of the records.
 pub const FILES: [&str; 3] = ["run.json", "load.json", "overhead.json"];

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::case::Level;
-use crate::report::record::{CaseRecord, Record};
+use crate::records::run::{CaseRecord, Record};
 use crate::target::Target;
 use crate::verdict::Verdict;
 
@@ -87,7 +87,7 @@ fn rank(verdict: Option<Verdict>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     fn fail() -> Outcome {

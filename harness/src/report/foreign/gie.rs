@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Converted;
 use crate::case::Level;
-use crate::report::record::Record;
+use crate::records::run::Record;
 use crate::verdict::Verdict;
 
 /// A run in the shape of a conformance report, its Must cases as core and the others as extended tests.

@@ -34,7 +34,7 @@ mod tests {
     use crate::case::Level;
     use crate::load::record::Record;
     use crate::load::recorder::Series;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     fn load() -> Record {

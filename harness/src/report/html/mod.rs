@@ -7,9 +7,9 @@ mod load;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::environment::Environment;
-use super::record::{CaseRecord, Conclusion, Record};
 use super::{clipped, told};
 use crate::picture::Picture;
+use crate::records::run::{CaseRecord, Conclusion, Record};
 use crate::verdict::Verdict;
 
 pub use limit::render as render_limit;
@@ -164,7 +164,7 @@ fn page(title: &str, body: Markup) -> String {
 mod tests {
     use super::*;
     use crate::case::Level;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     #[test]

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::case::Level;
     use crate::load::engine::Snapshot;
-    use crate::report::record::tests::record;
+    use crate::records::run::tests::record;
     use crate::verdict::Outcome;
 
     /// Whether every line is a descriptor or a sample of the family that was described last, and the end is marked.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::family::{Family, Labels};
 use super::{about, shown, states, written};
 use crate::case::Level;
-use crate::report::record::{CaseRecord, Conclusion, Record};
+use crate::records::run::{CaseRecord, Conclusion, Record};
 use crate::verdict::Verdict;
 
 const LEVELS: [Level; 3] = [Level::Must, Level::Should, Level::May];

@@ -3,19 +3,18 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Case, Level};
-use crate::context::Settings;
-use crate::report::environment::Environment;
-use crate::round_trip::RoundTrip;
-use crate::stack::{Component, Stack, Step};
+use super::environment::Environment;
+use super::file;
+use super::round_trip::RoundTrip;
+use crate::component::{Component, Step};
+use crate::settings::Settings;
 use crate::target::Target;
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Level, Outcome, Verdict};
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/run/1";
@@ -83,6 +82,21 @@ pub struct CaseRecord {
     pub outcome: Outcome,
 }
 
+/// The stack that a run is made against, as far as a record names it.
+#[derive(Clone, Debug)]
+pub struct StackUnderTest<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The defect that was put in, if any.
+    pub flaw: Option<String>,
+    /// What it consists of, as found.
+    pub components: &'a [Component],
+    /// How its start went.
+    pub start_steps: &'a [Step],
+    /// Its addresses; credentials in them do not reach the record.
+    pub target: &'a Target,
+}
+
 /// What a run concluded, all cases together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
@@ -109,12 +123,7 @@ impl fmt::Display for Conclusion {
 
 impl Record {
     /// The record of a run that starts now.
-    pub fn new(
-        stack: &Stack,
-        flaw: Option<String>,
-        settings: &Settings,
-        environment: Environment,
-    ) -> Self {
+    pub fn new(stack: StackUnderTest<'_>, settings: &Settings, environment: Environment) -> Self {
         let now = Timestamp::now();
         Self {
             schema: SCHEMA.to_owned(),
@@ -126,31 +135,27 @@ impl Record {
             split_tolerance: settings.split_tolerance,
             run_alpha: settings.run_alpha,
             power: settings.power,
-            stack: stack.name.clone(),
-            flaw,
-            components: stack.components.clone(),
-            start_steps: stack.steps.clone(),
+            stack: stack.name.to_owned(),
+            flaw: stack.flaw,
+            components: stack.components.to_vec(),
+            start_steps: stack.start_steps.to_vec(),
             client_cores: environment.cores,
             environment: Some(environment),
             round_trips: Vec::new(),
-            target: without_credentials(&stack.target),
+            target: without_credentials(stack.target),
             cases: Vec::new(),
         }
     }
 
     /// Reads a record that [`Record::save`] wrote.
     pub fn read(path: &Path) -> Result<Self> {
-        read_as(path, SCHEMA)
+        file::read_as(path, SCHEMA)
     }
 
     /// Saves the record: a reader finds the old one or the new one, never a part.
     pub fn save(&mut self, path: &Path) -> Result<()> {
         self.saved = Timestamp::now();
-        let text = serde_json::to_string_pretty(self).context("writing the record")?;
-        let partial = path.with_extension("json.partial");
-        std::fs::write(&partial, text + "\n")
-            .and_then(|()| std::fs::rename(&partial, path))
-            .with_context(|| format!("saving {}", path.display()))
+        file::save(self, path)
     }
 
     /// The round trips to the gateway in words; `None` where nothing lies between.
@@ -201,40 +206,10 @@ impl Record {
 }
 
 impl CaseRecord {
-    /// The record of a case that ended.
-    pub fn new(case: &Case, outcome: Outcome, took_ms: u64) -> Self {
-        Self {
-            id: case.id.to_owned(),
-            requirement: case.requirement.to_owned(),
-            level: case.level,
-            source: case.source.to_owned(),
-            took_ms,
-            outcome,
-        }
-    }
-
     /// The id of its suite.
     pub fn suite(&self) -> &str {
         self.id.split('/').next().unwrap_or(&self.id)
     }
-}
-
-/// Reads a file that holds a record of this schema; what it is instead, if it does not.
-pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Head {
-        schema: String,
-    }
-    let file = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {file}"))?;
-    let head: Head = serde_json::from_slice(&text)
-        .with_context(|| format!("{file} is not the whole record of a run"))?;
-    anyhow::ensure!(
-        head.schema == schema,
-        "{file}: schema is {:?}, which another version of poolproof wrote; this one reads {schema:?}",
-        head.schema
-    );
-    serde_json::from_slice(&text).with_context(|| format!("{file} is not a record of {schema}"))
 }
 
 /// What runs were made with before their records said so.

@@ -1,0 +1,22 @@
+//! What a running stack consists of, and how its start went.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A part of a running stack, as found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Component {
+    /// Its role: gateway, epp, model-server, kube-api, body-based-router.
+    pub role: String,
+    /// What it is, with its version.
+    pub version: String,
+}
+
+/// One step of a start, and how long it took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// What was done.
+    pub name: String,
+    /// Time that it took, in milliseconds.
+    pub took_ms: u64,
+}

@@ -1,0 +1,6 @@
+//! Records: what was measured, as it is saved. One file format (JSON whose `schema` field names the kind), one reader, one atomic save.
+
+pub mod environment;
+pub mod file;
+pub mod round_trip;
+pub mod run;
