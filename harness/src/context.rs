@@ -10,7 +10,6 @@ use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;

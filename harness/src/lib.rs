@@ -28,3 +28,4 @@ mod tls;
 pub mod topology;
 pub mod verdict;
 pub mod versions;
+pub mod workload;

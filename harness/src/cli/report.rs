@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use super::{Failure, look, say};
-use crate::load;
-use crate::load::record::limit::Limit;
+use crate::records::load;
+use crate::records::load::search::Limit;
 use crate::records::run::Record;
 use crate::report;
 use crate::report::foreign::{self, Converted};
@@ -83,7 +83,7 @@ pub(super) fn report(args: &Args) -> Result<u8, Failure> {
 }
 
 fn load_run(path: &Path, format: Format) -> Result<u8, Failure> {
-    let record = load::record::Record::read(path).map_err(Failure::usage)?;
+    let record = load::Record::read(path).map_err(Failure::usage)?;
     let text = match format {
         Format::Terminal => report::load::render(&record),
         Format::Html => html::render_load(&record),

@@ -1,12 +1,12 @@
 //! Two ways to the same endpoints, compared block by block: what each block says of both, and the difference with its interval.
 
 use hdrhistogram::Histogram;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::percentile::at_rank;
-use super::recorder::{Cell, Series};
+use super::recorder::Cell;
+use crate::records::load::overhead::Compared;
+use crate::records::load::percentile::at_rank;
 use crate::stats::interval;
+use crate::workload::Series;
 
 /// What is compared, once for each block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,26 +55,6 @@ impl Figure {
             }
         }
     }
-}
-
-/// One figure, compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Compared {
-    /// The figure, with its unit.
-    pub figure: String,
-    /// Its median over the blocks of either way.
-    pub first: f64,
-    /// As `first`.
-    pub second: f64,
-    /// The median of first - second over the blocks.
-    pub difference: f64,
-    /// What covers the true median difference at 95 %.
-    pub interval: (f64, f64),
-    /// The median of first / second over the blocks, and what covers the true one at 95 %; `None` where a block had no such ratio.
-    #[serde(default)]
-    pub ratio: Option<(f64, (f64, f64))>,
-    /// Blocks.
-    pub blocks: usize,
 }
 
 /// Pairs of blocks under which nothing is said about a median.

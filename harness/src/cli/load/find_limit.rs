@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use super::session::{Run, Session, SessionArgs};
 use crate::cli::metrics::Exporter;
 use crate::cli::{Failure, INTERRUPTED, save, say};
-use crate::load::arrival::Arrival;
 use crate::load::engine::Snapshot;
-use crate::load::limit::{Probe, Search};
-use crate::load::record::limit::{Found, Limit, SCHEMA};
-use crate::load::record::without_header_values;
-use crate::load::trace::Trace;
-use crate::load::workload::Workload;
+use crate::records::load::search::{Found, Limit, SCHEMA};
+use crate::records::load::search::{Probe, Search};
+use crate::records::load::without_header_values;
 use crate::report::{html, limit, openmetrics};
+use crate::workload::Arrival;
+use crate::workload::Workload;
+use crate::workload::trace::Trace;
 
 /// How the limit is searched.
 #[derive(Clone, Copy, Debug, clap::Args)]

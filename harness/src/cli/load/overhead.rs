@@ -10,11 +10,11 @@ use super::session::{Run, Session, SessionArgs};
 use crate::cli::{Failure, INTERRUPTED, say, table};
 use crate::evidence::control;
 use crate::load::paired::{BLOCKS_MIN, Figure, compare};
-use crate::load::record::overhead::{self, Overhead};
-use crate::load::record::without_header_values;
 use crate::load::recorder::Cell;
-use crate::load::workload::Workload;
+use crate::records::load::overhead::{self, Overhead};
+use crate::records::load::without_header_values;
 use crate::target::{Endpoint, Pool, Target};
+use crate::workload::Workload;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:

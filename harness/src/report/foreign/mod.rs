@@ -32,10 +32,10 @@ mod tests {
 
     use super::*;
     use crate::case::Level;
-    use crate::load::record::Record;
-    use crate::load::recorder::Series;
+    use crate::records::load::Record;
     use crate::records::run::tests::record;
     use crate::verdict::Outcome;
+    use crate::workload::Series;
 
     fn load() -> Record {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");

@@ -8,10 +8,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::load::paired::Compared;
-use crate::load::workload::Workload;
+use crate::component::Component;
 use crate::records::file::read_as;
-use crate::stack::Component;
+use crate::workload::Workload;
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/overhead/1";
@@ -43,6 +42,26 @@ pub struct Overhead {
     pub pairs: usize,
     /// `first` is the way through the gateway, `second` round robin.
     pub compared: Vec<Compared>,
+}
+
+/// One figure, compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Compared {
+    /// The figure, with its unit.
+    pub figure: String,
+    /// Its median over the blocks of either way.
+    pub first: f64,
+    /// As `first`.
+    pub second: f64,
+    /// The median of first - second over the blocks.
+    pub difference: f64,
+    /// What covers the true median difference at 95 %.
+    pub interval: (f64, f64),
+    /// The median of first / second over the blocks, and what covers the true one at 95 %; `None` where a block had no such ratio.
+    #[serde(default)]
+    pub ratio: Option<(f64, (f64, f64))>,
+    /// Blocks.
+    pub blocks: usize,
 }
 
 impl Overhead {
