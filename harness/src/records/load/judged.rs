@@ -14,6 +14,7 @@ use crate::workload::slo::{Metric, Slo};
 pub struct Judged {
     /// The objective. Records of before have it in words.
     #[serde(deserialize_with = "typed_or_in_words")]
+    #[schemars(with = "TypedOrInWords")]
     pub slo: Slo,
     /// Pass, fail, inconclusive, or invalid.
     pub verdict: Verdict,
@@ -55,17 +56,22 @@ impl Judged {
     }
 }
 
+/// The two forms in which records have an objective.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected an objective")]
+#[schemars(inline)]
+enum TypedOrInWords {
+    /// As it is written today.
+    Typed(Slo),
+    /// As a sentence, in older records.
+    InWords(String),
+}
+
 /// Reads an objective as it is written today, or as the sentence that older records have.
 fn typed_or_in_words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Slo, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected an objective")]
-    enum Either {
-        InWords(String),
-        Typed(Slo),
-    }
-    match Either::deserialize(deserializer)? {
-        Either::Typed(slo) => Ok(slo),
-        Either::InWords(text) => from_words(&text)
+    match TypedOrInWords::deserialize(deserializer)? {
+        TypedOrInWords::Typed(slo) => Ok(slo),
+        TypedOrInWords::InWords(text) => from_words(&text)
             .with_context(|| format!("slo {text:?}"))
             .map_err(|error| serde::de::Error::custom(format!("{error:#}"))),
     }
