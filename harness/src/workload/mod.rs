@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_readme_is_a_workload() {
-        let readme = include_str!("../../../../README.md");
+        let readme = include_str!("../../../README.md");
         let example = readme
             .split("```toml\n")
             .find(|block| block.starts_with("shows ="));
