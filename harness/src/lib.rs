@@ -33,3 +33,4 @@ mod tls;
 pub mod topology;
 pub mod verdict;
 pub mod versions;
+pub mod workload;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use poolproof_harness::load::record::Times;
+use poolproof_harness::records::load::Times;
 use poolproof_harness::report::compare::compare;
 use poolproof_harness::report::compare::drift::drifts;
 use poolproof_harness::report::compare::figure::comparable;

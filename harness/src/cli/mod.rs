@@ -265,9 +265,6 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let token = CancellationToken::new();
-    // Goose takes Ctrl-C for itself where this place is free; a second handler of its kind is refused. The one below is set behind it,
-    // and is asked first.
-    let _ = ctrlc::set_handler(|| {});
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = token.clone();

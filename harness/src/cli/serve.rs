@@ -5,6 +5,9 @@ mod gateway;
 mod model_server;
 mod stub;
 
+use std::net::SocketAddr;
+
+use anyhow::Context;
 use clap::Subcommand;
 use poolproof_fixtures::epp::EndpointPicker;
 use poolproof_fixtures::gateway::Gateway;
@@ -27,7 +30,15 @@ pub(super) enum Component {
     Stub(stub::Args),
     /// A worker of `poolproof load --workers` or `run --inside`, which is told over HTTP what to send
     #[command(hide = true)]
-    Worker(workers::Args),
+    Worker(WorkerArgs),
+}
+
+/// Where a worker listens.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct WorkerArgs {
+    /// The address, on the loopback: whoever reaches a worker decides what it sends
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
 }
 
 pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure> {
@@ -65,7 +76,10 @@ pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure>
             stub.serve(stop).await?;
         }
         Component::Worker(args) => {
-            let worker = workers::Server::bind(args).await.map_err(Failure::usage)?;
+            let worker = workers::Server::bind(args.listen)
+                .await
+                .context("--listen")
+                .map_err(Failure::usage)?;
             println!("listening on {}", worker.address()?);
             worker.serve(inside::routes(app.suites), stop).await?;
         }

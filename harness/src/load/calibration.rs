@@ -1,86 +1,45 @@
 //! How far off this tool is on this machine: measured against a server that writes down when it sent what.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use jiff::Timestamp;
-use poolproof_fixtures::stub::{Stub, Written};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::engine::{self, Job, Part, Sender};
-use super::recorder::{Cell, Series};
-use super::workload::Workload;
-use crate::folders;
+use super::recorder::Cell;
+use crate::records::load::calibration::{Level, Twice};
 use crate::target::Target;
+use crate::workload::{Series, Workload};
 
-/// What a calibration found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Calibration {
-    /// When it was made.
-    pub made: Timestamp,
-    /// Processors of the machine.
-    pub cores: usize,
-    /// What was found, by the number of open streams.
-    pub levels: Vec<Level>,
-}
-
-/// What was found with so many streams open at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Level {
-    /// Streams that were open at once.
-    pub streams: usize,
-    /// Answers.
-    pub answers: u64,
-    /// Time to the first token.
-    pub ttft: Twice,
-    /// Between two tokens.
-    pub itl: Twice,
-    /// p99 of how late requests left, in milliseconds.
-    pub lag_p99_ms: f64,
-    /// Processor time of the client for each token, in microseconds.
-    pub cpu_us_per_token: f64,
-}
-
-/// One time, as the server wrote it and as the client read it, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Twice {
-    /// p50 and p99 by the server.
-    pub server_ms: (f64, f64),
-    /// p50 and p99 by the client.
-    pub client_ms: (f64, f64),
-}
-
-impl Twice {
-    /// By how much the client is off, at p50 and p99, in milliseconds.
-    pub fn error_ms(&self) -> (f64, f64) {
-        (
-            self.client_ms.0 - self.server_ms.0,
-            self.client_ms.1 - self.server_ms.1,
-        )
-    }
-}
-
-/// What the server does: 50 ms to the first token, 100 tokens 10 ms apart.
-const TTFT_MS: u64 = 50;
-const ITL_MS: u64 = 10;
-const TOKENS: u64 = 100;
+/// What the server has to do: stream answers of [`TOKENS`] tokens, the first one after [`TTFT_MS`] and the others [`ITL_MS`] apart.
+pub const TOKENS: u64 = 100;
+/// Until the first token, in milliseconds.
+pub const TTFT_MS: u64 = 50;
+/// Between two tokens, in milliseconds.
+pub const ITL_MS: u64 = 10;
 /// How long each level is held once all its streams are open, in seconds.
 const HELD_S: f64 = 5.0;
 
-/// Measures one level, on one sending thread: the server has the other processor.
-pub async fn measure(streams: usize, stop: &CancellationToken) -> Result<Level> {
-    let stub = Stub::recorded(TOKENS as usize, TTFT_MS, ITL_MS)?;
-    let url = Url::parse(&format!("http://{}", stub.address()?)).context("its url")?;
-    let ended = CancellationToken::new();
-    // Also if this future is dropped, the server ends.
-    let _end = ended.clone().drop_guard();
-    let serving = tokio::spawn(stub.serve(ended.clone()));
+/// An answer, by the clock of the server, which is also that of this process.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// When its request arrived at the socket.
+    pub arrived_at: Instant,
+    /// When each of its parts was written.
+    pub written_at: Vec<Instant>,
+}
 
+/// Measures one level, on one sending thread: the server has the other processor.
+///
+/// `url` is where the server listens. `end` ends the server and returns what it has written.
+pub async fn measure(
+    streams: usize,
+    url: Url,
+    end: impl AsyncFnOnce() -> Result<Vec<Written>>,
+    stop: &CancellationToken,
+) -> Result<Level> {
     // Arrivals at a constant rate are as many open streams as arrive during one.
     let answer_s = (TTFT_MS + ITL_MS * (TOKENS - 1)) as f64 / 1000.0;
     let workload = format!(
@@ -106,8 +65,7 @@ pub async fn measure(streams: usize, stop: &CancellationToken) -> Result<Level> 
     };
     let job = Job::new(workload, None, &target, sender).await?;
     let measured = engine::run(job, stop, &mut |_| {}).await?;
-    ended.cancel();
-    let written = serving.await.context("the server of a calibration")??;
+    let written = end().await.context("the server of a calibration")?;
     let cell = measured.recorder.sum(|_| true);
     level(streams, &cell, written, &measured)
 }
@@ -157,25 +115,4 @@ fn quantiles(times: impl Iterator<Item = Duration>) -> Result<(f64, f64)> {
     }
     let at = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
     Ok((at(0.5), at(0.99)))
-}
-
-impl Calibration {
-    /// The last calibration of this machine, if there is one.
-    pub fn last() -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(path().ok()?).ok()?).ok()
-    }
-
-    /// Keeps it as the last one of this machine.
-    pub fn save(&self) -> Result<PathBuf> {
-        let path = path()?;
-        let text = serde_json::to_string_pretty(self).context("writing the calibration")?;
-        std::fs::create_dir_all(path.parent().unwrap_or(&path))
-            .and_then(|()| std::fs::write(&path, text + "\n"))
-            .with_context(|| format!("saving {}", path.display()))?;
-        Ok(path)
-    }
-}
-
-fn path() -> Result<PathBuf> {
-    Ok(folders::state()?.join("calibration.json"))
 }

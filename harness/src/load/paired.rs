@@ -1,116 +1,36 @@
 //! Two ways to the same endpoints, compared block by block: what each block says of both, and the difference with its interval.
 
 use hdrhistogram::Histogram;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::percentile::at_rank;
-use super::recorder::{Cell, Series};
+use super::recorder::Cell;
+use crate::records::load::overhead::{Compared, Figure};
+use crate::records::load::percentile::at_rank;
 use crate::stats::interval;
 
-/// What is compared, once for each block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Figure {
-    /// A percentile of a time, in milliseconds; failures are later than any answer.
-    Time(Series, u8),
-    /// The share of all requests that kept the limits of the workload, in percent.
-    Goodput,
-}
-
-impl Figure {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
-        Self::Time(Series::Ttft, 50),
-        Self::Time(Series::Ttft, 95),
-        Self::Time(Series::Tpot, 50),
-        Self::Time(Series::Tpot, 95),
-        Self::Time(Series::E2e, 50),
-        Self::Time(Series::E2e, 95),
-        Self::Goodput,
-    ];
-
-    /// Its name, without its unit.
-    pub fn label(self) -> String {
-        match self {
-            Self::Time(series, percentile) => format!("{} p{percentile}", series.name()),
-            Self::Goodput => "goodput".to_owned(),
+/// The value of a figure in one block; infinite if it is that of a failure, `None` if the block has none, or too few requests for one to lie
+/// beyond the percentile.
+pub fn value(figure: Figure, cell: &Cell) -> Option<f64> {
+    match figure {
+        Figure::Goodput => {
+            (cell.requests > 0).then(|| 100.0 * cell.good as f64 / cell.requests as f64)
         }
-    }
-
-    /// Its unit.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Time(..) => "ms",
-            Self::Goodput => "%",
-        }
-    }
-
-    /// Its name with its unit, by which records name it.
-    pub fn name(self) -> String {
-        format!("{} {}", self.label(), self.unit())
-    }
-
-    /// Whether more of it is better.
-    pub fn more_is_better(self) -> bool {
-        self == Self::Goodput
-    }
-
-    /// Its value in one block; infinite if it is that of a failure, `None` if the block has none, or too few requests for one to lie
-    /// beyond the percentile.
-    pub fn of(self, cell: &Cell) -> Option<f64> {
-        match self {
-            Self::Goodput => {
-                (cell.requests > 0).then(|| 100.0 * cell.good as f64 / cell.requests as f64)
-            }
-            Self::Time(series, percentile) => {
-                let failed = cell.failures();
-                let times = cell.series(series);
-                let answered = times.map_or(0, Histogram::len);
-                let n = answered + failed;
-                let rank = (n * u64::from(percentile)).div_ceil(100);
-                let ms = times.and_then(|times| at_rank(times, rank));
-                (rank < n).then(|| ms.unwrap_or(f64::INFINITY))
-            }
+        Figure::Time(series, percentile) => {
+            let failed = cell.failures();
+            let times = cell.series(series);
+            let answered = times.map_or(0, Histogram::len);
+            let n = answered + failed;
+            let rank = (n * u64::from(percentile)).div_ceil(100);
+            let ms = times.and_then(|times| at_rank(times, rank));
+            (rank < n).then(|| ms.unwrap_or(f64::INFINITY))
         }
     }
 }
-
-/// One figure, compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Compared {
-    /// The figure, with its unit.
-    pub figure: String,
-    /// Its median over the blocks of either way.
-    pub first: f64,
-    /// As `first`.
-    pub second: f64,
-    /// The median of first - second over the blocks.
-    pub difference: f64,
-    /// What covers the true median difference at 95 %.
-    pub interval: (f64, f64),
-    /// The median of first / second over the blocks, and what covers the true one at 95 %; `None` where a block had no such ratio.
-    #[serde(default)]
-    pub ratio: Option<(f64, (f64, f64))>,
-    /// Blocks.
-    pub blocks: usize,
-}
-
-impl Compared {
-    /// The figure that its name stands for; `None` for one that this version does not know.
-    pub fn which(&self) -> Option<Figure> {
-        let mut all = Figure::ALL.into_iter();
-        all.find(|figure| figure.name() == self.figure)
-    }
-}
-
-/// Pairs of blocks under which nothing is said about a median.
-pub const BLOCKS_MIN: usize = (interval::BEYOND_MIN / 0.5) as usize;
 
 /// Compares the blocks of two ways; `None` where fewer than [`BLOCKS_MIN`] have the figure.
 pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
     let pairs: Vec<(f64, f64)> = blocks
         .iter()
-        .filter_map(|[first, second]| Some((figure.of(first)?, figure.of(second)?)))
+        .filter_map(|[first, second]| Some((value(figure, first)?, value(figure, second)?)))
         .collect();
     let median = |values: Vec<f64>| interval::quantile(&values, 0.5);
     let difference = |(first, second): &(f64, f64)| match first == second {
@@ -141,6 +61,7 @@ pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
 mod tests {
     use super::*;
     use crate::load::failure::Failure;
+    use crate::workload::Series;
     use std::time::Duration;
 
     fn cell(ms: u64, failed: u64) -> Cell {
@@ -194,7 +115,7 @@ mod tests {
         for ms in [10, 20, 30] {
             few.record(Series::Ttft, Duration::from_millis(ms));
         }
-        assert!(Figure::Time(Series::Ttft, 50).of(&few).is_some());
-        assert_eq!(Figure::Time(Series::Ttft, 95).of(&few), None);
+        assert!(value(Figure::Time(Series::Ttft, 50), &few).is_some());
+        assert_eq!(value(Figure::Time(Series::Ttft, 95), &few), None);
     }
 }

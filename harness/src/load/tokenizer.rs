@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use super::prompt::common_words;
+use crate::records::load::TokenizerFile;
 
 /// What texts are put together from: words of one length, or letters where a tokenizer has no words, each of which is one token of it,
 /// whatever stands beside it.
@@ -20,22 +20,6 @@ pub struct Vocabulary {
     pub(super) words: Vec<String>,
     /// Whether a text begins with the space of its first word: not where the tokenizer puts one before every text.
     pub(super) leading_space: bool,
-}
-
-/// The file of a tokenizer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TokenizerFile {
-    /// Where it was, as it was named.
-    pub file: String,
-    /// The SHA-256 of what was in it, in hexadecimal digits.
-    pub sha256: String,
-}
-
-impl TokenizerFile {
-    /// Both in words.
-    pub fn in_words(&self) -> String {
-        format!("{} (sha256:{})", self.file, self.sha256)
-    }
 }
 
 /// With so few words, there are 2^48 texts of the twelve that are drawn one by one.
@@ -116,9 +100,9 @@ fn choose(mut tokenizer: Tokenizer) -> Result<(Vec<String>, bool)> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::load::arrival::Due;
     use crate::load::prompt::Texts;
     use crate::load::requests::Requests;
+    use crate::load::schedule::Due;
     use crate::target::Target;
     use crate::topology::Topology;
     use serde_json::{Map, Value, json};

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 
 use super::failure::{Failed, Failure};
-use super::workload::Http;
+use crate::workload::Http;
 
 /// Where connections go.
 #[derive(Clone)]

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::load;
 use super::run;
-use crate::load::record::limit::{self, Limit};
-use crate::load::record::overhead::{self, Overhead};
-use crate::load::record::{self as load};
+use crate::records::load::overhead::{self, Overhead};
+use crate::records::load::search::{self, Limit};
 
 /// A kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Kind {
         match self {
             Self::Run => run::SCHEMA,
             Self::Load => load::SCHEMA,
-            Self::Search => limit::SCHEMA,
+            Self::Search => search::SCHEMA,
             Self::Overhead => overhead::SCHEMA,
         }
     }
@@ -189,7 +189,7 @@ fn parse<T: DeserializeOwned>(path: &Path, kind: Kind, text: &[u8]) -> Result<T>
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::load::record::limit::tests::limit;
+    use crate::records::load::search::tests::limit;
 
     fn committed(name: &str) -> PathBuf {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");

@@ -2,5 +2,6 @@
 
 pub mod environment;
 pub mod file;
+pub mod load;
 pub mod round_trip;
 pub mod run;

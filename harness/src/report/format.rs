@@ -7,10 +7,10 @@ use anyhow::{Context, Result, anyhow};
 use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
 use super::terminal::{self, Look};
 use super::{ctrf, html, junit, markdown, openmetrics};
-use crate::load::record as load;
-use crate::load::record::limit::Limit;
-use crate::load::record::overhead::Overhead;
 use crate::records::file::{AnyRecord, Kind};
+use crate::records::load;
+use crate::records::load::overhead::Overhead;
+use crate::records::load::search::Limit;
 use crate::records::run::Record;
 
 /// A record, rendered.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::load;
+use crate::records::load;
 use crate::records::run::{CaseRecord, Record};
 use crate::verdict::Level;
 use crate::verdict::Verdict;
@@ -22,7 +22,7 @@ pub fn render(record: &Record) -> Result<String> {
 }
 
 /// The XML of a load run: one test case per objective, and one for whether the measurement is to be trusted.
-pub fn render_load(record: &load::record::Record) -> Result<String> {
+pub fn render_load(record: &load::Record) -> Result<String> {
     let mut test_suite = TestSuite::new(record.name.as_str());
     let trusted = match record.doubts.first() {
         None => TestCaseStatus::success(),
@@ -43,7 +43,7 @@ pub fn render_load(record: &load::record::Record) -> Result<String> {
             Verdict::Fail => with_message(NonSuccessKind::Failure, slo.verdict, &found),
             _ => with_message(NonSuccessKind::Error, slo.verdict, &found),
         };
-        let mut test = TestCase::new(slo.slo.as_str(), status);
+        let mut test = TestCase::new(slo.slo.to_string(), status);
         test.set_system_out(found);
         test
     }));
@@ -119,7 +119,7 @@ mod tests {
     fn objectives_of_a_load_run_are_test_cases_and_a_doubt_is_an_error() {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
         let path = reports.join("load-local-envoy/load.json");
-        let mut record = load::record::Record::read(&path).unwrap();
+        let mut record = load::Record::read(&path).unwrap();
         record.slos[0].verdict = Verdict::Fail;
         record.slos[1].verdict = Verdict::Pass;
         record.doubts = vec!["the client was busy".to_owned()];

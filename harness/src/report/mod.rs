@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::load::paired::Compared;
+use crate::records::load::overhead::Compared;
 use crate::records::run::CaseRecord;
 use crate::verdict::{Outcome, Verdict};
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::format::{FORMATS, Format};
 use super::terminal::Look;
-use crate::load::record::limit::tests::limit;
 use crate::records::environment::Environment;
 use crate::records::file::{AnyRecord, Kind};
+use crate::records::load::search::tests::limit;
 
 const PLAIN: Look = Look {
     width: 120,

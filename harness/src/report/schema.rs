@@ -4,9 +4,9 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::load;
-use crate::load::record::limit::{self, Limit};
-use crate::load::record::overhead::{self, Overhead};
+use crate::records::load;
+use crate::records::load::overhead::{self, Overhead};
+use crate::records::load::search::{self, Limit};
 use crate::records::run as record;
 
 /// The schema by which a record is one of the kinds that its `schema` names (JSON Schema, draft 2020-12).
@@ -14,12 +14,9 @@ pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let kinds = [
         (record::SCHEMA, generator.subschema_for::<record::Record>()),
-        (
-            load::record::SCHEMA,
-            generator.subschema_for::<load::record::Record>(),
-        ),
+        (load::SCHEMA, generator.subschema_for::<load::Record>()),
         (overhead::SCHEMA, generator.subschema_for::<Overhead>()),
-        (limit::SCHEMA, generator.subschema_for::<Limit>()),
+        (search::SCHEMA, generator.subschema_for::<Limit>()),
     ];
     let names = kinds.each_ref().map(|(name, _)| *name);
     let kinds = kinds.map(|(name, schema)| {

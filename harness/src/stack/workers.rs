@@ -14,6 +14,7 @@ use super::kubernetes::load_job::{self, LoadJob};
 use super::local::listening_on;
 use super::process::{Folder, Nursery, Process};
 use super::{Options, Running, Stack, StackKind};
+use crate::load::workers::{self, Address};
 
 /// A process is there within milliseconds, but of many on a busy machine some wait.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,21 +22,10 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Running workers. [`Workers::stop`] ends them.
 pub struct Workers {
     /// The workers, in the order of their parts.
-    pub list: Vec<Worker>,
+    pub list: Vec<Address>,
     /// Where they reach the gateway, if not where its target says.
     pub gateway: Option<Url>,
     running: Hands,
-}
-
-/// A worker.
-#[derive(Clone, Debug)]
-pub struct Worker {
-    /// Its name.
-    pub name: String,
-    /// Where it runs.
-    pub place: String,
-    /// Where it is told what to do.
-    pub url: Url,
 }
 
 enum Hands {
@@ -95,7 +85,7 @@ async fn processes(count: usize, program: &Path) -> Result<Workers> {
     let mut list = Vec::new();
     for (number, (place, process)) in processes.iter_mut().enumerate() {
         let address = listening_on(process, READY_TIMEOUT).await?;
-        list.push(Worker {
+        list.push(Address {
             name: name(number),
             place: place.clone(),
             url: format!("http://{address}/").parse().context("its url")?,
@@ -124,8 +114,25 @@ impl Workers {
         matches!(self.running, Hands::Pods(_))
     }
 
-    /// How a worker has ended, if it has.
-    pub async fn gone(&self, number: usize) -> Option<String> {
+    /// Ends them, and waits until they and all that was made for them is gone.
+    pub async fn stop(self) {
+        match self.running {
+            Hands::Processes(processes, _folder) => {
+                for process in processes {
+                    process.into_inner().stop().await;
+                }
+            }
+            Hands::Pods(job) => job.stop().await,
+        }
+    }
+}
+
+impl workers::Workers for Workers {
+    fn addresses(&self) -> &[Address] {
+        &self.list
+    }
+
+    async fn gone(&self, number: usize) -> Option<String> {
         match &self.running {
             Hands::Processes(processes, _) => {
                 let mut process = processes.get(number)?.lock().await;
@@ -136,18 +143,6 @@ impl Workers {
                     .map(|error| format!("{error:#}"))
             }
             Hands::Pods(job) => job.gone(number).await,
-        }
-    }
-
-    /// Ends them, and waits until they and all that was made for them is gone.
-    pub async fn stop(self) {
-        match self.running {
-            Hands::Processes(processes, _folder) => {
-                for process in processes {
-                    process.into_inner().stop().await;
-                }
-            }
-            Hands::Pods(job) => job.stop().await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod binomial;
 pub mod change_point;
+pub mod clusters;
 pub mod interval;
 pub mod rank;
 pub mod sequential;

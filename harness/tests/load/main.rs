@@ -14,9 +14,10 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use poolproof_harness::load::engine::{self, Job, Measured, Part, Sender, Snapshot};
-use poolproof_harness::load::recorder::{Cell, Series};
-use poolproof_harness::load::workload::Workload;
+use poolproof_harness::load::recorder::Cell;
 use poolproof_harness::target::Target;
+use poolproof_harness::workload::Series;
+use poolproof_harness::workload::Workload;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use poolproof_harness::load::recorder::Series;
+use poolproof_harness::workload::Series;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -1,12 +1,16 @@
 //! `poolproof load calibrate`: the error bars of this tool on this machine.
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
+use poolproof_fixtures::stub::Stub;
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, INTERRUPTED, say, stop_on_signal};
 use crate::limits;
-use crate::load::calibration::{Calibration, Level, measure};
+use crate::load::calibration::{ITL_MS, TOKENS, TTFT_MS, Written, measure};
+use crate::records::load::calibration::{Calibration, Level};
 use crate::report::terminal::table;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +33,7 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
     let mut levels = Vec::new();
     for streams in &args.streams {
         progress.running(&format!("{streams} streams"));
-        let level = measure(usize::from(*streams), &stop).await;
+        let level = level(usize::from(*streams), &stop).await;
         if stop.is_cancelled() {
             return Ok(INTERRUPTED);
         }
@@ -52,6 +56,26 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
         }
     }
     Ok(0)
+}
+
+/// Measures one level against a stub of this process.
+async fn level(streams: usize, stop: &CancellationToken) -> Result<Level> {
+    let stub = Stub::recorded(TOKENS as usize, TTFT_MS, ITL_MS)?;
+    let url = Url::parse(&format!("http://{}", stub.address()?)).context("the stub's url")?;
+    let ended = CancellationToken::new();
+    // The stub ends too when this future is dropped.
+    let _end = ended.clone().drop_guard();
+    let serving = tokio::spawn(stub.serve(ended.clone()));
+    let end = async || {
+        ended.cancel();
+        let answers = serving.await.context("the stub")??.into_iter();
+        let written = answers.map(|answer| Written {
+            arrived_at: answer.arrived_at,
+            written_at: answer.written_at,
+        });
+        Ok(written.collect())
+    };
+    measure(streams, url, end, stop).await
 }
 
 fn render(levels: &[Level]) -> String {

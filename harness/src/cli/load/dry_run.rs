@@ -7,13 +7,13 @@ use url::Url;
 
 use super::session::SessionArgs;
 use crate::limits;
-use crate::load::arrival::Schedule;
-use crate::load::calibration::Calibration;
 use crate::load::requests::Requests;
-use crate::load::trace::Trace;
-use crate::load::workload::{Http, Workload};
+use crate::load::schedule::Schedule;
+use crate::records::load::calibration::Calibration;
 use crate::report::terminal::table;
 use crate::stack::workers::planned_job;
+use crate::workload::trace::Trace;
+use crate::workload::{Http, Workload};
 
 /// What would be sent.
 #[derive(Debug, Serialize)]

@@ -7,14 +7,13 @@ use super::session::{Run, Session, SessionArgs};
 use crate::cli::exit::Exit;
 use crate::cli::metrics::Exporter;
 use crate::cli::{Failure, INTERRUPTED, save, say};
-use crate::load::arrival::Arrival;
 use crate::load::engine::Snapshot;
-use crate::load::limit::{Probe, Search};
-use crate::load::record::limit::{Found, Limit, SCHEMA};
-use crate::load::record::without_header_values;
-use crate::load::trace::Trace;
-use crate::load::workload::Workload;
+use crate::records::load::search::{Found, Limit, Probe, SCHEMA, Search};
+use crate::records::load::without_header_values;
 use crate::report::{format, openmetrics, terminal};
+use crate::workload::Arrival;
+use crate::workload::Workload;
+use crate::workload::trace::Trace;
 
 /// How the limit is searched.
 #[derive(Clone, Copy, Debug, clap::Args)]

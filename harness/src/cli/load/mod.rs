@@ -14,10 +14,10 @@ use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
 use super::{Failure, INTERRUPTED, github, save, say};
 use crate::load::engine::Snapshot;
-use crate::load::record::{Conclusion, Record};
-use crate::load::trace::Trace;
-use crate::load::workload::{SHIPPED, Workload};
+use crate::records::load::{Conclusion, Record};
 use crate::report::{format, openmetrics, terminal};
+use crate::workload::trace::Trace;
+use crate::workload::{SHIPPED, Workload};
 use find_limit::{LimitArgs, set_rate};
 use session::{Run, Session, SessionArgs, watcher};
 

@@ -10,13 +10,13 @@ use super::session::{Run, Session, SessionArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{Failure, INTERRUPTED, say};
 use crate::evidence::control;
-use crate::load::paired::{Figure, compare};
-use crate::load::record::overhead::{self, Overhead};
-use crate::load::record::without_header_values;
+use crate::load::paired::compare;
 use crate::load::recorder::Cell;
-use crate::load::workload::Workload;
+use crate::records::load::overhead::{self, Figure, Overhead};
+use crate::records::load::without_header_values;
 use crate::report::terminal::overhead::render;
 use crate::target::{Endpoint, Pool, Target};
+use crate::workload::Workload;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:

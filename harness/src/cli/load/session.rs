@@ -16,17 +16,18 @@ use crate::cli::stack::StackArgs;
 use crate::cli::started::Started;
 use crate::limits;
 use crate::load::engine::{self, Job, Measured, Part, Sender, Snapshot};
-use crate::load::record::{About, Record, Worker};
+use crate::load::make::{self, About};
 use crate::load::requests::Header;
 use crate::load::saturation::Saturation;
 use crate::load::tokenizer::Vocabulary;
-use crate::load::trace::Trace;
 use crate::load::workers;
-use crate::load::workload::Workload;
 use crate::records::environment::Environment;
 use crate::records::file;
+use crate::records::load::{Record, Worker};
 use crate::stack::workers::Workers;
 use crate::stack::{Options, Stack, StartError};
+use crate::workload::Workload;
+use crate::workload::trace::Trace;
 
 /// The stack, and how requests are sent to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -220,7 +221,9 @@ impl<'a> Session<'a> {
             name: run.name,
             workload: run.workload.clone(),
             seed: self.options.seed.wrapping_add(run.seed),
-            stack: &self.stack,
+            stack: &self.stack.name,
+            components: &self.stack.components,
+            target: &self.stack.target,
             flaw: self.options.flaw.map(|flaw| flaw.to_string()),
             end_s: run.workload.end_s(run.trace),
             interrupted: self.interrupted(),
@@ -229,7 +232,7 @@ impl<'a> Session<'a> {
             environment: self.environment.clone(),
             workers,
         };
-        Ok(Record::new(about, &measured))
+        Ok(make::record(about, &measured))
     }
 
     /// Whether the run is to end.

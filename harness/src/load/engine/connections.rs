@@ -8,8 +8,8 @@ use tokio::task::LocalSet;
 
 use super::Job;
 use crate::load::failure::Failed;
-use crate::load::workload::Http;
 use crate::load::{http1, http2};
+use crate::workload::Http;
 
 /// A connection that can take a request.
 pub(super) enum Connection {

@@ -2,7 +2,6 @@
 
 mod connections;
 mod cost;
-mod crowd;
 mod live;
 mod pacer;
 mod part;
@@ -18,21 +17,20 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use cost::Cost;
 pub use live::{Lives, Snapshot};
 pub use part::Part;
 
-use super::recorder::{Recorder, Series};
+use super::recorder::Recorder;
 use super::requests::{Header, Requests};
 use super::tokenizer::Vocabulary;
-use super::trace::Trace;
 use super::transport::Server;
-use super::workload::{Http, Workload};
 use crate::evidence::served::Names;
 use crate::limits;
+use crate::records::load::Cost;
 use crate::target::Target;
+use crate::workload::trace::Trace;
+use crate::workload::{Http, Series, Workload};
 use cost::Meter;
-use crowd::Crowd;
 use live::Live;
 use worker::Worker;
 
@@ -184,10 +182,9 @@ impl Thread {
                 .build()
                 .context("starting the runtime of a worker")?;
             let connections = job.warm_connections(index);
-            let worker = Worker::new(job.clone(), index, live, stop);
+            let worker = Worker::new(job, index, live, stop);
             let cost = runtime.block_on(worker.connections().during(async {
                 worker.connections().warm_up(connections).await;
-                let crowd = Crowd::gather(&job, index).await?;
                 // Nobody waits for it if the run has been given up; there is no start then either.
                 let _ = tell_ready.send(());
                 let start: Instant = told_to_go.await.context("the run was given up")?;
@@ -196,7 +193,7 @@ impl Thread {
                     tokio::time::sleep_until(moment.into()).await;
                 }
                 let meter = Meter::start();
-                worker.work(start, crowd).await?;
+                worker.work(start).await?;
                 anyhow::Ok(meter.read())
             }))?;
             Ok((worker.into_recorder(), cost))
@@ -274,6 +271,13 @@ impl Job {
             part,
             workload,
         })
+    }
+
+    /// The limits that a class has for gaps between frames.
+    pub(super) fn gap_limits(&self, class: usize) -> impl Iterator<Item = Duration> {
+        let limits = self.limits[class].iter();
+        let of_gaps = limits.filter(|(series, _)| !series.is_per_answer());
+        of_gaps.map(|(_, limit)| *limit)
     }
 
     /// The connections that a worker opens before the clock runs: those that users or a second of arrivals need.

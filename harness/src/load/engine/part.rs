@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Job;
-use crate::load::arrival::{Due, Schedule};
+use crate::load::schedule::{Due, Schedule};
 
 /// Which requests of a run are those of a process, and what marks the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +59,9 @@ impl Job {
 mod tests {
     use super::*;
     use crate::load::engine::Sender;
-    use crate::load::workload::Workload;
     use crate::target::Target;
     use crate::topology::Topology;
+    use crate::workload::Workload;
 
     /// All that the threads of a process send: the number of a request, when it is due, and its bytes.
     async fn sent(part: Part, threads: usize) -> Vec<(u64, u64, Vec<u8>)> {

@@ -11,15 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::Job;
 use super::connections::{Connection, Connections};
-use super::crowd::Crowd;
 use super::live::Live;
 use super::pacer::Pacer;
 use crate::load::answer::Answered;
-use crate::load::arrival::{Arrival, Due};
 use crate::load::failure::{Failed, Failure};
 use crate::load::http1::{self, Buffer, Listener};
-use crate::load::recorder::{Key, Recorder, Series};
+use crate::load::recorder::{Key, Recorder};
 use crate::load::requests::{Built, Conversation};
+use crate::load::schedule::Due;
+use crate::stats::clusters::Clusters;
+use crate::workload::{Arrival, Series};
 
 /// A worker, on its thread.
 pub(super) struct Worker {
@@ -62,20 +63,24 @@ impl Worker {
     }
 
     /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
-    pub(super) async fn work(self: &Rc<Self>, start: Instant, crowd: Option<Crowd>) -> Result<()> {
+    pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
         let tasks = LocalSet::new();
         let begun = tasks.run_until(async {
-            match (&self.job.workload.arrival, crowd) {
-                (_, Some(crowd)) => crowd.converse(self, start).await,
-                (Arrival::Closed { users, think_ms }, None) => {
-                    let (users, think_ms) = (*users, *think_ms);
+            match self.job.workload.arrival {
+                Arrival::Sessions { users, .. } => {
+                    for user in self.job.own(users, self.index) {
+                        tokio::task::spawn_local(self.clone().converse(start, user, users));
+                    }
+                    Ok(())
+                }
+                Arrival::Closed { users, think_ms } => {
                     for user in self.job.own(users, self.index) {
                         let think = Duration::from_millis(think_ms);
                         tokio::task::spawn_local(self.clone().user(start, user, users, think));
                     }
                     Ok(())
                 }
-                (_, None) => self.pace(start).await,
+                _ => self.pace(start).await,
             }
         });
         tokio::select! {
@@ -147,6 +152,38 @@ impl Worker {
         }
     }
 
+    /// A user who holds one session after the other, until the time is over.
+    async fn converse(self: Rc<Self>, start: Instant, user: usize, users: usize) {
+        tokio::time::sleep_until(start.into()).await;
+        let ends_at = start + Duration::from_secs_f64(self.job.end_s);
+        let last_stage = self.job.workload.arrival.stage_count() - 1;
+        let mut numbers = (user as u64..).step_by(users);
+        for session in 1.. {
+            let mut conversation = Box::new(self.job.requests.converse(user as u64, session));
+            loop {
+                let due_at = Instant::now() + conversation.think();
+                let (true, Some(number)) = (due_at < ends_at, numbers.next()) else {
+                    return;
+                };
+                tokio::time::sleep_until(due_at.into()).await;
+                self.job.requests.begin_turn(&mut conversation);
+                let moment = Instant::now();
+                let due = Due {
+                    number,
+                    at_ns: (moment - start).as_nanos() as u64,
+                    stage: conversation.turn().min(last_stage),
+                };
+                self.leaves(due, moment - due_at);
+                let text = self.perform(due, moment, Some(&conversation)).await;
+                // What would follow a failed answer is another conversation.
+                let Some(text) = text.filter(|_| !conversation.is_over()) else {
+                    break;
+                };
+                conversation.answered(&text);
+            }
+        }
+    }
+
     /// Whether a request is due after the warm-up.
     fn counts(&self, due: Due) -> bool {
         due.at_ns as f64 >= self.job.workload.warm_up_s * 1e9
@@ -180,6 +217,8 @@ impl Worker {
             class: built.class,
             model: built.model,
             place: None,
+            gaps: 0,
+            beyond: self.job.gap_limits(built.class).map(|_| 0).collect(),
         };
         let sent_at = Instant::now();
         let (mut answered, ended_at) = match connection {
@@ -197,6 +236,7 @@ impl Worker {
             .map(|it| std::mem::take(&mut it.text));
         if self.counts(due) {
             let place = watch.place();
+            watch.keep_gaps(place);
             let times = Times {
                 moment,
                 sent_at,
@@ -333,6 +373,10 @@ struct Watch<'a> {
     class: usize,
     model: usize,
     place: Option<usize>,
+    /// Gaps so far.
+    gaps: u64,
+    /// Of these, those beyond each limit that the class has for them.
+    beyond: Vec<u64>,
 }
 
 impl Watch<'_> {
@@ -351,6 +395,16 @@ impl Watch<'_> {
     fn place(&self) -> usize {
         self.place.unwrap_or_else(|| self.place_of(None))
     }
+
+    /// Records the gaps of the whole answer, for each limit that the class has for them.
+    fn keep_gaps(&self, place: usize) {
+        let mut recorder = self.worker.recorder.borrow_mut();
+        let limits = self.worker.job.gap_limits(self.class);
+        for (limit, beyond) in limits.zip(&self.beyond) {
+            let answers: &mut Clusters = recorder.at(place).gaps.entry(limit).or_default();
+            answers.add(self.gaps, *beyond);
+        }
+    }
 }
 
 impl Listener for Watch<'_> {
@@ -367,6 +421,11 @@ impl Listener for Watch<'_> {
             let mut recorder = self.worker.recorder.borrow_mut();
             let place = self.place.unwrap_or_default();
             recorder.at(place).record(Series::ItlChunk, gap);
+            self.gaps += 1;
+            let limits = self.worker.job.gap_limits(self.class);
+            for (limit, beyond) in limits.zip(&mut self.beyond) {
+                *beyond += u64::from(gap > limit);
+            }
         }
     }
 }

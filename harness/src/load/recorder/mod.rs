@@ -9,66 +9,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failed, Failure};
-
-/// A measured time. Each has one definition, whose id stands in the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Series {
-    /// Until the first token, from when the request was due.
-    Ttft,
-    /// Until the first token, from when the request was sent.
-    TtftFromSend,
-    /// Until the end of the answer, from when the request was due.
-    E2e,
-    /// Until the end of the answer, from when the request was sent.
-    E2eFromSend,
-    /// Time per output token behind the first, a value for each answer.
-    Tpot,
-    /// Between two frames with text, a value for each pair.
-    ItlChunk,
-    /// Between two tokens, where frames may have several: a mean for each answer.
-    ItlToken,
-}
-
-impl Series {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ttft,
-        Self::TtftFromSend,
-        Self::E2e,
-        Self::E2eFromSend,
-        Self::Tpot,
-        Self::ItlChunk,
-        Self::ItlToken,
-    ];
-
-    /// Its name in the record, without unit.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ttft => "ttft",
-            Self::TtftFromSend => "ttft_from_send",
-            Self::E2e => "e2e",
-            Self::E2eFromSend => "e2e_from_send",
-            Self::Tpot => "tpot",
-            Self::ItlChunk => "itl_chunk",
-            Self::ItlToken => "itl_token",
-        }
-    }
-
-    /// Its formula. Where another tool computes the same, the id names it: tools mean different things by the same word.
-    pub fn formula(self) -> &'static str {
-        match self {
-            Self::Ttft => "first frame with text - due",
-            Self::TtftFromSend => "first frame with text - first byte sent (vllm: ttft)",
-            Self::E2e => "end of the answer - due",
-            Self::E2eFromSend => "end of the answer - first byte sent (vllm: e2el)",
-            Self::Tpot => "(e2e_from_send - ttft_from_send) / (output tokens - 1) (vllm: tpot)",
-            Self::ItlChunk => "gaps between frames with text, of all answers (vllm: itl)",
-            Self::ItlToken => {
-                "(last - first frame with text) / (output tokens - output tokens of a mean frame), of each answer"
-            }
-        }
-    }
-}
+use crate::stats::clusters::Clusters;
+use crate::workload::Series;
 
 /// Where a measurement belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,7 +26,7 @@ pub struct Key {
 }
 
 /// All of one key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cell {
     /// Requests that were sent, or could not be.
     pub requests: u64,
@@ -93,6 +35,7 @@ pub struct Cell {
     /// Of these, those within every limit of the workload that is about single requests.
     pub good: u64,
     /// Those that failed.
+    #[serde(with = "serial::pairs")]
     pub failed: BTreeMap<Failure, u64>,
     /// Tokens of the prompts of answered requests, as their servers counted them.
     pub input_tokens: u64,
@@ -104,7 +47,11 @@ pub struct Cell {
     pub together: u64,
     /// Answers that did not say how many tokens they had.
     pub without_usage: u64,
+    /// The gaps between frames with text, answer by answer, for each limit that the workload has for them: hits are beyond it.
+    #[serde(with = "serial::pairs")]
+    pub gaps: BTreeMap<Duration, Clusters>,
     /// Times, in microseconds.
+    #[serde(with = "serial::all_counts")]
     series: [Option<Box<Histogram<u64>>>; Series::ALL.len()],
 }
 
@@ -130,9 +77,10 @@ const LONGEST_US: u64 = 86_400_000_000;
 
 /// What one worker measured, or several after [`Recorder::merge`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(into = "serial::Form", try_from = "serial::Form")]
+#[serde(try_from = "serial::Parts")]
 pub struct Recorder {
     endpoints: Vec<String>,
+    #[serde(skip)]
     places: HashMap<Key, usize>,
     cells: Vec<(Key, Cell)>,
     /// Examples of failures, a few of each kind.
@@ -144,8 +92,8 @@ pub struct Recorder {
 }
 
 /// A histogram that is there from the start.
-#[derive(Clone, Debug)]
-pub struct Times(pub Histogram<u64>);
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Times(#[serde(with = "serial::counts")] pub Histogram<u64>);
 
 impl Default for Times {
     fn default() -> Self {
@@ -283,6 +231,9 @@ impl Cell {
         self.without_usage += other.without_usage;
         for (kind, count) in &other.failed {
             *self.failed.entry(*kind).or_default() += count;
+        }
+        for (limit, theirs) in &other.gaps {
+            self.gaps.entry(*limit).or_default().merge(theirs);
         }
         for (own, theirs) in self.series.iter_mut().zip(&other.series) {
             if let Some(theirs) = theirs {

@@ -1,135 +1,143 @@
-//! A recorder as one process hands it to another: nothing is lost on the way, so that merging what several processes measured is the
-//! same as having measured it in one.
+//! A recorder as one process hands it to another. Nothing is lost, so that merging what several processes measured is the same as
+//! having measured it in one.
 
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Cell, Example, Key, Recorder, Series, Times, histogram};
-use crate::load::failure::Failure;
+use super::{Cell, Example, Key, Recorder, Times};
 
-/// How often each value of a histogram was seen. A value stands for all that the histogram does not tell apart, so that recording it
-/// again gives the same histogram.
-type Counts = Vec<(u64, u64)>;
-
-/// [`Recorder`].
-#[derive(Serialize, Deserialize)]
-pub(super) struct Form {
+/// The fields of a [`Recorder`] that are handed over, not yet checked.
+#[derive(Deserialize)]
+pub(super) struct Parts {
     endpoints: Vec<String>,
-    cells: Vec<(Key, CellForm)>,
+    cells: Vec<(Key, Cell)>,
     examples: Vec<Example>,
-    lag: Counts,
-    connect: Counts,
+    lag: Times,
+    connect: Times,
 }
 
-/// [`Cell`].
-#[derive(Serialize, Deserialize)]
-struct CellForm {
-    requests: u64,
-    answered: u64,
-    good: u64,
-    failed: Vec<(Failure, u64)>,
-    input_tokens: u64,
-    output_tokens: u64,
-    chunks: u64,
-    together: u64,
-    without_usage: u64,
-    series: [Option<Counts>; Series::ALL.len()],
-}
-
-impl From<Recorder> for Form {
-    fn from(recorder: Recorder) -> Self {
-        Self {
-            cells: recorder
-                .cells
-                .iter()
-                .map(|(key, cell)| (*key, CellForm::new(cell)))
-                .collect(),
-            endpoints: recorder.endpoints,
-            examples: recorder.examples,
-            lag: counts(&recorder.lag.0),
-            connect: counts(&recorder.connect.0),
-        }
-    }
-}
-
-impl TryFrom<Form> for Recorder {
+impl TryFrom<Parts> for Recorder {
     type Error = anyhow::Error;
 
-    fn try_from(form: Form) -> Result<Self> {
+    fn try_from(parts: Parts) -> Result<Self> {
         let mut recorder = Self {
-            endpoints: form.endpoints,
-            examples: form.examples,
-            lag: Times(recorded(&form.lag)?),
-            connect: Times(recorded(&form.connect)?),
+            endpoints: parts.endpoints,
+            examples: parts.examples,
+            lag: parts.lag,
+            connect: parts.connect,
             ..Self::default()
         };
-        for (key, cell) in form.cells {
+        for (key, cell) in parts.cells {
             ensure!(
-                key.endpoint.is_none_or(|it| it < recorder.endpoints.len()),
+                key.endpoint
+                    .is_none_or(|endpoint| endpoint < recorder.endpoints.len()),
                 "a cell is of endpoint {:?}, and there are {}",
                 key.endpoint,
                 recorder.endpoints.len()
             );
             let place = recorder.place(key);
-            *recorder.at(place) = cell.recorded()?;
+            *recorder.at(place) = cell;
         }
         Ok(recorder)
     }
 }
 
-impl CellForm {
-    fn new(cell: &Cell) -> Self {
-        Self {
-            requests: cell.requests,
-            answered: cell.answered,
-            good: cell.good,
-            failed: cell.failed.iter().map(|(kind, n)| (*kind, *n)).collect(),
-            input_tokens: cell.input_tokens,
-            output_tokens: cell.output_tokens,
-            chunks: cell.chunks,
-            together: cell.together,
-            without_usage: cell.without_usage,
-            series: cell.series.each_ref().map(|it| it.as_deref().map(counts)),
-        }
-    }
+/// How often each value of a histogram was seen. A value stands for all that the histogram does not tell apart, so that recording it
+/// again gives the same histogram.
+type Counts = Vec<(u64, u64)>;
 
-    fn recorded(self) -> Result<Cell> {
-        let mut cell = Cell {
-            requests: self.requests,
-            answered: self.answered,
-            good: self.good,
-            failed: self.failed.into_iter().collect(),
-            input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
-            chunks: self.chunks,
-            together: self.together,
-            without_usage: self.without_usage,
-            series: Default::default(),
-        };
-        for (place, counts) in cell.series.iter_mut().zip(self.series) {
-            *place = match counts {
-                Some(counts) => Some(Box::new(recorded(&counts)?)),
-                None => None,
-            };
-        }
-        Ok(cell)
-    }
-}
-
-fn counts(histogram: &Histogram<u64>) -> Counts {
+fn counts_of(histogram: &Histogram<u64>) -> Counts {
     let values = histogram.iter_recorded();
     values
-        .map(|it| (it.value_iterated_to(), it.count_at_value()))
+        .map(|value| (value.value_iterated_to(), value.count_at_value()))
         .collect()
 }
 
-fn recorded(counts: &Counts) -> Result<Histogram<u64>> {
-    let mut histogram = histogram();
+fn recorded<E: serde::de::Error>(counts: &Counts) -> Result<Histogram<u64>, E> {
+    let mut histogram = super::histogram();
     for (value, count) in counts {
-        histogram.record_n(*value, *count)?;
+        histogram.record_n(*value, *count).map_err(E::custom)?;
     }
     Ok(histogram)
+}
+
+/// A histogram as [`Counts`].
+pub(super) mod counts {
+    use hdrhistogram::Histogram;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Counts, counts_of, recorded};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        histogram: &Histogram<u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        counts_of(histogram).serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Histogram<u64>, D::Error> {
+        recorded(&Counts::deserialize(deserializer)?)
+    }
+}
+
+/// The histograms of a cell, each as [`Counts`].
+pub(super) mod all_counts {
+    use hdrhistogram::Histogram;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Counts, counts_of, recorded};
+    use crate::workload::Series;
+
+    type All<T> = [Option<T>; Series::ALL.len()];
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        all: &All<Box<Histogram<u64>>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let all = all
+            .each_ref()
+            .map(|histogram| histogram.as_deref().map(counts_of));
+        all.serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<All<Box<Histogram<u64>>>, D::Error> {
+        let mut all: All<Box<Histogram<u64>>> = Default::default();
+        let counts = All::<Counts>::deserialize(deserializer)?;
+        for (histogram, counts) in all.iter_mut().zip(counts) {
+            *histogram = counts.as_ref().map(recorded).transpose()?.map(Box::new);
+        }
+        Ok(all)
+    }
+}
+
+/// A map as a list of pairs: its keys are no strings, as those of JSON's maps are.
+pub(super) mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in super::super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(in super::super) fn deserialize<'de, K, V, D>(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +146,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::failure::Failed;
+    use crate::load::failure::{Failed, Failure};
+    use crate::workload::Series;
 
     /// What a process measured that saw every so many of these requests.
     fn measured(numbers: impl Iterator<Item = u64>) -> Recorder {
@@ -172,6 +181,8 @@ mod tests {
                     Duration::from_micros(number * number * 37 % 60_000_017),
                 );
             }
+            let gaps = recorder.at(place).gaps.entry(Duration::from_millis(50));
+            gaps.or_default().add(number % 13, number % 3);
             recorder.lag.record(Duration::from_micros(number));
         }
         recorder
@@ -209,6 +220,7 @@ mod tests {
         for ((key, a), (other_key, b)) in one_cells.iter().zip(&many_cells) {
             assert_eq!(key, other_key);
             assert_eq!(a.failed, b.failed);
+            assert_eq!(a.gaps, b.gaps);
             assert_eq!(
                 (a.requests, a.answered, a.good, a.output_tokens),
                 (b.requests, b.answered, b.good, b.output_tokens)

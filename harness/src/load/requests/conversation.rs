@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Asked, Built, Requests};
-use crate::load::workload::{Count, Seconds};
+use crate::workload::{Count, Seconds};
 
 /// A conversation, as far as it has come.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Requests {
 impl Conversation {
     /// How long its user thinks before the next turn.
     pub fn think(&mut self) -> Duration {
-        self.think_time.draw(&mut self.rng)
+        Duration::from_secs_f64(self.think_time.draw(&mut self.rng))
     }
 
     /// The turn that it is in, the first one being 0.
@@ -141,9 +141,9 @@ fn say(messages: &mut Vec<u8>, role: &str, text: impl FnOnce(&mut Vec<u8>)) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::load::workload::Workload;
     use crate::target::Target;
     use crate::topology::Topology;
+    use crate::workload::Workload;
     use serde_json::Value;
     use url::Url;
 

@@ -11,12 +11,12 @@ use url::Url;
 pub use conversation::Conversation;
 
 use super::answer::Asked;
-use super::arrival::{Arrival, Due};
 use super::prompt::Texts;
+use super::schedule::Due;
 use super::tokenizer::Vocabulary;
-use super::trace::{BLOCK_TOKENS, Trace};
-use super::workload::{Count, Seconds, SharedPrefix, Workload};
 use crate::target::Target;
+use crate::workload::trace::{BLOCK_TOKENS, Trace};
+use crate::workload::{Arrival, Count, Seconds, SharedPrefix, Workload};
 use template::Template;
 
 /// A header, name and value.

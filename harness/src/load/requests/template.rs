@@ -8,8 +8,8 @@ use url::Url;
 
 use super::Header;
 use crate::client::{Api, REQUEST_ID_HEADER};
-use crate::load::workload::Class;
 use crate::target::Target;
+use crate::workload::Class;
 
 /// What all requests of a class have alike.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use crate::limits;
 use crate::load::engine::{Job, Part, Sender};
 use crate::load::requests::Header;
 use crate::load::tokenizer::Vocabulary;
-use crate::load::trace::Trace;
-use crate::load::workload::Workload;
 use crate::records::run::without_credentials;
 use crate::target::Target;
+use crate::workload::Workload;
+use crate::workload::trace::Trace;
 
 /// The part of a run that is a worker's.
 #[derive(Clone, Serialize, Deserialize)]
@@ -113,9 +113,9 @@ impl Assignment {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::load::trace::Row;
-    use crate::load::workload::SHIPPED;
     use crate::topology::Topology;
+    use crate::workload::SHIPPED;
+    use crate::workload::trace::Row;
 
     #[test]
     fn a_worker_gets_every_number_as_it_was() {

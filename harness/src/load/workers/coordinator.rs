@@ -10,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, Offset};
 use super::remote::Remote;
-use super::{Assignment, HandedOver, lock};
-use crate::load::arrival::Schedule;
+use super::{Address, Assignment, HandedOver, lock};
 use crate::load::engine::{Measured, Snapshot};
-use crate::load::record::Worker;
 use crate::load::recorder::Recorder;
-use crate::load::trace::Trace;
-use crate::load::workload::Workload;
-use crate::stack::workers::Workers;
+use crate::load::schedule::Schedule;
+use crate::records::load::Worker;
+use crate::workload::Workload;
+use crate::workload::trace::Trace;
 
 /// From the moment at which all workers are ready to the start: each is told in turn, which takes as long as its clock took to answer.
 const LEAD: Duration = Duration::from_millis(300);
@@ -29,6 +28,15 @@ const ASKED_EVERY: Duration = Duration::from_millis(500);
 const ASKED_AT_THE_END_EVERY: Duration = Duration::from_millis(100);
 /// A worker that is still there, but has not answered for so long, is given up.
 const UNHEARD_MAX: Duration = Duration::from_secs(20);
+
+/// Workers that run, wherever that is.
+pub trait Workers: Sync {
+    /// Where they are reached, in the order of their parts.
+    fn addresses(&self) -> &[Address];
+
+    /// How a worker has ended, if it has.
+    fn gone(&self, number: usize) -> impl Future<Output = Option<String>> + Send;
+}
 
 /// What is sent in a run, and how long that takes.
 pub struct Sending<'a> {
@@ -43,19 +51,19 @@ pub struct Sending<'a> {
 /// Sends a workload by all workers, and waits until each has handed over what it measured or is lost. `watch` hears once a second how
 /// far they have come, `tell` at once of a worker that is lost.
 pub async fn run(
-    workers: &Workers,
+    workers: &impl Workers,
     sending: Sending<'_>,
     stop: &CancellationToken,
     watch: &mut (dyn FnMut(&Snapshot) + Send),
     tell: &dyn Fn(&str),
 ) -> Result<(Measured, Vec<Worker>)> {
     let clock = Clock::new();
-    let count = workers.list.len();
-    let remotes = workers.list.iter().map(|it| Remote::new(&it.url));
+    let count = workers.addresses().len();
+    let remotes = workers.addresses().iter().map(|it| Remote::new(&it.url));
     let remotes: Vec<Remote> = remotes.collect::<Result<_>>()?;
     let parts = remotes.iter().enumerate().map(|(index, remote)| {
         let (name, part) = (
-            &workers.list[index].name,
+            &workers.addresses()[index].name,
             sending.assignment.of(index, count),
         );
         async move {
@@ -87,7 +95,10 @@ pub async fn run(
         async move {
             let ended = following.to_the_end(at_us).await;
             if let Err(lost) = &ended {
-                tell(&format!("{} is lost: {lost}", workers.list[index].name));
+                tell(&format!(
+                    "{} is lost: {lost}",
+                    workers.addresses()[index].name
+                ));
             }
             ended
         }
@@ -108,8 +119,8 @@ pub async fn run(
     let parts = ended.into_iter().enumerate().map(|(index, ended)| {
         let offset = offsets[index];
         let worker = Worker {
-            name: workers.list[index].name.clone(),
-            place: workers.list[index].place.clone(),
+            name: workers.addresses()[index].name.clone(),
+            place: workers.addresses()[index].place.clone(),
             planned: planned.as_ref().map(|it| it[index]),
             sent: lock(&heard[index]).started,
             clock_offset_ms: offset.us as f64 / 1000.0,
@@ -170,9 +181,9 @@ fn planned(sending: &Sending<'_>, count: usize) -> Option<Vec<u64>> {
 }
 
 /// One worker, from the start to the end of a run.
-struct Following<'a> {
+struct Following<'a, W> {
     remote: &'a Remote,
-    workers: &'a Workers,
+    workers: &'a W,
     index: usize,
     heard: &'a Mutex<Snapshot>,
     /// When the last request is due.
@@ -180,7 +191,7 @@ struct Following<'a> {
     stop: &'a CancellationToken,
 }
 
-impl Following<'_> {
+impl<W: Workers> Following<'_, W> {
     /// Starts it and waits until it has handed over what it measured; or why it is lost.
     async fn to_the_end(&self, start_us: i64) -> Result<HandedOver, String> {
         let started = self.remote.start(start_us).await;

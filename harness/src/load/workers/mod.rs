@@ -12,15 +12,28 @@ mod remote;
 mod worker;
 
 pub use assignment::Assignment;
-pub use coordinator::{Sending, run};
-pub use worker::{Args, Server};
+pub use coordinator::{Sending, Workers, run};
+pub use worker::Server;
 
 use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-use super::engine::{Cost, Snapshot};
+use super::engine::Snapshot;
 use super::recorder::Recorder;
+use crate::records::load::Cost;
+
+/// A worker that listens, as its coordinator reaches it.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Its name.
+    pub name: String,
+    /// Where it runs: a process of this machine, or a pod and its node.
+    pub place: String,
+    /// Where it takes its orders.
+    pub url: Url,
+}
 
 /// How far a worker has come.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

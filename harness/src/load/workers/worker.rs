@@ -19,14 +19,6 @@ use super::{Assignment, HandedOver, Progress, lock};
 use crate::limits;
 use crate::load::engine::{Lives, Measured, Ready};
 
-/// Where a worker listens.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Args {
-    /// The address; one of its loopback, since whoever reaches it says what is sent
-    #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-}
-
 /// A worker that has no coordinator any more ends after so long: other pods may take minutes to be there, but while requests are sent
 /// it is asked every second.
 const UNHEARD_WAITING_MAX: Duration = Duration::from_secs(600);
@@ -39,15 +31,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens.
-    pub async fn bind(args: Args) -> Result<Self> {
+    /// Listens at an address of the loopback: whoever reaches a worker decides what it sends.
+    pub async fn bind(address: SocketAddr) -> Result<Self> {
         ensure!(
-            args.listen.ip().is_loopback(),
-            "--listen {}: must be an address of the loopback: whoever reaches it says what is sent",
-            args.listen
+            address.ip().is_loopback(),
+            "{address}: must be an address of the loopback, since whoever reaches it decides what is sent"
         );
-        let listener = TcpListener::bind(args.listen).await;
-        let listener = listener.with_context(|| format!("listening on {}", args.listen))?;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("listening on {address}"))?;
         Ok(Self { listener })
     }
 

@@ -13,8 +13,8 @@ use statrs::distribution::ContinuousCDF;
 
 use super::records::Records;
 use super::verdicts::shape;
-use crate::load::record::overhead::Overhead;
-use crate::load::record::{Record, Times};
+use crate::records::load::overhead::Overhead;
+use crate::records::load::{Record, Times};
 use crate::stats::interval::CONFIDENCE;
 
 const DRAWS: usize = 2000;

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
-use crate::load;
-use crate::load::record::overhead::Overhead;
+use crate::records::load;
+use crate::records::load::overhead::Overhead;
 use crate::records::run::Record;
 
 /// The names of the records.
@@ -18,7 +18,7 @@ pub struct Records {
     /// Of cases.
     pub run: Option<Record>,
     /// Of a workload.
-    pub load: Option<load::record::Record>,
+    pub load: Option<load::Record>,
     /// Of the way through the gateway and round robin.
     pub overhead: Option<Overhead>,
 }
@@ -33,7 +33,7 @@ impl Records {
         let records = Self {
             run: find(FILES[0]).map(|it| Record::read(&it)).transpose()?,
             load: find(FILES[1])
-                .map(|it| load::record::Record::read(&it))
+                .map(|it| load::Record::read(&it))
                 .transpose()?,
             overhead: find(FILES[2]).map(|it| Overhead::read(&it)).transpose()?,
         };

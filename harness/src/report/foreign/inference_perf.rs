@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::summary::Summary;
 use super::{Converted, LEFT_OUT};
-use crate::load::record::Record;
-use crate::load::recorder::Series;
+use crate::records::load::Record;
+use crate::workload::Series;
 
 /// A load run as inference-perf sums one up.
 pub fn convert(record: &Record) -> Converted {

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::summary::Summary;
 use super::{Converted, LEFT_OUT};
-use crate::load::record::Record;
-use crate::load::recorder::Series;
-use crate::load::workload::Count;
+use crate::records::load::Record;
+use crate::workload::Count;
+use crate::workload::Series;
 
 /// A load run as a Benchmark Report.
 pub fn convert(record: &Record) -> Converted {

@@ -31,11 +31,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::load::record::Record;
-    use crate::load::recorder::Series;
+    use crate::records::load::Record;
     use crate::records::run::tests::record;
     use crate::verdict::Level;
     use crate::verdict::Outcome;
+    use crate::workload::Series;
 
     fn load() -> Record {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");

@@ -1,7 +1,7 @@
 //! One time of all classes of a load run together, summed up.
 
-use crate::load::record::Record;
-use crate::load::recorder::Series;
+use crate::records::load::Record;
+use crate::workload::Series;
 
 /// The recorded values of a time, all classes together, in milliseconds.
 pub(super) struct Summary {

@@ -4,9 +4,9 @@ use maud::html;
 
 use super::super::clipped;
 use super::{page, pictures};
-use crate::load::limit::Search;
-use crate::load::record::limit::{Found, Limit};
 use crate::picture::Picture;
+use crate::records::load::search::Search;
+use crate::records::load::search::{Found, Limit};
 use crate::verdict::Verdict;
 
 /// What it found, the probes by rate as a picture, and each of them in the order in which they were made.
@@ -96,8 +96,8 @@ fn knee(search: &Search) -> Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::record::limit::tests::limit;
     use crate::picture::Drawing;
+    use crate::records::load::search::tests::limit;
 
     #[test]
     fn the_limit_lies_between_the_last_rate_that_was_met_and_the_first_that_was_not() {

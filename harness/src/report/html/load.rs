@@ -5,10 +5,10 @@ use maud::{Markup, html};
 use super::super::clipped;
 use super::super::terminal::load::{cell, worker};
 use super::{client, page, pictures};
-use crate::load::record::{Conclusion, Record};
-use crate::load::recorder::Series;
 use crate::picture::Picture;
+use crate::records::load::{Conclusion, Record};
 use crate::verdict::Verdict;
+use crate::workload::Series;
 
 /// The objectives, the figures of each class and adapter, their distributions, and who served.
 pub fn render(record: &Record) -> String {
@@ -34,11 +34,11 @@ pub fn render(record: &Record) -> String {
                     h2 { "Objectives" }
                     @for slo in &record.slos {
                         article class=(slo.verdict) {
-                            h3 { span.mark { (slo.verdict) } " " (clipped(&slo.slo)) }
+                            h3 { span.mark { (slo.verdict) } " " (clipped(&slo.slo.to_string())) }
                             p {
-                                (percent(slo.share)) @if slo.slo.contains("goodput") { " good" } @else { " beyond it" }
+                                (percent(slo.share)) " " (slo.share_of())
                                 " (95 %: " (percent(slo.share_interval.0)) " to " (percent(slo.share_interval.1))
-                                ", limit " (percent(slo.share_limit)) ") of " (slo.n) " requests"
+                                ", limit " (percent(slo.share_limit)) ") of " (slo.n) " " (slo.unit())
                                 @if slo.verdict == Verdict::Inconclusive { ": a longer run decides" }
                             }
                         }

@@ -4,8 +4,8 @@ use maud::html;
 
 use super::super::{better, clipped};
 use super::page;
-use crate::load::paired::BLOCKS_MIN;
-use crate::load::record::overhead::Overhead;
+use crate::records::load::overhead::BLOCKS_MIN;
+use crate::records::load::overhead::Overhead;
 
 /// Each figure with both medians, their difference and its interval; then how the record was made.
 pub fn render(record: &Overhead) -> String {

@@ -5,9 +5,9 @@ use anyhow::Result;
 use super::family::{Family, Histogram, Labels};
 use super::{about, one_if, shown, states, written};
 use crate::load::engine::Snapshot;
-use crate::load::record::{Conclusion, Group, Record, Times};
-use crate::load::recorder::Series;
+use crate::records::load::{Conclusion, Group, Record, Times};
 use crate::verdict::Verdict;
+use crate::workload::Series;
 
 /// Upper bounds of the buckets of all times, in seconds: three for each power of ten.
 const BOUNDS_S: [f64; 17] = [

@@ -121,7 +121,7 @@ mod tests {
     fn the_histograms_of_a_load_run_have_all_answers() {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
         let path = reports.join("load-local-envoy/load.json");
-        let mut record = crate::load::record::Record::read(&path).unwrap();
+        let mut record = crate::records::load::Record::read(&path).unwrap();
         let class = &mut record.classes[0];
         class.name = "\"".to_owned();
         // A server may answer with any status.

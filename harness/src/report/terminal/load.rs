@@ -6,9 +6,9 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::clipped;
-use crate::load::record::{Conclusion, Group, LATE_MS, Record, Worker};
-use crate::load::recorder::Series;
+use crate::records::load::{Conclusion, Group, LATE_MS, Record, Worker};
 use crate::verdict::Verdict;
+use crate::workload::Series;
 
 /// Frames that arrive together with the one before, over all, from which on a person is told: fewer are those of a busy machine.
 const TOGETHER_TOLD: f64 = 0.25;
@@ -22,15 +22,12 @@ pub fn render(record: &Record) -> String {
     // Writing to a string cannot fail, here and below.
     for slo in &record.slos {
         let (low, high) = slo.share_interval;
-        let what = match slo.slo.contains("goodput") {
-            true => "good",
-            false => "beyond it",
-        };
+        let what = slo.share_of();
         let _ = writeln!(
             text,
-            "{:12} {}: {}{:.2} % {what} (95 %: {:.2} to {:.2} %, limit {:.2} %) of n={}{}",
+            "{:12} {}: {}{:.2} % {what} (95 %: {:.2} to {:.2} %, limit {:.2} %) of n={} {}{}",
             slo.verdict.to_string(),
-            clipped(&slo.slo),
+            clipped(&slo.slo.to_string()),
             match slo.ms {
                 Some(ms) => format!("{} ms; ", milliseconds(ms)),
                 None => String::new(),
@@ -40,6 +37,7 @@ pub fn render(record: &Record) -> String {
             100.0 * high,
             100.0 * slo.share_limit,
             slo.n,
+            slo.unit(),
             match slo.verdict {
                 Verdict::Inconclusive => ": a longer run decides",
                 _ => "",
@@ -220,7 +218,7 @@ fn client(record: &Record) -> String {
         .map(|it| it.wall_ms)
         .fold(0.0, f64::max);
     let cpu_ms: f64 = client.threads.iter().map(|it| it.cpu_ms).sum();
-    let p99 = |times: &Option<crate::load::record::Times>| {
+    let p99 = |times: &Option<crate::records::load::Times>| {
         let times = times.as_ref()?;
         Some(match times.percentile_ms(99.0).flatten() {
             Some(ms) => format!("p99 {} ms", milliseconds(Some(ms))),

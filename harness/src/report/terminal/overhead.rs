@@ -2,8 +2,8 @@
 
 use super::super::{better, clipped};
 use super::table;
-use crate::load::paired::{BLOCKS_MIN, Compared};
-use crate::load::record::overhead::Overhead;
+use crate::records::load::overhead::Overhead;
+use crate::records::load::overhead::{BLOCKS_MIN, Compared};
 
 /// A table of the figures that were compared, with the interval of each difference.
 pub fn render(record: &Overhead) -> String {

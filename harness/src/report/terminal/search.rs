@@ -1,8 +1,7 @@
 //! The record of a search for the limit, for a person at a terminal.
 
 use super::super::clipped;
-use crate::load::limit::Probe;
-use crate::load::record::limit::Limit;
+use crate::records::load::search::{Limit, Probe};
 
 /// A line for each rate that was tried, and the conclusion.
 pub fn render(record: &Limit) -> String {
@@ -31,7 +30,7 @@ pub fn line(probe: &Probe) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::load::record::limit::tests::limit;
+    use crate::records::load::search::tests::limit;
 
     #[test]
     fn each_rate_has_a_line_and_the_last_one_says_what_was_found() {

@@ -16,7 +16,8 @@ use super::ready::{HOPELESS, State, wait, waiting};
 use super::{PODS_TIMEOUT, To, diagnose};
 use crate::client;
 use crate::evidence;
-use crate::stack::workers::{self, Worker};
+use crate::load::workers::Address;
+use crate::stack::workers;
 
 /// The port of a worker, on the loopback of its pod: nobody else in the cluster is to tell it what to send.
 const PORT: u16 = 9911;
@@ -114,7 +115,7 @@ impl LoadJob {
         inside: &Inside,
         count: usize,
         stop: &CancellationToken,
-    ) -> Result<(Self, Vec<Worker>)> {
+    ) -> Result<(Self, Vec<Address>)> {
         let mut job = Self {
             inside: inside.clone(),
             name: new_name(),
@@ -143,7 +144,7 @@ impl LoadJob {
         }
     }
 
-    async fn listening(&mut self, count: usize) -> Result<Vec<Worker>> {
+    async fn listening(&mut self, count: usize) -> Result<Vec<Address>> {
         let (cluster, namespace) = (&self.inside.cluster, self.inside.namespace.as_str());
         let job = manifest(&self.name, namespace, &self.inside.image, count);
         cluster.apply(&job).await?;
@@ -175,7 +176,7 @@ impl LoadJob {
             )
             .await?;
             self._forwards.push(forward);
-            list.push(Worker {
+            list.push(Address {
                 name: workers::name(index),
                 place: format!("pod {name} on node {node}"),
                 url,

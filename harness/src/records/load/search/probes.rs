@@ -6,9 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Conclusion, Record};
-use super::recorder::Series;
+use crate::records::load::{Conclusion, Record};
 use crate::verdict::Verdict;
+use crate::workload::Series;
 
 /// What a probe at one rate showed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

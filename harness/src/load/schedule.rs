@@ -4,8 +4,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp, Gamma};
 
-use super::Arrival;
-use crate::load::trace::Trace;
+use crate::workload::Arrival;
+use crate::workload::trace::Trace;
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,8 +120,8 @@ impl Iterator for Schedule<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Stage;
     use super::*;
+    use crate::workload::Stage;
 
     fn times_s(arrival: &Arrival, seed: u64, end_s: f64) -> Vec<f64> {
         let schedule = Schedule::new(arrival, None, seed, end_s);

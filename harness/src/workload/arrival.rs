@@ -1,16 +1,12 @@
 //! When requests are to leave: fixed by the workload and the seed before the run, whatever the server does.
 
-mod schedule;
-
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use schedule::{Due, Schedule};
-
-use super::workload::{Count, Seconds};
+use super::{Count, Seconds};
 
 /// How requests arrive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

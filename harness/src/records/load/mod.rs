@@ -1,11 +1,15 @@
 //! The record of a load run, as it is saved in `load.json`.
 
-pub mod limit;
-mod make;
+pub mod calibration;
+mod cost;
+mod judged;
 pub mod overhead;
+pub mod percentile;
+pub mod search;
 mod worker;
 
-pub use make::{About, without_header_values};
+pub use cost::Cost;
+pub use judged::Judged;
 pub use worker::Worker;
 
 use std::collections::BTreeMap;
@@ -16,18 +20,14 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Calibration;
-use super::engine::Cost;
-use super::percentile::Percentile;
-use super::recorder::Series;
-use super::slo::Judged;
-use super::tokenizer::TokenizerFile;
-use super::workload::Workload;
+use super::environment::Environment;
+use super::file;
 use crate::component::Component;
-use crate::records::environment::Environment;
-use crate::records::file;
 use crate::target::Target;
 use crate::verdict::Verdict;
+use crate::workload::{Series, Workload};
+use calibration::Calibration;
+use percentile::Percentile;
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/load/1";
@@ -217,6 +217,22 @@ pub struct Client {
     pub calibration: Option<Calibration>,
 }
 
+/// The file of a tokenizer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenizerFile {
+    /// Where it was, as it was named.
+    pub file: String,
+    /// The SHA-256 of what was in it, in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl TokenizerFile {
+    /// Both in words.
+    pub fn in_words(&self) -> String {
+        format!("{} (sha256:{})", self.file, self.sha256)
+    }
+}
+
 /// What all of it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
@@ -282,4 +298,16 @@ impl Times {
             .find(|it| it.percentile == percentile)?;
         Some(found.ms)
     }
+}
+
+/// The workload without the values of its headers, which may be credentials.
+pub fn without_header_values(mut workload: Workload) -> Workload {
+    for value in workload
+        .mix
+        .iter_mut()
+        .flat_map(|class| class.headers.values_mut())
+    {
+        *value = "(not recorded)".to_owned();
+    }
+    workload
 }

@@ -1,8 +1,11 @@
 //! A workload: what is sent, when, for how long, and what is asked of the answers. Read from TOML; a set ships with the program.
 
-mod count;
-mod seconds;
+mod arrival;
+mod distribution;
+mod series;
 mod shipped;
+pub mod slo;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,16 +15,15 @@ use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use count::Count;
-pub use seconds::Seconds;
+pub use arrival::{Arrival, Stage};
+pub use distribution::{Count, Distribution, Seconds};
+pub use series::Series;
 pub use shipped::SHIPPED;
 
-use super::arrival::Arrival;
-use super::recorder::Series;
-use super::slo::{Metric, Slo};
-use super::trace::Trace;
 use crate::client::Api;
 use crate::topology::Topology;
+use slo::{Metric, Slo};
+use trace::Trace;
 
 /// A workload file. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -188,7 +190,7 @@ impl Workload {
     /// The objectives that are judged: those of the file, and that few requests fail, if it says nothing about that.
     pub fn judged(&self) -> Vec<Slo> {
         let mut slos = self.slos.clone();
-        if slos.iter().all(|slo| slo.metric != Metric::Failed) {
+        if slos.iter().all(|slo| slo.metric != Metric::FAILED) {
             slos.push(Slo::few_failures());
         }
         slos
@@ -205,14 +207,12 @@ impl Workload {
         needed.fold(1.0, f64::max)
     }
 
-    /// The time limits that a good request of this class keeps: those of its objectives, whatever their percentile.
+    /// The time limits of the objectives of this class, whatever their percentile. A good request keeps those that are about whole
+    /// answers ([`Series::is_per_answer`]).
     pub fn limits(&self, class: &str) -> Vec<(Series, Duration)> {
         let own = self.slos.iter().filter(|slo| slo.is_about(class));
-        own.filter_map(|slo| {
-            let limit = Duration::from_secs_f64(slo.at_most_ms? / 1000.0);
-            Some((slo.metric.series()?, limit))
-        })
-        .collect()
+        own.filter_map(|slo| Some((slo.metric.series()?, slo.at_most()?)))
+            .collect()
     }
 
     /// Fails on what cannot be sent, by its name.
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_readme_is_a_workload() {
-        let readme = include_str!("../../../../README.md");
+        let readme = include_str!("../../../README.md");
         let example = readme
             .split("```toml\n")
             .find(|block| block.starts_with("shows ="));

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::load::limit::Search;
-use crate::load::workload::Workload;
+use super::Search;
+use crate::component::Component;
 use crate::records::environment::Environment;
 use crate::records::file::read_as;
-use crate::stack::Component;
+use crate::workload::Workload;
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/limit/1";
@@ -110,7 +110,7 @@ impl Limit {
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
-    use crate::load::limit::Probe;
+    use crate::records::load::search::Probe;
     use crate::verdict::Verdict;
 
     /// A search that found its limit between 20 and 24 requests a second.

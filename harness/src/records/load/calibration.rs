@@ -1,0 +1,78 @@
+//! How far off this tool is on a machine, as it is kept for that machine and saved with every load run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::folders;
+
+/// What a calibration found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Calibration {
+    /// When it was made.
+    pub made: Timestamp,
+    /// Processors of the machine.
+    pub cores: usize,
+    /// What was found, by the number of open streams.
+    pub levels: Vec<Level>,
+}
+
+/// What was found with so many streams open at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Level {
+    /// Streams that were open at once.
+    pub streams: usize,
+    /// Answers.
+    pub answers: u64,
+    /// Time to the first token.
+    pub ttft: Twice,
+    /// Between two tokens.
+    pub itl: Twice,
+    /// p99 of how late requests left, in milliseconds.
+    pub lag_p99_ms: f64,
+    /// Processor time of the client for each token, in microseconds.
+    pub cpu_us_per_token: f64,
+}
+
+/// One time, as the server wrote it and as the client read it, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Twice {
+    /// p50 and p99 by the server.
+    pub server_ms: (f64, f64),
+    /// p50 and p99 by the client.
+    pub client_ms: (f64, f64),
+}
+
+impl Twice {
+    /// By how much the client is off, at p50 and p99, in milliseconds.
+    pub fn error_ms(&self) -> (f64, f64) {
+        (
+            self.client_ms.0 - self.server_ms.0,
+            self.client_ms.1 - self.server_ms.1,
+        )
+    }
+}
+
+impl Calibration {
+    /// The last calibration of this machine, if there is one.
+    pub fn last() -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path().ok()?).ok()?).ok()
+    }
+
+    /// Keeps it as the last one of this machine.
+    pub fn save(&self) -> Result<PathBuf> {
+        let path = path()?;
+        let text = serde_json::to_string_pretty(self).context("writing the calibration")?;
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))
+            .and_then(|()| std::fs::write(&path, text + "\n"))
+            .with_context(|| format!("saving {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+fn path() -> Result<PathBuf> {
+    Ok(folders::state()?.join("calibration.json"))
+}

@@ -1,0 +1,9 @@
+//! The search for the highest rate at which every objective is met: its probes, and its record.
+
+mod probes;
+mod record;
+
+pub use probes::{Probe, Search};
+#[cfg(test)]
+pub(crate) use record::tests;
+pub use record::{Found, Limit, SCHEMA};
