@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::Change;
 use crate::client::{self, Api, Client, Connections, Request, Tally};
 use crate::evidence::served::Names;
-use crate::stack::StackKind;
+use crate::parts::StackKind;
 use crate::target::Target;
 
 /// Every wait of a case, in one place. A wait is for a condition; these are the longest that it may take.

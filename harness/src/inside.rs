@@ -20,7 +20,7 @@ use crate::client;
 use crate::context::{Settings, Timeouts};
 use crate::round_trip::{RoundTrip, Vantage};
 use crate::run::{self, Options};
-use crate::stack::{Outline, Stack};
+use crate::stack::{ClusterView, Stack};
 use crate::target::Target;
 use crate::verdict::Outcome;
 
@@ -89,7 +89,7 @@ fn internal(error: &anyhow::Error) -> Refusal {
 pub struct Inside {
     http: reqwest::Client,
     worker: Url,
-    outline: Outline,
+    outline: ClusterView,
 }
 
 impl Inside {
@@ -98,7 +98,7 @@ impl Inside {
         Ok(Self {
             http: client::http(usize::MAX)?,
             worker: worker.clone(),
-            outline: stack.outline().context("the stack is in no cluster")?,
+            outline: stack.cluster_view().context("the stack is in no cluster")?,
         })
     }
 

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::case::{Case, Catch, Suite};
 use crate::context::Timeouts;
+use crate::parts::StackKind;
 use crate::run;
-use crate::stack::{self, Stack, StackKind, StartError};
-use crate::topology::Topology;
+use crate::stack::parts::flaws::topology_showing;
+use crate::stack::{self, Stack, StartError};
 use crate::verdict::{Outcome, Verdict};
 
 /// What the table demands of a case under a flaw.
@@ -154,7 +155,7 @@ pub async fn row(
         };
         options.stack.kind = StackKind::Embedded;
         options.stack.flaw = catch.map(|catch| catch.flaw);
-        options.stack.topology = Topology::showing(options.stack.flaw);
+        options.stack.topology = topology_showing(options.stack.flaw);
         options.stack.seed += number;
         options.run.settings.seed += number;
         options.run.timeouts = Timeouts::of(StackKind::Embedded);

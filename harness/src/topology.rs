@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use poolproof_fixtures::flaw::Flaw;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,17 +96,6 @@ impl Default for Topology {
 }
 
 impl Topology {
-    /// The default; where a flaw is about LoRA adapters, with one on each model.
-    pub fn showing(flaw: Option<Flaw>) -> Self {
-        let mut topology = Self::default();
-        if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {
-            for model in &mut topology.models {
-                model.adapters.push(format!("{}-lora", model.name));
-            }
-        }
-        topology
-    }
-
     /// Reads a topology from a TOML file and checks it.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
@@ -250,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_name_leads_to_one_model() {
-        let mut topology = Topology::showing(Some(Flaw::AdapterUnrouted));
+        let mut topology = Topology::default();
+        topology.models[0].adapters = vec!["model-a-lora".to_owned()];
         topology.check().unwrap();
         for taken in ["model-a-lora", "model-a", ""] {
             topology.models[1].adapters = vec![taken.to_owned()];

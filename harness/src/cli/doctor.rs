@@ -5,8 +5,9 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
+use crate::parts::StackKind;
+use crate::stack::places::{cluster, kind, processes};
 use crate::stack::tools::{self, Missing};
-use crate::stack::{StackKind, cluster, kind, local};
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
 const FILES_WANTED: u64 = 4096;
@@ -26,7 +27,7 @@ pub(super) fn doctor(args: &Args) -> Result<u8, Failure> {
     let options = options.map_err(Failure::usage)?;
     say("embedded    ready: needs nothing");
     say("url         ready: needs a target file (`poolproof up --print-target` prints one)");
-    let local_ready = ready("local", &local::missing(&options));
+    let local_ready = ready("local", &processes::missing(&options));
     let containers_ready = ready("containers", &tools::missing(&[tools::DOCKER]));
     let kind_ready = ready("kind", &tools::missing(&kind::TOOLS));
     if args.stack.stack == StackKind::Cluster {

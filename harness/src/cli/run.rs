@@ -16,12 +16,13 @@ use super::stack::StackArgs;
 use super::{App, Failure, INTERRUPTED, github, look, make_out_folder, save, say, stop_on_signal};
 use crate::case::Case;
 use crate::context::{Settings, Timeouts};
+use crate::parts::StackKind;
 use crate::report::environment::Environment;
 use crate::report::record::{Conclusion, Record};
 use crate::report::{self, html, junit, markdown, openmetrics, table};
 use crate::round_trip::{RoundTrip, Vantage};
 use crate::run::{self, Event};
-use crate::stack::{Options, Stack, StackKind, StartError};
+use crate::stack::{Options, Stack, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -180,7 +181,7 @@ async fn way(
 }
 
 fn in_cluster(options: &Options) -> bool {
-    matches!(options.kind, StackKind::Kind | StackKind::Cluster)
+    options.kind.is_cluster()
 }
 
 /// Says what a run would send. A cluster whose stack is there already is read for it.

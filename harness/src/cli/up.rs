@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 
 use super::stack::StackArgs;
 use super::{Failure, INTERRUPTED, stop_on_signal};
-use crate::stack::{Stack, containers, kind};
+use crate::stack::places::kind;
+use crate::stack::{Stack, containers};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:

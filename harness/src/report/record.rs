@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Level};
+use crate::component::{Component, Step};
 use crate::context::Settings;
 use crate::report::environment::Environment;
 use crate::round_trip::RoundTrip;
-use crate::stack::{Component, Stack, Step};
+use crate::stack::Stack;
 use crate::target::Target;
 use crate::verdict::{Outcome, Verdict};
 

@@ -61,7 +61,7 @@ impl Artifacts {
     }
 
     /// The packed chart of this name.
-    pub(super) async fn chart(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn chart(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
         let chart = published(&self.versions.charts, name)?;
         let file = format!("charts/{name}-{}.tgz", chart.version);
         self.have(&file, &chart.url, async |path| {
@@ -78,7 +78,7 @@ impl Artifacts {
     }
 
     /// The file of custom resource definitions of this name.
-    pub(super) async fn crds(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn crds(&self, name: &str) -> Result<PathBuf> {
         let crds = published(&self.versions.crds, name)?;
         let file = format!("crds/{name}-{}.yaml", crds.version);
         self.have(&file, &crds.url, async |path| {
@@ -90,7 +90,7 @@ impl Artifacts {
     }
 
     /// The archive of the image of this name.
-    pub(super) async fn image(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn image(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
         let image = self.versions.image(name)?;
         let tag = image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
         let file = format!("images/{name}-{tag}.tar");

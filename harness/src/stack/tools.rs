@@ -63,7 +63,7 @@ pub fn missing(tools: &[Tool]) -> Vec<Missing> {
 }
 
 /// Fails, and says how to get them, if programs of a stack are missing.
-pub(super) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
+pub(crate) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
     let lines = missing
         .iter()
         .map(|it| format!("{} ({}): {}", it.name, it.why, it.how));

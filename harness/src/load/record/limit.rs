@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::component::Component;
 use crate::load::limit::Search;
 use crate::load::workload::Workload;
 use crate::report::environment::Environment;
 use crate::report::record::read_as;
-use crate::stack::Component;
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/limit/1";

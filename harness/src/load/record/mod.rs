@@ -23,9 +23,9 @@ use super::recorder::Series;
 use super::slo::Judged;
 use super::tokenizer::TokenizerFile;
 use super::workload::Workload;
+use crate::component::Component;
 use crate::report::environment::Environment;
 use crate::report::record::read_as;
-use crate::stack::Component;
 use crate::target::Target;
 use crate::verdict::Verdict;
 

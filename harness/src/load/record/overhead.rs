@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::component::Component;
 use crate::load::paired::Compared;
 use crate::load::workload::Workload;
 use crate::report::record::read_as;
-use crate::stack::Component;
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/overhead/1";

@@ -10,18 +10,18 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{LOOK_AGAIN, Nursery, Output, STOP_TIMEOUT};
+use super::group::{Nursery, Output, POLL_INTERVAL, STOP_TIMEOUT};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
-pub(in crate::stack) struct Child {
+pub(crate) struct Child {
     pub(super) output: Output,
     child: std::process::Child,
 }
 
 impl Nursery {
     /// Starts a program that ends when we do. To be called on a thread that lives as long as the child is to.
-    pub(in crate::stack) fn start(&self, name: &str, command: &Command) -> Result<Child> {
+    pub(crate) fn start(&self, name: &str, command: &Command) -> Result<Child> {
         let (output, stdout, stderr) = Output::create(&self.logs, name)?;
         let mut child = Command::new(&self.program);
         child
@@ -61,7 +61,7 @@ impl Child {
 
     /// Waits until it has ended by itself, and gives what it wrote to standard output. Fails if it did not succeed, or does
     /// not end within `timeout`; then it is killed.
-    pub(in crate::stack) async fn finish(mut self, timeout: Duration) -> Result<String> {
+    pub(crate) async fn finish(mut self, timeout: Duration) -> Result<String> {
         let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
             let status = self.child.try_wait().context("looking after a process")?;
@@ -71,7 +71,7 @@ impl Child {
                         .with_context(|| format!("output of {}", self.output.name));
                 }
                 Some(status) => bail!("{}: {status}: {}", self.output.name, self.output.tail()),
-                None => tokio::time::sleep(LOOK_AGAIN).await,
+                None => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
         bail!("{}: not done within {timeout:?}", self.output.name)
@@ -85,7 +85,7 @@ impl Child {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         tracing::warn!(
             "{} did not end within {STOP_TIMEOUT:?} and is killed",
@@ -94,7 +94,7 @@ impl Child {
     }
 
     /// Its process id.
-    pub(in crate::stack) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
