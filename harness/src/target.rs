@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::change::{Changes, Kind};
 use crate::evidence::served::SERVED_BY_HEADER;
-use crate::topology::{self, Topology};
+use crate::topology::{self, Routed, Topology, check_models};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
@@ -250,37 +250,16 @@ impl Target {
                 header.map_or("", String::as_str)
             );
         }
-        ensure!(
-            !self.models.is_empty(),
-            "`models` is empty: at least one [[models]] is needed"
-        );
-        topology::check_names(self.models.iter().map(|it| (&it.name, &it.adapters)))?;
-        let mut names = BTreeSet::new();
-        for model in &self.models {
-            ensure!(
-                !model.pools.is_empty(),
-                "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
-                model.name
-            );
-            for pool in &model.pools {
-                ensure!(
-                    names.insert(&pool.name),
-                    "model {:?}: pool name {:?} stands there twice",
-                    model.name,
-                    pool.name
-                );
-            }
-            ensure!(
-                model.pools.iter().any(|pool| pool.weight > 0),
-                "model {:?}: every pool has `weight` 0, so that no request could be served",
-                model.name
-            );
-        }
+        check_models(self.models.iter().map(|model| Routed {
+            name: &model.name,
+            adapters: &model.adapters,
+            pools: model.pools.iter().map(|pool| (&*pool.name, pool.weight)),
+        }))?;
         let mut names = BTreeSet::new();
         for endpoint in self.endpoints() {
             ensure!(
                 names.insert(&endpoint.name),
-                "`endpoints`: name {:?} stands there twice",
+                "`endpoints`: duplicate name {:?}",
                 endpoint.name
             );
         }

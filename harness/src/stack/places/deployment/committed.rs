@@ -14,7 +14,7 @@ use crate::stack::{ClusterOptions, KindOptions, Options, ProcessOptions};
 use crate::topology::Topology;
 
 /// The options of a kind stack with the default topology and this gateway.
-pub(super) fn options(gateway: Gateway) -> Options {
+pub(crate) fn options(gateway: Gateway) -> Options {
     Options {
         kind: StackKind::Kind,
         topology: Topology::default(),
@@ -46,7 +46,7 @@ pub(super) fn options(gateway: Gateway) -> Options {
 }
 
 /// The deployment of those options.
-pub(super) fn deployment(gateway: Gateway) -> Deployment {
+pub(crate) fn deployment(gateway: Gateway) -> Deployment {
     let own_image = "docker.io/library/poolproof:latest".to_owned();
     plan(&options(gateway), "poolproof", own_image).unwrap()
 }

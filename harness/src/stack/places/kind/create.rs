@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use super::lock::{Lock, state_folder};
 use crate::stack::kubernetes::Cluster;
 use crate::stack::kubernetes::deployment::GATEWAY_NODE_PORT;
 use crate::stack::ports::Ports;
@@ -31,13 +32,6 @@ pub(super) struct Node {
     pub(super) gateway_port: u16,
     pub(super) reused: bool,
     keep: bool,
-}
-
-/// The folder for what outlives a run: the cluster's kubeconfig, and the lock.
-pub(super) fn state_folder() -> Result<PathBuf> {
-    let folder = crate::folders::state()?.join("kind");
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    Ok(folder)
 }
 
 impl Node {
@@ -157,7 +151,7 @@ pub async fn down(program: PathBuf) -> Result<bool> {
     if !state_folder()?.join("kubeconfig").exists() {
         return Ok(false);
     }
-    let _lock = super::Lock::take()?;
+    let _lock = Lock::take()?;
     let (nursery, _folder) = Nursery::in_new_folder(program)?;
     let node = Node::reuse(&nursery, false).await?;
     Ok(node.is_some())
