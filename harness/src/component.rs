@@ -1,4 +1,4 @@
-//! What a running stack consists of, and how its start went.
+//! What a running stack consists of and how its start went, as records keep it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,16 @@ pub struct Component {
     pub role: String,
     /// What it is, with its version.
     pub version: String,
+}
+
+impl Component {
+    /// A part of this role and version.
+    pub fn new(role: &str, version: impl Into<String>) -> Self {
+        Self {
+            role: role.to_owned(),
+            version: version.into(),
+        }
+    }
 }
 
 /// One step of a start, and how long it took.

@@ -16,6 +16,7 @@ pub mod inside;
 pub mod limits;
 pub mod load;
 pub mod need;
+pub mod parts;
 pub mod picture;
 pub mod plan;
 pub mod poll;

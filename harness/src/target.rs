@@ -10,13 +10,49 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::change::{Changes, Kind};
-use crate::topology::{self, Topology};
+use crate::topology::{self, Routed, Topology, check_models};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
 
 /// The response header by which a model server names itself (llm-d-inference-sim, poolproof's model server).
 pub const SERVED_BY_HEADER: &str = "x-inference-pod";
+
+/// The longest request body that the reference gateway takes, which is agentgateway's default too.
+pub const BODY_LIMIT_BYTES: usize = 2 << 20;
+
+/// The addresses of a stack that was made from a topology.
+#[derive(Clone, Debug)]
+pub struct Urls {
+    /// The gateway.
+    pub gateway: Url,
+    /// Its pools, in the order of the topology.
+    pub pools: Vec<PoolUrls>,
+}
+
+/// The addresses of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolUrls {
+    /// The `/metrics` of its endpoint picker.
+    pub epp_metrics: Url,
+    /// Its model servers, in the order of their names.
+    pub endpoints: Vec<Url>,
+}
+
+impl Urls {
+    /// Addresses that lead nowhere, for planning.
+    pub fn nowhere(topology: &Topology) -> Result<Self> {
+        let nowhere = Url::parse("http://127.0.0.1:9")?;
+        let pools = topology.pools().map(|pool| PoolUrls {
+            epp_metrics: nowhere.clone(),
+            endpoints: vec![nowhere.clone(); pool.endpoints],
+        });
+        Ok(Self {
+            pools: pools.collect(),
+            gateway: nowhere,
+        })
+    }
+}
 
 /// A running stack, as far as a client can know it. Read from TOML; unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -103,41 +139,65 @@ pub fn served_by_header() -> Option<String> {
 }
 
 impl Target {
-    /// A target as a stack of ours would have it, for planning: its addresses lead nowhere.
-    pub fn planned(topology: &Topology) -> Result<Self> {
-        let nowhere = Url::parse("http://127.0.0.1:9")?;
-        let pool = |pool: &topology::Pool| Pool {
-            name: pool.name.clone(),
-            weight: pool.weight,
-            epp_metrics: Some(nowhere.clone()),
-            flow_control: Some(pool.flow_control),
-            endpoints: pool
-                .endpoint_names()
-                .map(|name| Endpoint {
+    /// The target of a stack that was made from a topology. It has the topology's name, and takes no changes. A model server has its
+    /// control API at `control_path`, if there is one.
+    pub fn of_topology(
+        topology: &Topology,
+        urls: Urls,
+        body_limit_bytes: Option<usize>,
+        control_path: Option<&str>,
+    ) -> Result<Self> {
+        let mut urls_of_pools = urls.pools.into_iter();
+        let mut pool = |pool: &topology::Pool| {
+            let urls = urls_of_pools.next();
+            let urls = urls.with_context(|| format!("pool {:?} has no addresses", pool.name))?;
+            let endpoints = pool.endpoint_names().zip(urls.endpoints);
+            let endpoints = endpoints.map(|(name, url)| {
+                let control = control_path.map(|path| url.join(path)).transpose()?;
+                Ok(Endpoint {
                     name,
-                    url: Some(nowhere.clone()),
-                    control: Some(nowhere.clone()),
+                    url: Some(url),
+                    control,
                 })
-                .collect(),
+            });
+            Ok(Pool {
+                name: pool.name.clone(),
+                weight: pool.weight,
+                epp_metrics: Some(urls.epp_metrics),
+                flow_control: Some(pool.flow_control),
+                endpoints: endpoints.collect::<Result<_>>()?,
+            })
         };
-        let models = topology.models.iter().map(|model| Model {
-            name: model.name.clone(),
-            adapters: model.adapters.clone(),
-            pools: model.pools.iter().map(pool).collect(),
+        let models = topology.models.iter().map(|model| {
+            Ok(Model {
+                name: model.name.clone(),
+                adapters: model.adapters.clone(),
+                pools: model.pools.iter().map(&mut pool).collect::<Result<_>>()?,
+            })
         });
         Ok(Self {
             name: topology.name.clone(),
-            url: nowhere.clone(),
+            models: models.collect::<Result<_>>()?,
+            url: urls.gateway,
             objective_header: gie_objective_header(),
             served_by_header: served_by_header(),
-            body_limit_bytes: Some(1 << 20),
-            changes: Some(Changes {
-                url: nowhere.clone(),
-                kinds: Kind::ALL.into(),
-            }),
-            models: models.collect(),
+            body_limit_bytes,
+            changes: None,
             objectives: topology.objectives.clone(),
         })
+    }
+
+    /// A target as a stack of reference parts would have it, for planning: its addresses lead nowhere.
+    pub fn planned(topology: &Topology) -> Result<Self> {
+        let urls = Urls::nowhere(topology)?;
+        let changes = Changes {
+            url: urls.gateway.clone(),
+            kinds: Kind::ALL.into(),
+        };
+        let limit = Some(BODY_LIMIT_BYTES);
+        let mut target = Self::of_topology(topology, urls, limit, Some("/poolproof"))?;
+        target.changes = Some(changes);
+        Ok(target)
     }
 
     /// Reads a target from a TOML file and checks it.
@@ -198,37 +258,16 @@ impl Target {
                 header.map_or("", String::as_str)
             );
         }
-        ensure!(
-            !self.models.is_empty(),
-            "`models` is empty: at least one [[models]] is needed"
-        );
-        topology::check_names(self.models.iter().map(|it| (&it.name, &it.adapters)))?;
-        let mut names = BTreeSet::new();
-        for model in &self.models {
-            ensure!(
-                !model.pools.is_empty(),
-                "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
-                model.name
-            );
-            for pool in &model.pools {
-                ensure!(
-                    names.insert(&pool.name),
-                    "model {:?}: pool name {:?} stands there twice",
-                    model.name,
-                    pool.name
-                );
-            }
-            ensure!(
-                model.pools.iter().any(|pool| pool.weight > 0),
-                "model {:?}: every pool has `weight` 0, so that no request could be served",
-                model.name
-            );
-        }
+        check_models(self.models.iter().map(|model| Routed {
+            name: &model.name,
+            adapters: &model.adapters,
+            pools: model.pools.iter().map(|pool| (&*pool.name, pool.weight)),
+        }))?;
         let mut names = BTreeSet::new();
         for endpoint in self.endpoints() {
             ensure!(
                 names.insert(&endpoint.name),
-                "`endpoints`: name {:?} stands there twice",
+                "`endpoints`: duplicate name {:?}",
                 endpoint.name
             );
         }

@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use poolproof_fixtures::flaw::Flaw;
+use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,17 +96,6 @@ impl Default for Topology {
 }
 
 impl Topology {
-    /// The default; where a flaw is about LoRA adapters, with one on each model.
-    pub fn showing(flaw: Option<Flaw>) -> Self {
-        let mut topology = Self::default();
-        if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {
-            for model in &mut topology.models {
-                model.adapters.push(format!("{}-lora", model.name));
-            }
-        }
-        topology
-    }
-
     /// Reads a topology from a TOML file and checks it.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
@@ -142,36 +130,19 @@ impl Topology {
 
     /// Fails on what cannot be had, by its name.
     pub(crate) fn check(&self) -> Result<()> {
-        ensure!(
-            !self.models.is_empty(),
-            "`models` is empty: at least one [[models]] is needed"
-        );
-        check_names(self.models.iter().map(|it| (&it.name, &it.adapters)))?;
+        check_models(self.models.iter().map(|model| Routed {
+            name: &model.name,
+            adapters: &model.adapters,
+            pools: model.pools.iter().map(|pool| (&*pool.name, pool.weight)),
+        }))?;
         for model in &self.models {
             ensure!(
                 model.max_loras > 0,
                 "model {:?}: `max_loras` is 0: at least 1 is needed",
                 model.name
             );
-            if model.pools.is_empty() {
-                bail!(
-                    "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
-                    model.name
-                );
-            }
-            ensure!(
-                model.pools.iter().any(|pool| pool.weight > 0),
-                "model {:?}: every pool has `weight` 0, so that no request could be served",
-                model.name
-            );
         }
-        let mut names = BTreeSet::new();
         for pool in self.pools() {
-            ensure!(
-                names.insert(&pool.name),
-                "`pools`: name {:?} stands there twice",
-                pool.name
-            );
             ensure!(
                 pool.endpoints > 0,
                 "pool {:?}: `endpoints` is 0: at least 1 is needed",
@@ -193,22 +164,63 @@ impl Model {
     }
 }
 
-/// Fails unless all models and their adapters differ in name.
-pub(crate) fn check_names<'a>(
-    models: impl Iterator<Item = (&'a String, &'a Vec<String>)> + Clone,
-) -> Result<()> {
+/// A model as routes see it, in a topology or in a target: its names, and its pools with their weights.
+#[derive(Clone)]
+pub(crate) struct Routed<'a, P> {
+    pub(crate) name: &'a str,
+    pub(crate) adapters: &'a [String],
+    pub(crate) pools: P,
+}
+
+/// Fails unless there are models, each has a pool that gets requests, and all names differ.
+pub(crate) fn check_models<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Result<()>
+where
+    P: Iterator<Item = (&'a str, u32)> + Clone,
+{
+    ensure!(
+        models.clone().next().is_some(),
+        "`models` is empty: at least one [[models]] is needed"
+    );
+    check_names(models.clone())?;
     let mut names = BTreeSet::new();
-    for (model, _) in models.clone() {
+    for model in models {
         ensure!(
-            names.insert(model),
-            "`models`: name {model:?} stands there twice"
+            model.pools.clone().next().is_some(),
+            "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
+            model.name
+        );
+        ensure!(
+            model.pools.clone().any(|(_, weight)| weight > 0),
+            "model {:?}: every pool has `weight` 0, so that no request could be served",
+            model.name
+        );
+        for (pool, _) in model.pools {
+            ensure!(
+                names.insert(pool),
+                "model {:?}: `pools`: duplicate name {pool:?}",
+                model.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Fails unless all models and their adapters differ in name.
+fn check_names<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for model in models.clone() {
+        ensure!(
+            names.insert(model.name),
+            "`models`: duplicate name {:?}",
+            model.name
         );
     }
-    for (model, adapters) in models {
-        for adapter in adapters {
+    for model in models {
+        for adapter in model.adapters {
             ensure!(
                 !adapter.is_empty() && names.insert(adapter),
-                "model {model:?}: `adapters`: {adapter:?} must be a name that no model and no other adapter has"
+                "model {:?}: `adapters`: {adapter:?} must be a name that no model and no other adapter has",
+                model.name
             );
         }
     }
@@ -250,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_name_leads_to_one_model() {
-        let mut topology = Topology::showing(Some(Flaw::AdapterUnrouted));
+        let mut topology = Topology::default();
+        topology.models[0].adapters = vec!["model-a-lora".to_owned()];
         topology.check().unwrap();
         for taken in ["model-a-lora", "model-a", ""] {
             topology.models[1].adapters = vec![taken.to_owned()];

@@ -5,9 +5,10 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
 use super::{Failure, say};
+use crate::parts::StackKind;
+use crate::stack::places::{cluster, kind, processes};
 use crate::stack::platform::{SYSTEM, can_run};
 use crate::stack::tools::{self, Missing};
-use crate::stack::{StackKind, cluster, kind, local};
 
 /// The open files that a run on one machine takes: held requests are sockets at every hop.
 const FILES_WANTED: u64 = 4096;
@@ -29,7 +30,7 @@ pub(super) async fn doctor(args: &Args) -> Result<u8, Failure> {
     say("embedded    ready: needs nothing");
     say("url         ready: needs a target file (`poolproof up --print-target` prints one)");
     let local_ready = ready(StackKind::Local, "local", async {
-        Ok(local::missing(&options))
+        Ok(processes::missing(&options))
     });
     let local_ready = local_ready.await?;
     let containers_ready = ready(StackKind::Containers, "containers", async {

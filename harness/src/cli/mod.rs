@@ -32,8 +32,9 @@ use exit::Exit;
 
 use crate::case::Suite;
 use crate::context::Timeouts;
+use crate::parts::StackKind;
 use crate::report::terminal::Look;
-use crate::stack::{StackKind, StartError};
+use crate::stack::StartError;
 
 pub use selftest::embedded as stacks_of_selftest;
 pub use stack::from_env as stack_from_env;

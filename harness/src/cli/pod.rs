@@ -30,11 +30,11 @@ impl Pod {
     ) -> Result<Self> {
         let workers = stack.start_workers(1, program, stop).await?;
         let reached = async {
-            let outline = stack.outline().context("the stack is in no cluster")?;
-            let gateway = outline.gateway.clone();
+            let view = stack.cluster_view().context("the stack is in no cluster")?;
+            let gateway = view.gateway.clone();
             let seen_inside = move |target: Target| {
-                let outline = outline.clone();
-                async move { outline.seen_inside(&target).await }.boxed()
+                let view = view.clone();
+                async move { view.seen_inside(&target).await }.boxed()
             };
             let worker = &workers.list[0].url;
             let inside = Inside::new(worker, &gateway, Arc::new(seen_inside))?;

@@ -18,11 +18,12 @@ use super::{App, Failure, INTERRUPTED, github, look, save, say, timeouts};
 use crate::budget::Budget;
 use crate::case::Case;
 use crate::context::{Settings, Timeouts};
+use crate::parts::StackKind;
 use crate::records::run::{Conclusion, Record, StackUnderTest};
 use crate::report::{self, format, markdown, openmetrics, terminal};
 use crate::round_trip::{self, RoundTrip, Vantage};
 use crate::run::{self, Event};
-use crate::stack::{Options, Stack, StackKind, StartError};
+use crate::stack::{Options, Stack, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -196,7 +197,7 @@ async fn way(
 }
 
 fn in_cluster(options: &Options) -> bool {
-    matches!(options.kind, StackKind::Kind | StackKind::Cluster)
+    options.kind.is_cluster()
 }
 
 /// Says what a run would send. A cluster whose stack is there already is read for it.

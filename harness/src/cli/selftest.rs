@@ -17,11 +17,12 @@ use crate::budget::Budget;
 use crate::case::{Case, Catch, Suite, catches};
 use crate::context::{Settings, Timeouts};
 use crate::limits;
+use crate::parts::StackKind;
 use crate::report::terminal::selftest as terminal;
 use crate::run;
 use crate::selftest::{Options, Row, Started, faults_of_table, row};
-use crate::stack::{self, Stack, StackKind, StartError};
-use crate::topology::Topology;
+use crate::stack::parts::flaws::topology_showing;
+use crate::stack::{self, Stack, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -130,7 +131,7 @@ pub fn embedded(
         let mut options = options.clone();
         options.kind = StackKind::Embedded;
         options.flaw = flaw;
-        options.topology = Topology::showing(flaw);
+        options.topology = topology_showing(flaw);
         options.seed = seed;
         let start = async move {
             let stack = Stack::start(&options, &mut |_| {}).await?;

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
-use crate::stack::parts::{Asked, EndpointPicker, Gateway, ModelServer, Parts};
-use crate::stack::{Options, StackKind, cluster, kind, local};
+use crate::parts::{Asked, EndpointPicker, Gateway, KubeApi, ModelServer, Named, StackKind};
+use crate::stack::parts::choose;
+use crate::stack::parts::flaws::topology_showing;
+use crate::stack::{ClusterOptions, KindOptions, Options, ProcessOptions};
 use crate::topology::Topology;
 
 /// Which stack, and what it is to consist of.
@@ -18,7 +21,7 @@ pub(super) struct StackArgs {
     #[arg(
         help_heading = "Stack",
         long,
-        value_enum,
+        value_parser = named::<StackKind>(),
         default_value = "embedded",
         env = "POOLPROOF_STACK"
     )]
@@ -44,22 +47,22 @@ pub(super) struct StackArgs {
     #[arg(help_heading = "Stack", long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// The gateway in front [default: envoy for stack `local`, agentgateway for containers and clusters]
-    #[arg(help_heading = "Parts", long, value_enum, env = "POOLPROOF_GATEWAY")]
+    #[arg(help_heading = "Parts", long, value_parser = named::<Gateway>(), env = "POOLPROOF_GATEWAY")]
     gateway: Option<Gateway>,
     /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
-    #[arg(help_heading = "Parts", long, value_enum, env = "POOLPROOF_EPP")]
+    #[arg(help_heading = "Parts", long, value_parser = named::<EndpointPicker>(), env = "POOLPROOF_EPP")]
     epp: Option<EndpointPicker>,
     /// The model servers [default: poolproof for stack `local`, llm-d-inference-sim for containers and clusters]
     #[arg(
         help_heading = "Parts",
         long,
-        value_enum,
+        value_parser = named::<ModelServer>(),
         env = "POOLPROOF_MODEL_SERVER"
     )]
     model_server: Option<ModelServer>,
     /// Stacks `local` and `containers`: the Kubernetes API that endpoint pickers watch [default: stand-in for `local`, real for `containers`]
-    #[arg(help_heading = "Parts", long, value_enum, env = "POOLPROOF_KUBE_API")]
-    kube_api: Option<local::KubeApi>,
+    #[arg(help_heading = "Parts", long, value_parser = named::<KubeApi>(), env = "POOLPROOF_KUBE_API")]
+    kube_api: Option<KubeApi>,
     /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
     #[arg(
         help_heading = "Parts",
@@ -148,7 +151,7 @@ impl StackArgs {
         let topology = match (&self.topology, &self.own_topology) {
             (Some(file), _) => Topology::load(file)?,
             (None, Some(own)) => own.clone(),
-            (None, None) => Topology::showing(self.flaw),
+            (None, None) => topology_showing(self.flaw),
         };
         let asked = Asked {
             gateway: self.gateway,
@@ -161,31 +164,36 @@ impl StackArgs {
             target_file: self.target.clone(),
             flaw: self.flaw,
             seed: self.seed,
-            parts: Parts::of(kind, &asked)?,
+            parts: choose(kind, &asked)?,
             program: std::env::current_exe().context("finding the poolproof program")?,
-            local: local::Options {
+            artifacts: self.artifacts.clone(),
+            processes: ProcessOptions {
                 bin_dir: self.bin_dir.clone(),
                 kube_api: self.kube_api.unwrap_or(match kind {
-                    StackKind::Containers => local::KubeApi::Real,
-                    _ => local::KubeApi::StandIn,
+                    StackKind::Containers => KubeApi::Real,
+                    _ => KubeApi::StandIn,
                 }),
-                artifacts: self.artifacts.clone(),
             },
-            kind_options: kind::Options {
+            kind_cluster: KindOptions {
                 node_image: self.node_image.clone(),
-                artifacts: self.artifacts.clone(),
                 keep: self.keep,
             },
-            cluster: cluster::Options {
+            cluster: ClusterOptions {
                 context: self.context.clone(),
                 namespace: self.namespace.clone(),
                 existing: self.existing,
                 gateway_url: self.gateway_url.clone(),
                 own_image: self.own_image.clone(),
-                artifacts: self.artifacts.clone(),
             },
         })
     }
+}
+
+/// Reads a value by its name; help lists all of them.
+fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let values = T::ALL.iter();
+    let values = values.map(|value| PossibleValue::new(value.name()).help(value.summary()));
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| name.parse::<T>())
 }
 
 /// The stack that the environment names, by the variables that `--help` shows: for tests, which have no command line.

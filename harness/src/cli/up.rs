@@ -10,7 +10,8 @@ use nix::unistd::Pid;
 use super::stack::StackArgs;
 use super::{Failure, INTERRUPTED, stop_on_signal};
 use crate::poll;
-use crate::stack::{Stack, containers, is_poolproof, kind};
+use crate::stack::places::kind;
+use crate::stack::{Stack, containers, is_poolproof};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:

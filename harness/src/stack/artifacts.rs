@@ -74,7 +74,7 @@ impl Artifacts {
     }
 
     /// The packed chart of this name.
-    pub(super) async fn chart(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn chart(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
         let chart = published(&self.versions.charts, name)?;
         let file = self.chart_file(name)?;
         self.have(&file, &chart.url, async |path| {
@@ -91,7 +91,7 @@ impl Artifacts {
     }
 
     /// The file of custom resource definitions of this name.
-    pub(super) async fn crds(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn crds(&self, name: &str) -> Result<PathBuf> {
         let crds = published(&self.versions.crds, name)?;
         let file = self.crds_file(name)?;
         self.have(&file, &crds.url, async |path| {
@@ -103,7 +103,7 @@ impl Artifacts {
     }
 
     /// The archive of the image of this name.
-    pub(super) async fn image(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn image(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
         let image = self.versions.image(name)?;
         let file = self.image_file(name)?;
         self.have(&file, image, async |path| {

@@ -9,45 +9,19 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{embedded, kubernetes, local};
-use crate::change::{Change, Changes, Kind};
-
-/// Who makes the changes of a stack.
-pub(super) enum Operator {
-    Embedded(embedded::Operator),
-    Local(Arc<Mutex<local::Local>>),
-    Kubernetes(kubernetes::Operator),
-}
+use super::place::Operator;
+use crate::change::{Change, Changes};
 
 /// Takes changes until it is dropped.
-pub(super) struct Server {
-    pub(super) changes: Changes,
+pub(crate) struct Server {
+    pub(crate) changes: Changes,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Operator {
-    async fn kinds(&self) -> Vec<Kind> {
-        match self {
-            Self::Embedded(_) => Kind::ALL.into(),
-            Self::Local(local) => local.lock().await.kinds_of_changes(),
-            Self::Kubernetes(operator) => operator.kinds(),
-        }
-    }
-
-    async fn make(&self, change: Change) -> Result<()> {
-        match self {
-            Self::Embedded(operator) => operator.make(change).await,
-            Self::Local(local) => local.lock().await.make(change).await,
-            Self::Kubernetes(operator) => operator.make(change).await,
-        }
-    }
-}
-
 /// Serves the changes of a stack, on this machine only.
-pub(super) async fn serve(operator: Operator) -> Result<Server> {
+pub(crate) async fn serve(operator: Arc<dyn Operator>) -> Result<Server> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = TcpListener::bind(any_port).await;
     let listener = listener.context("an address that takes changes")?;
@@ -58,9 +32,7 @@ pub(super) async fn serve(operator: Operator) -> Result<Server> {
         url: format!("http://{address}/").parse()?,
         kinds: operator.kinds().await.into_iter().collect(),
     };
-    let app = Router::new()
-        .route("/", post(make))
-        .with_state(Arc::new(operator));
+    let app = Router::new().route("/", post(make)).with_state(operator);
     let serving = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!("serving changes: {error}");
@@ -73,7 +45,7 @@ pub(super) async fn serve(operator: Operator) -> Result<Server> {
 }
 
 async fn make(
-    State(operator): State<Arc<Operator>>,
+    State(operator): State<Arc<dyn Operator>>,
     Json(change): Json<Change>,
 ) -> Result<StatusCode, (StatusCode, String)> {
     // A task of its own: a client that leaves must not leave a change half made.

@@ -16,15 +16,15 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An image that the engine has.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
+pub(crate) struct Image {
     /// Its name, as containers name it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its digest, where it was pulled; else its id.
-    pub(super) digest: String,
+    pub(crate) digest: String,
 }
 
 /// Sees to it that the engine has these images of `kind/versions.toml`; one that it lacks is loaded, never pulled by it.
-pub(super) async fn load(
+pub(crate) async fn load(
     nursery: &Nursery,
     artifacts: &Artifacts,
     names: &[&'static str],
@@ -46,7 +46,7 @@ pub(super) async fn load(
 }
 
 /// Sees to it that the engine has the image of this program, and none of another build that nothing uses.
-pub(super) async fn load_own(nursery: &Nursery, program: &Path) -> Result<Image> {
+pub(crate) async fn load_own(nursery: &Nursery, program: &Path) -> Result<Image> {
     let image = own_image::name(program)?;
     have(nursery, &image, async || {
         own_image::make(nursery, program, &image).await
@@ -86,13 +86,13 @@ async fn digest(nursery: &Nursery, image: &str) -> Result<String> {
 /// The containers of a run. Dropping it removes those that are still there: one that was being made when its start was given up
 /// is nobody else's.
 #[derive(Debug)]
-pub(super) struct Containers {
+pub(crate) struct Containers {
     run: String,
 }
 
 impl Containers {
     /// Those of the run of this nursery.
-    pub(super) fn of(nursery: &Nursery) -> Result<Self> {
+    pub(crate) fn of(nursery: &Nursery) -> Result<Self> {
         let run = nursery.run()?.to_owned();
         Ok(Self { run })
     }

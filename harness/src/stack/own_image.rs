@@ -14,14 +14,14 @@ use super::process::Nursery;
 
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Where the image has the program.
-pub(super) const PROGRAM: &str = "/usr/local/bin/poolproof";
+pub(crate) const PROGRAM: &str = "/usr/local/bin/poolproof";
 /// By it the engine knows images of ours.
 const LABEL: &str = "poolproof.dev/own";
 /// Clusters that allow no root want a number.
 const USER: &str = "65532";
 
 /// The name of the image of this program: another program has another name.
-pub(super) fn name(program: &Path) -> Result<String> {
+pub(crate) fn name(program: &Path) -> Result<String> {
     let describe = || format!("reading {}", program.display());
     let metadata = std::fs::metadata(program).with_context(describe)?;
     let mut start = [0; 4096];
@@ -37,12 +37,12 @@ pub(super) fn name(program: &Path) -> Result<String> {
     );
     Ok(format!(
         "docker.io/library/poolproof:{:016x}",
-        super::gie::fnv(&text)
+        super::hash::fnv(&text)
     ))
 }
 
 /// Makes the image in the Docker engine. Images of other builds that nothing uses are removed.
-pub(super) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Result<()> {
+pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Result<()> {
     let mut prune = Command::new("docker");
     prune.args(["image", "prune", "--all", "--force", "--filter"]);
     prune.arg(format!("label={LABEL}"));

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::StackKind;
+use crate::parts::StackKind;
 
 /// The operating system of this program, as Rust names it: `linux`, `macos`.
 pub const SYSTEM: &str = std::env::consts::OS;
@@ -20,7 +20,7 @@ pub(super) fn check(system: &str, kind: StackKind) -> Result<()> {
     ensure!(
         can_run(system, kind),
         "--stack {} needs Linux, and this is {system}: use --stack embedded, cluster or url",
-        format!("{kind:?}").to_lowercase()
+        kind
     );
     Ok(())
 }

@@ -10,20 +10,20 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 /// Addresses of 127.0.0.1 that were free a moment ago.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(crate) struct Ports {
     next: u16,
 }
 
 impl Ports {
     /// Starts somewhere in the range, so that two runs at once seldom meet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             next: rand::rng().random_range(RANGE),
         }
     }
 
     /// A free address that was not given before.
-    pub(super) fn take(&mut self) -> Result<SocketAddr> {
+    pub(crate) fn take(&mut self) -> Result<SocketAddr> {
         for _ in RANGE {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.next));
             self.next = match self.next + 1 {

@@ -73,7 +73,7 @@ impl Tool {
 }
 
 /// Fails if something of a stack is missing. The error lists all of it, and how to get it.
-pub(super) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
+pub(crate) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
     let lines = missing
         .iter()
         .map(|it| format!("{} ({}): {}", it.name, it.why, it.how));

@@ -10,11 +10,14 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::kubernetes::load_job::{self, LoadJob};
-use super::local::listening_on;
+use super::options::Options;
+use super::places::deployment::load_job::{self, LoadJob};
+use super::places::place;
 use super::process::{Folder, Nursery, Process};
-use super::{Options, Running, Stack, StackKind};
-use crate::load::workers::{self, Address};
+use super::running::Stack;
+use super::worker;
+
+pub use super::worker::Worker;
 
 /// A process is there within milliseconds, but of many on a busy machine some wait.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,13 +25,13 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Running workers. [`Workers::stop`] ends them.
 pub struct Workers {
     /// The workers, in the order of their parts.
-    pub list: Vec<Address>,
+    pub list: Vec<Worker>,
     /// Where they reach the gateway, if not where its target says.
     pub gateway: Option<Url>,
-    running: Hands,
+    running: Running,
 }
 
-enum Hands {
+enum Running {
     Processes(Vec<Mutex<Process>>, Folder),
     Pods(Box<LoadJob>),
 }
@@ -42,31 +45,22 @@ impl Stack {
         program: &Path,
         stop: &CancellationToken,
     ) -> Result<Workers> {
-        let inside = match &self.running {
-            Running::Kind(kind) => Some(&kind.inside),
-            Running::Cluster(cluster) => Some(&cluster.inside),
-            Running::Embedded(_) | Running::Local(_) | Running::Url => None,
+        let Some((pods, _)) = self.running.in_cluster() else {
+            return processes(count, program).await;
         };
-        match inside {
-            Some(inside) => {
-                let (job, list) = LoadJob::start(inside, count, stop).await?;
-                Ok(Workers {
-                    list,
-                    gateway: inside.gateway.clone(),
-                    running: Hands::Pods(Box::new(job)),
-                })
-            }
-            None => processes(count, program).await,
-        }
+        let (job, list) = LoadJob::start(pods, count, stop).await?;
+        Ok(Workers {
+            list,
+            gateway: pods.gateway.clone(),
+            running: Running::Pods(Box::new(job)),
+        })
     }
 }
 
 /// The Job that a stack of these options would have for so many workers; `None` if they would be processes of this machine.
 pub fn planned_job(options: &Options, count: usize) -> Result<Option<Value>> {
-    let (namespace, image) = match options.kind {
-        StackKind::Kind => super::kind::pods_of_ours(options)?,
-        StackKind::Cluster => super::cluster::pods_of_ours(options),
-        _ => return Ok(None),
+    let Some((namespace, image)) = place(options.kind).own_pods(options)? else {
+        return Ok(None);
     };
     let job = load_job::manifest(&load_job::new_name(), &namespace, &image, count);
     Ok(Some(job))
@@ -78,15 +72,15 @@ async fn processes(count: usize, program: &Path) -> Result<Workers> {
     for number in 0..count {
         let mut command = Command::new(program);
         command.args(["serve", "worker"]);
-        let process = nursery.start(&name(number), &command)?;
+        let process = nursery.start(&worker::name(number), &command)?;
         let place = format!("process {}", process.id());
         processes.push((place, Process::Child(process)));
     }
     let mut list = Vec::new();
     for (number, (place, process)) in processes.iter_mut().enumerate() {
-        let address = listening_on(process, READY_TIMEOUT).await?;
-        list.push(Address {
-            name: name(number),
+        let address = process.listening_on(READY_TIMEOUT).await?;
+        list.push(Worker {
+            name: worker::name(number),
             place: place.clone(),
             url: format!("http://{address}/").parse().context("its url")?,
         });
@@ -94,7 +88,7 @@ async fn processes(count: usize, program: &Path) -> Result<Workers> {
     Ok(Workers {
         list,
         gateway: None,
-        running: Hands::Processes(
+        running: Running::Processes(
             processes
                 .into_iter()
                 .map(|(_, it)| Mutex::new(it))
@@ -104,37 +98,16 @@ async fn processes(count: usize, program: &Path) -> Result<Workers> {
     })
 }
 
-pub(super) fn name(number: usize) -> String {
-    format!("worker-{number}")
-}
-
 impl Workers {
     /// Whether they are pods, elsewhere than this process.
     pub fn are_pods(&self) -> bool {
-        matches!(self.running, Hands::Pods(_))
+        matches!(self.running, Running::Pods(_))
     }
 
-    /// Ends them, and waits until they and all that was made for them is gone.
-    pub async fn stop(self) {
-        match self.running {
-            Hands::Processes(processes, _folder) => {
-                for process in processes {
-                    process.into_inner().stop().await;
-                }
-            }
-            Hands::Pods(job) => job.stop().await,
-        }
-    }
-}
-
-impl workers::Workers for Workers {
-    fn addresses(&self) -> &[Address] {
-        &self.list
-    }
-
-    async fn gone(&self, number: usize) -> Option<String> {
+    /// How a worker has ended, if it has.
+    pub async fn gone(&self, number: usize) -> Option<String> {
         match &self.running {
-            Hands::Processes(processes, _) => {
+            Running::Processes(processes, _) => {
                 let mut process = processes.get(number)?.lock().await;
                 process
                     .check()
@@ -142,7 +115,19 @@ impl workers::Workers for Workers {
                     .err()
                     .map(|error| format!("{error:#}"))
             }
-            Hands::Pods(job) => job.gone(number).await,
+            Running::Pods(job) => job.gone(number).await,
+        }
+    }
+
+    /// Ends them, and waits until they and all that was made for them is gone.
+    pub async fn stop(self) {
+        match self.running {
+            Running::Processes(processes, _folder) => {
+                for process in processes {
+                    process.into_inner().stop().await;
+                }
+            }
+            Running::Pods(job) => job.stop().await,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::session::Run;
 use crate::limits;
 use crate::load::engine::Sender;
 use crate::load::requests::Requests;
-use crate::load::workers::{Assignment, Sending};
+use crate::load::workers::{self, Address, Assignment, Sending};
 use crate::stack::workers::Workers;
 use crate::target::Target;
 
@@ -61,4 +61,34 @@ pub(super) fn distribute<'a>(
         workload: run.workload,
         trace: run.trace,
     })
+}
+
+/// The workers of a stack, as the coordinator of a load run reaches them.
+pub(super) struct Fleet<'a> {
+    workers: &'a Workers,
+    addresses: Vec<Address>,
+}
+
+impl<'a> Fleet<'a> {
+    pub(super) fn new(workers: &'a Workers) -> Self {
+        let addresses = workers.list.iter().map(|worker| Address {
+            name: worker.name.clone(),
+            place: worker.place.clone(),
+            url: worker.url.clone(),
+        });
+        Self {
+            workers,
+            addresses: addresses.collect(),
+        }
+    }
+}
+
+impl workers::Workers for Fleet<'_> {
+    fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    async fn gone(&self, number: usize) -> Option<String> {
+        self.workers.gone(number).await
+    }
 }

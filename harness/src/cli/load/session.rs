@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::distribute::distribute;
+use super::distribute::{Fleet, distribute};
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::stack::StackArgs;
@@ -182,7 +182,8 @@ impl<'a> Session<'a> {
                 let threads = self.args.threads.map(usize::from);
                 let sending = distribute(workers, run, &self.stack.target, sender, threads);
                 let sending = sending.map_err(Failure::usage)?;
-                workers::run(workers, sending, &stop, &mut watch, &|line| self.tell(line)).await?
+                let fleet = Fleet::new(workers);
+                workers::run(&fleet, sending, &stop, &mut watch, &|line| self.tell(line)).await?
             }
             None => {
                 let workload = run.workload.clone();

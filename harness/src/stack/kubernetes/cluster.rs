@@ -17,13 +17,13 @@ use tokio::sync::Mutex;
 const FIELD_MANAGER: &str = "poolproof";
 
 /// The text at a JSON pointer of an object; empty if there is none.
-pub(in crate::stack) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     let text = object.pointer(path).and_then(Value::as_str);
     text.unwrap_or_default()
 }
 
 /// Labels as requests for a list take them: `KEY=VALUE,...`.
-pub(in crate::stack) fn selector(labels: &Value) -> String {
+pub(crate) fn selector(labels: &Value) -> String {
     let labels = labels.as_object().into_iter().flatten();
     let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
     labels.collect::<Vec<_>>().join(",")
@@ -33,7 +33,7 @@ pub(in crate::stack) fn selector(labels: &Value) -> String {
 #[derive(Clone)]
 pub struct Cluster {
     /// Its client.
-    pub(in crate::stack) client: Client,
+    pub(crate) client: Client,
     /// The kinds that were asked for.
     kinds: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>>>,
 }

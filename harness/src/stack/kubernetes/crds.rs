@@ -14,7 +14,7 @@ const API_VERSION: &str = "apiextensions.k8s.io/v1";
 const KIND: &str = "CustomResourceDefinition";
 
 /// Applies the definitions of a file that the cluster lacks. One that it has must serve every version that the file's serves.
-pub(in crate::stack) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
+pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
     let yaml =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml)

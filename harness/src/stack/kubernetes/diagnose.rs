@@ -13,7 +13,7 @@ const EVENTS_MAX: usize = 8;
 const LOG_LINES: i64 = 5;
 
 /// Tells about these namespaces, one finding a line. What cannot be read is left out: something is broken already.
-pub(super) async fn diagnose(cluster: &Cluster, namespaces: &[String]) -> Vec<String> {
+pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<String> {
     let mut told = Vec::new();
     for namespace in namespaces {
         let pods = cluster

@@ -12,22 +12,22 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::ways::To;
+use super::to::To;
 
 /// How long to wait after a failed accept: without free file descriptors the next one fails at once as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener whose connections end at a pod. It goes when it is dropped, with its connections.
 #[derive(Debug)]
-pub struct Forward {
+pub(crate) struct Forward {
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Forward {
     /// Listens on a free port of 127.0.0.1.
-    pub(super) async fn start(client: &Client, namespace: &str, to: To, port: u16) -> Result<Self> {
+    pub(crate) async fn start(client: &Client, namespace: &str, to: To, port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.context("listening for connections to a pod")?;
         let address = listener.local_addr()?;
@@ -102,7 +102,7 @@ async fn connect(
 }
 
 /// The name of the pod that a way leads to now.
-pub(super) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<String> {
+pub(crate) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<String> {
     let labels = match to {
         To::Pod(name) => return Ok(name.clone()),
         To::Labelled(labels) => labels,

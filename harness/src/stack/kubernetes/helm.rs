@@ -12,15 +12,15 @@ use crate::stack::process::Nursery;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The helm program, with the kubeconfig of the cluster in which it installs.
-pub(in crate::stack) struct Helm<'a> {
-    pub(in crate::stack) nursery: &'a Nursery,
-    pub(in crate::stack) kubeconfig: &'a Path,
-    pub(in crate::stack) context: Option<&'a str>,
+pub(crate) struct Helm<'a> {
+    pub(crate) nursery: &'a Nursery,
+    pub(crate) kubeconfig: &'a Path,
+    pub(crate) context: Option<&'a str>,
 }
 
 impl Helm<'_> {
     /// Installs a chart, or brings what was installed to these values. It does not wait for what the chart starts.
-    pub(super) async fn install(
+    pub(crate) async fn install(
         &self,
         (release, namespace): (&str, &str),
         chart: &Path,
@@ -42,7 +42,7 @@ impl Helm<'_> {
     }
 
     /// Removes what a chart made, and waits until it is gone. It need not be there.
-    pub(super) async fn uninstall(&self, (release, namespace): (&str, &str)) -> Result<()> {
+    pub(crate) async fn uninstall(&self, (release, namespace): (&str, &str)) -> Result<()> {
         let mut command = self.command(namespace);
         command.args(["uninstall", "--ignore-not-found", "--wait", release]);
         let name = format!("helm-uninstall-{release}");

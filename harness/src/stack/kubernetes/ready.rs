@@ -7,10 +7,14 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, selector, text};
 
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A node that pulls images, or that is busy with other things, takes its time.
+pub(crate) const PODS_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long an object may take to have its conditions.
+pub(crate) const CONDITIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What keeps an image's container from ever starting, by the reasons that a kubelet gives.
-pub(super) const HOPELESS: [&str; 5] = [
+pub(crate) const HOPELESS: [&str; 5] = [
     "ErrImagePull",
     "ImagePullBackOff",
     "ErrImageNeverPull",
@@ -19,14 +23,14 @@ pub(super) const HOPELESS: [&str; 5] = [
 ];
 
 /// How things stand.
-pub(super) enum State {
+pub(crate) enum State {
     Ready,
     /// What is missing, in words.
     NotYet(String),
 }
 
 /// Waits until `look` finds things ready. Fails at once if it fails, or after `timeout` with what was missing then.
-pub(super) async fn wait<F>(what: &str, timeout: Duration, look: impl Fn() -> F) -> Result<()>
+pub(crate) async fn wait<F>(what: &str, timeout: Duration, look: impl Fn() -> F) -> Result<()>
 where
     F: Future<Output = Result<State>>,
 {
@@ -39,12 +43,12 @@ where
         if Instant::now() > deadline {
             bail!("{what}: not ready within {timeout:?}: {missing}");
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Whether a Deployment or StatefulSet has all its pods, of its newest revision, ready. Fails if one of them can never be.
-pub(super) async fn workload(
+pub(crate) async fn workload(
     cluster: &Cluster,
     kind: &str,
     namespace: &str,
@@ -73,8 +77,31 @@ pub(super) async fn workload(
     Ok(State::NotYet(format!("{ready} of {wanted} pods are ready")))
 }
 
+/// Waits until a Deployment or StatefulSet has all its pods ready.
+pub(crate) async fn pods(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<()> {
+    wait(&format!("{kind} {namespace}/{name}"), PODS_TIMEOUT, || {
+        workload(cluster, kind, namespace, name)
+    })
+    .await
+}
+
+/// Waits until all wanted conditions, at a path of an object, are true.
+pub(crate) async fn accepted(
+    cluster: &Cluster,
+    (api_version, kind): (&str, &str),
+    (namespace, name): (&str, &str),
+    (path, wanted): (&str, &[&str]),
+) -> Result<()> {
+    let what = format!("{kind} {namespace}/{name}");
+    wait(&what, CONDITIONS_TIMEOUT, || async {
+        let object = cluster.get(api_version, kind, namespace, name).await?;
+        Ok(conditions(object.as_ref(), path, wanted))
+    })
+    .await
+}
+
 /// Why a container of a pod waits, with the kubelet's own words.
-pub(super) fn waiting(pod: &Value) -> Option<(&str, &str)> {
+pub(crate) fn waiting(pod: &Value) -> Option<(&str, &str)> {
     let containers = pod["status"]["containerStatuses"].as_array()?;
     let waiting = containers
         .iter()
@@ -84,7 +111,7 @@ pub(super) fn waiting(pod: &Value) -> Option<(&str, &str)> {
 }
 
 /// Whether all conditions of these types are true, among those at `path` of an object.
-pub(super) fn conditions(object: Option<&Value>, path: &str, wanted: &[&str]) -> State {
+pub(crate) fn conditions(object: Option<&Value>, path: &str, wanted: &[&str]) -> State {
     let conditions = object.and_then(|object| object.pointer(path)?.as_array());
     let Some(conditions) = conditions else {
         return State::NotYet("it has no conditions".to_owned());

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use url::Url;
 
+use super::api::metadata;
 use super::cluster::{Cluster, text};
 use super::forward::{self, Forward};
-use super::manifests::metadata;
 use super::ready::{State, wait};
+use super::to::To;
 
 /// kube-proxy takes a second, on a busy node a few.
 const ROUTE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,12 +27,12 @@ pub struct Ways {
     node: Option<IpAddr>,
     forwards: Vec<Forward>,
     /// All of them.
-    pub(in crate::stack) opened: Vec<Opened>,
+    pub(crate) opened: Vec<Opened>,
 }
 
 /// Where a way leads.
 #[derive(Clone, Debug)]
-pub(in crate::stack) struct Opened {
+pub(crate) struct Opened {
     /// Where it begins, here.
     from: Url,
     namespace: String,
@@ -39,18 +40,9 @@ pub(in crate::stack) struct Opened {
     port: u16,
 }
 
-/// Which pod.
-#[derive(Clone, Debug)]
-pub(in crate::stack) enum To {
-    /// The one of this name, of a StatefulSet.
-    Pod(String),
-    /// Any ready one with these labels, `KEY=VALUE,...`.
-    Labelled(String),
-}
-
 impl Ways {
     /// Ways by ports of a node, if it can be reached from here. An engine in a virtual machine keeps its networks to itself.
-    pub(super) async fn by_node(node: Option<IpAddr>) -> Self {
+    pub(crate) async fn by_node(node: Option<IpAddr>) -> Self {
         let mut ways = Self::default();
         if let Some(node) = node {
             let connected = TcpStream::connect((node, API_PORT));
@@ -61,7 +53,7 @@ impl Ways {
     }
 
     /// The URL of a way to a port of a pod, without path.
-    pub(in crate::stack) async fn add(
+    pub(crate) async fn add(
         &mut self,
         cluster: &Cluster,
         namespace: &str,
@@ -106,13 +98,13 @@ impl Ways {
 
 impl Opened {
     /// Whether a URL of this machine goes this way.
-    pub(in crate::stack) fn leads_to(&self, url: &Url) -> bool {
+    pub(crate) fn leads_to(&self, url: &Url) -> bool {
         let end = |it: &Url| (it.host_str().map(str::to_owned), it.port_or_known_default());
         end(&self.from) == end(url)
     }
 
     /// A URL that goes this way, as pods of the cluster reach the same.
-    pub(in crate::stack) async fn inside(&self, cluster: &Cluster, url: &Url) -> Result<Url> {
+    pub(crate) async fn inside(&self, cluster: &Cluster, url: &Url) -> Result<Url> {
         let pod = forward::pod(&cluster.client, &self.namespace, &self.to).await?;
         let found = cluster.get("v1", "Pod", &self.namespace, &pod).await?;
         let address = found.as_ref().map(|it| text(it, "/status/podIP"));

@@ -5,7 +5,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 /// Whether a process has this id, whoever owns it.
-pub(in crate::stack) fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     // 0 and negative numbers mean process groups. No signal is sent: kill(2) only checks.
     pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }

@@ -9,18 +9,18 @@ use nix::sys::signal::{Signal, kill};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exec::addressee;
-use super::{Nursery, Output, STOP_TIMEOUT};
+use super::group::{Nursery, Output, STOP_TIMEOUT};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
-pub(in crate::stack) struct Child {
+pub(crate) struct Child {
     pub(super) output: Output,
     child: std::process::Child,
 }
 
 impl Nursery {
     /// Starts a program that ends when we do. To be called on a thread that lives as long as the child is to.
-    pub(in crate::stack) fn start(&self, name: &str, command: &Command) -> Result<Child> {
+    pub(crate) fn start(&self, name: &str, command: &Command) -> Result<Child> {
         let (output, stdout, stderr) = Output::create(&self.logs, name)?;
         let mut child = Command::new(&self.program);
         child
@@ -60,7 +60,7 @@ impl Child {
 
     /// Waits until it has ended by itself, and gives what it wrote to standard output. Fails if it did not succeed, or does
     /// not end within `timeout`; then it is killed.
-    pub(in crate::stack) async fn finish(mut self, timeout: Duration) -> Result<String> {
+    pub(crate) async fn finish(mut self, timeout: Duration) -> Result<String> {
         let Ok(status) = tokio::time::timeout(timeout, self.ended()).await else {
             bail!("{}: not done within {timeout:?}", self.output.name)
         };
@@ -101,7 +101,7 @@ impl Child {
     }
 
     /// Its process id.
-    pub(in crate::stack) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 

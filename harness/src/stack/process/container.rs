@@ -12,16 +12,16 @@ use testcontainers::core::logs::LogFrame;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
-use super::{Nursery, Output, STOP_TIMEOUT};
+use super::group::{Nursery, Output, STOP_TIMEOUT};
 
 /// The label by which the containers of a run are known.
-pub(in crate::stack) const RUN_LABEL: &str = "poolproof.dev/run";
+pub(crate) const RUN_LABEL: &str = "poolproof.dev/run";
 /// The label that says which process they belong to.
-pub(in crate::stack) const PID_LABEL: &str = "poolproof.dev/pid";
+pub(crate) const PID_LABEL: &str = "poolproof.dev/pid";
 
 /// A running container. Dropping it removes it.
 #[derive(Debug)]
-pub(in crate::stack) struct Container {
+pub(crate) struct Container {
     pub(super) output: Output,
     container: ContainerAsync<GenericImage>,
 }

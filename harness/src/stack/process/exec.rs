@@ -65,7 +65,7 @@ fn watch(parent: u32, command: &[String]) -> Result<i32> {
             child.wait().context("waiting for a process")?;
         }
         ensure!(parent_id() == parent, "the parent has ended");
-        std::thread::sleep(super::LOOK_AGAIN);
+        std::thread::sleep(super::group::POLL_INTERVAL);
     }
 }
 

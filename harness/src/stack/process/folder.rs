@@ -15,7 +15,7 @@ const LOCKED_AFTER: Duration = Duration::from_secs(60);
 
 /// A new folder for temporary files. Dropping it removes it.
 #[derive(Debug)]
-pub(in crate::stack) struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
     _lock: File,
 }
@@ -37,7 +37,7 @@ impl Folder {
         })
     }
 
-    pub(in crate::stack) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }
