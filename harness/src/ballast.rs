@@ -10,11 +10,11 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
 
+use crate::client::prompt::Texts;
 use crate::client::{Api, Client, Connections, Request, payload};
 use crate::context::Context;
 use crate::evidence::control;
 use crate::evidence::endpoint::{self, Reading};
-use crate::load::prompt::Texts;
 use crate::poll;
 use crate::target::Endpoint;
 

@@ -1,5 +1,6 @@
 //! Everything of poolproof that is not a case: stacks, client, evidence, statistics, runs and reports.
 
+pub mod api;
 pub mod ballast;
 pub mod budget;
 pub mod case;

@@ -5,6 +5,7 @@ pub mod change;
 pub mod drive;
 mod exchange;
 mod lane;
+pub mod prompt;
 mod request;
 pub mod sse;
 
@@ -19,9 +20,10 @@ use url::Url;
 use crate::evidence::served::Names;
 use crate::tls;
 
+pub use crate::api::Api;
 pub use exchange::{Ending, Exchange};
 pub use lane::Lane;
-pub use request::{Api, Body, Request, nonce, payload};
+pub use request::{Body, Request, nonce, payload};
 
 /// The header by which a request of ours is found again in a model server's log.
 pub const REQUEST_ID_HEADER: &str = "x-poolproof-request";

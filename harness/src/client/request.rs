@@ -4,20 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::{Rng, RngExt};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The API that a request is made to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Api {
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/chat/completions`
-    #[default]
-    Chat,
-}
+use crate::api::Api;
 
 /// A request body.
 #[derive(Clone, Debug)]
@@ -85,16 +74,6 @@ impl Request {
     /// The path that it is sent to.
     pub fn path(&self) -> &'static str {
         self.api.path()
-    }
-}
-
-impl Api {
-    /// The path that its requests are sent to.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Completions => "/v1/completions",
-            Self::Chat => "/v1/chat/completions",
-        }
     }
 }
 

@@ -12,7 +12,6 @@ mod http2;
 pub mod judge;
 pub mod make;
 pub mod paired;
-pub(crate) mod prompt;
 pub mod recorder;
 pub mod requests;
 pub mod saturation;

@@ -8,18 +8,16 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
-use super::prompt::common_words;
+use crate::client::prompt::{Words, common_words};
 use crate::records::load::TokenizerFile;
 
-/// What texts are put together from: words of one length, or letters where a tokenizer has no words, each of which is one token of it,
-/// whatever stands beside it.
+/// The words of a tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vocabulary {
     /// The tokenizer.
     pub tokenizer: TokenizerFile,
-    pub(super) words: Vec<String>,
-    /// Whether a text begins with the space of its first word: not where the tokenizer puts one before every text.
-    pub(super) leading_space: bool,
+    /// The words that are one token each.
+    pub words: Words,
 }
 
 /// With so few words, there are 2^48 texts of the twelve that are drawn one by one.
@@ -41,8 +39,10 @@ impl Vocabulary {
                 sha256: digits.collect(),
                 file,
             },
-            words,
-            leading_space,
+            words: Words {
+                words,
+                leading_space,
+            },
         })
     }
 }
@@ -100,7 +100,7 @@ fn choose(mut tokenizer: Tokenizer) -> Result<(Vec<String>, bool)> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::load::prompt::Texts;
+    use crate::client::prompt::Texts;
     use crate::load::requests::Requests;
     use crate::load::schedule::Due;
     use crate::target::Target;

@@ -20,7 +20,7 @@ pub use distribution::{Count, Distribution, Seconds};
 pub use series::Series;
 pub use shipped::SHIPPED;
 
-use crate::client::Api;
+use crate::api::Api;
 use crate::topology::Topology;
 use slo::{Metric, Slo};
 use trace::Trace;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::records::load::Snapshot;
 
 /// The counters of one worker, or the sum of all.
 #[derive(Debug, Default)]
@@ -14,19 +14,6 @@ pub(super) struct Live {
     failed: AtomicU64,
     first_tokens: AtomicU64,
     ttft_us: AtomicU64,
-}
-
-/// What they say at one time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Requests that were started.
-    pub started: u64,
-    /// Of these, those that were answered as a whole.
-    pub answered: u64,
-    /// Those that failed.
-    pub failed: u64,
-    /// Answers of which the first token has come, and the sum of their TTFT, in microseconds.
-    pub ttft: (u64, u64),
 }
 
 /// The counters of all workers.
@@ -76,39 +63,5 @@ impl Lives {
         let mut sum = Snapshot::default();
         self.0.iter().for_each(|live| live.add_to(&mut sum));
         sum
-    }
-}
-
-impl std::iter::Sum for Snapshot {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |sum, it| Self {
-            started: sum.started + it.started,
-            answered: sum.answered + it.answered,
-            failed: sum.failed + it.failed,
-            ttft: (sum.ttft.0 + it.ttft.0, sum.ttft.1 + it.ttft.1),
-        })
-    }
-}
-
-impl Snapshot {
-    /// Requests that have started and not ended.
-    pub fn in_flight(&self) -> u64 {
-        self.started.saturating_sub(self.answered + self.failed)
-    }
-
-    /// What was added since `earlier`.
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            started: self.started - earlier.started,
-            answered: self.answered - earlier.answered,
-            failed: self.failed - earlier.failed,
-            ttft: (self.ttft.0 - earlier.ttft.0, self.ttft.1 - earlier.ttft.1),
-        }
-    }
-
-    /// The mean TTFT, in milliseconds.
-    pub fn mean_ttft_ms(&self) -> Option<f64> {
-        let (n, sum_us) = self.ttft;
-        (n > 0).then(|| sum_us as f64 / n as f64 / 1000.0)
     }
 }

@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use live::{Lives, Snapshot};
+pub use crate::records::load::Snapshot;
+pub use live::Lives;
 pub use part::Part;
 
 use super::recorder::Recorder;

@@ -11,9 +11,9 @@ use url::Url;
 pub use conversation::Conversation;
 
 use super::answer::Asked;
-use super::prompt::Texts;
 use super::schedule::Due;
 use super::tokenizer::Vocabulary;
+use crate::client::prompt::Texts;
 use crate::target::Target;
 use crate::workload::trace::{BLOCK_TOKENS, Trace};
 use crate::workload::{Arrival, Count, Seconds, SharedPrefix, Workload};
@@ -89,7 +89,7 @@ impl Requests {
         Ok(Self {
             classes,
             shares,
-            texts: Texts::new(seed, vocabulary),
+            texts: Texts::new(seed, vocabulary.map(|vocabulary| &vocabulary.words)),
             rng: ChaCha8Rng::seed_from_u64(seed),
             trace,
             sessions,

@@ -6,10 +6,12 @@ mod judged;
 pub mod overhead;
 pub mod percentile;
 pub mod search;
+mod snapshot;
 mod worker;
 
 pub use cost::Cost;
 pub use judged::Judged;
+pub use snapshot::Snapshot;
 pub use worker::Worker;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::family::{Family, Histogram, Labels};
 use super::{about, one_if, shown, states, written};
-use crate::load::engine::Snapshot;
+use crate::records::load::Snapshot;
 use crate::records::load::{Conclusion, Group, Record, Times};
 use crate::verdict::Verdict;
 use crate::workload::Series;

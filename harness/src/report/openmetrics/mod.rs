@@ -58,7 +58,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::load::engine::Snapshot;
+    use crate::records::load::Snapshot;
     use crate::records::run::tests::record;
     use crate::verdict::Level;
     use crate::verdict::Outcome;

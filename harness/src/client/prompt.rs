@@ -7,7 +7,7 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::tokenizer::Vocabulary;
+use serde::{Deserialize, Serialize};
 
 /// Words of four letters: so long that numbers and places in the text follow from one another.
 const WORDS: &str = "able area army away baby back ball band bank base beat been best bill bird blue boat body book both \
@@ -21,6 +21,16 @@ const TEXT_WORDS: usize = 1 << 16;
 /// Words that are drawn one by one: 60 bytes with 2^80 possible texts.
 const UNIQUE_WORDS: u32 = 12;
 
+/// What texts are put together from: words of one length, or letters where a tokenizer has no words, each of which is one token of it,
+/// whatever stands beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// Each with the space before it.
+    pub words: Vec<String>,
+    /// Whether a text begins with the space of its first word: not where the tokenizer puts one before every text.
+    pub leading_space: bool,
+}
+
 /// Text to cut prompts from.
 #[derive(Debug)]
 pub struct Texts {
@@ -31,21 +41,22 @@ pub struct Texts {
 }
 
 /// Words that most vocabularies have as one token each, with the space before them.
-pub(super) fn common_words() -> Vec<String> {
+pub fn common_words() -> Vec<String> {
     let words = WORDS.split_whitespace();
     words.map(|word| format!(" {word}")).collect()
 }
 
 impl Texts {
-    /// The text of a seed, of common words or those of a vocabulary.
-    pub fn new(seed: u64, vocabulary: Option<&Vocabulary>) -> Self {
-        let words = vocabulary.map_or_else(common_words, |it| it.words.clone());
+    /// The text of a seed, of common words or of these.
+    pub fn new(seed: u64, words: Option<&Words>) -> Self {
+        let leading_space = words.is_none_or(|words| words.leading_space);
+        let words = words.map_or_else(common_words, |words| words.words.clone());
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let drawn = (0..TEXT_WORDS).map(|_| words[rng.random_range(0..words.len())].as_bytes());
         Self {
             text: drawn.collect::<Vec<_>>().concat(),
             word_bytes: words[0].len(),
-            leading_space: vocabulary.is_none_or(|it| it.leading_space),
+            leading_space,
         }
     }
 
