@@ -12,7 +12,7 @@ static TRUSTING: LazyLock<Result<ClientConfig, rustls::Error>> = LazyLock::new(|
 });
 
 /// A configuration without protocols. Fails where the machine has no certificates.
-pub(crate) fn client_config() -> Result<ClientConfig, rustls::Error> {
+pub fn client_config() -> Result<ClientConfig, rustls::Error> {
     TRUSTING.clone()
 }
 

@@ -177,7 +177,7 @@ impl Client {
 }
 
 /// A plain HTTP client for control and metrics.
-pub(crate) fn http(idle_per_host: usize) -> Result<reqwest::Client> {
+pub fn http(idle_per_host: usize) -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config_at_least())
         .no_proxy()

@@ -25,7 +25,7 @@ const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
 const READING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads a small document of a server, with bounds on its size and time.
-pub(crate) async fn get(http: &reqwest::Client, url: &Url) -> Result<String> {
+pub async fn get(http: &reqwest::Client, url: &Url) -> Result<String> {
     let read = async {
         let response = http.get(url.clone()).send().await?;
         if !response.status().is_success() {

@@ -222,7 +222,7 @@ fn default_power() -> f64 {
 }
 
 /// The target without user names and passwords, which must not reach a report.
-pub(crate) fn without_credentials(target: &Target) -> Target {
+pub fn without_credentials(target: &Target) -> Target {
     let mut target = target.clone();
     // Both setters fail only for urls that cannot carry credentials.
     let strip = |url: &mut url::Url| {
