@@ -232,7 +232,7 @@ mod tests {
     use crate::client::{Api, Connections, Request};
     use crate::context::Settings;
     use crate::need::{Canary, Find, Need};
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use anyhow::Context as _;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;

@@ -189,7 +189,7 @@ fn parse<T: DeserializeOwned>(path: &Path, kind: Kind, text: &[u8]) -> Result<T>
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::records::load::search::tests::limit;
+    use crate::records::samples::limit;
 
     fn committed(name: &str) -> PathBuf {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");

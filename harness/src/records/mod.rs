@@ -5,3 +5,5 @@ pub mod file;
 pub mod load;
 pub mod round_trip;
 pub mod run;
+#[cfg(test)]
+pub mod samples;

@@ -243,48 +243,9 @@ pub fn without_credentials(target: &Target) -> Target {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// A record with cases of these levels and verdicts.
-    pub(crate) fn record(cases: &[(Level, Outcome)]) -> Record {
-        let target: Target = toml::from_str(
-            "name='t'\nurl='http://me:secret@127.0.0.1:1'\n[[models]]\nname='m'\n[[models.pools]]\nname='p'\nweight=1\n\
-             [changes]\nurl='http://me:secret@127.0.0.1:2'\nkinds=['picker']",
-        )
-        .unwrap();
-        Record {
-            schema: SCHEMA.into(),
-            tool_version: "0".into(),
-            started: Timestamp::UNIX_EPOCH,
-            saved: Timestamp::UNIX_EPOCH,
-            interrupted: false,
-            seed: 1,
-            split_tolerance: 0.03,
-            run_alpha: default_run_alpha(),
-            power: default_power(),
-            stack: "url".into(),
-            flaw: None,
-            components: vec![],
-            start_steps: vec![],
-            client_cores: 2,
-            environment: None,
-            round_trips: Vec::new(),
-            target: without_credentials(&target),
-            cases: cases
-                .iter()
-                .enumerate()
-                .map(|(number, (level, outcome))| CaseRecord {
-                    id: format!("suite/case-{number}"),
-                    requirement: "it works".into(),
-                    level: *level,
-                    source: "a document".into(),
-                    took_ms: 1500,
-                    outcome: outcome.clone(),
-                })
-                .collect(),
-        }
-    }
+    use crate::records::samples::record;
 
     #[test]
     fn only_must_cases_decide() {

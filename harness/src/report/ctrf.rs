@@ -77,7 +77,7 @@ fn status(case: &CaseRecord) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Outcome;
 
     #[test]

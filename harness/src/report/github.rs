@@ -47,7 +47,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Outcome;
 
     #[test]

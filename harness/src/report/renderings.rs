@@ -6,7 +6,7 @@ use super::format::{FORMATS, Format};
 use super::terminal::Look;
 use crate::records::environment::Environment;
 use crate::records::file::{AnyRecord, Kind};
-use crate::records::load::search::tests::limit;
+use crate::records::samples::limit;
 
 const PLAIN: Look = Look {
     width: 120,

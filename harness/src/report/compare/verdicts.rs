@@ -87,7 +87,7 @@ fn rank(verdict: Option<Verdict>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Outcome;
 
     fn fail() -> Outcome {

@@ -32,7 +32,7 @@ mod tests {
 
     use super::*;
     use crate::records::load::Record;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Level;
     use crate::verdict::Outcome;
     use crate::workload::Series;

@@ -97,7 +97,7 @@ fn knee(search: &Search) -> Picture {
 mod tests {
     use super::*;
     use crate::picture::Drawing;
-    use crate::records::load::search::tests::limit;
+    use crate::records::samples::limit;
 
     #[test]
     fn the_limit_lies_between_the_last_rate_that_was_met_and_the_first_that_was_not() {

@@ -165,7 +165,7 @@ fn page(title: &str, body: Markup) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Level;
     use crate::verdict::Outcome;
 

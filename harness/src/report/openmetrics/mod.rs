@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
     use crate::records::load::Snapshot;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Level;
     use crate::verdict::Outcome;
 

@@ -102,7 +102,7 @@ fn colour(verdict: Verdict) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::run::tests::record;
+    use crate::records::samples::record;
     use crate::verdict::Level;
     use crate::verdict::{Findings, Mismatch, Outcome};
 

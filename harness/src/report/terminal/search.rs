@@ -30,7 +30,7 @@ pub fn line(probe: &Probe) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::records::load::search::tests::limit;
+    use crate::records::samples::limit;
 
     #[test]
     fn each_rate_has_a_line_and_the_last_one_says_what_was_found() {

@@ -4,6 +4,4 @@ mod probes;
 mod record;
 
 pub use probes::{Probe, Search};
-#[cfg(test)]
-pub(crate) use record::tests;
 pub use record::{Found, Limit, SCHEMA};

@@ -108,48 +108,11 @@ impl Limit {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::records::load::search::Probe;
+    use crate::records::samples::limit;
     use crate::verdict::Verdict;
-
-    /// A search that found its limit between 20 and 24 requests a second.
-    pub(crate) fn limit() -> Limit {
-        let probe = |rate_per_s, verdict, ttft_p95_ms| Probe {
-            rate_per_s,
-            verdict,
-            broke: match verdict {
-                Verdict::Pass => vec![],
-                _ => vec!["ttft p95 <= 100 ms".to_owned()],
-            },
-            doubts: vec![],
-            requests: 100,
-            ttft_p95_ms,
-            output_tokens_per_s: 5.0,
-        };
-        let mut search = Search::new(10.0, 1.05);
-        search.probes = vec![
-            probe(10.0, Verdict::Pass, Some(Some(20.0))),
-            probe(20.0, Verdict::Pass, Some(Some(30.0))),
-            probe(40.0, Verdict::Fail, Some(None)),
-            probe(28.0, Verdict::Fail, Some(Some(900.0))),
-            probe(24.0, Verdict::Inconclusive, None),
-        ];
-        Limit {
-            schema: SCHEMA.to_owned(),
-            tool_version: "0".to_owned(),
-            started: Timestamp::UNIX_EPOCH,
-            interrupted: false,
-            name: "steady-chat".to_owned(),
-            workload: Workload::load("steady-chat").unwrap().0,
-            seed: 1,
-            stack: "embedded".to_owned(),
-            flaw: None,
-            components: vec![],
-            environment: Environment::here(),
-            search,
-        }
-    }
 
     #[test]
     fn a_search_comes_to_a_limit_to_nothing_or_to_no_decision() {
