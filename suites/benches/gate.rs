@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use poolproof_harness::records::load::Times;
-use poolproof_harness::report::compare::compare;
-use poolproof_harness::report::compare::drift::drifts;
-use poolproof_harness::report::compare::figure::comparable;
-use poolproof_harness::report::compare::gate::Gate;
-use poolproof_harness::report::compare::records::Records;
-use poolproof_harness::verdict::Verdict;
+use poolproof_model::verdict::Verdict;
+use poolproof_records::load::Times;
+use poolproof_report::compare::compare;
+use poolproof_report::compare::drift::drifts;
+use poolproof_report::compare::figure::comparable;
+use poolproof_report::compare::gate::Gate;
+use poolproof_report::compare::records::Records;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -11,8 +11,8 @@ mod routing;
 mod sample;
 mod streams;
 
-use poolproof_harness::case::Suite;
-use poolproof_harness::cli::App;
+use poolproof_cases::case::Suite;
+use poolproof_cli::App;
 
 /// All suites, in the order in which they run.
 pub const SUITES: &[Suite] = &[
@@ -32,13 +32,13 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use poolproof_harness::budget::Budget;
-    use poolproof_harness::case::{Level, catches};
-    use poolproof_harness::context::Settings;
-    use poolproof_harness::effort::Decision;
-    use poolproof_harness::run::missing;
-    use poolproof_harness::target::Target;
-    use poolproof_harness::topology::Topology;
+    use poolproof_cases::budget::Budget;
+    use poolproof_cases::case::{Level, catches};
+    use poolproof_cases::context::Settings;
+    use poolproof_cases::effort::Decision;
+    use poolproof_cases::run::missing;
+    use poolproof_model::target::Target;
+    use poolproof_model::topology::Topology;
 
     use super::SUITES;
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use poolproof_harness::budget::Rates;
-use poolproof_harness::client::sse::Frame;
-use poolproof_harness::client::{Ending, Exchange};
-use poolproof_harness::context::{Context, Timeouts};
-use poolproof_harness::target::Target;
-use poolproof_harness::topology::Topology;
+use poolproof_cases::budget::Rates;
+use poolproof_cases::context::{Context, Timeouts};
+use poolproof_client::sse::Frame;
+use poolproof_client::{Ending, Exchange};
+use poolproof_model::target::Target;
+use poolproof_model::topology::Topology;
 
 /// A request that took 250 ms, and by whom it was served.
 pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> Exchange {

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    poolproof_harness::cli::main(poolproof::APP)
+    poolproof_cli::main(poolproof::APP)
 }

@@ -1,16 +1,14 @@
 //! A sample: requests for one model on an idle stack, with a fixed number in flight, and who served them.
 
 use anyhow::Result;
-use poolproof_harness::client::{Api, Client, Exchange, Request, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::cross_check::{
-    Agreement, Answers, CrossCheck, Disagreement, Kind,
-};
-use poolproof_harness::evidence::served;
-use poolproof_harness::expect;
-use poolproof_harness::stats::sequential::{Progress, Sequential};
-use poolproof_harness::target::{Model, Pool};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::context::Context;
+use poolproof_cases::expect;
+use poolproof_client::evidence::cross_check::{Agreement, Answers, CrossCheck, Disagreement, Kind};
+use poolproof_client::evidence::served;
+use poolproof_client::{Api, Client, Exchange, Request, drive};
+use poolproof_model::target::{Model, Pool};
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::sequential::{Progress, Sequential};
 use rand_chacha::ChaCha8Rng;
 
 /// Requests after which the clock is looked at.
@@ -186,8 +184,8 @@ pub(crate) fn is_of(pool: &Pool, exchange: &Exchange) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use poolproof_harness::evidence::cross_check::Agreed;
-    use poolproof_harness::verdict::{Mismatch, Verdict};
+    use poolproof_client::evidence::cross_check::Agreed;
+    use poolproof_model::verdict::{Mismatch, Verdict};
 
     use super::*;
 

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use poolproof_harness::client::drive::{self, Sent};
-use poolproof_harness::client::{Api, Connections, Exchange, Request, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::endpoint;
-use poolproof_harness::expect::{self, Found};
-use poolproof_harness::poll;
-use poolproof_harness::target::{Endpoint, Model};
+use poolproof_cases::context::Context;
+use poolproof_cases::expect::{self, Found};
+use poolproof_client::drive::{self, Sent};
+use poolproof_client::evidence::endpoint;
+use poolproof_client::poll;
+use poolproof_client::{Api, Connections, Exchange, Request, nonce, payload};
+use poolproof_model::target::{Endpoint, Model};
 use serde_json::{Value, json};
 
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::run::{self, missing};
-use poolproof_harness::stack::Stack;
-use poolproof_harness::verdict::{Outcome, Verdict};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::run::{self, missing};
+use poolproof_model::verdict::{Outcome, Verdict};
+use poolproof_stack::Stack;
 
 fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
@@ -38,7 +38,7 @@ fn main() -> std::process::ExitCode {
 
 fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, String> {
     let program = env!("CARGO_BIN_EXE_poolproof").into();
-    let options = poolproof_harness::cli::stack_from_env(program).map_err(|e| format!("{e:#}"))?;
+    let options = poolproof_cli::stack_from_env(program).map_err(|e| format!("{e:#}"))?;
     let runtime = Arc::new(common::runtime());
     // On a thread that outlives it, since its processes end with that thread.
     let stack = runtime

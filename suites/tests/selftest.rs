@@ -4,9 +4,9 @@ mod common;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::SUITES;
-use poolproof_harness::case::{Case, Catch, catches};
-use poolproof_harness::cli::stacks_of_selftest;
-use poolproof_harness::selftest;
+use poolproof_cases::case::{Case, Catch, catches};
+use poolproof_cases::selftest;
+use poolproof_cli::stacks_of_selftest;
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
@@ -28,7 +28,7 @@ fn no_holes() -> Result<(), Failed> {
 
 fn caught(catch: &'static Catch) -> Result<(), Failed> {
     let program = env!("CARGO_BIN_EXE_poolproof").into();
-    let stack = poolproof_harness::cli::stack_from_env(program)?;
+    let stack = poolproof_cli::stack_from_env(program)?;
     let options = selftest::Options {
         run: common::run_options(&stack),
         repeat: 1,

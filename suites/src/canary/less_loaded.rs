@@ -1,14 +1,14 @@
 //! Inside each version's pool the less-loaded endpoint still wins.
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::context::Context;
-use poolproof_harness::need::{CanaryToLoad, EndpointNames, Find};
-use poolproof_harness::stats::binomial::Question;
-use poolproof_harness::stats::sequential::Sequential;
-use poolproof_harness::target::{Model, Pool};
-use poolproof_harness::verdict::Outcome;
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::need::{CanaryToLoad, EndpointNames, Find};
+use poolproof_model::target::{Model, Pool};
+use poolproof_model::verdict::Outcome;
+use poolproof_stats::binomial::Question;
+use poolproof_stats::sequential::Sequential;
 
 use crate::loaded::{self, Load, PoolTest};
 

@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::client::{Connections, Exchange};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{CanaryToLoad, EndpointNames, Find, Need};
-use poolproof_harness::picture::Picture;
-use poolproof_harness::stats::binomial::Question;
-use poolproof_harness::stats::sequential::Sequential;
-use poolproof_harness::target::{Model, Pool};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{CanaryToLoad, EndpointNames, Find, Need};
+use poolproof_client::{Connections, Exchange};
+use poolproof_model::change::{Change, Kind};
+use poolproof_model::picture::Picture;
+use poolproof_model::target::{Model, Pool};
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::Question;
+use poolproof_stats::sequential::Sequential;
 
 use crate::sample::{Sample, ShareTest, is_of};
 use crate::streams::{PACE_REQUESTS, Streams};
@@ -252,10 +252,10 @@ impl Shift<'_> {
 mod tests {
     use std::time::Duration;
 
-    use poolproof_harness::client::Ending;
-    use poolproof_harness::picture::Drawing;
-    use poolproof_harness::target::Target;
-    use poolproof_harness::topology::Topology;
+    use poolproof_client::Ending;
+    use poolproof_model::picture::Drawing;
+    use poolproof_model::target::Target;
+    use poolproof_model::topology::Topology;
 
     use super::*;
     use crate::made::exchange;

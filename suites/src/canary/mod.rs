@@ -8,8 +8,8 @@ mod split_new_connections;
 mod weight_zero;
 mod windows;
 
+use poolproof_cases::case::{Catch, Suite};
 use poolproof_fixtures::flaw::Flaw;
-use poolproof_harness::case::{Catch, Suite};
 
 /// The suite.
 pub const SUITE: Suite = Suite {

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::budget::Rates;
-use poolproof_harness::client::{Client, Exchange};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::served;
-use poolproof_harness::need::{Canary, Find};
-use poolproof_harness::picture::Picture;
-use poolproof_harness::stats::binomial::Question;
-use poolproof_harness::stats::sequential::Sequential;
-use poolproof_harness::target::{Model, Pool, Target};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{Canary, Find};
+use poolproof_client::evidence::served;
+use poolproof_client::{Client, Exchange};
+use poolproof_model::picture::Picture;
+use poolproof_model::target::{Model, Pool, Target};
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::Question;
+use poolproof_stats::sequential::Sequential;
 
 use crate::sample::{Sample, ShareTest, is_of};
 

@@ -1,11 +1,11 @@
 //! The split over a new connection for each request.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::Connections;
-use poolproof_harness::context::Context;
-use poolproof_harness::need::{Canary, EndpointNames, Find};
-use poolproof_harness::verdict::Outcome;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::need::{Canary, EndpointNames, Find};
+use poolproof_client::Connections;
+use poolproof_model::verdict::Outcome;
 
 use super::split;
 

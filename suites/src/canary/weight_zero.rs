@@ -1,14 +1,14 @@
 //! A pool of weight 0 gets nothing.
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::Connections;
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::need::{EndpointNames, Find, WeightZeroPool};
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{EndpointNames, Find, WeightZeroPool};
+use poolproof_client::Connections;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::{Plan, Question};
 
 use crate::sample::{Sample, is_of};
 

@@ -1,16 +1,16 @@
 //! The split in every window of the run: an average can hide a canary that gets nothing, then twice its share.
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::Connections;
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::need::{Canary, EndpointNames, Find};
-use poolproof_harness::picture::Picture;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{Canary, EndpointNames, Find};
+use poolproof_client::Connections;
+use poolproof_model::picture::Picture;
+use poolproof_model::target::Model;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::{Plan, Question};
 
 use super::split;
 use crate::sample::{Sample, is_of};

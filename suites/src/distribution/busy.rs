@@ -1,14 +1,14 @@
 //! The judgement that the cases of this suite share: busy endpoints get (almost) nothing.
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::need::{Find, PoolToLoad};
-use poolproof_harness::stats::binomial::Question;
-use poolproof_harness::stats::sequential::Sequential;
-use poolproof_harness::target::{Model, Pool, Target};
-use poolproof_harness::verdict::Outcome;
+use poolproof_cases::budget::Rates;
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{Find, PoolToLoad};
+use poolproof_model::target::{Model, Pool, Target};
+use poolproof_model::verdict::Outcome;
+use poolproof_stats::binomial::Question;
+use poolproof_stats::sequential::Sequential;
 
 use crate::loaded::{self, Load, PoolTest};
 

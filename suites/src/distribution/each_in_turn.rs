@@ -1,14 +1,14 @@
 //! Each endpoint of a pool is busy in turn: a picker that sees the load of some only is found.
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::context::Context;
-use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
-use poolproof_harness::stats::binomial::Question;
-use poolproof_harness::stats::sequential::Sequential;
-use poolproof_harness::target::Pool;
-use poolproof_harness::verdict::{Outcome, Verdict};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::need::{EndpointNames, Find, PoolToLoad};
+use poolproof_model::target::Pool;
+use poolproof_model::verdict::{Outcome, Verdict};
+use poolproof_stats::binomial::Question;
+use poolproof_stats::sequential::Sequential;
 
 use super::busy::WAITING;
 use crate::loaded::{self, Load, PoolTest};

@@ -3,19 +3,19 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Exchange, Request};
-use poolproof_harness::context::{Context, Timeouts};
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::watch::Watch;
-use poolproof_harness::evidence::{scrapes, served};
-use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
-use poolproof_harness::poll;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::target::{Endpoint, Pool};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::ballast::wait_until_idle;
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::{Context, Timeouts};
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{EndpointNames, Find, PoolToLoad};
+use poolproof_client::evidence::watch::Watch;
+use poolproof_client::evidence::{scrapes, served};
+use poolproof_client::poll;
+use poolproof_client::{Api, Connections, Exchange, Request};
+use poolproof_model::target::{Endpoint, Pool};
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::{Plan, Question};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio_util::task::AbortOnDropHandle;
 

@@ -1,17 +1,17 @@
 //! An idle pool starves no endpoint.
 
 use anyhow::Result;
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::Connections;
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::served;
-use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
-use poolproof_harness::stats::binomial::Question;
-use poolproof_harness::stats::sequential::Sequential;
-use poolproof_harness::target::Pool;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{EndpointNames, Find, PoolToLoad};
+use poolproof_client::Connections;
+use poolproof_client::evidence::served;
+use poolproof_model::target::Pool;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::Question;
+use poolproof_stats::sequential::Sequential;
 
 use crate::sample::{Sample, ShareTest};
 

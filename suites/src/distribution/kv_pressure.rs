@@ -1,11 +1,11 @@
 //! One endpoint's KV cache is in use, without a queue.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::endpoint;
-use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
-use poolproof_harness::verdict::Outcome;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::need::{EndpointNames, Find, PoolToLoad};
+use poolproof_client::evidence::endpoint;
+use poolproof_model::verdict::Outcome;
 
 use super::busy::{effort, judge};
 use crate::loaded::Load;

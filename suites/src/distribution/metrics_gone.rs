@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::ballast::{Ballast, Source, wait_until_idle};
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::{control, scrapes, served};
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Faults, Find, PoolToLoad};
-use poolproof_harness::poll;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::target::Endpoint;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::ballast::{Ballast, Source, wait_until_idle};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Faults, Find, PoolToLoad};
+use poolproof_client::evidence::{control, scrapes, served};
+use poolproof_client::poll;
+use poolproof_client::{Api, Connections, Request, drive};
+use poolproof_model::target::Endpoint;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::{Plan, Question};
 use serde_json::json;
 
 use crate::loaded::{Load, PACE_SAMPLES, interval};

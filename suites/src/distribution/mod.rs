@@ -9,8 +9,8 @@ mod metrics_gone;
 mod one_busy;
 mod two_busy;
 
+use poolproof_cases::case::{Catch, Suite};
 use poolproof_fixtures::flaw::Flaw;
-use poolproof_harness::case::{Catch, Suite};
 
 /// The suite.
 pub const SUITE: Suite = Suite {

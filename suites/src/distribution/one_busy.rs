@@ -1,10 +1,10 @@
 //! One endpoint of a pool is busy.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::context::Context;
-use poolproof_harness::need::{EndpointNames, Find, PoolToLoad};
-use poolproof_harness::verdict::Outcome;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::need::{EndpointNames, Find, PoolToLoad};
+use poolproof_model::verdict::Outcome;
 
 use super::busy::{WAITING, effort, judge};
 use crate::loaded::Load;

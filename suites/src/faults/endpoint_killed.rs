@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::client::{Ending, Exchange};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::served;
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Find, Need, PoolToLoad};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
+use poolproof_client::evidence::served;
+use poolproof_client::{Ending, Exchange};
+use poolproof_model::change::{Change, Kind};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};

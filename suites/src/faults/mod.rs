@@ -9,14 +9,14 @@ mod timeline;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use poolproof_cases::case::{Catch, Suite};
+use poolproof_cases::context::Context;
+use poolproof_cases::expect;
+use poolproof_client::evidence::served;
+use poolproof_client::{Api, Connections, Exchange, Request, drive};
 use poolproof_fixtures::flaw::Flaw;
-use poolproof_harness::case::{Catch, Suite};
-use poolproof_harness::client::{Api, Connections, Exchange, Request, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::served;
-use poolproof_harness::expect;
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::Findings;
+use poolproof_model::target::Model;
+use poolproof_model::verdict::Findings;
 use rand::Rng;
 
 use timeline::Timeline;

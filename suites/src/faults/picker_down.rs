@@ -1,17 +1,17 @@
 //! A pool that fails closed refuses its requests while its endpoint picker is down.
 
 use anyhow::Result;
-use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::client::{Connections, Exchange, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::endpoint;
-use poolproof_harness::expect;
-use poolproof_harness::need::{Find, Need, PoolToLoad};
-use poolproof_harness::target::{Model, Pool};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::ballast::wait_until_idle;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{Find, Need, PoolToLoad};
+use poolproof_client::evidence::endpoint;
+use poolproof_client::{Connections, Exchange, drive};
+use poolproof_model::change::{Change, Kind};
+use poolproof_model::target::{Model, Pool};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
 use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, requests, until_steady, working};

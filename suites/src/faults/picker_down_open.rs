@@ -1,14 +1,14 @@
 //! A pool that fails open is served while its endpoint picker is down.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::client::Exchange;
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Find, Need, PoolToLoad};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
+use poolproof_client::Exchange;
+use poolproof_model::change::{Change, Kind};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::picker_down::{REQUESTS, send};
 use super::timeline::Timeline;

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use poolproof_harness::client::{Ending, Exchange};
-use poolproof_harness::evidence::served;
-use poolproof_harness::picture::Picture;
+use poolproof_client::evidence::served;
+use poolproof_client::{Ending, Exchange};
+use poolproof_model::picture::Picture;
 
 /// Requests from before a fault to behind it.
 pub(super) struct Timeline {
@@ -131,7 +131,7 @@ fn how(exchange: &Exchange) -> How {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use poolproof_harness::picture::Drawing;
+    use poolproof_model::picture::Drawing;
 
     use super::*;
     use crate::made::exchange;

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use poolproof_harness::ballast::Ballast;
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::endpoint::Reading;
-use poolproof_harness::evidence::watch::Watch;
-use poolproof_harness::target::Endpoint;
+use poolproof_cases::ballast::Ballast;
+use poolproof_cases::context::Context;
+use poolproof_client::evidence::endpoint::Reading;
+use poolproof_client::evidence::watch::Watch;
+use poolproof_model::target::Endpoint;
 
 /// How endpoints are made busy.
 #[derive(Clone, Copy, Debug)]

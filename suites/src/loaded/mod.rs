@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
-use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::client::drive::{self, Sent};
-use poolproof_harness::client::{Api, Client, Connections, Exchange, Request};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::watch::Watch;
-use poolproof_harness::evidence::{scrapes, served};
-use poolproof_harness::expect;
-use poolproof_harness::picture::Picture;
-use poolproof_harness::stats::sequential::{Progress, Sequential};
-use poolproof_harness::target::{Endpoint, Model, Pool};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::ballast::wait_until_idle;
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_client::drive::{self, Sent};
+use poolproof_client::evidence::watch::Watch;
+use poolproof_client::evidence::{scrapes, served};
+use poolproof_client::{Api, Client, Connections, Exchange, Request};
+use poolproof_model::picture::Picture;
+use poolproof_model::target::{Endpoint, Model, Pool};
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::sequential::{Progress, Sequential};
 use rand::Rng;
 
 pub(crate) use arranged::{Load, not_as_arranged};
@@ -328,10 +328,10 @@ async fn settle(sent: Vec<Sent>, grace: Duration) -> (Vec<Exchange>, Vec<Sent>) 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use poolproof_harness::client::Ending;
+    use poolproof_client::Ending;
 
-    use poolproof_harness::stats::binomial::Question;
-    use poolproof_harness::verdict::Verdict;
+    use poolproof_model::verdict::Verdict;
+    use poolproof_stats::binomial::Question;
 
     use super::*;
     use crate::made::{context, exchange};

@@ -1,12 +1,12 @@
 //! After the interactive load ends, batch is served, and none is lost.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{Find, HeldByPriority};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{Find, HeldByPriority};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::contention::{Class, hold};
 

@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
-use poolproof_harness::ballast::{Ballast, wait_until_idle};
-use poolproof_harness::client::{Client, Connections, Exchange, Lane, Request, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::watch::Watch;
-use poolproof_harness::evidence::{control, endpoint, epp, scrapes};
-use poolproof_harness::expect;
-use poolproof_harness::picture::Picture;
-use poolproof_harness::poll;
-use poolproof_harness::stats::Statistic;
-use poolproof_harness::stats::rank;
-use poolproof_harness::target::{Endpoint, Model, Pool};
-use poolproof_harness::verdict::Findings;
+use poolproof_cases::ballast::{Ballast, wait_until_idle};
+use poolproof_cases::context::Context;
+use poolproof_cases::expect;
+use poolproof_client::evidence::watch::Watch;
+use poolproof_client::evidence::{control, endpoint, epp, scrapes};
+use poolproof_client::poll;
+use poolproof_client::{Client, Connections, Exchange, Lane, Request, drive};
+use poolproof_model::picture::Picture;
+use poolproof_model::target::{Endpoint, Model, Pool};
+use poolproof_model::verdict::Findings;
+use poolproof_stats::Statistic;
+use poolproof_stats::rank;
 use rand::seq::SliceRandom;
 
 use super::stall::wait_while_fewer;
@@ -353,7 +353,7 @@ fn in_flight(sent: &[OnTheWay; 2]) -> usize {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use poolproof_harness::client::Ending;
+    use poolproof_client::Ending;
 
     use super::*;
     use crate::made::{context, exchange};

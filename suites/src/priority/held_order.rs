@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Connections, Exchange};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::{Decision, Effort};
-use poolproof_harness::need::{Find, HeldByPriority};
-use poolproof_harness::stats::{interval, rank};
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::{Decision, Effort};
+use poolproof_cases::need::{Find, HeldByPriority};
+use poolproof_client::{Connections, Exchange};
+use poolproof_model::target::Model;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::{interval, rank};
 
 use super::contention::{Class, EXPECTED, Held, hold};
 

@@ -9,10 +9,10 @@ mod shed;
 mod stall;
 mod uncontended;
 
+use poolproof_cases::case::{Catch, Suite};
+use poolproof_cases::context::Context;
+use poolproof_client::{Api, Request};
 use poolproof_fixtures::flaw::Flaw;
-use poolproof_harness::case::{Catch, Suite};
-use poolproof_harness::client::{Api, Request};
-use poolproof_harness::context::Context;
 use rand::Rng;
 
 pub const SUITE: Suite = Suite {

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::change::{Change, Kind};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::{Decision, Effort};
-use poolproof_harness::need::{Find, HeldByPriority, Need};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::{Decision, Effort};
+use poolproof_cases::need::{Find, HeldByPriority, Need};
+use poolproof_model::change::{Change, Kind};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::contention::{Class, EXPECTED, hold};
 

@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use poolproof_harness::ballast::{Ballast, wait_until_idle};
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Client, Connections, Ending, Exchange, drive};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::scrapes;
-use poolproof_harness::evidence::watch::Watch;
-use poolproof_harness::expect;
-use poolproof_harness::need::{Find, ShedByPriority};
-use poolproof_harness::target::{Endpoint, Model};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::ballast::{Ballast, wait_until_idle};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{Find, ShedByPriority};
+use poolproof_client::evidence::scrapes;
+use poolproof_client::evidence::watch::Watch;
+use poolproof_client::{Client, Connections, Ending, Exchange, drive};
+use poolproof_model::target::{Endpoint, Model};
+use poolproof_model::verdict::{Findings, Outcome};
 use std::time::{Duration, Instant};
 
 pub(super) const CASE: Case = Case {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolproof_harness::poll;
+use poolproof_client::poll;
 
 /// Waits until `left` is 0, or has not become smaller for `stall`.
 pub(super) async fn wait_while_fewer(left: impl Fn() -> usize, stall: Duration) {

@@ -1,13 +1,13 @@
 //! Every LoRA adapter, through both APIs, is served by the pools of its base model, and by itself.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{Adapters, EndpointNames, Find};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{Adapters, EndpointNames, Find};
+use poolproof_client::{Api, Connections, Request, nonce, payload};
+use poolproof_model::verdict::{Findings, Outcome};
 use serde_json::Value;
 
 use super::own_pools::{Known, OwnPools};

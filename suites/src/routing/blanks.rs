@@ -1,11 +1,11 @@
 //! Blanks at the ends of a model name.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_client::{Api, Connections, Request, nonce, payload};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::refused;
 

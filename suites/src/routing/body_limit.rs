@@ -1,13 +1,13 @@
 //! A body over the gateway's limit is refused, not routed by what was read of it.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Ending, Request, nonce};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{BodyLimit, Find};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{BodyLimit, Find};
+use poolproof_client::{Api, Connections, Ending, Request, nonce};
+use poolproof_model::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
     id: "routing/body-limit",

@@ -1,12 +1,12 @@
 //! A body without content-length is a body.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::need::{EndpointNames, Find};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::need::{EndpointNames, Find};
+use poolproof_client::{Api, Connections, Request};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::own_pools::{Known, OwnPools};
 use super::refused;

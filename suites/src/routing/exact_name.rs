@@ -1,13 +1,13 @@
 //! The model name is compared as it is: no folding of case, no prefix, no suffix; but JSON escapes are the same name.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Find};
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Find};
+use poolproof_client::{Api, Connections, Request, nonce, payload};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::FarEnd;
 

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use futures_util::future::join_all;
-use poolproof_harness::ballast::wait_until_idle;
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::control;
-use poolproof_harness::evidence::cross_check::Counters;
-use poolproof_harness::evidence::watch::Watch;
-use poolproof_harness::expect;
-use poolproof_harness::poll;
-use poolproof_harness::target::Endpoint;
-use poolproof_harness::verdict::Findings;
+use poolproof_cases::ballast::wait_until_idle;
+use poolproof_cases::context::Context;
+use poolproof_cases::expect;
+use poolproof_client::evidence::control;
+use poolproof_client::evidence::cross_check::Counters;
+use poolproof_client::evidence::watch::Watch;
+use poolproof_client::poll;
+use poolproof_model::target::Endpoint;
+use poolproof_model::verdict::Findings;
 
 /// The far end before requests that must not reach it.
 pub(super) struct FarEnd {

@@ -1,11 +1,11 @@
 //! A body from which no model name can be read is the client's error, and goes nowhere.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_client::{Api, Connections, Request};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::{FarEnd, refused};
 

@@ -1,14 +1,14 @@
 //! Every model, through both APIs, streamed and not, is served by its own pools.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Find, TwoModels};
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Find, TwoModels};
+use poolproof_client::{Api, Connections, Request, nonce, payload};
+use poolproof_model::target::Model;
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::own_pools::{Known, OwnPools};
 

@@ -1,14 +1,14 @@
 //! The model is found wherever it stands in the body.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Ending, Exchange, Request, nonce};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Find};
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Find};
+use poolproof_client::{Api, Connections, Ending, Exchange, Request, nonce};
+use poolproof_model::target::Model;
+use poolproof_model::verdict::{Findings, Outcome};
 use serde_json::Value;
 
 pub(super) const CASE: Case = Case {

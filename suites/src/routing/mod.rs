@@ -16,11 +16,11 @@ mod stream_intact;
 mod stream_unbuffered;
 mod unknown_model;
 
+use poolproof_cases::case::{Catch, Suite};
+use poolproof_cases::expect::{self, Found};
+use poolproof_client::Exchange;
 use poolproof_fixtures::flaw::Flaw;
-use poolproof_harness::case::{Catch, Suite};
-use poolproof_harness::client::Exchange;
-use poolproof_harness::expect::{self, Found};
-use poolproof_harness::verdict::Findings;
+use poolproof_model::verdict::Findings;
 
 use far_end::FarEnd;
 

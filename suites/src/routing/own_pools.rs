@@ -2,13 +2,13 @@
 //! none.
 
 use anyhow::Result;
-use poolproof_harness::client::Exchange;
-use poolproof_harness::context::Context;
-use poolproof_harness::evidence::cross_check::{Agreement, Answers, CrossCheck};
-use poolproof_harness::evidence::served;
-use poolproof_harness::expect;
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::Findings;
+use poolproof_cases::context::Context;
+use poolproof_cases::expect;
+use poolproof_client::Exchange;
+use poolproof_client::evidence::cross_check::{Agreement, Answers, CrossCheck};
+use poolproof_client::evidence::served;
+use poolproof_model::target::Model;
+use poolproof_model::verdict::Findings;
 
 /// The answers of one model.
 pub(super) struct OwnPools<'a> {

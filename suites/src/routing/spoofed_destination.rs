@@ -1,17 +1,17 @@
 //! The endpoint picker chooses the endpoint; a client cannot.
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::served;
-use poolproof_harness::expect;
-use poolproof_harness::need::{EndpointNames, Find, PoolToLoad, TwoModels};
-use poolproof_harness::stats::binomial;
-use poolproof_harness::target::Pool;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_cases::need::{EndpointNames, Find, PoolToLoad, TwoModels};
+use poolproof_client::evidence::served;
+use poolproof_client::{Api, Connections, Request};
+use poolproof_model::target::Pool;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial;
 
 pub(super) const CASE: Case = Case {
     id: "routing/spoofed-destination",
@@ -44,7 +44,7 @@ async fn spoofed_destination(ctx: &Context) -> Result<Outcome> {
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
     let (own_model, own_pool) = PoolToLoad::find(&ctx.target)?;
-    let address = |endpoint: &poolproof_harness::target::Endpoint| -> Option<String> {
+    let address = |endpoint: &poolproof_model::target::Endpoint| -> Option<String> {
         let url = endpoint.url.as_ref()?;
         Some(format!(
             "{}:{}",

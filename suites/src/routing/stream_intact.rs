@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use poolproof_harness::budget::Rates;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Exchange, Request, drive, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::stats::binomial::{Plan, Question};
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::budget::Rates;
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_client::{Api, Connections, Exchange, Request, drive, nonce, payload};
+use poolproof_model::target::Model;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::{Plan, Question};
 use serde_json::{Value, json};
 
 pub(super) const CASE: Case = Case {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Client, Connections, Exchange, Request, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::evidence::served;
-use poolproof_harness::expect;
-use poolproof_harness::target::Model;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_client::evidence::served;
+use poolproof_client::{Api, Client, Connections, Exchange, Request, nonce, payload};
+use poolproof_model::target::Model;
+use poolproof_model::verdict::{Findings, Outcome};
 
 pub(super) const CASE: Case = Case {
     id: "routing/stream-unbuffered",

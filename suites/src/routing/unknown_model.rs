@@ -1,12 +1,12 @@
 //! A model that nobody serves gets a 404 from the gateway, and goes no further.
 
 use anyhow::Result;
-use poolproof_harness::case::{Case, Level};
-use poolproof_harness::client::{Api, Connections, Request, drive, nonce, payload};
-use poolproof_harness::context::Context;
-use poolproof_harness::effort::Effort;
-use poolproof_harness::expect;
-use poolproof_harness::verdict::{Findings, Outcome};
+use poolproof_cases::case::{Case, Level};
+use poolproof_cases::context::Context;
+use poolproof_cases::effort::Effort;
+use poolproof_cases::expect;
+use poolproof_client::{Api, Connections, Request, drive, nonce, payload};
+use poolproof_model::verdict::{Findings, Outcome};
 
 use super::FarEnd;
 

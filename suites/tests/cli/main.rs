@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use poolproof_harness::target::Target;
+use poolproof_model::target::Target;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,15 +1,15 @@
 //! What both test programs need.
 
 use libtest_mimic::Failed;
-use poolproof_harness::budget::Budget;
-use poolproof_harness::context::Settings;
-use poolproof_harness::run::Options;
-use poolproof_harness::stack::{self, StartError};
-use poolproof_harness::verdict::Outcome;
+use poolproof_cases::budget::Budget;
+use poolproof_cases::context::Settings;
+use poolproof_cases::run::Options;
+use poolproof_model::verdict::Outcome;
+use poolproof_stack::{self as stack, StartError};
 use tokio::runtime::Runtime;
 
 pub fn runtime() -> Runtime {
-    poolproof_harness::limits::raise_open_files();
+    poolproof_records::limits::raise_open_files();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -29,7 +29,7 @@ pub fn run_options(stack: &stack::Options) -> Options {
     };
     Options {
         budget: Budget::new(poolproof::SUITES, settings),
-        timeouts: poolproof_harness::cli::timeouts(stack.kind),
+        timeouts: poolproof_cli::timeouts(stack.kind),
         fail_fast: false,
         stop: Default::default(),
         inside: None,

@@ -1,0 +1,140 @@
+//! The budget of a run: how its alpha is divided over the cases.
+//!
+//! Each case gets a fixed share, computed from the list of all cases, never from those that a run selects or a target can serve:
+//! what a case concludes depends on no other one. The shares of all Must cases add up to the run's alpha, so that a run fails a
+//! correct stack with at most that chance (Bonferroni's inequality).
+
+use crate::case::{Case, Level, Suite};
+use crate::context::Settings;
+
+/// The share of the run's alpha of a Must case without parts. Such a case judges each answer, or counts what a correct stack never
+/// does: its chance of a false alarm is 0, and this is only the bound that a plan asks for.
+const SHARE_WITHOUT_PARTS: f64 = 1e-6;
+
+/// How sure the verdict of one case must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// The chance with which all statistical decisions of the case together may fail a correct stack.
+    pub alpha: f64,
+    /// The chance with which each of them catches the smallest deviation that matters.
+    pub power: f64,
+    /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
+    pub split_tolerance: f64,
+}
+
+/// How the alpha of a run is divided over the cases of all suites.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    settings: Settings,
+    /// The alpha of one part.
+    part: f64,
+}
+
+impl Budget {
+    /// Divides the alpha of the settings over the Must cases of all suites. Cases of other levels decide nothing about a run: they
+    /// get as much for a part, and it is not counted.
+    pub fn new(suites: &[Suite], settings: Settings) -> Self {
+        let musts = suites.iter().flat_map(|suite| suite.cases);
+        let musts = musts.filter(|case| case.level == Level::Must);
+        let parts: Vec<u32> = musts.map(|case| case.alpha_parts).collect();
+        let without = parts.iter().filter(|parts| **parts == 0).count();
+        let total: u32 = parts.iter().sum();
+        let left = 1.0 - SHARE_WITHOUT_PARTS * without as f64;
+        Self {
+            settings,
+            part: settings.run_alpha * left / f64::from(total.max(1)),
+        }
+    }
+
+    /// What the user set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How sure the verdict of a case must be.
+    pub fn rates(&self, case: &Case) -> Rates {
+        let alpha = if case.alpha_parts == 0 {
+            self.settings.run_alpha * SHARE_WITHOUT_PARTS
+        } else {
+            self.part * f64::from(case.alpha_parts)
+        };
+        Rates {
+            alpha,
+            power: self.settings.power,
+            split_tolerance: self.settings.split_tolerance,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effort::Effort;
+    use poolproof_model::verdict::Outcome;
+
+    const fn case(id: &'static str, level: Level, alpha_parts: u32) -> Case {
+        Case {
+            id,
+            requirement: "r",
+            level,
+            source: "s",
+            needs: &[],
+            alpha_parts,
+            plan: |_, _| Ok(Effort::requests(0)),
+            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
+        }
+    }
+
+    const fn suite(cases: &'static [Case]) -> Suite {
+        Suite {
+            id: "a",
+            promise: "p",
+            cases,
+            catches: &[],
+        }
+    }
+
+    static CASES: [Case; 4] = [
+        case("a/one", Level::Must, 1),
+        case("a/two", Level::Must, 2),
+        case("a/each-answer", Level::Must, 0),
+        case("a/should", Level::Should, 1),
+    ];
+
+    fn alpha(budget: &Budget, case: &Case) -> f64 {
+        budget.rates(case).alpha
+    }
+
+    #[test]
+    fn the_shares_of_all_must_cases_add_up_to_the_alpha_of_the_run() {
+        let settings = Settings::default();
+        let budget = Budget::new(&[suite(&CASES)], settings);
+        let musts = CASES.iter().filter(|case| case.level == Level::Must);
+        let sum: f64 = musts.map(|case| alpha(&budget, case)).sum();
+        assert!((sum / settings.run_alpha - 1.0).abs() < 1e-12, "{sum}");
+        let [one, two, ..] = &CASES;
+        assert!((alpha(&budget, two) / alpha(&budget, one) - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_more_must_case_takes_from_the_others_and_one_more_should_case_does_not() {
+        static MORE: [Case; 2] = [
+            case("b/one", Level::Must, 1),
+            case("b/should", Level::Should, 5),
+        ];
+        let settings = Settings::default();
+        let of_one = |more| {
+            let budget = Budget::new(&[suite(&CASES), suite(more)], settings);
+            alpha(&budget, &CASES[0])
+        };
+        let alone = of_one(&[]);
+        assert!(of_one(&MORE[..1]) < alone);
+        assert!((of_one(&MORE[1..]) / alone - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_list_without_parts_divides_nothing_and_does_not_divide_by_zero() {
+        let budget = Budget::new(&[suite(&CASES[2..3])], Settings::default());
+        assert!(alpha(&budget, &CASES[2]) > 0.0);
+    }
+}

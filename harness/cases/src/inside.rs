@@ -1,0 +1,238 @@
+//! Cases that a pod of the stack's cluster runs, so that the way from this machine into the cluster is in none of their times.
+//!
+//! The pod is a worker. It is told, through the API of the cluster, which case to run against which target, and answers with its
+//! outcome. Cases that change the stack are run from here: the address that takes changes is one of this machine.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::budget::Budget;
+use crate::case::{Case, Suite};
+use crate::context::{Settings, Timeouts};
+use crate::round_trip::{RoundTrip, Vantage, measure};
+use crate::run::{self, Options};
+use poolproof_client as client;
+use poolproof_model::target::Target;
+use poolproof_model::verdict::Outcome;
+
+/// A worker that hears nothing for minutes ends: it is asked for its clock while a case runs.
+const ASKED_EVERY: Duration = Duration::from_secs(60);
+/// How often a case is run at most, by [`run::run_case`].
+const ATTEMPTS: u32 = 2;
+
+/// What a worker is told of a case.
+#[derive(Debug, Serialize, Deserialize)]
+struct Task {
+    case: String,
+    target: Target,
+    settings: Settings,
+    case_timeout_ms: u64,
+}
+
+type Refusal = (StatusCode, String);
+
+/// What a worker answers to.
+pub fn routes(suites: &'static [Suite]) -> Router {
+    let run = move |Json(task): Json<Task>| run_task(suites, task);
+    Router::new()
+        .route("/case", post(run))
+        .route("/round-trip", post(round_trip))
+}
+
+async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>, Refusal> {
+    let mut cases = suites.iter().flat_map(|suite| suite.cases);
+    let case = cases.find(|case| case.id == task.case);
+    let unknown = || (StatusCode::NOT_FOUND, format!("no case {}", task.case));
+    let case = case.ok_or_else(unknown)?;
+    let stop = CancellationToken::new();
+    let options = Options {
+        budget: Budget::new(suites, task.settings),
+        timeouts: Timeouts {
+            case: Duration::from_millis(task.case_timeout_ms),
+            ..Timeouts::default()
+        },
+        fail_fast: false,
+        stop: stop.clone(),
+        inside: None,
+    };
+    // A coordinator that leaves ends the case, which gives back what it has taken.
+    let _ended = stop.drop_guard();
+    let target = Arc::new(task.target);
+    let ran = tokio::spawn(async move { run::run_case(case, &target, &options).await });
+    match ran.await {
+        Ok(Some(outcome)) => Ok(Json(outcome)),
+        Ok(None) => Err(internal(&anyhow!("the case was ended"))),
+        Err(panic) => Err(internal(&panic.into())),
+    }
+}
+
+async fn round_trip(Json(gateway): Json<Url>) -> Result<Json<RoundTrip>, Refusal> {
+    let measured = measure(&gateway, Vantage::Pod).await;
+    measured.map(Json).map_err(|error| internal(&error))
+}
+
+fn internal(error: &anyhow::Error) -> Refusal {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+}
+
+/// Turns a target as seen from here into the same target with the addresses that pods of the cluster have now. No pod takes changes.
+pub type SeenInside = Arc<dyn Fn(Target) -> BoxFuture<'static, Result<Target>> + Send + Sync>;
+
+/// A pod that runs cases.
+#[derive(Clone)]
+pub struct Inside {
+    http: reqwest::Client,
+    worker: Url,
+    gateway: Url,
+    seen_inside: SeenInside,
+}
+
+impl fmt::Debug for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inside")
+            .field("worker", &self.worker.as_str())
+            .field("gateway", &self.gateway.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inside {
+    /// The worker at a URL, in the cluster of a stack whose gateway pods reach at `gateway`.
+    pub fn new(worker: &Url, gateway: &Url, seen_inside: SeenInside) -> Result<Self> {
+        Ok(Self {
+            http: client::http(usize::MAX)?,
+            worker: worker.clone(),
+            gateway: gateway.clone(),
+            seen_inside,
+        })
+    }
+
+    /// What a round trip to the gateway takes from the pod.
+    pub async fn round_trip(&self) -> Result<RoundTrip> {
+        let limit = Duration::from_secs(60);
+        self.ask("round-trip", &self.gateway, limit).await
+    }
+
+    /// Runs a case; `None` if the run was ended meanwhile.
+    pub async fn run_case(
+        &self,
+        case: &Case,
+        target: &Target,
+        options: &Options,
+    ) -> Option<Outcome> {
+        let outcome = tokio::select! {
+            outcome = self.outcome(case, target, options) => outcome,
+            error = self.keep_in_touch() => Err(error),
+            () = options.stop.cancelled() => return None,
+        };
+        Some(match outcome {
+            Ok(outcome) => outcome.evidence("sent from a pod of the cluster"),
+            Err(error) => Outcome::error(&error.context("a pod that runs cases")),
+        })
+    }
+
+    async fn outcome(&self, case: &Case, target: &Target, options: &Options) -> Result<Outcome> {
+        let timeouts = options.timeouts;
+        let task = Task {
+            case: case.id.to_owned(),
+            // Each time anew: a pod that was replaced has another address.
+            target: (self.seen_inside)(target.clone()).await?,
+            settings: *options.budget.settings(),
+            case_timeout_ms: timeouts.case.as_millis() as u64,
+        };
+        let limit = (timeouts.case + timeouts.undo) * ATTEMPTS;
+        self.ask("case", &task, limit).await
+    }
+
+    async fn keep_in_touch(&self) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(ASKED_EVERY).await;
+            let asked = self.worker.join("clock").context("its url");
+            let answered = match asked {
+                Ok(clock) => poolproof_client::evidence::get(&self.http, &clock).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = answered {
+                return error;
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> Result<T> {
+        let request = self.http.post(self.worker.join(path)?).json(body);
+        let response = request.timeout(limit).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "{path}: {status}: {text}");
+        serde_json::from_str(&text).with_context(|| format!("its answer to {path}"))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::effort::Effort;
+    use poolproof_model::topology::Topology;
+    use poolproof_model::verdict::Level;
+    use poolproof_model::verdict::Verdict;
+
+    static SUITES: &[Suite] = &[Suite {
+        id: "a",
+        promise: "p",
+        cases: &[Case {
+            id: "a/tells-its-target",
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs: &[],
+            alpha_parts: 0,
+            plan: |_, _| Ok(Effort::requests(0)),
+            run: |ctx| Box::pin(async { Ok(Outcome::pass(ctx.target.url.as_str())) }),
+        }],
+        catches: &[],
+    }];
+
+    #[tokio::test]
+    async fn a_worker_runs_the_case_that_it_is_told_and_knows_no_other() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async { axum::serve(listener, routes(SUITES)).await });
+        let ask = async |case: &str| {
+            let task = Task {
+                case: case.to_owned(),
+                target: Target::planned(&Topology::default()).unwrap(),
+                settings: Settings::default(),
+                case_timeout_ms: 5000,
+            };
+            let asked = client::http(0)
+                .unwrap()
+                .post(format!("http://{address}/case"));
+            asked.json(&task).send().await.unwrap()
+        };
+        let outcome: Outcome = ask("a/tells-its-target").await.json().await.unwrap();
+        let target = Target::planned(&Topology::default()).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        assert_eq!(outcome.summary, target.url.as_str());
+        let refused = ask("a/other").await;
+        assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+        assert_eq!(refused.text().await.unwrap(), "no case a/other");
+        serving.abort();
+    }
+}

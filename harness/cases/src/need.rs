@@ -1,0 +1,348 @@
+//! Needs: what a case needs of its target. A need finds what the case then works with, so that nothing is looked up twice.
+//!
+//! A new need is one type with one [`Find`] implementation in this file. A case lists it as `PoolToLoad::NEED`, and takes what was
+//! found by `PoolToLoad::find(&ctx.target)?`.
+
+use poolproof_model::change::Kind;
+use poolproof_model::target::{Model, Pool, Target};
+
+/// Something that can be found in a target.
+pub trait Find {
+    /// What it is, in words, with the fields of a target file that provide it.
+    const WHAT: &'static str;
+    /// What a case gets.
+    type Found<'a>;
+
+    /// Looks for it in a target.
+    fn look(target: &Target) -> Option<Self::Found<'_>>;
+
+    /// Finds it in a target, or returns what is missing. A case that returns [`Missing`] as its error is skipped.
+    fn find(target: &Target) -> Result<Self::Found<'_>, Missing> {
+        Self::look(target).ok_or(Missing(Self::WHAT))
+    }
+
+    /// The entry in the list of needs of a case.
+    const NEED: Need = Need {
+        what: Self::WHAT,
+        check: Check::Found(|target| Self::look(target).is_some()),
+    };
+}
+
+/// What a target lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing(pub &'static str);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the target lacks {}", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// A need in the list of a case: it is known before anything is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    what: &'static str,
+    check: Check,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Check {
+    Found(fn(&Target) -> bool),
+    Change(Kind),
+}
+
+impl Need {
+    /// That parts of the stack can be changed in this way; [`crate::context::Context::change`] does it.
+    pub const fn change(kind: Kind) -> Self {
+        let what = match kind {
+            Kind::Picker => "changes that stop and start endpoint pickers",
+            Kind::Endpoint => "changes that stop and start endpoints",
+            Kind::Member => "changes that take endpoints out of their pools",
+            Kind::Weights => "changes of weights",
+            Kind::FailureMode => "changes of failure modes",
+            Kind::Objective => "changes of objectives",
+        };
+        Self {
+            what,
+            check: Check::Change(kind),
+        }
+    }
+
+    /// What this need is, in words.
+    pub fn describe(self) -> &'static str {
+        self.what
+    }
+
+    /// Whether the target has it.
+    pub fn is_met(self, target: &Target) -> bool {
+        match self.check {
+            Check::Found(is_found) => is_found(target),
+            Check::Change(kind) => {
+                let changes = target.changes.as_ref();
+                changes.is_some_and(|changes| changes.kinds.contains(&kind))
+            }
+        }
+    }
+
+    /// Whether a case with this need changes parts of the stack.
+    pub fn is_change(self) -> bool {
+        matches!(self.check, Check::Change(_))
+    }
+}
+
+/// Two models, so that a wrong route can be told from a right one.
+#[derive(Debug)]
+pub struct TwoModels;
+
+impl Find for TwoModels {
+    const WHAT: &'static str = "two models";
+    type Found<'a> = [&'a Model; 2];
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        match target.models.as_slice() {
+            [first, second, ..] => Some([first, second]),
+            _ => None,
+        }
+    }
+}
+
+/// Answers that name their endpoint, and endpoints by name in every pool with a weight, so that an answer can be told to come from a
+/// pool. Found: the header that names the endpoint.
+#[derive(Debug)]
+pub struct EndpointNames;
+
+impl Find for EndpointNames {
+    const WHAT: &'static str = "answers that name their endpoint (served_by_header), and the endpoints of every pool with a weight, by name";
+    type Found<'a> = &'a str;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let mut weighted = target.pools().filter(|pool| pool.weight > 0);
+        let header = target.served_by_header.as_deref()?;
+        weighted
+            .all(|pool| !pool.endpoints.is_empty())
+            .then_some(header)
+    }
+}
+
+/// The first model whose requests are split over two or more pools with a weight.
+#[derive(Debug)]
+pub struct Canary;
+
+impl Find for Canary {
+    const WHAT: &'static str = "a model with two or more pools with a weight";
+    type Found<'a> = &'a Model;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        target.canary()
+    }
+}
+
+/// The first pool of weight 0 beside others, with its model.
+#[derive(Debug)]
+pub struct WeightZeroPool;
+
+impl Find for WeightZeroPool {
+    const WHAT: &'static str = "a pool of weight 0 beside others";
+    type Found<'a> = (&'a Model, &'a Pool);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        target.models.iter().find_map(|model| {
+            let pool = model.pools.iter().find(|pool| pool.weight == 0)?;
+            Some((model, pool))
+        })
+    }
+}
+
+/// The first pool of two or more endpoints, with urls for ballast, that gets all requests of its model.
+#[derive(Debug)]
+pub struct PoolToLoad;
+
+impl Find for PoolToLoad {
+    const WHAT: &'static str = "a model with one pool of two or more endpoints with urls";
+    type Found<'a> = (&'a Model, &'a Pool);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        single_pools(target).find(|(_, pool)| can_be_loaded(pool))
+    }
+}
+
+/// The [`Canary`], if its pools each have two or more endpoints, with urls for ballast.
+#[derive(Debug)]
+pub struct CanaryToLoad;
+
+impl Find for CanaryToLoad {
+    const WHAT: &'static str =
+        "a model with two or more pools with a weight, each of two or more endpoints with urls";
+    type Found<'a> = &'a Model;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        Canary::look(target).filter(|model| model.weighted_pools().all(can_be_loaded))
+    }
+}
+
+/// The [`PoolToLoad`], if its endpoints take faults.
+#[derive(Debug)]
+pub struct Faults;
+
+impl Find for Faults {
+    const WHAT: &'static str = "a pool whose endpoints have control urls";
+    type Found<'a> = (&'a Model, &'a Pool);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let takes_faults = |pool: &Pool| pool.endpoints.iter().all(|it| it.control.is_some());
+        PoolToLoad::look(target).filter(|(_, pool)| takes_faults(pool))
+    }
+}
+
+/// The names of two objectives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classes<'a> {
+    /// The one of the highest priority, 0 or more.
+    pub interactive: &'a str,
+    /// Its priority.
+    pub interactive_priority: i32,
+    /// The one of the lowest priority, below 0.
+    pub batch: &'a str,
+}
+
+impl<'a> Classes<'a> {
+    fn look(target: &'a Target) -> Option<Self> {
+        let (interactive, batch) = target.priority_classes()?;
+        Some(Self {
+            interactive,
+            interactive_priority: *target.objectives.get(interactive)?,
+            batch,
+        })
+    }
+}
+
+/// The first pool with endpoint urls that gets all requests of its model and whose endpoint picker queues by priority, and two classes.
+#[derive(Debug)]
+pub struct HeldByPriority;
+
+impl Find for HeldByPriority {
+    const WHAT: &'static str =
+        "a pool with flow_control = true, endpoint urls, and objectives above and below priority 0";
+    type Found<'a> = (&'a Model, &'a Pool, Classes<'a>);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let classes = Classes::look(target)?;
+        let holds = |pool: &Pool| pool.flow_control == Some(true) && endpoints_have_urls(pool);
+        let (model, pool) = single_pools(target).find(|(_, pool)| holds(pool))?;
+        Some((model, pool, classes))
+    }
+}
+
+/// The first model all of whose pools shed when saturated, with urls for ballast, and two classes.
+#[derive(Debug)]
+pub struct ShedByPriority;
+
+impl Find for ShedByPriority {
+    const WHAT: &'static str = "a model whose pools have flow_control = false, endpoint urls, and objectives above and below priority 0";
+    type Found<'a> = (&'a Model, Classes<'a>);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let classes = Classes::look(target)?;
+        let sheds = |pool: &Pool| pool.flow_control == Some(false) && endpoints_have_urls(pool);
+        let mut models = target.models.iter();
+        let model = models.find(|model| model.weighted_pools().all(sheds))?;
+        Some((model, classes))
+    }
+}
+
+/// LoRA adapters, each with the model that it belongs to: one or more.
+#[derive(Debug)]
+pub struct Adapters;
+
+impl Find for Adapters {
+    const WHAT: &'static str = "a model with adapters";
+    type Found<'a> = Vec<(&'a Model, &'a str)>;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let models = target.models.iter();
+        let adapters: Vec<_> = models
+            .flat_map(|model| model.adapters.iter().map(move |it| (model, it.as_str())))
+            .collect();
+        (!adapters.is_empty()).then_some(adapters)
+    }
+}
+
+/// The longest request body that the gateway takes, in bytes.
+#[derive(Debug)]
+pub struct BodyLimit;
+
+impl Find for BodyLimit {
+    const WHAT: &'static str = "body_limit_bytes";
+    type Found<'a> = usize;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        target.body_limit_bytes
+    }
+}
+
+fn single_pools(target: &Target) -> impl Iterator<Item = (&Model, &Pool)> {
+    target.models.iter().filter_map(|model| {
+        let mut pools = model.weighted_pools();
+        let pool = pools.next()?;
+        pools.next().is_none().then_some((model, pool))
+    })
+}
+
+fn endpoints_have_urls(pool: &Pool) -> bool {
+    !pool.endpoints.is_empty() && pool.endpoints.iter().all(|it| it.url.is_some())
+}
+
+fn can_be_loaded(pool: &Pool) -> bool {
+    pool.endpoints.len() >= 2 && endpoints_have_urls(pool)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use poolproof_model::topology::Topology;
+
+    fn target() -> Target {
+        Target::planned(&Topology::default()).unwrap()
+    }
+
+    #[test]
+    fn a_need_finds_what_its_entry_promises() {
+        let mut target = target();
+        let (model, pool) = PoolToLoad::find(&target).unwrap();
+        assert_eq!((&*model.name, &*pool.name), ("model-a", "model-a"));
+        assert_eq!(CanaryToLoad::find(&target).unwrap().name, "model-b");
+        assert!(PoolToLoad::NEED.is_met(&target) && CanaryToLoad::NEED.is_met(&target));
+
+        for endpoint in &mut target.models[0].pools[0].endpoints {
+            endpoint.url = None;
+        }
+        assert!(!PoolToLoad::NEED.is_met(&target) && !Faults::NEED.is_met(&target));
+        let missing = PoolToLoad::find(&target).unwrap_err();
+        assert_eq!(missing.0, PoolToLoad::NEED.describe());
+    }
+
+    #[test]
+    fn classes_of_one_priority_are_not_two_classes() {
+        let mut target = target();
+        let (.., classes) = HeldByPriority::find(&target).unwrap();
+        assert_eq!(
+            (classes.interactive, classes.batch),
+            ("interactive", "batch")
+        );
+        target.objectives.retain(|_, priority| *priority > 0);
+        assert!(HeldByPriority::find(&target).is_err());
+        assert!(ShedByPriority::find(&target).is_err());
+    }
+
+    #[test]
+    fn a_change_is_met_only_by_a_target_that_takes_its_kind() {
+        let mut target = target();
+        let need = Need::change(Kind::Picker);
+        assert!(need.is_met(&target) && need.is_change());
+        target.changes.as_mut().unwrap().kinds = [Kind::Weights].into();
+        assert!(!need.is_met(&target));
+    }
+}

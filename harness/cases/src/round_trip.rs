@@ -1,0 +1,37 @@
+//! Measures what the way to a gateway takes by itself.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use url::Url;
+
+use poolproof_client::{Api, Client, Connections, Request};
+
+pub use poolproof_records::round_trip::{RoundTrip, Vantage};
+
+/// Requests, one after the other on one connection.
+const REQUESTS: usize = 200;
+
+/// Asks a gateway for a model that it cannot know, whatever it answers.
+pub async fn measure(gateway: &Url, from: Vantage) -> Result<RoundTrip> {
+    let connections = Connections::KeepAlive;
+    let client = Client::new("round-trip", gateway, connections, Arc::default())?;
+    let mut took_ms = Vec::new();
+    for _ in 0..REQUESTS {
+        let model = "poolproof-no-such-model";
+        let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
+        let exchange = client.send(request).await;
+        ensure!(
+            exchange.status.is_some(),
+            "round trip to {gateway}: {}",
+            exchange.describe()
+        );
+        took_ms.push(exchange.latency().as_secs_f64() * 1000.0);
+    }
+    took_ms.sort_by(f64::total_cmp);
+    Ok(RoundTrip {
+        from,
+        p50_ms: took_ms[REQUESTS / 2 - 1],
+        p95_ms: took_ms[REQUESTS * 95 / 100 - 1],
+    })
+}

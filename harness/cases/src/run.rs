@@ -1,0 +1,426 @@
+//! A run: turns what the target lacks into skips, runs the other cases one by one, and records and saves each verdict.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::ballast::Placed;
+use crate::budget::Budget;
+use crate::case::Case;
+use crate::context::{Context, Timeouts};
+use crate::expect;
+use crate::inside::Inside;
+use crate::need::Missing;
+use poolproof_model::target::Target;
+use poolproof_model::verdict::{Findings, Outcome, Verdict};
+use poolproof_records::run::{CaseRecord, Record};
+
+pub(crate) use crate::select::matches;
+pub use crate::select::select;
+
+/// What a run is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How sure the verdict of each case must be.
+    pub budget: Budget,
+    /// The longest waits.
+    pub timeouts: Timeouts,
+    /// Whether the first Must case that does not pass ends the run.
+    pub fail_fast: bool,
+    /// Ends the run: the case that runs is abandoned, what it changed is undone.
+    pub stop: CancellationToken,
+    /// A pod that runs the cases that change nothing of the stack; `None`: all are run from here.
+    pub inside: Option<Inside>,
+}
+
+/// The record of a case that ended.
+fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
+    CaseRecord {
+        id: case.id.to_owned(),
+        requirement: case.requirement.to_owned(),
+        level: case.level,
+        source: case.source.to_owned(),
+        took_ms,
+        outcome,
+    }
+}
+
+/// What the observer of a run gets.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A case starts.
+    Started(&'a Case),
+    /// A case ended; it is the last one in the record.
+    Ended(&'a Record),
+}
+
+/// Runs cases against a target and adds their results to the record. It is saved at `path` after each case and at the end, so that
+/// it is there whatever ends the process. The observer is called at each start and each end.
+pub async fn run(
+    cases: &[&'static Case],
+    target: &Arc<Target>,
+    options: &Options,
+    record: &mut Record,
+    path: &Path,
+    observe: &mut (dyn FnMut(Event<'_>) + Send),
+) -> Result<()> {
+    let ballast = Arc::default();
+    for case in cases {
+        observe(Event::Started(case));
+        let started = Instant::now();
+        let inside = options.inside.as_ref();
+        let inside = inside.filter(|_| !case.changes() && missing(case, target).is_none());
+        let ended = match inside {
+            Some(inside) => inside.run_case(case, target, options).await,
+            None => run_after(&ballast, case, target, options).await,
+        };
+        let Some(outcome) = ended else {
+            record.interrupted = true;
+            break;
+        };
+        let took_ms = started.elapsed().as_millis() as u64;
+        let verdict = outcome.verdict;
+        record.cases.push(recorded(case, outcome, took_ms));
+        record.save(path)?;
+        observe(Event::Ended(record));
+        let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
+        if options.fail_fast && !passed && case.level == poolproof_model::verdict::Level::Must {
+            break;
+        }
+    }
+    record.save(path)
+}
+
+/// Runs one case; `None` if the run was ended meanwhile. A measurement that is not to be trusted is made once more, and the
+/// outcome says so; a failure is never measured again.
+pub async fn run_case(
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+) -> Option<Outcome> {
+    run_after(&Arc::default(), case, target, options).await
+}
+
+/// Runs one case after others that may have left ballast.
+async fn run_after(
+    ballast: &Arc<Placed>,
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+) -> Option<Outcome> {
+    if let Some(reason) = missing(case, target) {
+        return Some(Outcome::skip(reason));
+    }
+    let first = attempt(ballast, case, target, options, 0).await?;
+    if first.verdict != Verdict::Invalid {
+        return Some(first);
+    }
+    let mut second = attempt(ballast, case, target, options, 1).await?;
+    second.requests += first.requests;
+    Some(second.evidence(format!(
+        "measured twice; the first measurement was invalid: {}",
+        first.summary
+    )))
+}
+
+/// Runs one case once. What it changed is undone, and its ballast is gone, before this returns. Does not begin while ballast of
+/// an earlier case still runs.
+async fn attempt(
+    ballast: &Arc<Placed>,
+    case: &'static Case,
+    target: &Arc<Target>,
+    options: &Options,
+    number: u8,
+) -> Option<Outcome> {
+    let (timeouts, rates) = (options.timeouts, options.budget.rates(case));
+    let seed = options.budget.settings().seed;
+    let context = match Context::new(target.clone(), timeouts, seed, rates, case.id, number) {
+        Ok(context) => context.with_ballast(ballast.clone()),
+        Err(error) => return Some(Outcome::error(&error)),
+    };
+    if let Err(error) = ballast.gone(&context.http, timeouts.drain).await {
+        let error =
+            error.context("ballast of an earlier case still runs; the case was not started");
+        return Some(Outcome::error(&error));
+    }
+    let guarded = AssertUnwindSafe((case.run)(&context)).catch_unwind();
+    let outcome = tokio::select! {
+        ended = tokio::time::timeout(timeouts.case, guarded) => Some(match ended {
+            Ok(Ok(Ok(outcome))) => outcome,
+            Ok(Ok(Err(error))) => broken_off(&error),
+            Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
+            Err(_) => out_of_time(case, &context),
+        }),
+        () = options.stop.cancelled() => None,
+    };
+    let mut failed = context.undo_all().await;
+    let mut outcome = outcome?;
+    if let Err(error) = ballast.gone(&context.http, timeouts.drain).await {
+        failed.push(format!("ballast: {error:#}"));
+    }
+    outcome.requests = context.sent();
+    Some(failed.into_iter().fold(outcome, |outcome, line| {
+        outcome.evidence(format!("could not be undone: {line}"))
+    }))
+}
+
+/// The outcome of a case that returned an error: a need that the target does not meet is no fault of poolproof.
+fn broken_off(error: &anyhow::Error) -> Outcome {
+    match error.downcast_ref::<Missing>() {
+        Some(missing) => Outcome::skip(missing.to_string()),
+        None => Outcome::error(error),
+    }
+}
+
+/// What a case that ran out of time says: it failed if that was because requests were not answered.
+fn out_of_time(case: &Case, context: &Context) -> Outcome {
+    let unanswered = context.unanswered();
+    if unanswered == 0 {
+        return Outcome::inconclusive(undecided(case, context));
+    }
+    let mut findings = Findings::default();
+    findings.add(expect::that(
+        false,
+        "every request that is not made to wait",
+        format!("an answer within {:?}", context.timeouts.request),
+        format!("none to {unanswered} of {}", context.sent()),
+    ));
+    findings.outcome("")
+}
+
+/// What a case that ran out of time lacks for a decision.
+fn undecided(case: &Case, context: &Context) -> String {
+    let sent = context.sent();
+    let effort = case.effort(&context.target, &context.rates);
+    let left = match effort.map(|effort| effort.requests_max.saturating_sub(sent)) {
+        Ok(left) if left > 0 => format!(", {left} more at most would decide"),
+        _ => String::new(),
+    };
+    format!(
+        "{sent} requests were sent in {:?}{left}; --case-timeout gives it more time",
+        context.timeouts.case
+    )
+}
+
+/// Why a case cannot be run on this target, if it cannot.
+pub fn missing(case: &Case, target: &Target) -> Option<String> {
+    let missing: Vec<&str> = case
+        .needs
+        .iter()
+        .filter(|need| !need.is_met(target))
+        .map(|need| need.describe())
+        .collect();
+    (!missing.is_empty()).then(|| format!("the target lacks {}", missing.join("; ")))
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("for a reason that is no text")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::case::{Level, Suite};
+    use crate::context::Settings;
+    use crate::need::{Canary, Find, Need};
+    use anyhow::Context as _;
+    use poolproof_client::{Api, Connections, Request};
+    use poolproof_records::samples::record;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    static UNDONE: AtomicU32 = AtomicU32::new(0);
+    static MEASURED: AtomicU32 = AtomicU32::new(0);
+
+    const fn case(
+        id: &'static str,
+        needs: &'static [Need],
+        run: for<'a> fn(&'a Context) -> futures_util::future::BoxFuture<'a, Result<Outcome>>,
+    ) -> Case {
+        Case {
+            id,
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs,
+            alpha_parts: 0,
+            plan: |_, _| Ok(crate::effort::Effort::requests(40)),
+            run,
+        }
+    }
+
+    static SUITES: &[Suite] = &[Suite {
+        id: "a",
+        promise: "p",
+        cases: &[
+            case("a/passes", &[], |_| {
+                Box::pin(async { Ok(Outcome::pass("")) })
+            }),
+            case("a/panics", &[], |ctx| {
+                Box::pin(async {
+                    ctx.undo("it", async {
+                        UNDONE.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    });
+                    panic!("oh")
+                })
+            }),
+            case("a/needs", &[Canary::NEED], |_| {
+                Box::pin(async { Ok(Outcome::pass("")) })
+            }),
+            case("a/passes-too", &[], |_| Box::pin(std::future::pending())),
+            case("a/settles", &[], |_| {
+                Box::pin(async {
+                    Ok(match MEASURED.fetch_add(1, Ordering::SeqCst) {
+                        0 => Outcome::invalid("a busy machine"),
+                        _ => Outcome::pass("fine"),
+                    })
+                })
+            }),
+            case("a/stays-invalid", &[], |_| {
+                Box::pin(async { Ok(Outcome::invalid("always")) })
+            }),
+            case("a/finds", &[], |ctx| {
+                Box::pin(async {
+                    let model = Canary::find(&ctx.target).context("at the start")?;
+                    Ok(Outcome::pass(model.name.clone()))
+                })
+            }),
+        ],
+        catches: &[],
+    }];
+
+    fn options() -> Options {
+        Options {
+            budget: Budget::new(SUITES, Settings::default()),
+            timeouts: Timeouts::default(),
+            fail_fast: false,
+            stop: CancellationToken::new(),
+            inside: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn panics_are_errors_lacks_are_skips_and_changes_are_undone() {
+        let mut record = record(&[]);
+        let target = Arc::new(record.target.clone());
+        let cases = &select(SUITES, &[]).unwrap()[..3];
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("run.json");
+        run(cases, &target, &options(), &mut record, &path, &mut |_| {})
+            .await
+            .unwrap();
+        assert_eq!(Record::read(&path).unwrap().cases.len(), 3);
+        let verdicts: Vec<Verdict> = record.cases.iter().map(|c| c.outcome.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Error, Verdict::Skip]);
+        assert!(record.cases[1].outcome.summary.contains("oh"));
+        assert_eq!(UNDONE.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_case_that_does_not_find_what_it_needs_is_skipped_with_the_reason() {
+        let mut target = record(&[]).target;
+        target.models.truncate(1);
+        let case = select(SUITES, &["a/finds".to_owned()]).unwrap()[0];
+        let outcome = run_case(case, &Arc::new(target), &options()).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Skip);
+        assert!(
+            outcome.summary.contains(Canary::WHAT),
+            "{}",
+            outcome.summary
+        );
+    }
+
+    #[tokio::test]
+    async fn an_invalid_measurement_is_made_once_more_and_shown() {
+        let target = Arc::new(record(&[]).target);
+        let outcome = async |id: &str| {
+            let case = select(SUITES, &[id.to_owned()]).unwrap()[0];
+            run_case(case, &target, &options()).await.unwrap()
+        };
+        let settled = outcome("a/settles").await;
+        assert_eq!(settled.verdict, Verdict::Pass);
+        assert!(settled.evidence[0].contains("a busy machine"));
+        assert_eq!(outcome("a/stays-invalid").await.verdict, Verdict::Invalid);
+    }
+
+    #[tokio::test]
+    async fn a_case_that_runs_out_of_time_says_what_would_decide() {
+        let target = Arc::new(record(&[]).target);
+        let mut options = options();
+        options.timeouts.case = std::time::Duration::ZERO;
+        let endless = select(SUITES, &["a/passes-too".to_owned()]).unwrap()[0];
+        let outcome = run_case(endless, &target, &options).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive);
+        let summary = outcome.summary;
+        assert!(
+            summary.contains("0 requests")
+                && summary.contains("40 more")
+                && summary.contains("--case-timeout"),
+            "{summary}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_case_that_ran_out_of_time_because_nobody_answered_has_failed() {
+        // It takes connections and never answers.
+        let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+        let address = silent.as_ref().unwrap().local_addr().unwrap();
+        let mut target = record(&[]).target;
+        target.url = format!("http://{address}/").parse().unwrap();
+        let timeouts = Timeouts {
+            request: Duration::from_millis(2),
+            ..Timeouts::default()
+        };
+        let case = select(SUITES, &["a/passes".to_owned()]).unwrap()[0];
+        let rates = options().budget.rates(case);
+        let context = Context::new(target.into(), timeouts, 1, rates, case.id, 0);
+        let context = context.unwrap();
+        let client = context.client(Connections::KeepAlive).unwrap();
+        for (given, verdict) in [
+            (timeouts.request / 2, Verdict::Inconclusive),
+            (timeouts.request, Verdict::Fail),
+        ] {
+            let request = Request::new(Api::Completions, "m", 1, &mut rand::rng());
+            client.send(request.timeout(given)).await;
+            assert_eq!(out_of_time(case, &context).verdict, verdict);
+        }
+        let summary = out_of_time(case, &context).summary;
+        assert!(summary.contains("none to 1 of 2"), "{summary}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_case_and_leaves_the_record() {
+        let mut record = record(&[]);
+        let target = Arc::new(record.target.clone());
+        let options = options();
+        let cases = [
+            select(SUITES, &[]).unwrap()[0],
+            select(SUITES, &[]).unwrap()[3],
+        ];
+        let stop = options.stop.clone();
+        let mut observe = |event: Event<'_>| {
+            if let Event::Started(case) = event
+                && case.id == "a/passes-too"
+            {
+                stop.cancel();
+            }
+        };
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("run.json");
+        run(&cases, &target, &options, &mut record, &path, &mut observe)
+            .await
+            .unwrap();
+        let saved = Record::read(&path).unwrap();
+        assert!(saved.interrupted);
+        assert_eq!(saved.cases.len(), 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! The selection of cases by what a user types.
+
+use anyhow::{Result, bail};
+
+use crate::case::{Case, Suite};
+
+/// The cases that the selectors name, in the order of the suites: a suite, a case id, or the start of ids and `*`.
+pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'static Case>> {
+    let all = || suites.iter().flat_map(|suite| suite.cases);
+    for selector in selectors {
+        if !all().any(|case| matches(selector, case.id)) {
+            let ids: Vec<&str> = suites.iter().map(|suite| suite.id).collect();
+            bail!(
+                "selector {selector:?} matches no case; suites are {}, `poolproof list` names the cases",
+                ids.join(", ")
+            );
+        }
+    }
+    let selected = |case: &&Case| {
+        selectors.is_empty() || selectors.iter().any(|selector| matches(selector, case.id))
+    };
+    Ok(all().filter(selected).collect())
+}
+
+/// Whether a selector names a case.
+pub(crate) fn matches(selector: &str, id: &str) -> bool {
+    let rest = id.strip_prefix(selector.trim_end_matches(['*', '/']));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selector.ends_with('*'))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::effort::Effort;
+    use poolproof_model::verdict::Level;
+    use poolproof_model::verdict::Outcome;
+
+    const fn case(id: &'static str) -> Case {
+        Case {
+            id,
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs: &[],
+            alpha_parts: 0,
+            plan: |_, _| Ok(Effort::requests(0)),
+            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
+        }
+    }
+
+    static SUITES: &[Suite] = &[Suite {
+        id: "a",
+        promise: "p",
+        cases: &[case("a/passes"), case("a/other"), case("a/passes-too")],
+        catches: &[],
+    }];
+
+    #[test]
+    fn selectors_name_suites_cases_and_starts() {
+        let ids = |selector: &str| -> Vec<&str> {
+            let selected = select(SUITES, &[selector.to_owned()]).unwrap();
+            selected.iter().map(|case| case.id).collect()
+        };
+        assert_eq!(ids("a").len(), 3);
+        assert_eq!(ids("a/"), ids("a"));
+        assert_eq!(ids("a/passes"), ["a/passes"]);
+        assert_eq!(ids("a/passes*"), ["a/passes", "a/passes-too"]);
+        let message = select(SUITES, &["b".to_owned()]).unwrap_err().to_string();
+        assert!(
+            message.contains("\"b\"") && message.contains("poolproof list"),
+            "{message}"
+        );
+    }
+}

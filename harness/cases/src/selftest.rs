@@ -1,0 +1,377 @@
+//! The self-test: each flaw alone on a stack, and whether the cases conclude what their suites' catches demand.
+//!
+//! The caller starts the stacks: nothing here knows how.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::LocalBoxFuture;
+use poolproof_fixtures::flaw::Flaw;
+use serde::Serialize;
+
+use crate::budget::Budget;
+use crate::case::{Case, Catch, Suite, catches};
+use crate::context::{Settings, Timeouts};
+use crate::run;
+use poolproof_model::target::Target;
+use poolproof_model::verdict::{Outcome, Verdict};
+
+/// What the table demands of a case under a flaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// It must fail.
+    Fail,
+    /// It may do either.
+    Either,
+    /// It must pass, or be skipped.
+    Pass,
+}
+
+impl Expected {
+    /// Whether a verdict is as demanded.
+    pub fn holds(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Fail => verdict == Verdict::Fail,
+            Self::Either => true,
+            Self::Pass => matches!(verdict, Verdict::Pass | Verdict::Skip),
+        }
+    }
+}
+
+/// A case under a flaw, in all runs.
+#[derive(Debug, Serialize)]
+pub struct Cell {
+    /// The id of the case.
+    pub case: &'static str,
+    /// What is demanded of it.
+    pub expected: Expected,
+    /// What it said, run by run.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Cell {
+    /// How often it failed.
+    pub fn failures(&self) -> usize {
+        self.outcomes.iter().filter(|it| it.failed()).count()
+    }
+
+    /// The outcomes that are not as demanded.
+    pub fn deviations(&self) -> impl Iterator<Item = &Outcome> {
+        let deviates = |outcome: &&Outcome| !self.expected.holds(outcome.verdict);
+        self.outcomes.iter().filter(deviates)
+    }
+}
+
+/// A flaw, or none, and the cases that were run under it.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// The name of the flaw; `None`: a stack without one.
+    pub flaw: Option<&'static str>,
+    /// The cases, in the order in which they ran.
+    pub cells: Vec<Cell>,
+    /// Runs that came to their end.
+    pub runs: usize,
+    /// Runs in which every case that must fail did.
+    pub caught: usize,
+    /// Time that all runs took, in milliseconds.
+    pub took_ms: u64,
+    /// Whether it was ended before its last run.
+    pub interrupted: bool,
+}
+
+impl Row {
+    /// Whether every case said what the table demands, in every run.
+    pub fn holds(&self) -> bool {
+        self.cells
+            .iter()
+            .all(|cell| cell.deviations().next().is_none())
+    }
+}
+
+/// What is wrong with the table itself, whatever cases say; empty if nothing is.
+pub fn faults_of_table(suites: &'static [Suite]) -> Vec<String> {
+    let ids: BTreeSet<&str> = cases(suites).map(|case| case.id).collect();
+    let mut faults = Vec::new();
+    for flaw in Flaw::ALL {
+        let rows = catches(suites).filter(|catch| catch.flaw == *flaw);
+        match rows.count() {
+            1 => {}
+            count => faults.push(format!("flaw {flaw} has {count} rows, it must have one")),
+        }
+    }
+    for catch in catches(suites) {
+        let flaw = catch.flaw;
+        if catch.must_fail.is_empty() {
+            faults.push(format!("no case must fail under {flaw}"));
+        }
+        let unknown_id = |id: &&&str| !ids.contains(**id);
+        let unknown_selector = |selector: &&&str| !ids.iter().any(|id| run::matches(selector, id));
+        let must = catch.must_fail.iter().filter(unknown_id);
+        let may = catch.may_fail.iter().filter(unknown_selector);
+        for id in must.chain(may) {
+            faults.push(format!("row {flaw}: there is no case {id}"));
+        }
+    }
+    for id in ids {
+        if !catches(suites).any(|catch| catch.must_fail.contains(&id)) {
+            faults.push(format!("there is no flaw under which {id} must fail"));
+        }
+    }
+    faults
+}
+
+/// A stack that a self-test runs cases on.
+pub struct Started {
+    /// Its target.
+    pub target: Target,
+    /// Stops it.
+    pub stop: LocalBoxFuture<'static, ()>,
+}
+
+/// Starts a stack that has a flaw, or none, with this seed. A start whose future is dropped leaves nothing behind.
+pub type Start<'a, E> =
+    &'a dyn Fn(Option<Flaw>, u64) -> LocalBoxFuture<'static, Result<Started, E>>;
+
+/// How a self-test is made.
+pub struct Options {
+    /// How cases are run. The timeouts are the self-test's own, and the seed grows by one with each run.
+    pub run: run::Options,
+    /// How often each flaw is switched on.
+    pub repeat: u64,
+    /// Run all cases under each flaw, not only those that must fail.
+    pub full: bool,
+}
+
+/// Runs the cases of a flaw, or all of them on a stack without one. `watch` hears of each case that starts.
+pub async fn row<E>(
+    suites: &'static [Suite],
+    catch: Option<&Catch>,
+    options: &Options,
+    start: Start<'_, E>,
+    watch: &mut (dyn FnMut(&Case) + Send),
+) -> Result<Row, E> {
+    let started = Instant::now();
+    let flaw = catch.map(|catch| catch.flaw);
+    let mut row = Row {
+        flaw: flaw.map(|flaw| flaw.name()),
+        cells: cells(suites, catch, options.full),
+        runs: 0,
+        caught: 0,
+        took_ms: 0,
+        interrupted: false,
+    };
+    for number in 0..options.repeat {
+        let before = options.run.budget.settings();
+        let settings = Settings {
+            seed: before.seed + number,
+            ..*before
+        };
+        let run = run::Options {
+            budget: Budget::new(suites, settings),
+            timeouts: Timeouts::embedded(),
+            ..options.run.clone()
+        };
+        let stack = tokio::select! {
+            started = start(flaw, settings.seed) => Some(started?),
+            () = run.stop.cancelled() => None,
+        };
+        row.interrupted = match stack {
+            Some(stack) => !once(suites, stack, &run, &mut row.cells, watch).await,
+            None => true,
+        };
+        if row.interrupted {
+            break;
+        }
+        row.runs += 1;
+        let caught = |cell: &Cell| {
+            cell.expected != Expected::Fail || cell.outcomes.last().is_some_and(Outcome::failed)
+        };
+        row.caught += usize::from(row.cells.iter().all(caught));
+    }
+    row.took_ms = started.elapsed().as_millis() as u64;
+    Ok(row)
+}
+
+/// Runs the cases once, and stops their stack. Returns whether all of them ended.
+async fn once(
+    suites: &'static [Suite],
+    stack: Started,
+    options: &run::Options,
+    cells: &mut [Cell],
+    watch: &mut (dyn FnMut(&Case) + Send),
+) -> bool {
+    let target = Arc::new(stack.target);
+    let mut ended = true;
+    for cell in cells {
+        let Some(case) = cases(suites).find(|case| case.id == cell.case) else {
+            continue;
+        };
+        watch(case);
+        match run::run_case(case, &target, options).await {
+            Some(outcome) => cell.outcomes.push(outcome),
+            None => {
+                ended = false;
+                break;
+            }
+        }
+    }
+    stack.stop.await;
+    ended
+}
+
+fn cells(suites: &'static [Suite], catch: Option<&Catch>, full: bool) -> Vec<Cell> {
+    let expected = |id: &str| match catch {
+        Some(catch) if catch.must_fail.contains(&id) => Expected::Fail,
+        Some(catch) if catch.may_fail.iter().any(|it| run::matches(it, id)) => Expected::Either,
+        _ => Expected::Pass,
+    };
+    let all = cases(suites).map(|case| Cell {
+        case: case.id,
+        expected: expected(case.id),
+        outcomes: Vec::new(),
+    });
+    all.filter(|cell| full || catch.is_none() || cell.expected == Expected::Fail)
+        .collect()
+}
+
+fn cases(suites: &'static [Suite]) -> impl Iterator<Item = &'static Case> {
+    suites.iter().flat_map(|suite| suite.cases)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use poolproof_model::topology::Topology;
+    use poolproof_model::verdict::Level;
+
+    const fn case(id: &'static str) -> Case {
+        Case {
+            id,
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs: &[],
+            alpha_parts: 0,
+            plan: |_, _| Ok(crate::effort::Effort::requests(0)),
+            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
+        }
+    }
+
+    static SUITES: &[Suite] = &[Suite {
+        id: "a",
+        promise: "p",
+        cases: &[case("a/caught"), case("a/never")],
+        catches: &[],
+    }];
+
+    #[test]
+    fn a_table_with_holes_says_where_they_are() {
+        let catch = |flaw, must_fail, may_fail| Catch {
+            flaw,
+            must_fail,
+            may_fail,
+        };
+        let mut rows: Vec<Catch> = Flaw::ALL[2..]
+            .iter()
+            .map(|flaw| catch(*flaw, &["a/caught"], &[]))
+            .collect();
+        rows.push(catch(Flaw::ALL[1], &[], &["a", "a/caught", "a/other"]));
+        let suite = Suite {
+            catches: rows.leak(),
+            ..SUITES[0]
+        };
+        let faults = faults_of_table(vec![suite].leak());
+        let (first, second) = (Flaw::ALL[0], Flaw::ALL[1]);
+        assert_eq!(
+            faults,
+            [
+                format!("flaw {first} has 0 rows, it must have one"),
+                format!("no case must fail under {second}"),
+                format!("row {second}: there is no case a/other"),
+                "there is no flaw under which a/never must fail".to_owned(),
+            ]
+        );
+    }
+
+    fn options(repeat: u64) -> Options {
+        Options {
+            run: run::Options {
+                budget: Budget::new(SUITES, Settings::default()),
+                timeouts: Timeouts::default(),
+                fail_fast: false,
+                stop: Default::default(),
+                inside: None,
+            },
+            repeat,
+            full: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn each_run_of_a_row_has_a_stack_of_its_own_that_is_stopped() {
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let log = events.clone();
+        let start = move |flaw: Option<Flaw>, seed| {
+            let log = log.clone();
+            log.borrow_mut().push(format!("start {flaw:?} {seed}"));
+            let stop = async move { log.borrow_mut().push("stop".to_owned()) };
+            let target = Target::planned(&Topology::default());
+            let started = target.map(|target| Started {
+                target,
+                stop: stop.boxed_local(),
+            });
+            async { started }.boxed_local()
+        };
+        let row = row(SUITES, None, &options(2), &start, &mut |_| {}).await;
+        let row = row.unwrap();
+        assert_eq!((row.runs, row.interrupted), (2, false));
+        assert!(row.cells.iter().all(|cell| cell.outcomes.len() == 2));
+        let events = events.borrow();
+        assert_eq!(*events, ["start None 1", "stop", "start None 2", "stop"]);
+    }
+
+    #[tokio::test]
+    async fn a_stack_that_does_not_start_is_an_error_of_the_row() {
+        let start = |_, _| async { Err("no stack") }.boxed_local();
+        let row = row(SUITES, None, &options(1), &start, &mut |_| {}).await;
+        assert_eq!(row.err(), Some("no stack"));
+    }
+
+    #[test]
+    fn only_a_failure_catches_and_only_a_pass_or_a_skip_clears() {
+        for (expected, fine) in [
+            (Expected::Fail, vec![Verdict::Fail]),
+            (Expected::Pass, vec![Verdict::Pass, Verdict::Skip]),
+        ] {
+            for verdict in Verdict::ALL {
+                assert_eq!(expected.holds(verdict), fine.contains(&verdict));
+            }
+        }
+    }
+
+    #[test]
+    fn a_quick_row_has_what_must_fail_and_a_row_without_flaw_has_all() {
+        let catch = Catch {
+            flaw: Flaw::Random,
+            must_fail: &["a/caught"],
+            may_fail: &[],
+        };
+        let ids = |catch, full| -> Vec<&str> {
+            cells(SUITES, catch, full)
+                .iter()
+                .map(|it| it.case)
+                .collect()
+        };
+        assert_eq!(ids(Some(&catch), false), ["a/caught"]);
+        assert_eq!(ids(Some(&catch), true), ["a/caught", "a/never"]);
+        assert_eq!(ids(None, false), ["a/caught", "a/never"]);
+    }
+}

@@ -1,0 +1,286 @@
+//! The command line: arguments, and exit codes.
+
+mod artifacts;
+mod compare;
+mod doctor;
+mod exit;
+mod github;
+mod list;
+mod load;
+mod manual;
+mod metrics;
+mod plan;
+mod pod;
+mod progress;
+mod rates;
+mod report;
+mod run;
+mod selftest;
+mod serve;
+mod stack;
+mod started;
+mod up;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use exit::Exit;
+
+use poolproof_cases::case::Suite;
+use poolproof_cases::context::Timeouts;
+use poolproof_model::parts::StackKind;
+use poolproof_report::terminal::Look;
+use poolproof_stack::StartError;
+
+pub use selftest::embedded as stacks_of_selftest;
+pub use stack::from_env as stack_from_env;
+
+/// What the command line is about.
+#[derive(Clone, Copy, Debug)]
+pub struct App {
+    /// All suites, in the order in which they run.
+    pub suites: &'static [Suite],
+}
+
+/// The longest waits of cases on a kind of stack.
+pub fn timeouts(kind: StackKind) -> Timeouts {
+    if kind == StackKind::Embedded {
+        Timeouts::embedded()
+    } else {
+        Timeouts::default()
+    }
+}
+
+/// Does my inference gateway do what its InferencePools promise?
+#[derive(Debug, Parser)]
+#[command(
+    name = "poolproof",
+    version,
+    max_term_width = 120,
+    args_conflicts_with_subcommands = true,
+    after_help = Exit::help()
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run cases against a stack and exit with the verdict
+    Run(run::Args),
+    /// List the cases, or the flaws that can be switched on
+    List(list::Args),
+    /// Send a workload, and say whether its objectives were met
+    Load(Box<load::Args>),
+    /// Say how many requests a question needs, before anything is sent
+    Plan(plan::Args),
+    /// Render a record again, as a table, a page, or a file for CI, dashboards and other tools
+    Report(report::Args),
+    /// Compare a run with one before it, and let it through a gate or not
+    Compare(compare::Args),
+    /// Run every flaw against the verdicts that it must cause
+    Selftest(selftest::Args),
+    /// Start a stack and keep it until Ctrl-C or `poolproof down`
+    Up(up::Args),
+    /// Stop the stacks that `poolproof up` keeps, and delete the kind cluster that `--keep` left
+    Down,
+    /// Charts, definitions and images as files, for clusters without a network
+    #[command(subcommand)]
+    Artifacts(artifacts::Command),
+    /// Say what is there for each stack, what is missing, and how to get it
+    Doctor(doctor::Args),
+    /// Print completions for a shell, such as `source <(poolproof completions bash)`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual as a man page, such as `poolproof manual | man -l -`
+    Manual,
+    /// Serve one component as a process of its own
+    #[command(subcommand)]
+    Serve(serve::Component),
+    /// Become another program that ends with its parent
+    #[command(hide = true)]
+    ExecChild {
+        parent: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+/// An error and the exit code that it means.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: anyhow::Error) -> Self {
+        Self {
+            code: Exit::Usage.code(),
+            error,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    /// An error that nobody has classified is one of poolproof itself. It says nothing about the gateway, so it must not pass for an
+    /// undecided run.
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            code: Exit::Internal.code(),
+            error,
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let (exit, error) = match error {
+            StartError::Config(error) => (Exit::Usage, error),
+            StartError::Unavailable(error) => (Exit::Unavailable, error),
+        };
+        Self {
+            code: exit.code(),
+            error,
+        }
+    }
+}
+
+/// The exit code of an interrupted run.
+const INTERRUPTED: u8 = Exit::Interrupted.code();
+
+/// The whole program.
+pub fn main(app: App) -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
+        )
+        .init();
+    match dispatch(app, arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
+    let command = arguments.command.unwrap_or(Command::Run(arguments.run));
+    match command {
+        Command::Run(args) => in_runtime(run::run(app, args)),
+        Command::List(args) => list::list(app, &args),
+        Command::Load(args) => in_runtime(load::load(*args)),
+        Command::Plan(args) => plan::plan(app, &args),
+        Command::Report(args) => report::report(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
+        Command::Up(args) => in_runtime(up::up(args)),
+        Command::Down => in_runtime(up::down()),
+        Command::Artifacts(command) => in_runtime(artifacts::run(command)),
+        Command::Doctor(args) => in_runtime(async move { doctor::doctor(&args).await }),
+        Command::Completions { shell } => {
+            manual::completions(&mut Arguments::command(), shell);
+            Ok(0)
+        }
+        Command::Manual => {
+            say(&manual::page(&mut Arguments::command())?);
+            Ok(0)
+        }
+        Command::Serve(component) => in_runtime(serve::serve(app, component)),
+        Command::ExecChild { parent, command } => {
+            match poolproof_stack::exec_child(parent, &command) {
+                Ok(never) => match never {},
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    poolproof_records::limits::raise_open_files();
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the threads of a runtime")
+}
+
+/// Makes the folder for records.
+fn make_out_folder(out: &std::path::Path) -> Result<(), Failure> {
+    let made = std::fs::create_dir_all(out);
+    made.map_err(|error| {
+        let what = format!("--out {}: cannot make the folder", out.display());
+        Failure::usage(anyhow::Error::from(error).context(what))
+    })
+}
+
+/// Saves a rendering of a record beside it.
+fn save(out: &std::path::Path, name: &str, text: &str) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let path = out.join(name);
+    std::fs::write(&path, text).with_context(|| format!("saving {}", path.display()))
+}
+
+/// Prints text to standard output; a reader that has seen enough and left is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// How a table looks on standard output: as wide as the terminal, without colour in a pipe or where `NO_COLOR` is set.
+fn look() -> Look {
+    use std::io::IsTerminal;
+    let terminal = std::io::stdout().is_terminal();
+    Look {
+        width: match terminal {
+            true => usize::from(console::Term::stdout().size().1),
+            false => 160,
+        },
+        colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// What comes sooner after a signal is the same one: `timeout` sends it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+/// A token that is cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = token.clone();
+    tokio::spawn(async move {
+        let mut told = None;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            stop.cancel();
+            if told.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+        }
+    });
+    Ok(token)
+}

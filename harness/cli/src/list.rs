@@ -1,0 +1,72 @@
+//! `poolproof list`: the cases, or the flaws and who must catch them.
+
+use anyhow::Context;
+use poolproof_fixtures::flaw::Flaw;
+
+use super::{App, Failure, say};
+use poolproof_cases::case::catches;
+use poolproof_cases::run;
+use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof list                  all cases with their requirements
+  poolproof list canary --json    one suite, for a program
+  poolproof list --flaws          what can be broken on purpose, where it was seen, and which cases must fail then")]
+pub(super) struct Args {
+    /// Suites or cases [default: all]
+    selectors: Vec<String>,
+    /// List the flaws instead
+    #[arg(long, conflicts_with = "selectors")]
+    flaws: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn list(app: App, args: &Args) -> Result<u8, Failure> {
+    let (json, table) = if args.flaws {
+        let rows = flaws(app);
+        (serde_json::to_string_pretty(&rows), terminal::flaws(&rows))
+    } else {
+        let rows = cases(app, &args.selectors)?;
+        (serde_json::to_string_pretty(&rows), terminal::cases(&rows))
+    };
+    if args.json {
+        say(&json.context("writing the list")?);
+    } else {
+        say(&table);
+    }
+    Ok(0)
+}
+
+fn cases(app: App, selectors: &[String]) -> Result<Vec<CaseRow>, Failure> {
+    let cases = run::select(app.suites, selectors).map_err(Failure::usage)?;
+    Ok(cases
+        .into_iter()
+        .map(|case| CaseRow {
+            id: case.id,
+            level: case.level,
+            requirement: case.requirement,
+            source: case.source,
+            needs: case.needs.iter().map(|need| need.describe()).collect(),
+        })
+        .collect())
+}
+
+fn flaws(app: App) -> Vec<FlawRow> {
+    Flaw::ALL
+        .iter()
+        .map(|flaw| {
+            let catches = catches(app.suites).find(|catch| catch.flaw == *flaw);
+            FlawRow {
+                name: flaw.name(),
+                component: flaw.component().to_string(),
+                summary: flaw.summary(),
+                seen: flaw.seen(),
+                caught_by: catches.map_or(&[], |catch| catch.must_fail),
+                may_fail: catches.map_or(&[], |catch| catch.may_fail),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,251 @@
+//! `poolproof run`: bring up a stack, run cases, write the record, exit with the verdict.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Exit;
+use super::metrics::{Exporter, MetricsArgs};
+use super::plan;
+use super::pod::Pod;
+use super::rates::RateArgs;
+use super::stack::StackArgs;
+use super::started::Started;
+use super::{App, Failure, INTERRUPTED, github, look, save, say, timeouts};
+use poolproof_cases::budget::Budget;
+use poolproof_cases::case::Case;
+use poolproof_cases::context::{Settings, Timeouts};
+use poolproof_cases::round_trip::{self, RoundTrip, Vantage};
+use poolproof_cases::run::{self, Event};
+use poolproof_model::parts::StackKind;
+use poolproof_records::run::{Conclusion, Record, StackUnderTest};
+use poolproof_report::{self as report, format, markdown, openmetrics, terminal};
+use poolproof_stack::{Options, Stack, StartError};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof run                                        all suites on the embedded stack
+  poolproof run canary routing/unknown-model           one suite and one case
+  poolproof run --flaw split-80-20 canary              a gateway that splits 80/20: must fail
+  poolproof run --stack url --target my-gateway.toml   a stack that is already there
+  poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
+  poolproof run --target my-gateway.toml --dry-run     what that would send, and which cases it lacks something for")]
+pub(super) struct Args {
+    /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
+    selectors: Vec<String>,
+    #[command(flatten)]
+    stack: StackArgs,
+    #[command(flatten)]
+    rates: RateArgs,
+    /// The longest time of a case, in seconds; a slow fleet needs more for samples of thousands
+    #[arg(help_heading = "Judging", long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
+    case_timeout: u64,
+    /// Stacks `kind` and `cluster`: send from a pod of the cluster where a case changes nothing of the stack, so that the way into the
+    /// cluster is in none of its times
+    #[arg(help_heading = "Cluster", long)]
+    inside: bool,
+    /// End the run with the first Must case that does not pass
+    #[arg(help_heading = "Judging", long)]
+    fail_fast: bool,
+    /// The folder for run.json, junit.xml, report.html and metrics.txt
+    #[arg(
+        help_heading = "Output",
+        long,
+        value_name = "DIR",
+        default_value = "poolproof-out"
+    )]
+    out: PathBuf,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    /// Say which cases would be run, what each would send and which are left out; send nothing and start nothing
+    #[arg(help_heading = "Output", long)]
+    dry_run: bool,
+    /// With --dry-run: the time of a request, in milliseconds
+    #[arg(help_heading = "Output", long, value_name = "MS", default_value_t = plan::LATENCY_MS, requires = "dry_run")]
+    latency: f64,
+    /// Print the record to standard output instead of the table; with --dry-run, the plan
+    #[arg(help_heading = "Output", long)]
+    json: bool,
+}
+
+pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
+    let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
+    let options = args.stack.options().map_err(Failure::usage)?;
+    let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
+    if args.dry_run {
+        return dry_run(app, &args, &options, &cases, settings).await;
+    }
+    if args.inside && !in_cluster(&options) {
+        let wrong = "--inside: only stacks kind and cluster have pods to send from";
+        return Err(Failure::usage(anyhow!(wrong)));
+    }
+    let exporter = Exporter::start(&args.metrics).await?;
+    let Some(started) = Started::start(&options, &args.out).await? else {
+        return Ok(INTERRUPTED);
+    };
+    let Started {
+        stack,
+        progress,
+        stop,
+        environment,
+    } = started;
+    if let Err(error) = settings.check(&stack.target) {
+        stack.stop().await;
+        return Err(Failure::usage(error));
+    }
+    let (pod, round_trips) = match way(&args, &options, &stack, &stop).await {
+        Ok(way) => way,
+        Err(error) => {
+            stack.stop().await;
+            return match stop.is_cancelled() {
+                true => Ok(INTERRUPTED),
+                false => Err(StartError::Unavailable(error).into()),
+            };
+        }
+    };
+    let flaw = options.flaw.map(|flaw| flaw.to_string());
+    let under_test = StackUnderTest {
+        name: &stack.name,
+        flaw,
+        components: &stack.components,
+        start_steps: &stack.steps,
+        target: &stack.target,
+    };
+    let mut record = Record::new(under_test, &settings, environment);
+    record.round_trips = round_trips;
+    exporter.show(|| openmetrics::render(&record));
+    let run_options = run::Options {
+        budget: Budget::new(app.suites, settings),
+        timeouts: Timeouts {
+            case: Duration::from_secs(args.case_timeout),
+            ..timeouts(options.kind)
+        },
+        fail_fast: args.fail_fast,
+        stop,
+        inside: pod.as_ref().map(|pod| pod.inside.clone()),
+    };
+    let path = args.out.join("run.json");
+    let mut observe = |event: Event<'_>| match event {
+        Event::Started(case) => progress.running(case.id),
+        Event::Ended(record) => {
+            if let Some(case) = record.cases.last() {
+                let outcome = &case.outcome;
+                progress.note(&format!("{:12} {}", outcome.verdict, case.id));
+            }
+            exporter.show(|| openmetrics::render(record));
+        }
+    };
+    let target = Arc::new(stack.target.clone());
+    let ran = run::run(
+        &cases,
+        &target,
+        &run_options,
+        &mut record,
+        &path,
+        &mut observe,
+    )
+    .await;
+    if matches!(
+        record.conclusion(),
+        Conclusion::Failed | Conclusion::Undecided
+    ) {
+        save_logs(&stack, &args.out.join("logs")).await;
+    }
+    if let Some(pod) = pod {
+        pod.stop().await;
+    }
+    stack.stop().await;
+    ran?;
+    record.save(&path)?;
+    for (name, text) in format::files_of_run(&record)? {
+        save(&args.out, name, &text)?;
+    }
+    progress.finish();
+    print(&record, &args)?;
+    github::tell(
+        &markdown::render(&record),
+        &report::github::annotations(&record),
+    );
+    Ok(match record.conclusion() {
+        Conclusion::Passed => Exit::Passed.code(),
+        Conclusion::Failed => Exit::Failed.code(),
+        Conclusion::Undecided => Exit::Undecided.code(),
+        Conclusion::Interrupted => INTERRUPTED,
+    })
+}
+
+/// The pod to send from, if one is asked for, and what the way to the gateway takes, where something lies between.
+async fn way(
+    args: &Args,
+    options: &Options,
+    stack: &Stack,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Option<Pod>, Vec<RoundTrip>)> {
+    if !in_cluster(options) {
+        return Ok((None, Vec::new()));
+    }
+    let here = round_trip::measure(&stack.target.url, Vantage::Here).await?;
+    if !args.inside {
+        return Ok((None, vec![here]));
+    }
+    let pod = Pod::start(stack, &options.program, stop).await?;
+    let trips = vec![here, pod.round_trip];
+    Ok((Some(pod), trips))
+}
+
+fn in_cluster(options: &Options) -> bool {
+    options.kind.is_cluster()
+}
+
+/// Says what a run would send. A cluster whose stack is there already is read for it.
+async fn dry_run(
+    app: App,
+    args: &Args,
+    options: &Options,
+    cases: &[&Case],
+    settings: Settings,
+) -> Result<u8, Failure> {
+    let target = match options.kind == StackKind::Cluster && options.cluster.existing {
+        true => {
+            let stack = Stack::start(options, &mut |_| {}).await?;
+            let target = stack.target.clone();
+            stack.stop().await;
+            target
+        }
+        false => options.planned_target().map_err(Failure::usage)?,
+    };
+    let planned = plan::plan_cases(
+        cases,
+        &target,
+        &Budget::new(app.suites, settings),
+        args.latency,
+    );
+    let (value, text) = planned.map_err(Failure::usage)?;
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&value).context("writing the plan")?),
+        false => say(&format!("{text}\nNothing was sent.")),
+    }
+    Ok(0)
+}
+
+/// What the parts of the stack have written, where a run does not pass. That it cannot be had changes no verdict.
+async fn save_logs(stack: &Stack, folder: &Path) {
+    match stack.save_logs(folder).await {
+        Ok(true) => eprintln!("logs: {}", folder.display()),
+        Ok(false) => {}
+        Err(error) => eprintln!("logs: {error:#}"),
+    }
+}
+
+fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
+    if args.json {
+        say(&serde_json::to_string_pretty(record)?);
+        return Ok(());
+    }
+    say(&terminal::run::render(record, look()));
+    say(&format!("record: {}", args.out.join("run.json").display()));
+    Ok(())
+}

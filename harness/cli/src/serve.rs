@@ -1,0 +1,88 @@
+//! `poolproof serve`: one component of a stack as a process of its own.
+
+mod epp;
+mod gateway;
+mod model_server;
+mod stub;
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use clap::Subcommand;
+use poolproof_fixtures::epp::EndpointPicker;
+use poolproof_fixtures::gateway::Gateway;
+use poolproof_fixtures::model_server::ModelServer;
+use poolproof_fixtures::stub::Stub;
+
+use super::{App, Failure, stop_on_signal};
+use poolproof_cases::inside;
+use poolproof_load::workers;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Component {
+    /// A model server that behaves like vLLM
+    ModelServer(model_server::Args),
+    /// An endpoint picker that behaves like that of the Gateway API Inference Extension
+    Epp(epp::Args),
+    /// A gateway that routes by model name, splits by weight and asks endpoint pickers
+    Gateway(gateway::Args),
+    /// A server that answers at once, for measuring clients
+    Stub(stub::Args),
+    /// A worker of `poolproof load --workers` or `run --inside`, which is told over HTTP what to send
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// Where a worker listens.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct WorkerArgs {
+    /// The address, on the loopback: whoever reaches a worker decides what it sends
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+}
+
+pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure> {
+    let stop = stop_on_signal()?;
+    match component {
+        Component::ModelServer(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let server = ModelServer::start(config).await.map_err(Failure::usage)?;
+            println!("listening on {}", server.address());
+            stop.cancelled().await;
+            server.stop().await;
+        }
+        Component::Epp(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let picker = EndpointPicker::start(config)
+                .await
+                .map_err(Failure::usage)?;
+            println!("listening on {}", picker.address());
+            println!("metrics on {}", picker.metrics_address());
+            stop.cancelled().await;
+            picker.stop().await;
+        }
+        Component::Gateway(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let gateway = Gateway::start(config).await.map_err(Failure::usage)?;
+            println!("listening on {}", gateway.address());
+            println!("management on {}", gateway.management_address());
+            stop.cancelled().await;
+            gateway.stop().await;
+        }
+        Component::Stub(args) => {
+            let config = args.into_config().map_err(Failure::usage)?;
+            let stub = Stub::bind(config).map_err(Failure::usage)?;
+            println!("listening on {}", stub.address()?);
+            stub.serve(stop).await?;
+        }
+        Component::Worker(args) => {
+            let worker = workers::Server::bind(args.listen)
+                .await
+                .context("--listen")
+                .map_err(Failure::usage)?;
+            println!("listening on {}", worker.address()?);
+            worker.serve(inside::routes(app.suites), stop).await?;
+        }
+    }
+    Ok(0)
+}

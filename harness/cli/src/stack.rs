@@ -1,0 +1,217 @@
+//! The arguments that say which stack, shared by all commands that need one.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser};
+use poolproof_fixtures::flaw::Flaw;
+use url::Url;
+
+use poolproof_model::parts::{
+    Asked, EndpointPicker, Gateway, KubeApi, ModelServer, Named, StackKind,
+};
+use poolproof_model::topology::Topology;
+use poolproof_stack::parts::choose;
+use poolproof_stack::parts::flaws::topology_showing;
+use poolproof_stack::{ClusterOptions, KindOptions, Options, ProcessOptions};
+
+/// Which stack, and what it is to consist of.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StackArgs {
+    /// The stack
+    #[arg(
+        help_heading = "Stack",
+        long,
+        value_parser = named::<StackKind>(),
+        default_value = "embedded",
+        env = "POOLPROOF_STACK"
+    )]
+    pub(super) stack: StackKind,
+    /// The target file of stack `url`
+    #[arg(
+        help_heading = "Stack",
+        long,
+        value_name = "FILE",
+        env = "POOLPROOF_TARGET"
+    )]
+    pub(super) target: Option<PathBuf>,
+    /// A topology to start instead of the default one
+    #[arg(help_heading = "Stack", long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// The topology to start if none is named.
+    #[arg(skip)]
+    pub(super) own_topology: Option<Topology>,
+    /// A defect to put in; `poolproof list --flaws` names them
+    #[arg(help_heading = "Stack", long, value_name = "NAME")]
+    pub(super) flaw: Option<Flaw>,
+    /// Seed of every random choice
+    #[arg(help_heading = "Stack", long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// The gateway in front [default: envoy for stack `local`, agentgateway for containers and clusters]
+    #[arg(help_heading = "Parts", long, value_parser = named::<Gateway>(), env = "POOLPROOF_GATEWAY")]
+    gateway: Option<Gateway>,
+    /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
+    #[arg(help_heading = "Parts", long, value_parser = named::<EndpointPicker>(), env = "POOLPROOF_EPP")]
+    epp: Option<EndpointPicker>,
+    /// The model servers [default: poolproof for stack `local`, llm-d-inference-sim for containers and clusters]
+    #[arg(
+        help_heading = "Parts",
+        long,
+        value_parser = named::<ModelServer>(),
+        env = "POOLPROOF_MODEL_SERVER"
+    )]
+    model_server: Option<ModelServer>,
+    /// Stacks `local` and `containers`: the Kubernetes API that endpoint pickers watch [default: stand-in for `local`, real for `containers`]
+    #[arg(help_heading = "Parts", long, value_parser = named::<KubeApi>(), env = "POOLPROOF_KUBE_API")]
+    kube_api: Option<KubeApi>,
+    /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
+    #[arg(
+        help_heading = "Parts",
+        long,
+        value_name = "DIR",
+        env = "POOLPROOF_BIN_DIR"
+    )]
+    bin_dir: Option<PathBuf>,
+    /// Stack `kind`: the node image [default: that of kind/versions.toml]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "IMAGE",
+        env = "POOLPROOF_NODE_IMAGE"
+    )]
+    node_image: Option<String>,
+    /// Stack `cluster`: the context of your kubeconfig
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "NAME",
+        env = "POOLPROOF_CONTEXT"
+    )]
+    context: Option<String>,
+    /// Stack `cluster`: the namespace of the Gateway; those of pools begin with it [default: poolproof; with --existing: all]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "NAME",
+        env = "POOLPROOF_NAMESPACE"
+    )]
+    namespace: Option<String>,
+    /// Stack `cluster`: only read what is there
+    #[arg(help_heading = "Cluster", long, env = "POOLPROOF_EXISTING")]
+    existing: bool,
+    /// Stack `cluster`: where the gateway is reached from here [default: where its Gateway says, else through the cluster's API]
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "URL",
+        env = "POOLPROOF_GATEWAY_URL"
+    )]
+    gateway_url: Option<Url>,
+    /// Stack `cluster`: an image of poolproof that the cluster can pull, for parts of poolproof's own
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "IMAGE",
+        env = "POOLPROOF_IMAGE"
+    )]
+    own_image: Option<String>,
+    /// Stacks `containers`, `kind` and `cluster`: a folder from which alone charts, definitions and images are taken, as `poolproof artifacts pull` fills it
+    #[arg(
+        help_heading = "Cluster",
+        long,
+        value_name = "DIR",
+        env = "POOLPROOF_ARTIFACTS"
+    )]
+    artifacts: Option<PathBuf>,
+    /// Stack `kind`: leave the cluster for the next run; `poolproof down` removes it
+    #[arg(help_heading = "Cluster", long, env = "POOLPROOF_KEEP")]
+    keep: bool,
+}
+
+impl StackArgs {
+    /// The options that they mean. Given a target file, the stack is `url`.
+    pub(super) fn options(&self) -> Result<Options> {
+        self.options_of(match (&self.target, self.stack) {
+            (Some(_), StackKind::Embedded) => StackKind::Url,
+            (_, stack) => stack,
+        })
+    }
+
+    /// The same, but for the parts that were asked for.
+    pub(super) fn with_default_parts(self) -> Self {
+        Self {
+            gateway: None,
+            epp: None,
+            model_server: None,
+            ..self
+        }
+    }
+
+    /// The same for a stack of this kind.
+    pub(super) fn options_of(&self, kind: StackKind) -> Result<Options> {
+        let topology = match (&self.topology, &self.own_topology) {
+            (Some(file), _) => Topology::load(file)?,
+            (None, Some(own)) => own.clone(),
+            (None, None) => topology_showing(self.flaw),
+        };
+        let asked = Asked {
+            gateway: self.gateway,
+            epp: self.epp,
+            model_server: self.model_server,
+        };
+        Ok(Options {
+            kind,
+            topology,
+            target_file: self.target.clone(),
+            flaw: self.flaw,
+            seed: self.seed,
+            parts: choose(kind, &asked)?,
+            program: std::env::current_exe().context("finding the poolproof program")?,
+            artifacts: self.artifacts.clone(),
+            processes: ProcessOptions {
+                bin_dir: self.bin_dir.clone(),
+                kube_api: self.kube_api.unwrap_or(match kind {
+                    StackKind::Containers => KubeApi::Real,
+                    _ => KubeApi::StandIn,
+                }),
+            },
+            kind_cluster: KindOptions {
+                node_image: self.node_image.clone(),
+                keep: self.keep,
+            },
+            cluster: ClusterOptions {
+                context: self.context.clone(),
+                namespace: self.namespace.clone(),
+                existing: self.existing,
+                gateway_url: self.gateway_url.clone(),
+                own_image: self.own_image.clone(),
+            },
+        })
+    }
+}
+
+/// Reads a value by its name; help lists all of them.
+fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let values = T::ALL.iter();
+    let values = values.map(|value| PossibleValue::new(value.name()).help(value.summary()));
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| name.parse::<T>())
+}
+
+/// The stack that the environment names, by the variables that `--help` shows: for tests, which have no command line.
+/// `program` is the poolproof program, whose components a local stack consists of.
+pub fn from_env(program: PathBuf) -> Result<Options> {
+    #[derive(Parser)]
+    struct Environment {
+        #[command(flatten)]
+        stack: StackArgs,
+    }
+    let parsed = Environment::try_parse_from(["poolproof"]).map_err(|error| {
+        let said = error.to_string();
+        let (said, _usage) = said.split_once("\n\n").unwrap_or((&said, ""));
+        anyhow!(said.trim_start_matches("error: ").to_owned()).context("a POOLPROOF_ variable")
+    });
+    let mut options = parsed?.stack.options()?;
+    options.program = program;
+    Ok(options)
+}

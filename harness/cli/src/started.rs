@@ -1,0 +1,41 @@
+//! A stack that a command has started, and what a command needs beside it: how runs and loads begin.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+use super::{Failure, make_out_folder, stop_on_signal};
+use poolproof_report::environment::Environment;
+use poolproof_stack::{Options, Stack};
+
+/// A running stack. [`Stack::stop`] takes it down.
+pub(super) struct Started {
+    pub(super) stack: Stack,
+    pub(super) progress: Progress,
+    /// Cancelled by SIGINT and SIGTERM.
+    pub(super) stop: CancellationToken,
+    /// As it was before the stack was started.
+    pub(super) environment: Environment,
+}
+
+impl Started {
+    /// Makes the folder for records and starts the stack; `None` if a signal came first.
+    pub(super) async fn start(options: &Options, out: &Path) -> Result<Option<Self>, Failure> {
+        make_out_folder(out)?;
+        let stop = stop_on_signal()?;
+        let progress = Progress::new();
+        let environment = Environment::here();
+        let mut note = |step: &str| progress.note(&format!("start: {step}"));
+        let stack = tokio::select! {
+            started = Stack::start(options, &mut note) => started?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        Ok(Some(Self {
+            stack,
+            progress,
+            stop,
+            environment,
+        }))
+    }
+}

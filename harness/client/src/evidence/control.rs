@@ -1,0 +1,107 @@
+//! The control API of a poolproof model server: its settings, its log of requests, its log of scrapes.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::get;
+use poolproof_model::target::Endpoint;
+
+/// What a model server is doing.
+#[derive(Clone, Debug, Deserialize)]
+pub struct State {
+    /// Requests that wait for a place.
+    pub waiting: u64,
+    /// Requests that are being worked on.
+    pub running: u64,
+    /// Completion requests that reached it, since its start, served or not.
+    pub requests_total: u64,
+}
+
+/// One completion request that reached it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LoggedRequest {
+    /// The id that our client gave it.
+    pub id: Option<String>,
+    /// When it arrived, in microseconds since the Unix epoch.
+    pub arrived_us: u64,
+}
+
+#[derive(Deserialize)]
+struct Requests {
+    requests: Vec<LoggedRequest>,
+}
+
+#[derive(Deserialize)]
+struct Scrapes {
+    scrapes_us: Vec<u64>,
+}
+
+/// Its state.
+pub async fn state(http: &reqwest::Client, endpoint: &Endpoint) -> Result<State> {
+    read(http, endpoint, "state").await
+}
+
+/// The completion requests that it still remembers.
+pub async fn requests(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Vec<LoggedRequest>> {
+    let log: Requests = read(http, endpoint, "requests").await?;
+    Ok(log.requests)
+}
+
+/// When its `/metrics` was read since a time, both in microseconds since the Unix epoch.
+pub async fn scrapes_us(
+    http: &reqwest::Client,
+    endpoint: &Endpoint,
+    since_us: u64,
+) -> Result<Vec<u64>> {
+    let log: Scrapes = read(http, endpoint, &format!("scrapes?since_us={since_us}")).await?;
+    Ok(log.scrapes_us)
+}
+
+/// Its settings.
+pub async fn settings(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Value> {
+    #[derive(Deserialize)]
+    struct Settings {
+        settings: Value,
+    }
+    let state: Settings = read(http, endpoint, "state").await?;
+    Ok(state.settings)
+}
+
+/// Changes some of its settings.
+pub async fn change_settings(
+    http: &reqwest::Client,
+    endpoint: &Endpoint,
+    settings: &Value,
+) -> Result<()> {
+    let url = address(endpoint, "settings")?;
+    let response = http.patch(url).json(settings).send().await?;
+    if !response.status().is_success() {
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        bail!(
+            "endpoint {}: settings {settings}: {status} {text}",
+            endpoint.name
+        );
+    }
+    Ok(())
+}
+
+async fn read<T: DeserializeOwned>(
+    http: &reqwest::Client,
+    endpoint: &Endpoint,
+    what: &str,
+) -> Result<T> {
+    let text = get(http, &address(endpoint, what)?).await?;
+    serde_json::from_str(&text).with_context(|| format!("{what} of endpoint {}", endpoint.name))
+}
+
+fn address(endpoint: &Endpoint, what: &str) -> Result<url::Url> {
+    let control = endpoint
+        .control
+        .as_ref()
+        .with_context(|| format!("endpoint {} has no control url", endpoint.name))?;
+    let base = control.as_str().trim_end_matches('/');
+    Ok(format!("{base}/{what}").parse()?)
+}

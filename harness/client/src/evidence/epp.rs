@@ -1,0 +1,125 @@
+//! What an endpoint picker counted, in its `/metrics`.
+//!
+//! Source: GIE v1.5.0, pkg/epp/metrics/metrics.go.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use super::{get, prometheus};
+use poolproof_model::target::Pool;
+
+/// How the names of an endpoint picker's metrics start.
+const FAMILIES: [&str; 3] = [
+    "inference_extension_",
+    "inference_objective_",
+    "inference_pool_",
+];
+
+/// One reading of an endpoint picker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Picks by endpoint, since its start.
+    pub picks: BTreeMap<String, u64>,
+    /// Requests that it refused, since its start.
+    pub refused_total: u64,
+    /// Attempts to pick that failed, since its start.
+    pub failed_total: u64,
+    /// Whether it exports metrics of an endpoint picker at all: one without a request yet has no counters of them.
+    pub is_picker: bool,
+    /// Requests that it holds now, by priority.
+    pub held: BTreeMap<i32, u64>,
+    /// How full it takes the pool to be, if it says so: from 1 on it holds or sheds.
+    pub saturation: Option<f64>,
+}
+
+impl Reading {
+    /// All picks.
+    pub fn picks_total(&self) -> u64 {
+        self.picks.values().sum()
+    }
+}
+
+/// Reads the metrics of a pool's endpoint picker; `None` if the target does not say where they are.
+pub async fn read(http: &reqwest::Client, pool: &Pool) -> Result<Option<Reading>> {
+    let Some(url) = &pool.epp_metrics else {
+        return Ok(None);
+    };
+    let text = get(http, url)
+        .await
+        .with_context(|| format!("metrics of the endpoint picker of pool {}", pool.name))?;
+    Ok(Some(parse(&text, pool)))
+}
+
+fn parse(text: &str, pool: &Pool) -> Reading {
+    let mut reading = Reading::default();
+    for sample in prometheus::parse(text) {
+        let count = sample.value.max(0.0) as u64;
+        reading.is_picker |= FAMILIES.iter().any(|start| sample.name.starts_with(start));
+        match sample.name {
+            "inference_extension_scheduler_attempts_total"
+                if sample.label("status") == "success" =>
+            {
+                let name = endpoint_name(sample.label("pod_name"), pool);
+                *reading.picks.entry(name).or_default() += count;
+            }
+            "inference_extension_scheduler_attempts_total" => reading.failed_total += count,
+            "inference_objective_request_error_total" => reading.refused_total += count,
+            "inference_extension_flow_control_queue_size" => {
+                if let Ok(priority) = sample.label("priority").parse() {
+                    *reading.held.entry(priority).or_default() += count;
+                }
+            }
+            "inference_extension_flow_control_pool_saturation" => {
+                reading.saturation = Some(sample.value);
+            }
+            _ => {}
+        }
+    }
+    reading
+}
+
+/// How many endpoints of a pool an endpoint picker has metrics of, by its own metrics. Its health says less: GIE v1.5.0 is SERVING
+/// without any pod.
+pub fn endpoints_known(text: &str, pool: &str) -> usize {
+    prometheus::parse(text)
+        .filter(|sample| sample.name == "inference_pool_per_pod_queue_size")
+        .filter(|sample| sample.label("name") == pool)
+        .count()
+}
+
+/// The endpoint that a `pod_name` means: GIE appends the rank of the port to the pod's name.
+fn endpoint_name(pod_name: &str, pool: &Pool) -> String {
+    let known = |name: &str| pool.endpoints.iter().any(|e| e.name == name);
+    match pod_name.rsplit_once("-rank-") {
+        Some((pod, _)) if !known(pod_name) => pod.to_owned(),
+        _ => pod_name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picks_queues_and_saturation() {
+        let pool = Pool {
+            name: "p".into(),
+            weight: 1,
+            epp_metrics: None,
+            flow_control: None,
+            endpoints: vec![],
+        };
+        let text = "inference_extension_scheduler_attempts_total{status=\"success\",pod_name=\"p-0-rank-0\"} 7\n\
+                    inference_extension_scheduler_attempts_total{status=\"failure\",pod_name=\"\"} 2\n\
+                    inference_extension_flow_control_queue_size{priority=\"-10\",model_name=\"m\"} 60\n\
+                    inference_extension_flow_control_queue_size{priority=\"10\"} 30\n\
+                    inference_extension_flow_control_pool_saturation 1.2\n";
+        let reading = parse(text, &pool);
+        assert_eq!(reading.picks, BTreeMap::from([("p-0".to_owned(), 7)]));
+        assert_eq!(reading.held, BTreeMap::from([(-10, 60), (10, 30)]));
+        assert_eq!(reading.saturation, Some(1.2));
+        assert_eq!(reading.failed_total, 2);
+        assert!(reading.is_picker && !parse("up 1\n", &pool).is_picker);
+    }
+}

@@ -1,0 +1,107 @@
+//! A watch over endpoints: their load over time, so that it can be shown to have been there at every probe.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::endpoint::{self, Reading};
+use crate::poll;
+use poolproof_model::target::Endpoint;
+
+/// The time between two readings of an endpoint.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// One reading and the time at which it was complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub reading: Reading,
+}
+
+/// Reads the metrics of some endpoints until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    lines: Vec<Arc<Mutex<Vec<Point>>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to watch.
+    pub fn start(http: &reqwest::Client, endpoints: &[Endpoint]) -> Self {
+        let mut watch = Self {
+            lines: Vec::new(),
+            tasks: Vec::new(),
+        };
+        for endpoint in endpoints {
+            let line = Arc::new(Mutex::new(Vec::new()));
+            watch.lines.push(line.clone());
+            let (http, endpoint) = (http.clone(), endpoint.clone());
+            watch.tasks.push(tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(INTERVAL);
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    if let Ok(reading) = endpoint::read(&http, &endpoint).await {
+                        let point = Point {
+                            at: Instant::now(),
+                            reading,
+                        };
+                        lock(&line).push(point);
+                    }
+                }
+            }));
+        }
+        watch
+    }
+
+    /// Whether `holds` was true of all endpoints, at every reading from the last one before `from` to the first one after
+    /// `to`. No reading on either side is a no.
+    pub fn held(&self, from: Instant, to: Instant, holds: impl Fn(&Reading) -> bool) -> bool {
+        (0..self.lines.len()).all(|number| {
+            let readings = self.readings(number, from, to);
+            readings.is_some_and(|readings| readings.iter().all(&holds))
+        })
+    }
+
+    /// The readings of one endpoint, from the last one before `from` to the first one after `to`; `None` if there is none
+    /// on either side.
+    pub fn readings(&self, number: usize, from: Instant, to: Instant) -> Option<Vec<Reading>> {
+        let line = lock(&self.lines[number]);
+        let first = line.partition_point(|point| point.at <= from);
+        let end = line.partition_point(|point| point.at < to);
+        let around = line.get(first.checked_sub(1)?..=end)?;
+        Some(around.iter().map(|point| point.reading).collect())
+    }
+
+    /// Waits until every endpoint was read after `after`; the reader is bounded by the timeout of a reading.
+    pub async fn read_after(&self, after: Instant) {
+        let read = |line: &Mutex<Vec<Point>>| lock(line).last().is_some_and(|p| p.at > after);
+        let left = (after + super::READING_TIMEOUT).saturating_duration_since(Instant::now());
+        let all_read = poll::until("every endpoint is read", left, poll::INTERVAL, || async {
+            self.lines.iter().all(|line| read(line)).then_some(())
+        });
+        // An endpoint that is not read has a gap in its line, which [`Watch::held`] finds.
+        let _ = all_read.await;
+    }
+
+    /// All readings of one endpoint so far.
+    pub fn points(&self, number: usize) -> Vec<Point> {
+        lock(&self.lines[number]).clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn lock(line: &Mutex<Vec<Point>>) -> std::sync::MutexGuard<'_, Vec<Point>> {
+    // A panic while it was held cannot leave a list of points half changed.
+    line.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

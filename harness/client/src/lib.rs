@@ -1,0 +1,194 @@
+//! The client: requests as an application sends them, and everything that came back.
+
+mod body;
+pub mod change;
+pub mod drive;
+pub mod evidence;
+mod exchange;
+mod lane;
+pub mod poll;
+pub mod prompt;
+mod request;
+pub mod sse;
+pub mod tls;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use url::Url;
+
+use crate::evidence::served::Names;
+
+pub use exchange::{Ending, Exchange};
+pub use lane::Lane;
+pub use poolproof_model::api::Api;
+pub use request::{Body, Request, nonce, payload};
+
+/// The header by which a request of ours is found again in a model server's log.
+pub const REQUEST_ID_HEADER: &str = "x-poolproof-request";
+
+/// Differs from run to run, whatever the seed: a stack that outlives runs must not take the requests of one for those of
+/// another.
+static RUN: LazyLock<u128> = LazyLock::new(rand::random);
+
+/// The longest answer that is kept, in bytes; more is cut and ends as [`Ending::TooLarge`].
+const ANSWER_LIMIT_BYTES: usize = 8 << 20;
+
+/// How a client uses connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// Kept alive, as many as requests overlap.
+    KeepAlive,
+    /// A new one for each request.
+    NewPerRequest,
+}
+
+/// A client of one address. Cloned handles share its connections; two clients share nothing.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    next_id: Arc<AtomicU64>,
+    name: Arc<str>,
+    tally: Arc<Tally>,
+    names: Arc<Names>,
+}
+
+/// What clients have sent.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Requests.
+    pub sent: AtomicU64,
+    /// Of these, those that were given [`Tally::patience`] or more, and were not answered in that time.
+    pub unanswered: AtomicU64,
+    /// The time in which every request is answered that is not made to wait.
+    pub patience: Duration,
+}
+
+impl Client {
+    /// A client of `base`. `purpose` and a number of its own mark its requests, which are counted in `tally`.
+    pub fn new(
+        purpose: &str,
+        base: &Url,
+        connections: Connections,
+        tally: Arc<Tally>,
+    ) -> Result<Self> {
+        static CLIENTS: AtomicU64 = AtomicU64::new(0);
+        let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
+        let idle = match connections {
+            Connections::KeepAlive => usize::MAX,
+            Connections::NewPerRequest => 0,
+        };
+        Ok(Self {
+            http: http(idle)?,
+            base: base.clone(),
+            next_id: Arc::default(),
+            name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
+            tally,
+            names: Arc::default(),
+        })
+    }
+
+    /// The same, where answers name their endpoints so.
+    pub fn knowing(self, names: impl Into<Arc<Names>>) -> Self {
+        Self {
+            names: names.into(),
+            ..self
+        }
+    }
+
+    /// Sends a request now and collects what comes back. Whatever the other side does is data, not an error.
+    pub async fn send(&self, request: Request) -> Exchange {
+        self.send_at(Instant::now(), request).await
+    }
+
+    /// Sends a request that was meant to leave at `intended`.
+    pub async fn send_at(&self, intended: Instant, request: Request) -> Exchange {
+        let id = format!(
+            "{}-{}",
+            self.name,
+            self.next_id.fetch_add(1, Ordering::Relaxed)
+        );
+        self.tally.sent.fetch_add(1, Ordering::Relaxed);
+        let timeout = request.timeout;
+        let mut exchange = Exchange::new(id, intended);
+        let collected = self.collect(request, &mut exchange);
+        if tokio::time::timeout(timeout, collected).await.is_err() {
+            exchange.ending = Ending::TimedOut;
+            if timeout >= self.tally.patience {
+                self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        exchange.ended_at = Instant::now();
+        exchange
+    }
+
+    async fn collect(&self, request: Request, exchange: &mut Exchange) {
+        let mut builder = match self.base.join(request.path()) {
+            Ok(url) => self.http.post(url),
+            Err(error) => {
+                exchange.ending = Ending::NotSent(error.to_string());
+                return;
+            }
+        };
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        builder = builder
+            .header("content-type", "application/json")
+            .header(REQUEST_ID_HEADER, &exchange.id)
+            .body(request.body.into_wire());
+        exchange.sent_at = Instant::now();
+        let response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                exchange.ending = exchange::ending_of(&error);
+                return;
+            }
+        };
+        exchange.head_at = Some(Instant::now());
+        exchange.status = Some(response.status().as_u16());
+        exchange.headers = response.headers().clone();
+        exchange.served_by = self.names.endpoint(&exchange.headers);
+        let mut frames = exchange.is_event_stream().then(sse::Parser::default);
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    exchange.ending = exchange::ending_of(&error);
+                    return;
+                }
+            };
+            let now = Instant::now();
+            exchange.first_byte_at.get_or_insert(now);
+            if exchange.body.len() + chunk.len() > ANSWER_LIMIT_BYTES {
+                exchange.ending = Ending::TooLarge;
+                return;
+            }
+            exchange.body.extend_from_slice(&chunk);
+            if let Some(parser) = &mut frames {
+                exchange.frames.extend(parser.feed(&chunk, now));
+            }
+        }
+        exchange.ending = Ending::Complete;
+    }
+}
+
+/// A plain HTTP client for control and metrics.
+pub fn http(idle_per_host: usize) -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config_at_least())
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(idle_per_host)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .http1_only()
+        .connect_timeout(Duration::from_secs(5))
+        .build()
+        .context("setting up the http client")
+}

@@ -1,0 +1,97 @@
+//! The frames of a stream, and whether they are one whole answer.
+
+use super::Answered;
+use super::chunk::{self, Pattern, Said};
+use crate::failure::{Failed, Failure};
+use poolproof_client::sse::Splitter;
+
+/// What the frames so far have said.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    pub(super) splitter: Splitter,
+    /// What most frames of it are like, once one was read.
+    pub(super) pattern: Option<Pattern>,
+    id: Option<String>,
+    pub(super) finished: bool,
+    pub(super) done: bool,
+    usage: Option<(u64, u64)>,
+}
+
+impl Events {
+    /// Takes a frame that is not like the one before; `came` hears that it has text, and of that the content.
+    pub(super) fn frame(
+        &mut self,
+        frame: &[u8],
+        known: &mut Option<Pattern>,
+        came: impl FnOnce(&[u8]),
+    ) -> Result<(), Failed> {
+        if frame == b"[DONE]" {
+            self.done = true;
+            return Ok(());
+        }
+        let Some(said) = chunk::read(frame) else {
+            return Err(Failed::with_bytes(Failure::NotJson, frame));
+        };
+        if said.text {
+            came(inside(frame, said.content_at));
+        }
+        if let Some(pattern) = Pattern::of(frame, &said) {
+            *known = Some(pattern);
+        }
+        self.judge(said, frame)
+    }
+
+    fn judge(&mut self, said: Said, frame: &[u8]) -> Result<(), Failed> {
+        if let Some(error) = said.error {
+            return Err(Failed::with_bytes(Failure::ErrorEvent, error.as_bytes()));
+        }
+        if self.done || (self.finished && said.text) {
+            return Err(Failed::with_bytes(Failure::OutOfOrder, frame));
+        }
+        match (&self.id, said.id) {
+            (Some(first), Some(id)) if *first != id => {
+                return Err(Failed::new(
+                    Failure::Mixed,
+                    format!("{first:?}, then {id:?}"),
+                ));
+            }
+            (None, id) => self.id = id,
+            _ => {}
+        }
+        self.finished |= said.finished;
+        self.usage = said.usage.or(self.usage);
+        Ok(())
+    }
+
+    /// Judges a stream that has come to its end, of which `answered` says what came.
+    pub(super) fn end(self, mut answered: Answered) -> Result<Answered, Failed> {
+        if !self.done {
+            return Err(Failed::new(
+                Failure::NoDone,
+                format!("ended after {} frames with text", answered.chunks),
+            ));
+        }
+        if answered.chunks == 0 && !self.finished {
+            return Err(Failed::new(
+                Failure::NoAnswer,
+                "a stream without text or finish reason",
+            ));
+        }
+        answered.usage = self.usage;
+        match self.usage {
+            Some((_, counted)) if answered.chunks > counted => Err(Failed::new(
+                Failure::Repeated,
+                format!(
+                    "{} frames with text, {counted} tokens by its usage",
+                    answered.chunks
+                ),
+            )),
+            _ => Ok(answered),
+        }
+    }
+}
+
+/// What stands between the quotes of a JSON string.
+pub(super) fn inside(document: &[u8], place: Option<(usize, usize)>) -> &[u8] {
+    place.map_or(&[], |(start, end)| &document[start + 1..end - 1])
+}

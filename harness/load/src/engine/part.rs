@@ -1,0 +1,150 @@
+//! The part of a run that one process sends, where several processes send one run.
+
+use serde::{Deserialize, Serialize};
+
+use super::Job;
+use crate::schedule::{Due, Schedule};
+
+/// Which requests of a run are those of a process, and what marks the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The place of the process, from 0.
+    pub index: u64,
+    /// How many processes there are.
+    pub count: u64,
+    /// Marks the requests of this run among those of others; all processes have the same.
+    pub run: u32,
+}
+
+impl Part {
+    /// The whole of a run.
+    pub fn whole() -> Self {
+        Self {
+            index: 0,
+            count: 1,
+            run: rand::random(),
+        }
+    }
+
+    /// Whether the request or the user of this number is that of a thread, of so many of this process. Numbers go round the
+    /// processes first and the threads of each then, so that processes may have different numbers of threads.
+    pub fn is_for(&self, number: u64, thread: usize, threads: usize) -> bool {
+        number % self.count == self.index && (number / self.count) % threads as u64 == thread as u64
+    }
+
+    /// How many of so many users are those of the process.
+    pub fn users(&self, users: usize) -> usize {
+        (0..users)
+            .filter(|it| self.is_for(*it as u64, 0, 1))
+            .count()
+    }
+}
+
+impl Job {
+    /// Those of so many numbers, of requests or of users, that are one of its threads'.
+    pub(super) fn own(&self, all: usize, thread: usize) -> impl Iterator<Item = usize> {
+        (0..all).filter(move |it| self.part.is_for(*it as u64, thread, self.threads))
+    }
+
+    /// What one of its threads sends, in order.
+    pub(super) fn share_of(&self, thread: usize) -> impl Iterator<Item = Due> {
+        let trace = self.requests.trace();
+        let schedule = Schedule::new(&self.workload.arrival, trace, self.seed, self.end_s);
+        schedule.filter(move |due| self.part.is_for(due.number, thread, self.threads))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::engine::Sender;
+    use poolproof_model::target::Target;
+    use poolproof_model::topology::Topology;
+    use poolproof_model::workload::Workload;
+
+    /// All that the threads of a process send: the number of a request, when it is due, and its bytes.
+    async fn sent(part: Part, threads: usize) -> Vec<(u64, u64, Vec<u8>)> {
+        let text = "shows = 'x'\nduration_s = 3\narrival = { process = 'poisson', rate_per_s = 100 }\n\
+             [[mix]]\nclass = 'a'\nshare = 2\ninput_tokens = 20\noutput_tokens = 3\n\
+             [[mix]]\nclass = 'b'\nstream = false\ninput_tokens = 9\noutput_tokens = 4\n";
+        let workload: Workload = toml::from_str(text).unwrap();
+        let target = Target::planned(&Topology::default()).unwrap();
+        let sender = Sender {
+            urls: std::slice::from_ref(&target.url),
+            headers: &[],
+            sources: &[],
+            vocabulary: None,
+            threads,
+            seed: 7,
+            part,
+        };
+        let job = Job::new(workload, None, &target, sender).await.unwrap();
+        let mut all = Vec::new();
+        for thread in 0..threads {
+            for due in job.share_of(thread) {
+                let mut wire = Vec::new();
+                job.requests.build(due, &mut wire);
+                all.push((due.number, due.at_ns, wire));
+            }
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn several_processes_send_exactly_what_one_would_send() {
+        let part = |index, count| Part {
+            index,
+            count,
+            run: 0xabc,
+        };
+        let mut one = sent(part(0, 1), 2).await;
+        one.sort();
+        assert!(one.len() > 200, "{}", one.len());
+        let mut many = Vec::new();
+        for (index, threads) in [1, 3, 2].into_iter().enumerate() {
+            let own = sent(part(index as u64, 3), threads).await;
+            assert!(own.len().abs_diff(one.len() / 3) <= 1);
+            many.extend(own);
+        }
+        many.sort();
+        // No two have one number, and none is missing.
+        assert_eq!(many, one);
+
+        let other_run = sent(
+            Part {
+                run: 0xabd,
+                ..part(0, 1)
+            },
+            2,
+        )
+        .await;
+        assert!(other_run.iter().all(|it| !one.contains(it)));
+    }
+
+    #[test]
+    fn every_user_is_at_one_thread_of_one_process() {
+        for user in 0..100 {
+            let mut places = 0;
+            for (index, threads) in [2, 5, 1].into_iter().enumerate() {
+                let part = Part {
+                    index: index as u64,
+                    count: 3,
+                    run: 0,
+                };
+                let at = (0..threads).filter(|it| part.is_for(user, *it, threads));
+                places += at.count();
+            }
+            assert_eq!(places, 1, "{user}");
+        }
+        let users = |index| {
+            let part = Part {
+                index,
+                count: 3,
+                run: 0,
+            };
+            part.users(10)
+        };
+        assert_eq!((0..3).map(users).collect::<Vec<_>>(), [4, 3, 3]);
+    }
+}

@@ -1,0 +1,150 @@
+//! The head of an answer.
+
+use super::body::{Chunked, Framing};
+use crate::failure::{Failed, Failure};
+
+/// What there is to know of a head.
+#[derive(Debug)]
+pub(super) struct Head<'a> {
+    pub(super) status: u16,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) event_stream: bool,
+    /// The endpoint that it names.
+    pub(super) served_by: Option<&'a [u8]>,
+    /// Its bytes, the empty line included.
+    pub(super) length: usize,
+}
+
+/// The longest head, in bytes.
+const HEAD_LIMIT_BYTES: usize = 64 << 10;
+const HEADERS_MAX: usize = 96;
+
+impl<'a> Head<'a> {
+    /// The head at the beginning of these bytes; `None` if its end has not arrived. Endpoints name themselves in `served_by_header`.
+    pub(super) fn parse(bytes: &'a [u8], served_by_header: &str) -> Result<Option<Self>, Failed> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        let length = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT_BYTES => return Ok(None),
+            Ok(httparse::Status::Partial) => {
+                return Err(Failed::with_bytes(Failure::TooLong, bytes));
+            }
+            Err(_) => return Err(Failed::with_bytes(Failure::NotHttp, bytes)),
+        };
+        let status = response.code.unwrap_or_default();
+        let mut head = Self {
+            status,
+            framing: Framing::UntilClose,
+            keep_alive: response.version == Some(1),
+            event_stream: false,
+            served_by: None,
+            length,
+        };
+        let mut content_length = None;
+        let mut chunked = false;
+        for header in response.headers.iter() {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            // Told apart by length first: most headers are none of these.
+            match header.name.len() {
+                10 if is("connection") => {
+                    head.keep_alive &= !has_token(header.value, b"close");
+                }
+                12 if is("content-type") => {
+                    head.event_stream = starts_with(header.value, b"text/event-stream");
+                }
+                14 if is("content-length") => {
+                    let text = std::str::from_utf8(header.value).ok();
+                    content_length = text.and_then(|text| text.trim().parse::<u64>().ok());
+                    if content_length.is_none() {
+                        return Err(Failed::with_bytes(Failure::NotHttp, header.value));
+                    }
+                }
+                17 if is("transfer-encoding") => chunked = has_token(header.value, b"chunked"),
+                length if length == served_by_header.len() && is(served_by_header) => {
+                    head.served_by = Some(header.value);
+                }
+                _ => {}
+            }
+        }
+        head.framing = match (status, chunked, content_length) {
+            (100..200 | 204 | 304, ..) => Framing::Length(0),
+            (_, true, _) => Framing::Chunked(Chunked::default()),
+            (_, false, Some(length)) => Framing::Length(length),
+            (_, false, None) => Framing::UntilClose,
+        };
+        head.keep_alive &= !head.framing.ends_with_connection();
+        Ok(Some(head))
+    }
+}
+
+fn starts_with(value: &[u8], beginning: &[u8]) -> bool {
+    value
+        .get(..beginning.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+}
+
+/// Whether a list of tokens has this one.
+fn has_token(value: &[u8], token: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, Failed> {
+        Head::parse(bytes, "x-served-by")
+    }
+
+    #[test]
+    fn a_head_is_read_for_what_matters() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\
+                     X-Served-By: sim-a-0\r\n\r\n5\r\n";
+        let head = parse(text).unwrap().unwrap();
+        assert!(head.event_stream && head.keep_alive);
+        assert_eq!(head.served_by, Some(b"sim-a-0".as_slice()));
+        assert!(matches!(head.framing, Framing::Chunked(_)));
+        assert_eq!(&text[head.length..], b"5\r\n");
+        for end in 0..head.length {
+            assert!(parse(&text[..end]).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn how_long_a_body_is_follows_from_the_head() {
+        let framing = |text: &str| {
+            let head = parse(text.as_bytes()).unwrap().unwrap();
+            (format!("{:?}", head.framing), head.keep_alive)
+        };
+        assert_eq!(
+            framing("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n"),
+            ("Length(7)".to_owned(), true)
+        );
+        assert_eq!(
+            framing("HTTP/1.1 200 OK\r\n\r\n"),
+            ("UntilClose".to_owned(), false)
+        );
+        assert_eq!(
+            framing("HTTP/1.1 204 No Content\r\nconnection: Keep-Alive, Close\r\n\r\n"),
+            ("Length(0)".to_owned(), false)
+        );
+        assert!(!framing("HTTP/1.0 200 OK\r\ncontent-length: 7\r\n\r\n").1);
+    }
+
+    #[test]
+    fn what_is_no_head_is_a_failure() {
+        let kind = |bytes: &[u8]| parse(bytes).map(|_| ()).unwrap_err().kind;
+        assert_eq!(kind(b"SSH-2.0-OpenSSH\r\n"), Failure::NotHttp);
+        assert_eq!(
+            kind(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
+            Failure::NotHttp
+        );
+        let endless = [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'y'; 70_000]].concat();
+        assert_eq!(kind(&endless), Failure::TooLong);
+    }
+}

@@ -1,0 +1,67 @@
+//! A run that several workers send together: each is a process of its own, of this machine or in a pod.
+//!
+//! A coordinator tells each worker over HTTP what to send and when the clock begins to run, asks how far it has come, and fetches what it
+//! measured. A worker listens on its loopback only; a pod's is reached through the API of its cluster. Not by the pod's log: that is cut
+//! where it grows, its lines are cut at 16 KiB by container runtimes, and nothing can be said to a pod that way. And not by a ConfigMap
+//! or a Secret: these hold a mebibyte, which traces are larger than, and keys of gateways would lie in the cluster.
+
+mod assignment;
+mod clock;
+mod coordinator;
+mod remote;
+mod worker;
+
+pub use assignment::Assignment;
+pub use coordinator::{Sending, Workers, run};
+pub use worker::Server;
+
+use std::sync::{Mutex, MutexGuard};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::engine::Snapshot;
+use super::recorder::Recorder;
+use poolproof_records::load::Cost;
+
+/// A worker that listens, as its coordinator reaches it.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Its name.
+    pub name: String,
+    /// Where it runs: a process of this machine, or a pod and its node.
+    pub place: String,
+    /// Where it takes its orders.
+    pub url: Url,
+}
+
+/// How far a worker has come.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Progress {
+    /// What it has sent and received.
+    live: Snapshot,
+    /// Whether it is done, well or badly.
+    done: bool,
+}
+
+/// What a worker hands over at the end of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct HandedOver {
+    /// What it measured.
+    recorder: Recorder,
+    /// What each of its threads took.
+    costs: Vec<Cost>,
+    /// Requests that it started, those of the warm-up included.
+    started_requests: u64,
+    /// Of these, those that had not ended when the run was interrupted.
+    unfinished: u64,
+    /// The processors that it may use.
+    cores: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is in it is replaced as a whole.
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}

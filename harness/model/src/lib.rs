@@ -1,0 +1,12 @@
+//! What is asked for (topology, target, workload, settings) and what is concluded (verdict, findings, chart data).
+
+pub mod api;
+pub mod change;
+pub mod component;
+pub mod parts;
+pub mod picture;
+pub mod settings;
+pub mod target;
+pub mod topology;
+pub mod verdict;
+pub mod workload;

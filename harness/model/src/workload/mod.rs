@@ -1,0 +1,408 @@
+//! A workload: what is sent, when, for how long, and what is asked of the answers. Read from TOML; a set ships with the program.
+
+mod arrival;
+mod distribution;
+mod series;
+mod shipped;
+pub mod slo;
+pub mod trace;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use arrival::{Arrival, Stage};
+pub use distribution::{Count, Distribution, Seconds};
+pub use series::Series;
+pub use shipped::SHIPPED;
+
+use crate::api::Api;
+use crate::topology::Topology;
+use slo::{Metric, Slo};
+use trace::Trace;
+
+/// A workload file. Unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// What a run of it shows, in prose.
+    pub shows: String,
+    /// How long requests are sent, in seconds, the warm-up included. Left out: as long as the stages or the trace last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    /// Requests that are due before this are sent, but not counted, in seconds.
+    #[serde(default)]
+    pub warm_up_s: f64,
+    /// How long to wait for the end of an answer, in seconds.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: f64,
+    /// The version of HTTP.
+    #[serde(default)]
+    pub http: Http,
+    /// Whether a new connection is made for each request.
+    #[serde(default)]
+    pub new_connections: bool,
+    /// What a stack that is started for it consists of [default: the default topology]; a target that is there is taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+    /// When requests leave.
+    pub arrival: Arrival,
+    /// The kinds of requests.
+    pub mix: Vec<Class>,
+    /// What is asked of the answers.
+    #[serde(default, rename = "slo", skip_serializing_if = "Vec::is_empty")]
+    pub slos: Vec<Slo>,
+}
+
+/// A version of HTTP. Without TLS, HTTP/2 is spoken from the start (RFC 9113, section 3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Http {
+    /// HTTP/1.1: a connection for each request that is under way.
+    #[default]
+    #[serde(rename = "1.1")]
+    One,
+    /// HTTP/2: up to a hundred requests share a connection.
+    #[serde(rename = "2")]
+    Two,
+}
+
+/// One kind of requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    /// Its name in the report.
+    pub class: String,
+    /// Its share of the requests, relative to those of the others.
+    #[serde(default = "one")]
+    pub share: f64,
+    /// The model [default: the first one of the target].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// LoRA adapters of the model, of which a request, or a whole session, names any in its place; left out: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
+    /// The InferenceObjective that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<String>,
+    /// The API.
+    #[serde(default)]
+    pub api: Api,
+    /// Whether answers are streamed.
+    #[serde(default = "yes")]
+    pub stream: bool,
+    /// Tokens of a prompt; in a session, those that each turn adds to it.
+    pub input_tokens: Count,
+    /// Tokens of an answer.
+    pub output_tokens: Count,
+    /// Prompts that begin alike; in a session, its system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_prefix: Option<SharedPrefix>,
+    /// More headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// More keys of the body, such as `temperature`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub body: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Prompts that begin with one of a few texts, as with system prompts or documents.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SharedPrefix {
+    /// How many such texts there are.
+    pub groups: u32,
+    /// Tokens of each.
+    pub tokens: u32,
+}
+
+fn default_timeout_s() -> f64 {
+    60.0
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Keys of the body that the harness writes itself.
+const OWN_KEYS: [&str; 7] = [
+    "model",
+    "messages",
+    "prompt",
+    "max_tokens",
+    "ignore_eos",
+    "stream",
+    "stream_options",
+];
+
+/// The longest run, in seconds: a week.
+const DURATION_MAX_S: f64 = 7.0 * 86_400.0;
+
+/// From the last request of a trace to the end of its run, in seconds.
+const TRACE_END_S: f64 = 0.001;
+
+impl Workload {
+    /// A workload that ships with the program, by its name, or a file; with the trace that it names.
+    pub fn load(name: &str) -> Result<(Self, Option<Trace>)> {
+        let path = Path::new(name);
+        let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+        let (what, text) = match shipped {
+            Some((name, text)) => (format!("workload {name}"), (*text).to_owned()),
+            None if name.contains(['/', '.']) => (
+                format!("workload file {name}"),
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("reading workload file {name}"))?,
+            ),
+            None => {
+                let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+                bail!(
+                    "no workload {name:?} ships with poolproof: there are {}; a file of your own has a dot or a slash in its name",
+                    names.join(", ")
+                );
+            }
+        };
+        let workload: Self = toml::from_str(&text).with_context(|| what.clone())?;
+        workload.check().with_context(|| what.clone())?;
+        let trace = match &workload.arrival {
+            Arrival::Trace { file } => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                Some(Trace::load(&folder.join(file)).with_context(|| what.clone())?)
+            }
+            _ => None,
+        };
+        Ok((workload, trace))
+    }
+
+    /// When the last request is due, in seconds from the start.
+    pub fn end_s(&self, trace: Option<&Trace>) -> f64 {
+        let of_trace = || Some(trace?.rows.last()?.at_ms / 1000.0 + TRACE_END_S);
+        let given = self.duration_s.or(self.arrival.duration_s());
+        given.or_else(of_trace).unwrap_or(0.0)
+    }
+
+    /// The objectives that are judged: those of the file, and that few requests fail, if it says nothing about that.
+    pub fn judged(&self) -> Vec<Slo> {
+        let mut slos = self.slos.clone();
+        if slos.iter().all(|slo| slo.metric != Metric::FAILED) {
+            slos.push(Slo::few_failures());
+        }
+        slos
+    }
+
+    /// The smallest number of requests with which every objective can be shown to be met.
+    pub fn requests_min(&self) -> f64 {
+        let all: f64 = self.mix.iter().map(|class| class.share).sum();
+        let needed = self.judged().into_iter().map(|slo| {
+            let own = self.mix.iter().filter(|class| slo.is_about(&class.class));
+            let share = own.map(|class| class.share).sum::<f64>() / all;
+            slo.observations_min() as f64 / share
+        });
+        needed.fold(1.0, f64::max)
+    }
+
+    /// The time limits of the objectives of this class, whatever their percentile. A good request keeps those that are about whole
+    /// answers ([`Series::is_per_answer`]).
+    pub fn limits(&self, class: &str) -> Vec<(Series, Duration)> {
+        let own = self.slos.iter().filter(|slo| slo.is_about(class));
+        own.filter_map(|slo| Some((slo.metric.series()?, slo.at_most()?)))
+            .collect()
+    }
+
+    /// Fails on what cannot be sent, by its name.
+    pub fn check(&self) -> Result<()> {
+        self.arrival.check()?;
+        if let Some(topology) = &self.topology {
+            topology.check().context("topology")?;
+        }
+        for (name, seconds) in [
+            ("duration_s", self.duration_s.unwrap_or(1.0)),
+            ("timeout_s", self.timeout_s),
+        ] {
+            ensure!(
+                seconds > 0.0 && seconds <= DURATION_MAX_S,
+                "`{name}` is {seconds}: must be above 0, and {DURATION_MAX_S} at most"
+            );
+        }
+        match &self.arrival {
+            Arrival::Stages { .. } => ensure!(
+                self.duration_s.is_none(),
+                "`duration_s` and `arrival.stages` both say how long it lasts: leave `duration_s` out"
+            ),
+            Arrival::Trace { .. } => {}
+            _ => ensure!(
+                self.duration_s.is_some(),
+                "`duration_s` is missing: how long requests are sent, in seconds"
+            ),
+        }
+        let duration_s = self.duration_s.or(self.arrival.duration_s());
+        ensure!(
+            (0.0..duration_s.unwrap_or(DURATION_MAX_S)).contains(&self.warm_up_s),
+            "`warm_up_s` is {}: must be 0 or more, and less than the whole duration",
+            self.warm_up_s
+        );
+        ensure!(
+            !self.mix.is_empty(),
+            "`mix` is empty: at least one [[mix]] is needed"
+        );
+        for (number, class) in self.mix.iter().enumerate() {
+            class
+                .check(self.arrival.holds_sessions())
+                .with_context(|| format!("mix: class {:?}", class.class))?;
+            let before = &self.mix[..number];
+            ensure!(
+                before.iter().all(|other| other.class != class.class),
+                "mix: class {:?} stands there twice",
+                class.class
+            );
+        }
+        for (number, slo) in self.slos.iter().enumerate() {
+            slo.check(&self.mix)
+                .with_context(|| format!("slo {}", number + 1))?;
+        }
+        Ok(())
+    }
+}
+
+impl Class {
+    fn check(&self, in_sessions: bool) -> Result<()> {
+        ensure!(
+            self.api == Api::Chat || !in_sessions,
+            "`api` must be \"chat\": a session is one"
+        );
+        ensure!(
+            self.share > 0.0 && self.share.is_finite(),
+            "`share` is {}: must be above 0",
+            self.share
+        );
+        self.input_tokens.check("input_tokens")?;
+        self.output_tokens.check("output_tokens")?;
+        if let Some(shared) = self.shared_prefix {
+            ensure!(
+                shared.groups > 0 && (1..=1 << 20).contains(&shared.tokens),
+                "`shared_prefix`: `groups` must be at least 1, `tokens` 1 to 1,048,576"
+            );
+        }
+        for (name, value) in &self.headers {
+            ensure!(
+                name.parse::<http::HeaderName>().is_ok()
+                    && value.parse::<http::HeaderValue>().is_ok(),
+                "`headers`: {name:?} cannot be sent as a header with this value"
+            );
+        }
+        if let Some(key) = self
+            .body
+            .keys()
+            .find(|key| OWN_KEYS.contains(&key.as_str()))
+        {
+            bail!("`body`: {key:?} is written by poolproof itself");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ships_is_sound_and_says_what_it_shows() {
+        for (name, _) in SHIPPED {
+            let (workload, _) = Workload::load(name).unwrap();
+            assert!(workload.shows.len() > 80, "{name}");
+            assert!(!workload.slos.is_empty(), "{name}");
+        }
+    }
+
+    const EXAMPLE: &str = r#"
+        shows = "an example"
+        duration_s = 10
+        arrival = { process = "constant", rate_per_s = 5 }
+        [[mix]]
+        class = "chat"
+        input_tokens = 10
+        output_tokens = { from = 1, to = 9 }
+        [[slo]]
+        metric = "ttft"
+        percentile = 50
+        at_most_ms = 100
+    "#;
+
+    #[test]
+    fn mistakes_are_refused_by_name() {
+        let refused = |from: &str, to: &str| {
+            assert!(EXAMPLE.contains(from), "{from}");
+            let parsed = toml::from_str::<Workload>(&EXAMPLE.replace(from, to));
+            let checked = parsed
+                .map_err(anyhow::Error::from)
+                .and_then(|it| it.check());
+            format!("{:#}", checked.unwrap_err())
+        };
+        toml::from_str::<Workload>(EXAMPLE)
+            .unwrap()
+            .check()
+            .unwrap();
+        for (from, to, named) in [
+            ("duration_s = 10", "duration = 10", "duration"),
+            ("duration_s = 10", "", "duration_s"),
+            (
+                "duration_s = 10",
+                "duration_s = 10\nwarm_up_s = 10",
+                "warm_up_s",
+            ),
+            ("rate_per_s = 5", "rate_per_s = 0", "rate_per_s"),
+            ("\"constant\"", "\"steady\"", "steady"),
+            (
+                "input_tokens = 10",
+                "input_tokens = { of = 3 }",
+                "{ from, to }",
+            ),
+            (
+                "input_tokens = 10",
+                "input_tokens = 10\nbody = { model = 1 }",
+                "model",
+            ),
+            (
+                "input_tokens = 10",
+                "input_tokens = 10\nheaders = { \"a b\" = \"c\" }",
+                "a b",
+            ),
+            ("metric = \"ttft\"", "metric = \"latency\"", "latency"),
+            ("percentile = 50", "percentile = 100", "percentile"),
+            (
+                "metric = \"ttft\"",
+                "metric = \"ttft\"\nclass = \"batch\"",
+                "batch",
+            ),
+        ] {
+            let message = refused(from, to);
+            assert!(message.contains(named), "{named}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_readme_is_a_workload() {
+        let readme = include_str!("../../../load/README.md");
+        let example = readme
+            .split("```toml\n")
+            .find(|block| block.starts_with("shows ="));
+        let (example, _) = example.unwrap().split_once("```").unwrap();
+        toml::from_str::<Workload>(example)
+            .unwrap()
+            .check()
+            .unwrap();
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_ships() {
+        let message = Workload::load("steady").unwrap_err().to_string();
+        assert!(message.contains("steady-chat"), "{message}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Service level objectives: what is asked of the answers of a load run.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Class, Series};
+use poolproof_stats::interval::CONFIDENCE;
+
+/// One objective of a workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slo {
+    /// The class that it is about [default: all].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// What it is about.
+    pub metric: Metric,
+    /// The percentile of a time that is limited, such as 95.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<f64>,
+    /// The limit of a time, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most_ms: Option<f64>,
+    /// The largest share of `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// The smallest share of `goodput`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+}
+
+/// What an objective can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected ttft, ttft-from-send, e2e, e2e-from-send, tpot, itl-chunk, itl-token, failed or goodput"
+)]
+pub enum Metric {
+    /// A time.
+    Time(Series),
+    /// A share of the requests.
+    Share(Share),
+}
+
+/// A share of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// Those that failed.
+    Failed,
+    /// Those, failed ones included, that were within every time limit of the workload that is about whole answers.
+    Goodput,
+}
+
+impl Metric {
+    /// [`Share::Failed`]
+    pub const FAILED: Self = Self::Share(Share::Failed);
+    /// [`Share::Goodput`]
+    pub const GOODPUT: Self = Self::Share(Share::Goodput);
+
+    /// The times that it is about.
+    pub fn series(self) -> Option<Series> {
+        match self {
+            Self::Time(series) => Some(series),
+            Self::Share(_) => None,
+        }
+    }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Time(series) => series.name(),
+            Self::Share(Share::Failed) => "failed",
+            Self::Share(Share::Goodput) => "goodput",
+        }
+    }
+}
+
+/// The share of requests that may fail where a workload does not say.
+const FAILED_MAX: f64 = 0.01;
+
+impl Slo {
+    /// What is asked of every workload that says nothing about failures.
+    pub fn few_failures() -> Self {
+        Self {
+            class: None,
+            metric: Metric::FAILED,
+            percentile: None,
+            at_most_ms: None,
+            at_most: Some(FAILED_MAX),
+            at_least: None,
+        }
+    }
+
+    /// Fails on objectives that say nothing, or are about what is not measured.
+    pub fn check(&self, mix: &[Class]) -> Result<()> {
+        let mut classes = mix.iter().filter(|class| self.is_about(&class.class));
+        if let (Some(class), true) = (&self.class, classes.clone().next().is_none()) {
+            let names: Vec<&str> = mix.iter().map(|class| class.class.as_str()).collect();
+            bail!("`class` is {class:?}: there are {}", names.join(", "));
+        }
+        let name = self.metric.name();
+        let given = [
+            ("percentile", self.percentile),
+            ("at_most_ms", self.at_most_ms),
+            ("at_most", self.at_most),
+            ("at_least", self.at_least),
+        ];
+        let wanted: &[&str] = match self.metric {
+            Metric::FAILED => &["at_most"],
+            Metric::GOODPUT => &["at_least"],
+            Metric::Time(_) => &["percentile", "at_most_ms"],
+        };
+        for (key, value) in given {
+            ensure!(
+                value.is_some() == wanted.contains(&key),
+                "metric {name:?} takes {}, and `{key}` {}",
+                wanted.join(" and "),
+                if value.is_some() {
+                    "is given"
+                } else {
+                    "is missing"
+                }
+            );
+        }
+        if let Some(percentile) = self.percentile {
+            ensure!(
+                percentile > 0.0 && percentile < 100.0,
+                "`percentile` is {percentile}: must be between 0 and 100"
+            );
+        }
+        if let Some(ms) = self.at_most_ms {
+            ensure!(ms > 0.0, "`at_most_ms` is {ms}: must be above 0");
+        }
+        if let Some(share) = self.at_most.or(self.at_least) {
+            ensure!(
+                share > 0.0 && share < 1.0,
+                "a share is {share}: must be between 0 and 1; no sample shows that nothing ever fails"
+            );
+        }
+        let streamed = self.metric.series().is_some_and(Series::needs_stream);
+        if let Some(class) = classes.find(|class| streamed && !class.stream) {
+            bail!(
+                "metric {name:?} is not measured for class {:?}, whose answers are not streamed",
+                class.class
+            );
+        }
+        Ok(())
+    }
+
+    /// The smallest sample that can show that it is met: of which all observations are good.
+    pub fn observations_min(&self) -> u64 {
+        let bad = match (self.percentile, self.at_most, self.at_least) {
+            (Some(percentile), ..) => 1.0 - percentile / 100.0,
+            (_, Some(at_most), _) => at_most,
+            (.., at_least) => 1.0 - at_least.unwrap_or(0.0),
+        };
+        // Where nothing was seen in n, the interval of Clopper and Pearson ends at 1 - tail^(1/n).
+        let tail = (1.0 - CONFIDENCE) / 2.0;
+        (tail.ln() / (1.0 - bad).ln()).ceil() as u64
+    }
+
+    /// Whether it is about this class.
+    pub fn is_about(&self, class: &str) -> bool {
+        self.class.as_deref().is_none_or(|own| own == class)
+    }
+
+    /// The limit of a time.
+    pub fn at_most(&self) -> Option<Duration> {
+        Some(Duration::from_secs_f64(self.at_most_ms? / 1000.0))
+    }
+}
+
+impl fmt::Display for Slo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(class) = &self.class {
+            write!(f, "{class}: ")?;
+        }
+        let name = self.metric.name();
+        let percent = |share: Option<f64>| 100.0 * share.unwrap_or_default();
+        match self.metric {
+            Metric::Time(_) => write!(
+                f,
+                "{name} p{} at most {} ms",
+                self.percentile.unwrap_or_default(),
+                self.at_most_ms.unwrap_or_default()
+            ),
+            Metric::FAILED => write!(f, "{name} at most {:.2} %", percent(self.at_most)),
+            Metric::GOODPUT => write!(f, "{name} at least {:.2} %", percent(self.at_least)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_about_what_is_not_measured_is_an_error() {
+        let whole: Class =
+            toml::from_str("class = 'c'\nstream = false\ninput_tokens = 1\noutput_tokens = 1")
+                .unwrap();
+        let slo: Slo = toml::from_str("metric = 'ttft'\npercentile = 95\nat_most_ms = 1").unwrap();
+        let message = slo.check(&[whole]).unwrap_err().to_string();
+        assert!(message.contains("not streamed"), "{message}");
+    }
+
+    #[test]
+    fn an_unknown_metric_is_an_error_that_names_the_known_ones() {
+        let message = toml::from_str::<Slo>("metric = 'ttfx'")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("ttft-from-send") && message.contains("goodput"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! Percentiles in which failures count: a request that failed is infinitely late.
+
+use hdrhistogram::Histogram;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{Binomial, DiscreteCDF};
+
+use poolproof_stats::interval::{BEYOND_MIN, CONFIDENCE};
+
+/// A time, in milliseconds; `None` is later than any.
+pub type Ms = Option<f64>;
+
+/// A percentile of a sample that supports it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentile {
+    /// Which, such as 99.
+    pub percentile: f64,
+    /// The percentile of the sample.
+    pub ms: Ms,
+    /// What covers the true one at 95 %: two order statistics.
+    pub interval_ms: (Ms, Ms),
+}
+
+/// A percentile of recorded times and of failures beside them; `None` if the sample is too small for it (p99 under 1,000, p99.9 under 10,000).
+pub fn percentile(times_us: &Histogram<u64>, failed: u64, percentile: f64) -> Option<Percentile> {
+    let n = times_us.len() + failed;
+    let q = percentile / 100.0;
+    if (n as f64) * q.min(1.0 - q) < BEYOND_MIN - 1e-9 {
+        return None;
+    }
+    let law = Binomial::new(q, n).ok()?;
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    let at = |rank: u64| at_rank(times_us, rank);
+    Some(Percentile {
+        percentile,
+        ms: at((n as f64 * q).ceil() as u64),
+        interval_ms: (
+            at(law.inverse_cdf(tail)),
+            at((law.inverse_cdf(1.0 - tail) + 1).min(n)),
+        ),
+    })
+}
+
+/// The value of this rank, counted from 1, in milliseconds; `None` if it is a failure.
+pub fn at_rank(times_us: &Histogram<u64>, rank: u64) -> Ms {
+    let answered = times_us.len();
+    (rank <= answered).then(|| {
+        // Half a rank down, so that no rounding reaches the next one.
+        let quantile = (rank.max(1) as f64 - 0.5) / answered as f64;
+        times_us.value_at_quantile(quantile) as f64 / 1000.0
+    })
+}
+
+/// Values above a limit, in milliseconds. The limit is met by all values that are recorded as the same as it.
+pub fn above(times_us: &Histogram<u64>, limit_ms: f64) -> u64 {
+    let limit_us = (limit_ms * 1000.0).round() as u64;
+    let highest = times_us.highest_equivalent(limit_us);
+    times_us.len() - times_us.count_between(0, highest).min(times_us.len())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use poolproof_stats::interval::quantile;
+
+    fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+        let mut histogram = Histogram::new(3).unwrap();
+        histogram.auto(true);
+        for value in values {
+            histogram.record(value).unwrap();
+        }
+        histogram
+    }
+
+    #[test]
+    fn they_are_those_of_the_sorted_sample() {
+        let values: Vec<u64> = (0..1500).map(|number| (number * 37) % 1500).collect();
+        let times = histogram(values.iter().copied());
+        let exact: Vec<f64> = values.iter().map(|us| *us as f64 / 1000.0).collect();
+        for p in [50.0, 95.0, 99.0] {
+            let wanted = quantile(&exact, p / 100.0).unwrap();
+            let found = percentile(&times, 0, p).unwrap();
+            assert_eq!(found.ms, Some(wanted.value), "p{p}");
+            let (low, high) = wanted.interval;
+            assert_eq!(found.interval_ms, (Some(low), Some(high)), "p{p}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_later_than_any_answer() {
+        let times = histogram((0..950).map(|_| 1500));
+        let p90 = percentile(&times, 50, 90.0).unwrap();
+        assert_eq!(p90.ms, Some(1.5));
+        let p99 = percentile(&times, 50, 99.0).unwrap();
+        assert_eq!((p99.ms, p99.interval_ms), (None, (None, None)));
+        let p95 = percentile(&times, 50, 95.0).unwrap();
+        assert_eq!((p95.ms, p95.interval_ms.1), (Some(1.5), None));
+    }
+
+    #[test]
+    fn a_small_sample_supports_no_high_percentile() {
+        let times = histogram(1..=999);
+        assert!(percentile(&times, 0, 99.0).is_none());
+        assert!(percentile(&times, 1, 99.0).is_some());
+        assert!(percentile(&times, 9000, 99.9).is_none());
+        assert!(percentile(&times, 9001, 99.9).is_some());
+        assert!(percentile(&histogram([]), 0, 50.0).is_none());
+    }
+
+    #[test]
+    fn a_limit_is_met_by_what_is_equal_to_it() {
+        let times = histogram([99_900, 100_000, 100_200, 200_000]);
+        assert_eq!(above(&times, 100.0), 2);
+        assert_eq!(above(&times, 1000.0), 0);
+        assert_eq!(above(&times, 0.0), 4);
+    }
+}

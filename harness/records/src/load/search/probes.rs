@@ -1,0 +1,199 @@
+//! The search for the highest rate at which every objective is met.
+//!
+//! It doubles the rate until one is missed, then halves the gap on a scale of ratios. All probes have the same seed, so that their
+//! schedules are one schedule, pressed together or drawn apart, and more load is never an easier load.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::load::{Conclusion, Record};
+use poolproof_model::verdict::Verdict;
+use poolproof_model::workload::Series;
+
+/// What a probe at one rate showed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    /// Requests per second.
+    pub rate_per_s: f64,
+    /// Whether every objective was met: pass, fail, or inconclusive.
+    pub verdict: Verdict,
+    /// The objectives that were missed or not decided, each with what was found.
+    pub broke: Vec<String>,
+    /// Why the measurement is not to be trusted.
+    pub doubts: Vec<String>,
+    /// Requests that were counted.
+    pub requests: u64,
+    /// TTFT p95, in milliseconds, if the sample supports it; the inner `None` is that of a failure.
+    pub ttft_p95_ms: Option<Option<f64>>,
+    /// Tokens of answers, per second.
+    pub output_tokens_per_s: f64,
+}
+
+impl Probe {
+    /// The probe that a run was.
+    pub fn new(rate_per_s: f64, record: &Record) -> Self {
+        let broke = record
+            .slos
+            .iter()
+            .filter(|slo| slo.verdict != Verdict::Pass);
+        Self {
+            rate_per_s,
+            verdict: match record.conclusion() {
+                Conclusion::Met => Verdict::Pass,
+                Conclusion::Missed => Verdict::Fail,
+                Conclusion::Undecided | Conclusion::Interrupted => Verdict::Inconclusive,
+            },
+            broke: broke
+                .map(|slo| {
+                    format!(
+                        "{} ({:.1} %, limit {:.1} %)",
+                        slo.slo,
+                        100.0 * slo.share,
+                        100.0 * slo.share_limit
+                    )
+                })
+                .collect(),
+            doubts: record.doubts.clone(),
+            requests: record.total.requests,
+            ttft_p95_ms: record.total.percentile_ms(Series::Ttft, 95.0),
+            output_tokens_per_s: record.total.output_tokens_per_s,
+        }
+    }
+
+    /// TTFT p95 in words.
+    pub fn ttft_p95(&self) -> String {
+        match self.ttft_p95_ms {
+            Some(Some(ms)) => format!("{ms:.1}"),
+            Some(None) => "never".to_owned(),
+            None => "-".to_owned(),
+        }
+    }
+
+    /// What broke, and why the measurement is not to be trusted.
+    pub fn remarks(&self) -> String {
+        [self.broke.as_slice(), &self.doubts].concat().join("; ")
+    }
+}
+
+/// A search, with the probes that it has made.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Search {
+    /// The rate of the first probe, per second.
+    pub first_per_s: f64,
+    /// How close the rates on both sides of the limit are to come, as a ratio above 1.
+    pub precision: f64,
+    /// The probes, in the order in which they were made.
+    pub probes: Vec<Probe>,
+}
+
+/// Rates are searched up to so many times the first one, and down to so small a part of it.
+const SPAN: f64 = 4096.0;
+
+impl Search {
+    /// A search that has made no probe.
+    pub fn new(first_per_s: f64, precision: f64) -> Self {
+        Self {
+            first_per_s,
+            precision,
+            probes: Vec::new(),
+        }
+    }
+
+    /// The highest rate at which every objective was met, below all that were not.
+    pub fn met(&self) -> Option<&Probe> {
+        let bad = self
+            .not_met()
+            .map_or(f64::INFINITY, |probe| probe.rate_per_s);
+        let met = self
+            .probes
+            .iter()
+            .filter(|it| it.verdict == Verdict::Pass && it.rate_per_s < bad);
+        met.max_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s))
+    }
+
+    /// The lowest rate at which an objective was missed, or not decided.
+    pub fn not_met(&self) -> Option<&Probe> {
+        let bad = self.probes.iter().filter(|it| it.verdict != Verdict::Pass);
+        bad.min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s))
+    }
+
+    /// Whether the client was the bottleneck of the last probe: then it is not the server's limit that is found.
+    pub fn client_was_the_limit(&self) -> bool {
+        self.probes
+            .last()
+            .is_some_and(|probe| !probe.doubts.is_empty())
+    }
+
+    /// The rate of the next probe; `None` at the end of the search.
+    pub fn next_per_s(&self) -> Option<f64> {
+        let rate = |probe: &Probe| probe.rate_per_s;
+        let next = match (self.met().map(rate), self.not_met().map(rate)) {
+            (None, None) => self.first_per_s,
+            (Some(met), None) => met * 2.0,
+            (None, Some(bad)) => bad / 2.0,
+            (Some(met), Some(bad)) if bad / met > self.precision => (met * bad).sqrt(),
+            _ => return None,
+        };
+        let within = self.first_per_s / SPAN..=self.first_per_s * SPAN;
+        (!self.client_was_the_limit() && within.contains(&next)).then_some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(first: f64, limit: f64) -> Search {
+        let mut search = Search::new(first, 1.05);
+        while let Some(rate_per_s) = search.next_per_s() {
+            search.probes.push(Probe {
+                rate_per_s,
+                verdict: match rate_per_s {
+                    rate if rate <= limit => Verdict::Pass,
+                    rate if rate <= limit * 1.01 => Verdict::Inconclusive,
+                    _ => Verdict::Fail,
+                },
+                broke: vec![],
+                doubts: vec![],
+                requests: 0,
+                ttft_p95_ms: None,
+                output_tokens_per_s: 0.0,
+            });
+        }
+        search
+    }
+
+    #[test]
+    fn it_closes_in_on_the_limit_from_both_sides() {
+        for (first, limit) in [(1.0, 777.0), (1000.0, 12.5), (50.0, 50.0)] {
+            let search = search(first, limit);
+            let met = search.met().map(|it| it.rate_per_s);
+            let bad = search.not_met().map(|it| it.rate_per_s);
+            let (Some(met), Some(bad)) = (met, bad) else {
+                unreachable!("{search:?}")
+            };
+            assert!(
+                met <= limit && limit < bad && bad / met <= 1.05,
+                "{met} {bad}"
+            );
+            assert!(search.probes.len() < 20, "{}", search.probes.len());
+        }
+    }
+
+    #[test]
+    fn it_ends_where_there_is_no_limit_or_nothing_below_it() {
+        assert!(search(1.0, f64::INFINITY).not_met().is_none());
+        assert!(search(1.0, 0.0).met().is_none());
+    }
+
+    #[test]
+    fn it_ends_when_the_client_is_the_limit() {
+        let mut search = search(1.0, 100.0);
+        search.probes.truncate(3);
+        assert!(search.next_per_s().is_some());
+        if let Some(last) = search.probes.last_mut() {
+            last.doubts.push("busy".into());
+        }
+        assert!(search.next_per_s().is_none());
+    }
+}

@@ -1,0 +1,307 @@
+//! The record of a run: all that a reader needs to judge or repeat it. Every table and file is a rendering of it.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::file;
+use super::round_trip::RoundTrip;
+use poolproof_model::component::{Component, Step};
+use poolproof_model::settings::Settings;
+use poolproof_model::target::Target;
+use poolproof_model::verdict::{Level, Outcome, Verdict};
+
+/// The version of the record's schema.
+pub const SCHEMA: &str = "poolproof/run/1";
+
+/// A run, as it is saved in `run.json`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of poolproof.
+    pub tool_version: String,
+    /// When the run started.
+    pub started: Timestamp,
+    /// When it was last saved.
+    pub saved: Timestamp,
+    /// Whether it was interrupted before its last case.
+    pub interrupted: bool,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// The smallest deviation of a split that must be caught, as a share.
+    pub split_tolerance: f64,
+    /// The chance with which the run may fail a correct stack.
+    #[serde(default = "default_run_alpha")]
+    pub run_alpha: f64,
+    /// The chance with which each statistical case catches the smallest deviation that matters.
+    #[serde(default = "default_power")]
+    pub power: f64,
+    /// The name of the stack.
+    pub stack: String,
+    /// The defect that was put in, if any.
+    pub flaw: Option<String>,
+    /// What the stack consists of, as found.
+    pub components: Vec<Component>,
+    /// How its start went.
+    pub start_steps: Vec<Step>,
+    /// The processors of the machine that sent the requests.
+    pub client_cores: usize,
+    /// That machine, before the stack was started; records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// What the way to the gateway takes, where something lies between; records of before have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub round_trips: Vec<RoundTrip>,
+    /// The stack under test.
+    pub target: Target,
+    /// The cases, in the order in which they ran.
+    pub cases: Vec<CaseRecord>,
+}
+
+/// One case of a run.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CaseRecord {
+    /// Its id.
+    pub id: String,
+    /// The requirement.
+    pub requirement: String,
+    /// How much it binds.
+    pub level: Level,
+    /// Where it comes from.
+    pub source: String,
+    /// Time that it took, in milliseconds.
+    pub took_ms: u64,
+    /// What it concluded.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// The stack that a run is made against, as far as a record names it.
+#[derive(Clone, Debug)]
+pub struct StackUnderTest<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The defect that was put in, if any.
+    pub flaw: Option<String>,
+    /// What it consists of, as found.
+    pub components: &'a [Component],
+    /// How its start went.
+    pub start_steps: &'a [Step],
+    /// Its addresses; credentials in them do not reach the record.
+    pub target: &'a Target,
+}
+
+/// What a run concluded, all cases together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// All Must cases that ran passed.
+    Passed,
+    /// A Must case failed.
+    Failed,
+    /// No Must case failed, but one was not decided; or nothing could be run at all.
+    Undecided,
+    /// The run was interrupted.
+    Interrupted,
+}
+
+impl fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Passed => "every Must case that could be run passed",
+            Self::Failed => "does not conform",
+            Self::Undecided => "not decided",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+impl Record {
+    /// The record of a run that starts now.
+    pub fn new(stack: StackUnderTest<'_>, settings: &Settings, environment: Environment) -> Self {
+        let now = Timestamp::now();
+        Self {
+            schema: SCHEMA.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: now,
+            saved: now,
+            interrupted: false,
+            seed: settings.seed,
+            split_tolerance: settings.split_tolerance,
+            run_alpha: settings.run_alpha,
+            power: settings.power,
+            stack: stack.name.to_owned(),
+            flaw: stack.flaw,
+            components: stack.components.to_vec(),
+            start_steps: stack.start_steps.to_vec(),
+            client_cores: environment.cores,
+            environment: Some(environment),
+            round_trips: Vec::new(),
+            target: without_credentials(stack.target),
+            cases: Vec::new(),
+        }
+    }
+
+    /// Reads a record that [`Record::save`] wrote.
+    pub fn read(path: &Path) -> Result<Self> {
+        file::read_as(path, SCHEMA)
+    }
+
+    /// Saves the record: a reader finds the old one or the new one, never a part.
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.saved = Timestamp::now();
+        file::save(self, path)
+    }
+
+    /// The round trips to the gateway in words; `None` where nothing lies between.
+    pub fn way(&self) -> Option<String> {
+        let trips: Vec<String> = self.round_trips.iter().map(ToString::to_string).collect();
+        (!trips.is_empty())
+            .then(|| format!("a round trip to the gateway takes {}", trips.join(", ")))
+    }
+
+    /// What all cases together say.
+    pub fn conclusion(&self) -> Conclusion {
+        let must = |verdicts: &[Verdict]| {
+            self.cases
+                .iter()
+                .any(|case| case.level == Level::Must && verdicts.contains(&case.outcome.verdict))
+        };
+        if self.interrupted {
+            Conclusion::Interrupted
+        } else if must(&[Verdict::Fail]) {
+            Conclusion::Failed
+        } else if must(&[Verdict::Inconclusive, Verdict::Invalid, Verdict::Error])
+            || self
+                .cases
+                .iter()
+                .all(|it| it.outcome.verdict == Verdict::Skip)
+        {
+            Conclusion::Undecided
+        } else {
+            Conclusion::Passed
+        }
+    }
+
+    /// How many cases ended with each verdict, without those that none did, in words.
+    pub fn counts(&self) -> String {
+        use Verdict::{Error, Fail, Inconclusive, Invalid, Pass, Skip};
+        let count = |verdict: Verdict| {
+            let with = |case: &&CaseRecord| case.outcome.verdict == verdict;
+            (verdict, self.cases.iter().filter(with).count())
+        };
+        let counts = [Pass, Fail, Inconclusive, Invalid, Skip, Error].map(count);
+        let words: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .collect();
+        words.join(", ")
+    }
+}
+
+impl CaseRecord {
+    /// The id of its suite.
+    pub fn suite(&self) -> &str {
+        self.id.split('/').next().unwrap_or(&self.id)
+    }
+}
+
+/// What runs were made with before their records said so.
+fn default_run_alpha() -> f64 {
+    Settings::default().run_alpha
+}
+
+fn default_power() -> f64 {
+    Settings::default().power
+}
+
+/// The target without user names and passwords, which must not reach a report.
+pub fn without_credentials(target: &Target) -> Target {
+    let mut target = target.clone();
+    // Both setters fail only for urls that cannot carry credentials.
+    let strip = |url: &mut url::Url| {
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    };
+    strip(&mut target.url);
+    target.changes.iter_mut().for_each(|it| strip(&mut it.url));
+    for pool in target.models.iter_mut().flat_map(|m| &mut m.pools) {
+        pool.epp_metrics.iter_mut().for_each(strip);
+        for endpoint in &mut pool.endpoints {
+            endpoint.url.iter_mut().for_each(strip);
+            endpoint.control.iter_mut().for_each(strip);
+        }
+    }
+    target
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::samples::record;
+
+    #[test]
+    fn only_must_cases_decide() {
+        let fail = || {
+            let mut outcome = Outcome::pass("");
+            outcome.verdict = Verdict::Fail;
+            outcome
+        };
+        let conclusion = |cases: &[(Level, Outcome)]| record(cases).conclusion();
+        let pass = (Level::Must, Outcome::pass(""));
+        assert_eq!(
+            conclusion(&[pass.clone(), (Level::Should, fail())]),
+            Conclusion::Passed
+        );
+        assert_eq!(
+            conclusion(&[pass.clone(), (Level::Must, Outcome::invalid(""))]),
+            Conclusion::Undecided
+        );
+        assert_eq!(
+            conclusion(&[(Level::Must, Outcome::invalid("")), (Level::Must, fail())]),
+            Conclusion::Failed
+        );
+        let skip = (Level::Must, Outcome::skip(""));
+        assert_eq!(conclusion(&[pass, skip.clone()]), Conclusion::Passed);
+        // A run that looked at nothing has shown nothing.
+        assert_eq!(conclusion(&[skip]), Conclusion::Undecided);
+    }
+
+    #[test]
+    fn a_saved_record_is_read_back_without_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        let mut saved = record(&[(Level::Must, Outcome::pass("fine"))]);
+        saved.save(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("secret"));
+        let read = Record::read(&path).unwrap();
+        assert_eq!(read.cases[0].outcome, saved.cases[0].outcome);
+    }
+
+    #[test]
+    fn what_is_no_record_of_ours_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", Record::read(&path).unwrap_err())
+        };
+        let cut = refused(r#"{"schema": "poolproof/run/1", "seed": "#);
+        assert!(cut.contains("run.json is not the whole record"), "{cut}");
+        let future = refused(r#"{"schema": "poolproof/run/9"}"#);
+        assert!(
+            future.contains("\"poolproof/run/9\"") && future.contains(SCHEMA),
+            "{future}"
+        );
+        let other = refused(r#"{"schema": "poolproof/run/1"}"#);
+        assert!(other.contains("missing field"), "{other}");
+    }
+}

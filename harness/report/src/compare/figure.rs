@@ -1,0 +1,403 @@
+//! Figures of two runs: the ratio of each, with what covers it, against a margin.
+//!
+//! What covers the ratio is had by drawing both figures again and again (Efron and Tibshirani, "An Introduction to the Bootstrap",
+//! 1993, section 13.3): a percentile of a recorded distribution by the law of its order statistic (David and Nagaraja, "Order
+//! Statistics", 2003, section 2.2), a share by its posterior with Jeffreys' prior, a figure that has an interval by the normal law of its
+//! logarithm. That is the spread within a run. What runs differ by for no reason of the stack's is for `margin`, and for drift over many.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Beta, Distribution, Normal};
+use serde::Serialize;
+use statrs::distribution::ContinuousCDF;
+
+use super::records::Records;
+use super::verdicts::shape;
+use poolproof_records::load::overhead::Overhead;
+use poolproof_records::load::{Record, Times};
+use poolproof_stats::interval::CONFIDENCE;
+
+const DRAWS: usize = 2000;
+
+/// One figure of a run.
+#[derive(Clone, Debug)]
+pub struct Figure<'a> {
+    /// The record that it is of, the class and the figure: `load chat ttft p95`.
+    pub name: String,
+    /// Its value; infinite if it is that of a request that failed.
+    pub value: f64,
+    /// Its unit; empty for a ratio or a share.
+    pub unit: &'static str,
+    /// Whether more of it is better.
+    pub more_is_better: bool,
+    spread: Spread<'a>,
+}
+
+/// By what law a figure might have had other values as well.
+#[derive(Clone, Debug)]
+enum Spread<'a> {
+    /// A quantile of recorded times, failures among them.
+    Quantile {
+        times: &'a Times,
+        failed: u64,
+        q: f64,
+    },
+    /// A share of so many requests.
+    Share(f64, u64),
+    /// A value and its interval.
+    Interval(f64, (f64, f64)),
+}
+
+/// What the ratio of a figure to what it was before says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Says {
+    /// It is worse by more than the margin.
+    Worse,
+    /// It is better by more than the margin.
+    Better,
+    /// It differs by less than the margin.
+    Same,
+    /// None of these is shown.
+    NotDecided,
+}
+
+/// A figure of two runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    /// Which.
+    pub figure: String,
+    /// Its value before.
+    pub before: f64,
+    /// Its value now.
+    pub now: f64,
+    /// Its unit; empty for a ratio or a share.
+    pub unit: &'static str,
+    /// Now over before, turned so that above 1 is worse.
+    pub worse_by: f64,
+    /// What covers `worse_by` at 95 %, by the spread within both runs.
+    pub interval: (f64, f64),
+    /// What that says.
+    pub says: Says,
+}
+
+/// The figures that two runs have in common, compared, and why others are not.
+pub(super) fn compare_all(
+    baseline: &Records,
+    run: &Records,
+    margin: f64,
+) -> (Vec<Compared>, Vec<String>) {
+    let (mut compared, mut refused) = (Vec::new(), Vec::new());
+    let mut compare =
+        |kind: &str, reason: Option<String>, before: Vec<Figure<'_>>, now: Vec<Figure<'_>>| {
+            if let Some(reason) = reason {
+                return refused.push(format!("{kind}: {reason}"));
+            }
+            for before in &before {
+                let now = now.iter().find(|it| it.name == before.name);
+                compared.extend(now.map(|now| compare_one(before, now, margin)));
+            }
+        };
+    if let (Some(before), Some(now)) = (&baseline.load, &run.load) {
+        let reason = incomparable_load(before, now);
+        compare("load", reason, of_load(before), of_load(now));
+    }
+    if let (Some(before), Some(now)) = (&baseline.overhead, &run.overhead) {
+        let reason = incomparable_overhead(before, now);
+        compare("overhead", reason, of_overhead(before), of_overhead(now));
+    }
+    (compared, refused)
+}
+
+/// The figures of a run that can be compared with those of another one.
+pub fn comparable<'a>(run: &'a Records, with: &Records) -> Vec<Figure<'a>> {
+    let mut figures = Vec::new();
+    if let (Some(load), Some(other)) = (&run.load, &with.load)
+        && incomparable_load(load, other).is_none()
+    {
+        figures.extend(of_load(load));
+    }
+    if let (Some(overhead), Some(other)) = (&run.overhead, &with.overhead)
+        && incomparable_overhead(overhead, other).is_none()
+    {
+        figures.extend(of_overhead(overhead));
+    }
+    figures
+}
+
+fn incomparable_load(before: &Record, now: &Record) -> Option<String> {
+    for (whose, record) in [("the baseline", before), ("the run", now)] {
+        if record.interrupted {
+            return Some(format!("{whose} was interrupted"));
+        }
+        if let Some(doubt) = record.doubts.first() {
+            return Some(format!("{whose} is not to be trusted: {doubt}"));
+        }
+        if record.client.calibration.is_none() {
+            return Some(format!(
+                "{whose} was made on a machine without calibration; `poolproof load calibrate` makes it"
+            ));
+        }
+    }
+    if before.workload != now.workload {
+        return Some("the workloads differ".to_owned());
+    }
+    (shape(&before.target) != shape(&now.target)).then(|| "the topologies differ".to_owned())
+}
+
+fn incomparable_overhead(before: &Overhead, now: &Overhead) -> Option<String> {
+    if before.workload != now.workload || before.uneven != now.uneven {
+        return Some("the workloads differ".to_owned());
+    }
+    (before.pool != now.pool).then(|| "the pools differ".to_owned())
+}
+
+fn of_load(record: &Record) -> Vec<Figure<'_>> {
+    let mut figures = Vec::new();
+    for group in &record.classes {
+        for series in ["ttft", "tpot", "e2e"] {
+            let Some(times) = group.times.get(series) else {
+                continue;
+            };
+            let percentiles = times.percentiles.iter();
+            for percentile in percentiles.filter(|it| [50.0, 95.0, 99.0].contains(&it.percentile)) {
+                let q = percentile.percentile / 100.0;
+                figures.push(Figure {
+                    name: format!("load {} {series} p{}", group.name, percentile.percentile),
+                    value: percentile.ms.unwrap_or(f64::INFINITY),
+                    unit: "ms",
+                    more_is_better: false,
+                    spread: Spread::Quantile {
+                        times,
+                        failed: group.failures(),
+                        q,
+                    },
+                });
+            }
+        }
+        figures.push(Figure {
+            name: format!("load {} goodput", group.name),
+            value: group.goodput,
+            unit: "",
+            more_is_better: true,
+            spread: Spread::Share(group.goodput, group.requests),
+        });
+    }
+    figures
+}
+
+/// Ratios of the way through the gateway to round robin in the same run: what slows the machine slows both.
+fn of_overhead(record: &Overhead) -> Vec<Figure<'_>> {
+    let figures = record.compared.iter().filter_map(|it| {
+        let (ratio, interval) = it.ratio?;
+        let figure = it.which()?;
+        Some(Figure {
+            name: format!("overhead {} gateway/round-robin", figure.label()),
+            value: ratio,
+            unit: "",
+            more_is_better: figure.more_is_better(),
+            spread: Spread::Interval(ratio, interval),
+        })
+    });
+    figures.collect()
+}
+
+impl Spread<'_> {
+    /// Logarithms of values that the figure might have had.
+    fn draws(&self) -> Vec<f64> {
+        match *self {
+            Self::Quantile { times, failed, q } => quantile_draws(times, failed, q),
+            Self::Share(share, n) => share_draws(share, n),
+            Self::Interval(value, interval) => interval_draws(value, interval),
+        }
+    }
+}
+
+fn quantile_draws(times: &Times, failed: u64, q: f64) -> Vec<f64> {
+    let mut values: Vec<(u64, f64)> = Vec::new();
+    let mut below = 0;
+    for (us, count) in &times.histogram_us {
+        below += count;
+        values.push((below, (*us as f64 / 1000.0).ln()));
+    }
+    let n = below + failed;
+    let rank = (n as f64 * q).ceil().clamp(1.0, n.max(1) as f64);
+    let Ok(law) = Beta::new(rank, n as f64 - rank + 1.0) else {
+        return Vec::new();
+    };
+    let at = |u: f64| {
+        let rank = (u * n as f64).floor() as u64;
+        let place = values.partition_point(|(below, _)| *below <= rank);
+        values.get(place).map_or(f64::INFINITY, |(_, value)| *value)
+    };
+    draws(law).map(at).collect()
+}
+
+fn share_draws(share: f64, n: u64) -> Vec<f64> {
+    let (hits, n) = (share * n as f64, n as f64);
+    match Beta::new(hits + 0.5, n - hits + 0.5) {
+        Ok(law) => draws(law).map(f64::ln).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn interval_draws(value: f64, (low, high): (f64, f64)) -> Vec<f64> {
+    let law = statrs::distribution::Normal::standard();
+    let z = law.inverse_cdf(f64::midpoint(1.0, CONFIDENCE));
+    let spread = (high.ln() - low.ln()) / (2.0 * z);
+    match Normal::new(value.ln(), spread) {
+        Ok(law) if spread.is_finite() && value > 0.0 => draws(law).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Always the same, so that comparing twice says the same twice.
+fn draws(law: impl Distribution<f64>) -> impl Iterator<Item = f64> {
+    let rng = ChaCha8Rng::seed_from_u64(0);
+    law.sample_iter(rng).take(DRAWS)
+}
+
+fn compare_one(before: &Figure<'_>, now: &Figure<'_>, margin: f64) -> Compared {
+    let sign = if now.more_is_better { -1.0 } else { 1.0 };
+    let ratio = |before: f64, now: f64| match before == now {
+        // Two failures differ by nothing.
+        true => 1.0,
+        false => (sign * (now - before)).exp(),
+    };
+    // The draws of both come from one generator: those of one are put into another order, so that they do not rise and fall together.
+    let pairs = before
+        .spread
+        .draws()
+        .into_iter()
+        .zip(shuffled(now.spread.draws()));
+    let mut ratios: Vec<f64> = pairs.map(|(before, now)| ratio(before, now)).collect();
+    ratios.sort_by(f64::total_cmp);
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    let at = |q: f64| ratios.get((ratios.len() as f64 * q) as usize).copied();
+    let interval = match (at(tail), at(1.0 - tail)) {
+        (Some(low), Some(high)) => (low, high),
+        _ => (0.0, f64::INFINITY),
+    };
+    Compared {
+        figure: now.name.clone(),
+        before: before.value,
+        now: now.value,
+        unit: now.unit,
+        worse_by: ratio(before.value.ln(), now.value.ln()),
+        interval,
+        says: says(interval, margin),
+    }
+}
+
+fn shuffled(mut values: Vec<f64>) -> Vec<f64> {
+    use rand::seq::SliceRandom;
+    values.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    values
+}
+
+fn says((low, high): (f64, f64), margin: f64) -> Says {
+    let (least, most) = (1.0 / (1.0 + margin), 1.0 + margin);
+    if low > most {
+        Says::Worse
+    } else if high < least {
+        Says::Better
+    } else if low >= least && high <= most {
+        Says::Same
+    } else {
+        Says::NotDecided
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn times(ms: u64, n: u64) -> Times {
+        Times {
+            n,
+            mean_ms: 0.0,
+            min_ms: 0.0,
+            max_ms: 0.0,
+            percentiles: Vec::new(),
+            // Spread over a fifth.
+            histogram_us: (0..n)
+                .map(|it| (ms * 1000 + it * ms * 200 / n, 1))
+                .collect(),
+        }
+    }
+
+    fn figure(times: &Times, failed: u64) -> Figure<'_> {
+        let least_ms = times.histogram_us[0].0 as f64 / 1000.0;
+        Figure {
+            name: "load chat ttft p50".into(),
+            value: match failed > times.n {
+                true => f64::INFINITY,
+                false => least_ms * 1.1,
+            },
+            unit: "ms",
+            more_is_better: false,
+            spread: Spread::Quantile {
+                times,
+                failed,
+                q: 0.5,
+            },
+        }
+    }
+
+    #[test]
+    fn a_tenth_is_worse_the_same_is_the_same_and_few_requests_decide_nothing() {
+        let says = |a: &Figure<'_>, b: &Figure<'_>| compare_one(a, b, 0.05).says;
+        let hundred = times(100, 3000);
+        let before = figure(&hundred, 0);
+        assert_eq!(says(&before, &figure(&times(112, 3000), 0)), Says::Worse);
+        assert_eq!(says(&before, &figure(&times(90, 3000), 0)), Says::Better);
+        assert_eq!(says(&before, &figure(&times(101, 3000), 0)), Says::Same);
+        assert_eq!(
+            says(&figure(&times(100, 20), 0), &figure(&times(106, 20), 0)),
+            Says::NotDecided
+        );
+        let compared = compare_one(&before, &figure(&times(112, 3000), 0), 0.05);
+        let (low, high) = compared.interval;
+        assert!(
+            low < 1.12 && high > 1.12 && high - low < 0.05,
+            "{compared:?}"
+        );
+    }
+
+    #[test]
+    fn failures_are_later_than_any_answer() {
+        let hundred = times(100, 100);
+        let lost = figure(&hundred, 200);
+        let compared = compare_one(&figure(&times(100, 300), 0), &lost, 0.05);
+        assert_eq!(compared.says, Says::Worse);
+        assert_eq!(compare_one(&lost, &lost, 0.05).worse_by, 1.0);
+    }
+
+    #[test]
+    fn less_of_what_should_be_much_is_worse() {
+        let share = |value: f64| Figure {
+            name: "load chat goodput".into(),
+            value,
+            unit: "",
+            more_is_better: true,
+            spread: Spread::Share(value, 2000),
+        };
+        assert_eq!(
+            compare_one(&share(0.99), &share(0.8), 0.05).says,
+            Says::Worse
+        );
+        assert_eq!(
+            compare_one(&share(0.99), &share(0.99), 0.05).says,
+            Says::Same
+        );
+        let ratio = |value: f64| Figure {
+            spread: Spread::Interval(value, (value * 0.97, value * 1.03)),
+            ..share(value)
+        };
+        assert_eq!(
+            compare_one(&ratio(0.5), &ratio(1.0), 0.05).says,
+            Says::Better
+        );
+    }
+}

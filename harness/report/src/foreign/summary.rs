@@ -1,0 +1,64 @@
+//! One time of all classes of a load run together, summed up.
+
+use poolproof_model::workload::Series;
+use poolproof_records::load::Record;
+
+/// The recorded values of a time, all classes together, in milliseconds.
+pub(super) struct Summary {
+    /// Value and how often it was seen, in order.
+    values: Vec<(f64, u64)>,
+    n: u64,
+}
+
+impl Summary {
+    /// `None` if there is no value.
+    pub(super) fn of(record: &Record, series: Series) -> Option<Self> {
+        let classes = record.classes.iter();
+        let times = classes.filter_map(|group| group.times.get(series.name()));
+        let mut values: Vec<(f64, u64)> = times
+            .flat_map(|times| &times.histogram_us)
+            .map(|(us, count)| (*us as f64 / 1000.0, *count))
+            .collect();
+        values.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let n = values.iter().map(|it| it.1).sum();
+        (n > 0).then_some(Self { values, n })
+    }
+
+    pub(super) fn mean(&self) -> f64 {
+        let sum: f64 = self
+            .values
+            .iter()
+            .map(|(value, count)| value * *count as f64)
+            .sum();
+        sum / self.n as f64
+    }
+
+    /// The standard deviation of the values.
+    pub(super) fn deviation(&self) -> f64 {
+        let mean = self.mean();
+        let squares = self
+            .values
+            .iter()
+            .map(|(value, count)| (value - mean).powi(2) * *count as f64);
+        (squares.sum::<f64>() / self.n as f64).sqrt()
+    }
+
+    pub(super) fn min(&self) -> f64 {
+        self.values.first().map_or(0.0, |it| it.0)
+    }
+
+    pub(super) fn max(&self) -> f64 {
+        self.values.last().map_or(0.0, |it| it.0)
+    }
+
+    /// A percentile, such as 99: whether the sample supports it is for the reader, as in the tools whose shape this is for.
+    pub(super) fn percentile(&self, percentile: f64) -> f64 {
+        let rank = (self.n as f64 * percentile / 100.0).ceil().max(1.0) as u64;
+        let mut below = 0;
+        let at = self.values.iter().find(|(_, count)| {
+            below += count;
+            below >= rank
+        });
+        at.map_or(0.0, |it| it.0)
+    }
+}

@@ -1,0 +1,269 @@
+//! The list of report formats: the one place that knows which records a format renders, and which files a run writes.
+//!
+//! To add a format, write its renderer and add a row to [`FORMATS`].
+
+use anyhow::{Context, Result, anyhow};
+
+use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
+use super::terminal::{self, Look};
+use super::{ctrf, html, junit, markdown, openmetrics};
+use poolproof_records::file::{AnyRecord, Kind};
+use poolproof_records::load;
+use poolproof_records::load::overhead::Overhead;
+use poolproof_records::load::search::Limit;
+use poolproof_records::run::Record;
+
+/// A record, rendered.
+#[derive(Clone, Debug, Default)]
+pub struct Rendering {
+    /// The document.
+    pub text: String,
+    /// What the record has and the format has no place for.
+    pub left_out: Vec<&'static str>,
+}
+
+/// A format of reports.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// The usual extension of its files.
+    pub extension: &'static str,
+    run: Option<Render<Record>>,
+    load: Option<Render<load::Record>>,
+    search: Option<Render<Limit>>,
+    overhead: Option<Render<Overhead>>,
+    /// The files of this format that commands write beside a record of a kind.
+    written: &'static [(Kind, &'static str)],
+}
+
+type Render<R> = fn(&R, Look) -> Result<Rendering>;
+
+const NONE: Format = Format {
+    name: "",
+    about: "",
+    extension: "",
+    run: None,
+    load: None,
+    search: None,
+    overhead: None,
+    written: &[],
+};
+
+/// All formats.
+pub const FORMATS: &[Format] = &[
+    Format {
+        name: "terminal",
+        about: "A table for a person",
+        extension: "txt",
+        run: Some(|record, look| text(terminal::run::render(record, look))),
+        load: Some(|record, _| text(terminal::load::render(record))),
+        search: Some(|record, _| text(terminal::search::render(record))),
+        overhead: Some(|record, _| text(terminal::overhead::render(record))),
+        ..NONE
+    },
+    Format {
+        name: "markdown",
+        about: "Markdown, as GitHub renders it",
+        extension: "md",
+        run: Some(|record, _| text(markdown::render(record))),
+        load: Some(|record, _| text(terminal::load::markdown(record))),
+        overhead: Some(|record, _| text(terminal::overhead::markdown(record))),
+        ..NONE
+    },
+    Format {
+        name: "html",
+        about: "A page in one file, with pictures",
+        extension: "html",
+        run: Some(|record, _| text(html::render(record))),
+        load: Some(|record, _| text(html::render_load(record))),
+        search: Some(|record, _| text(html::render_limit(record))),
+        overhead: Some(|record, _| text(html::render_overhead(record))),
+        written: &[
+            (Kind::Run, "report.html"),
+            (Kind::Load, "load.html"),
+            (Kind::Search, "limit.html"),
+        ],
+    },
+    Format {
+        name: "junit",
+        about: "JUnit XML, as most CI systems read it",
+        extension: "xml",
+        run: Some(|record, _| text(junit::render(record)?)),
+        load: Some(|record, _| text(junit::render_load(record)?)),
+        written: &[(Kind::Run, "junit.xml"), (Kind::Load, "junit_load.xml")],
+        ..NONE
+    },
+    Format {
+        name: "ctrf",
+        about: "Common Test Report Format 1.0.0, as JSON",
+        extension: "json",
+        run: Some(|record, _| {
+            let value = ctrf::render(record);
+            text(serde_json::to_string_pretty(&value).context("writing CTRF")?)
+        }),
+        ..NONE
+    },
+    Format {
+        name: "gie",
+        about: "YAML in the shape of GIE's conformance report, as a companion to one",
+        extension: "yaml",
+        run: Some(|record, _| yaml(gie::convert(record))),
+        ..NONE
+    },
+    Format {
+        name: "openmetrics",
+        about: "OpenMetrics 1.0.0, for systems that collect metrics",
+        extension: "txt",
+        run: Some(|record, _| text(openmetrics::render(record)?)),
+        load: Some(|record, _| text(openmetrics::render_load(record)?)),
+        written: &[(Kind::Run, "metrics.txt"), (Kind::Load, "metrics_load.txt")],
+        ..NONE
+    },
+    Format {
+        name: "llm-d",
+        about: "llm-d's Benchmark Report v0.2.1 of a load run, as YAML",
+        extension: "yaml",
+        load: Some(|record, _| yaml(llm_d::convert(record))),
+        ..NONE
+    },
+    Format {
+        name: "inference-perf",
+        about: "The summary of inference-perf of a load run, as JSON",
+        extension: "json",
+        load: Some(|record, _| json(inference_perf::convert(record))),
+        ..NONE
+    },
+    Format {
+        name: "vllm",
+        about: "The keys of vLLM's `bench serve` of a load run, as JSON",
+        extension: "json",
+        load: Some(|record, _| json(vllm::convert(record))),
+        ..NONE
+    },
+];
+
+impl Format {
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        FORMATS.iter().find(|format| format.name == name)
+    }
+
+    /// Whether it renders records of this kind.
+    pub fn renders(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Run => self.run.is_some(),
+            Kind::Load => self.load.is_some(),
+            Kind::Search => self.search.is_some(),
+            Kind::Overhead => self.overhead.is_some(),
+        }
+    }
+
+    /// Renders a record. `None` if it does not render records of its kind.
+    pub fn render(&self, record: &AnyRecord, look: Look) -> Option<Result<Rendering>> {
+        Some(match record {
+            AnyRecord::Run(record) => self.run?(record, look),
+            AnyRecord::Load(record) => self.load?(record, look),
+            AnyRecord::Search(record) => self.search?(record, look),
+            AnyRecord::Overhead(record) => self.overhead?(record, look),
+        })
+    }
+
+    /// Why it does not render records of a kind, with the formats that do.
+    pub fn refusal(&self, kind: Kind) -> anyhow::Error {
+        let others = FORMATS.iter().filter(|format| format.renders(kind));
+        let others: Vec<&str> = others.map(|format| format.name).collect();
+        anyhow!(
+            "--format {}: the record is {}, which has no such rendering; use {}",
+            self.name,
+            kind.describe(),
+            others.join(", ")
+        )
+    }
+}
+
+/// The names and texts of the files that a run of cases writes beside its record.
+pub fn files_of_run(record: &Record) -> Result<Vec<(&'static str, String)>> {
+    files(Kind::Run, |format| Some(format.run?(record, FILE)))
+}
+
+/// The names and texts of the files that a load run writes beside its record.
+pub fn files_of_load(record: &load::Record) -> Result<Vec<(&'static str, String)>> {
+    files(Kind::Load, |format| Some(format.load?(record, FILE)))
+}
+
+/// The names and texts of the files that a search writes beside its record.
+pub fn files_of_search(record: &Limit) -> Result<Vec<(&'static str, String)>> {
+    files(Kind::Search, |format| Some(format.search?(record, FILE)))
+}
+
+/// How a table looks in a file.
+const FILE: Look = Look {
+    width: 160,
+    colour: false,
+};
+
+fn files(
+    kind: Kind,
+    render: impl Fn(&Format) -> Option<Result<Rendering>>,
+) -> Result<Vec<(&'static str, String)>> {
+    let mut files = Vec::new();
+    for format in FORMATS {
+        let names = format.written.iter().filter(|(of, _)| *of == kind);
+        for (_, name) in names {
+            if let Some(rendering) = render(format) {
+                files.push((*name, rendering?.text));
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn text(text: String) -> Result<Rendering> {
+    Ok(Rendering {
+        text,
+        left_out: Vec::new(),
+    })
+}
+
+fn json(converted: Converted) -> Result<Rendering> {
+    Ok(Rendering {
+        text: serde_json::to_string_pretty(&converted.value).context("writing JSON")?,
+        left_out: converted.left_out,
+    })
+}
+
+fn yaml(converted: Converted) -> Result<Rendering> {
+    Ok(Rendering {
+        text: serde_saphyr::to_string(&converted.value).context("writing YAML")?,
+        left_out: converted.left_out,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_is_written_has_a_renderer_and_a_name_of_its_own() {
+        let mut names = Vec::new();
+        for format in FORMATS {
+            for (kind, name) in format.written {
+                assert!(format.renders(*kind), "{name}");
+                assert!(name.ends_with(format.extension), "{name}");
+                assert!(!names.contains(name), "{name}");
+                names.push(name);
+            }
+        }
+        assert!(!names.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_names_the_formats_that_render_the_record() {
+        let ctrf = Format::named("ctrf").map(|format| format.refusal(Kind::Search).to_string());
+        let ctrf = ctrf.unwrap_or_default();
+        assert!(ctrf.ends_with("use terminal, html"), "{ctrf}");
+    }
+}

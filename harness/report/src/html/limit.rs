@@ -1,0 +1,127 @@
+//! The search for the highest rate that meets every objective, as a page.
+
+use maud::html;
+
+use super::super::clipped;
+use super::{page, pictures};
+use poolproof_model::picture::Picture;
+use poolproof_model::verdict::Verdict;
+use poolproof_records::load::search::Search;
+use poolproof_records::load::search::{Found, Limit};
+
+/// What it found, the probes by rate as a picture, and each of them in the order in which they were made.
+pub fn render(record: &Limit) -> String {
+    let state = match record.found() {
+        Found::Limit => "pass",
+        Found::Nothing => "fail",
+        Found::Undecided => "undecided",
+    };
+    let search = &record.search;
+    let title = format!(
+        "the limit of {} on {}",
+        clipped(&record.name),
+        clipped(&record.stack)
+    );
+    page(
+        &title,
+        html! {
+            header class=(state) {
+                h1 { (title) }
+                p { (clipped(&record.conclusion())) }
+            }
+            section {
+                h2 { "Rate against latency" }
+                (pictures(&[knee(search)]))
+            }
+            section {
+                h2 { "Probes" }
+                div.wide {
+                    table {
+                        tr { th { "req/s" } th { "" } th { "requests" } th { "TTFT p95 ms" } th { "tokens/s" } th { "what broke" } }
+                        @for probe in &search.probes {
+                            tr {
+                                td { (format!("{:.2}", probe.rate_per_s)) }
+                                td { (probe.verdict) }
+                                td { (probe.requests) }
+                                td { (probe.ttft_p95()) }
+                                td { (format!("{:.0}", probe.output_tokens_per_s)) }
+                                td { (clipped(&probe.remarks())) }
+                            }
+                        }
+                    }
+                }
+            }
+            section {
+                h2 { "How it was made" }
+                dl {
+                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                    dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
+                    dt { "client" } dd { (clipped(&record.environment.in_words())) }
+                    @for it in &record.components {
+                        dt { (clipped(&it.role)) } dd { (clipped(&it.version)) }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// The probes by rate. Between the highest rate that was met and the lowest one that was not lies the limit. What has no TTFT p95,
+/// because that is one of a failure or the sample was too small, has no dot.
+fn knee(search: &Search) -> Picture {
+    let group = |name: &str, verdicts: &[Verdict]| {
+        let of = search
+            .probes
+            .iter()
+            .filter(|it| verdicts.contains(&it.verdict));
+        let dots = of.filter_map(|it| Some((it.rate_per_s, it.ttft_p95_ms.flatten()?)));
+        (name.to_owned(), dots.collect())
+    };
+    let groups = vec![
+        group("every objective met", &[Verdict::Pass]),
+        group("one missed", &[Verdict::Fail]),
+        group("not decided", &[Verdict::Inconclusive]),
+    ];
+    let limit = search.met().zip(search.not_met());
+    let limit = limit.filter(|_| !search.client_was_the_limit());
+    let limit = limit.map(|(met, bad)| ("the limit".to_owned(), met.rate_per_s, bad.rate_per_s));
+    Picture::dots(
+        "TTFT p95 at each rate that was tried",
+        ("requests per second", "ms"),
+        groups,
+        limit.into_iter().collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolproof_model::picture::Drawing;
+    use poolproof_records::samples::limit;
+
+    #[test]
+    fn the_limit_lies_between_the_last_rate_that_was_met_and_the_first_that_was_not() {
+        let mut record = limit();
+        for probe in &mut record.search.probes {
+            probe.broke = vec!["<b>ttft".to_owned()];
+        }
+        let Drawing::Dots { groups, spans, .. } = knee(&record.search).drawing else {
+            unreachable!("probes are dots")
+        };
+        assert_eq!(spans, [("the limit".to_owned(), 20.0, 24.0)]);
+        assert_eq!(groups[0].1, [(10.0, 20.0), (20.0, 30.0)]);
+        assert_eq!(groups[1].1, [(28.0, 900.0)]);
+        if let Some(last) = record.search.probes.last_mut() {
+            last.doubts.push("busy".to_owned());
+        }
+        let Drawing::Dots { spans, .. } = knee(&record.search).drawing else {
+            unreachable!("probes are dots")
+        };
+        assert!(spans.is_empty(), "it is the limit of the client");
+        record.name = "<u>w".to_owned();
+        let page = render(&record);
+        assert!(page.contains("<svg") && page.contains("never"), "{page}");
+        assert!(page.contains("the client was the bottleneck"), "{page}");
+        assert!(!page.contains("<b>") && !page.contains("<u>"), "{page}");
+    }
+}

@@ -1,0 +1,191 @@
+//! The record as a page: one file without a network, light and dark, for a screen of any width.
+
+mod draw;
+mod limit;
+mod load;
+mod overhead;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::environment::Environment;
+use super::{clipped, told};
+use poolproof_model::picture::Picture;
+use poolproof_model::verdict::Verdict;
+use poolproof_records::run::{CaseRecord, Conclusion, Record};
+
+pub use limit::render as render_limit;
+pub use load::render as render_load;
+pub use overhead::render as render_overhead;
+
+/// What did not pass, first and in full; then a line and a picture for everything else.
+pub fn render(record: &Record) -> String {
+    let conclusion = record.conclusion();
+    let state = match conclusion {
+        Conclusion::Passed => "pass",
+        Conclusion::Failed => "fail",
+        Conclusion::Undecided | Conclusion::Interrupted => "undecided",
+    };
+    let failed = record
+        .cases
+        .iter()
+        .filter(|it| !matches!(it.outcome.verdict, Verdict::Pass | Verdict::Skip));
+    let failed: Vec<&CaseRecord> = failed.collect();
+    let title = format!("poolproof on {}: {conclusion}", clipped(&record.stack));
+    page(
+        &title,
+        html! {
+            header class=(state) {
+                h1 { (clipped(&record.stack)) ": " (conclusion) }
+                p { (record.counts()) }
+                @if let Some(flaw) = &record.flaw {
+                    p { "with the flaw " (clipped(flaw)) " put in" }
+                }
+            }
+            @if !failed.is_empty() {
+                section {
+                    h2 { "What did not pass" }
+                @for case in &failed {
+                    (full(case))
+                    (pictures(&case.outcome.pictures))
+                }
+                }
+            }
+            @for suite in suites(record) {
+                section {
+                    h2 { (clipped(suite)) }
+                    @for case in record.cases.iter().filter(|it| it.suite() == suite) {
+                        (brief(case))
+                    }
+                }
+            }
+            section {
+                h2 { "How it was made" }
+                dl {
+                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                    dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
+                    dt { "error rates" } dd {
+                        "a correct stack fails a whole run with a chance of at most " (record.run_alpha)
+                        "; the smallest deviation that matters is caught with one of at least " (record.power)
+                        "; splits may be off by " (record.split_tolerance * 100.0) " points"
+                    }
+                    dt { "client" } dd { (client(record.environment.as_ref(), record.client_cores)) }
+                    @if let Some(way) = record.way() {
+                        dt { "way" } dd { (way) }
+                    }
+                    @for it in &record.components {
+                        dt { (clipped(&it.role)) } dd { (clipped(&it.version)) }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// The suites, in the order in which they ran.
+fn suites(record: &Record) -> Vec<&str> {
+    let mut suites: Vec<&str> = record.cases.iter().map(CaseRecord::suite).collect();
+    suites.dedup();
+    suites
+}
+
+/// All that there is to tell of a case.
+fn full(case: &CaseRecord) -> Markup {
+    html! {
+        article class=(case.outcome.verdict) {
+            h3 { (mark(case)) " " (clipped(&case.id)) }
+            p.requirement { (clipped(&case.requirement)) }
+            ul {
+                @for (kind, line) in told(&case.outcome) {
+                    li { span.kind { (kind) } " " (line) }
+                }
+            }
+            p.source { (case.level) "; " (clipped(&case.source)) }
+        }
+    }
+}
+
+/// A line for a case, which opens to all there is.
+fn brief(case: &CaseRecord) -> Markup {
+    html! {
+        details class=(case.outcome.verdict) {
+            summary {
+                (mark(case)) " " (clipped(&case.id))
+                span.found { (clipped(&case.outcome.summary)) }
+            }
+            (full(case))
+        }
+        @if case.outcome.verdict == Verdict::Pass {
+            (pictures(&case.outcome.pictures))
+        }
+    }
+}
+
+fn mark(case: &CaseRecord) -> Markup {
+    html! { span.mark { (case.outcome.verdict) } }
+}
+
+fn pictures(pictures: &[Picture]) -> Markup {
+    html! {
+        @for picture in pictures {
+            @if let Some(svg) = draw::draw(picture) {
+                figure {
+                    figcaption { (clipped(&picture.title)) }
+                    // Its labels are escaped by what drew it.
+                    (PreEscaped(svg))
+                }
+            }
+        }
+    }
+}
+
+/// The machine of the client, of which records of before have only the processors.
+fn client(environment: Option<&Environment>, cores: usize) -> String {
+    match environment {
+        Some(environment) => clipped(&environment.in_words()).into_owned(),
+        None => format!("{cores} processors"),
+    }
+}
+
+fn page(title: &str, body: Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body { main { (body) } }
+        }
+    }
+    .into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolproof_model::verdict::Level;
+    use poolproof_model::verdict::Outcome;
+    use poolproof_records::samples::record;
+
+    #[test]
+    fn what_did_not_pass_stands_before_the_rest_and_nothing_in_it_is_markup() {
+        let mut fail = Outcome::pass("<img src=x onerror=alert(1)> \x1b[31m");
+        fail.verdict = Verdict::Fail;
+        fail.pictures = vec![Picture::bars("<i>t</i>", "n", vec![("<u>a".into(), 3.0)])];
+        let page = render(&record(&[
+            (Level::Must, Outcome::pass("fine")),
+            (Level::Must, fail),
+        ]));
+        assert!(page.contains("does not conform") && page.contains("1 pass, 1 fail"));
+        let first = page.find("suite/case-1").unwrap_or(usize::MAX);
+        assert!(first < page.find("suite/case-0").unwrap_or(0), "{page}");
+        for markup in [
+            "<img", "<i>", "<u>", "\x1b", "http://", "https://", "<script",
+        ] {
+            let own = "http://www.w3.org/2000/svg";
+            assert!(!page.replace(own, "").contains(markup), "{markup}: {page}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Reports: the record of a run, and its renderings.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use poolproof_model::verdict::{Outcome, Verdict};
+use poolproof_records::load::overhead::Compared;
+use poolproof_records::run::CaseRecord;
+
+pub mod compare;
+pub mod ctrf;
+pub mod foreign;
+pub mod format;
+pub mod github;
+pub mod html;
+pub mod junit;
+pub mod markdown;
+pub mod openmetrics;
+pub mod schema;
+pub mod terminal;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod renderings;
+
+// The paths that records had before they got a module of their own.
+pub use poolproof_records::{environment, run as record};
+
+/// Characters of a text that a rendering for people shows; the record has all.
+const TEXT_SHOWN: usize = 2000;
+
+/// Mismatches of a case that a rendering for people shows; the record has all.
+const MISMATCHES_SHOWN: usize = 8;
+
+/// Whether a case is told in full to a person.
+fn worth_telling(case: &CaseRecord) -> bool {
+    !matches!(case.outcome.verdict, Verdict::Pass | Verdict::Skip)
+}
+
+/// What a person is told of a case: the kind of each line, and the line.
+fn told(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let mut tell = |kind, line: &str| lines.push((kind, clipped(line).into_owned()));
+    if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
+        tell("because", &outcome.summary);
+    }
+    for mismatch in outcome.mismatches.iter().take(MISMATCHES_SHOWN) {
+        tell("found", &mismatch.to_string());
+    }
+    if let Some(more @ 1..) = outcome.mismatches.len().checked_sub(MISMATCHES_SHOWN) {
+        tell("found", &format!("and {more} more, in the record"));
+    }
+    for statistic in &outcome.statistics {
+        tell("measured", &statistic.to_string());
+    }
+    for line in &outcome.evidence {
+        tell("evidence", line);
+    }
+    lines
+}
+
+/// Which of two ways to the same endpoints is better by a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Better {
+    /// The interval of the difference covers 0.
+    NotShown,
+    /// The way through the gateway.
+    Gateway,
+    /// Round robin.
+    RoundRobin,
+}
+
+impl fmt::Display for Better {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotShown => "no difference shown",
+            Self::Gateway => "gateway is better",
+            Self::RoundRobin => "round robin is better",
+        })
+    }
+}
+
+/// Which way is better; `None` for a figure that this version does not know.
+fn better(compared: &Compared) -> Option<Better> {
+    let figure = compared.which()?;
+    let (low, high) = compared.interval;
+    Some(if low <= 0.0 && high >= 0.0 {
+        Better::NotShown
+    } else if (low > 0.0) == figure.more_is_better() {
+        Better::Gateway
+    } else {
+        Better::RoundRobin
+    })
+}
+
+/// Text that may come from anywhere, without what a terminal would obey, and not longer than a person reads.
+pub(crate) fn clipped(text: &str) -> Cow<'_, str> {
+    let unsafe_for_terminals = |c: char| c.is_control() && c != '\n';
+    let end = text.char_indices().nth(TEXT_SHOWN).map(|(at, _)| at);
+    if end.is_none() && !text.contains(unsafe_for_terminals) {
+        return text.into();
+    }
+    let mut shown = text[..end.unwrap_or(text.len())].replace(unsafe_for_terminals, "\u{fffd}");
+    if end.is_some() {
+        shown.push('…');
+    }
+    shown.into()
+}

@@ -1,0 +1,105 @@
+//! The record as Markdown (GitHub's), for pull requests, issues and job summaries.
+
+use std::fmt::Write as _;
+
+use super::{clipped, told, worth_telling};
+use poolproof_records::run::{CaseRecord, Record};
+
+/// The conclusion, a table of the cases, what did not pass in full, and the machine.
+pub fn render(record: &Record) -> String {
+    let mut text = format!(
+        "## poolproof on {}: {}\n\n{}; seed {}",
+        escaped(&record.stack),
+        record.conclusion(),
+        record.counts(),
+        record.seed
+    );
+    if let Some(flaw) = &record.flaw {
+        text += &format!("; with the flaw {} put in", escaped(flaw));
+    }
+    text += "\n\n| verdict | case | level | seconds | what was found |\n|---|---|---|---:|---|\n";
+    for case in &record.cases {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.1} | {} |",
+            case.outcome.verdict,
+            escaped(&case.id),
+            case.level,
+            case.took_ms as f64 / 1000.0,
+            escaped(&case.outcome.summary)
+        );
+    }
+    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+        details(&mut text, case);
+    }
+    if let Some(environment) = &record.environment {
+        text += &format!("\nMade on {}.\n", escaped(&environment.in_words()));
+    }
+    if let Some(way) = record.way() {
+        text += &format!("\nOn this stack, {way}.\n");
+    }
+    text
+}
+
+fn details(text: &mut String, case: &CaseRecord) {
+    let outcome = &case.outcome;
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "\n### {}: {} ({})\n\n{}\n\nSource: {}\n\n",
+        escaped(&case.id),
+        outcome.verdict,
+        case.level,
+        escaped(&case.requirement),
+        escaped(&case.source)
+    );
+    for (kind, line) in told(outcome) {
+        let _ = writeln!(text, "- {kind}: {}", escaped(&line));
+    }
+}
+
+/// Text that may hold anything, as one line without markup.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in clipped(text).chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '\n' => out.push(' '),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '@' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolproof_model::verdict::Level;
+    use poolproof_model::verdict::{Outcome, Verdict};
+    use poolproof_records::samples::record;
+
+    #[test]
+    fn what_did_not_pass_is_told_and_nothing_in_it_is_markup() {
+        let mut fail = Outcome::pass("a | b\n<img src=x> \x1b[31m[x](y)");
+        fail.verdict = Verdict::Fail;
+        let text = render(&record(&[
+            (Level::Must, Outcome::pass("fine")),
+            (Level::Must, fail),
+        ]));
+        assert!(
+            text.starts_with("## poolproof on url: does not conform\n\n1 pass, 1 fail; seed 1\n"),
+            "{text}"
+        );
+        let row = "| fail | suite/case-1 | must | 1.5 | a \\| b &lt;img src=x> \u{fffd}\\[31m\\[x\\](y) |\n";
+        assert!(text.contains(row), "{text}");
+        assert!(
+            text.contains("### suite/case-1: fail (must)") && !text.contains("### suite/case-0")
+        );
+    }
+}

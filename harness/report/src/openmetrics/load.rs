@@ -1,0 +1,186 @@
+//! A load run as metrics: its record, and how far it is while it goes on.
+
+use anyhow::Result;
+
+use super::family::{Family, Histogram, Labels};
+use super::{about, one_if, shown, states, written};
+use poolproof_model::verdict::Verdict;
+use poolproof_model::workload::Series;
+use poolproof_records::load::Snapshot;
+use poolproof_records::load::{Conclusion, Group, Record, Times};
+
+/// Upper bounds of the buckets of all times, in seconds: three for each power of ten.
+const BOUNDS_S: [f64; 17] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0,
+    200.0,
+];
+/// Kinds of failures that a class is shown with, the most frequent ones; a server may answer with any status.
+const KINDS_MAX: usize = 24;
+const CONCLUSIONS: [(Conclusion, &str); 4] = [
+    (Conclusion::Met, "met"),
+    (Conclusion::Missed, "missed"),
+    (Conclusion::Undecided, "undecided"),
+    (Conclusion::Interrupted, "interrupted"),
+];
+
+/// The text: requests, failures, tokens and times of each class, requests of each endpoint, and the objectives.
+pub fn render(record: &Record) -> Result<String> {
+    let mut labels = about(&record.tool_version, &record.stack, record.flaw.as_deref());
+    labels.push(("workload", shown(&record.name)));
+    let counters = |named, help, of: fn(&Group) -> u64| {
+        let of = record.classes.iter().map(|it| (class(it), of(it)));
+        Family::counters(named, help, of)
+    };
+    let mut families = vec![
+        Family::info("poolproof_load", "What was sent, and whereto.", labels),
+        Family::gauges(
+            ("poolproof_load_start_time", "seconds"),
+            "When the run started, since 1970.",
+            [(Labels::new(), record.started.as_second() as f64)],
+        ),
+        Family::gauges(
+            ("poolproof_load_window", "seconds"),
+            "For how long requests were counted, the warm-up left out.",
+            [(Labels::new(), record.window_s)],
+        ),
+        counters(
+            ("poolproof_load", "requests"),
+            "Requests that were due.",
+            |it| it.requests,
+        ),
+        Family::counters(
+            ("poolproof_load", "failures"),
+            "Requests that failed, by kind.",
+            record.classes.iter().flat_map(failures),
+        ),
+        counters(
+            ("poolproof_load_input", "tokens"),
+            "Tokens of prompts.",
+            |it| it.input_tokens,
+        ),
+        counters(
+            ("poolproof_load_output", "tokens"),
+            "Tokens of answers.",
+            |it| it.output_tokens,
+        ),
+        Family::gauges(
+            ("poolproof_load_goodput", "ratio"),
+            "Requests that kept every time limit of the workload, over all.",
+            record.classes.iter().map(|it| (class(it), it.goodput)),
+        ),
+    ];
+    families.extend(Series::ALL.map(|series| times(record, series)));
+    families.push(Family::counters(
+        ("poolproof_load_endpoint", "requests"),
+        "Requests that an endpoint answered.",
+        endpoints(record),
+    ));
+    families.push(Family::gauges(
+        ("poolproof_load_objective_met", ""),
+        "1 if an objective was met, 0 if it was missed, NaN if that was not decided.",
+        record.slos.iter().map(|slo| {
+            let met = match slo.verdict {
+                Verdict::Pass | Verdict::Fail => one_if(slo.verdict == Verdict::Pass),
+                _ => f64::NAN,
+            };
+            (vec![("objective", shown(&slo.slo))], met)
+        }),
+    ));
+    families.push(Family::gauges(
+        ("poolproof_load_conclusion", ""),
+        "What all of it says: 1 for what holds.",
+        states("conclusion", &CONCLUSIONS, &record.conclusion()),
+    ));
+    written(families)
+}
+
+/// The text of a run that goes on, the warm-up included.
+pub fn render_live(workload: &str, now: &Snapshot) -> Result<String> {
+    let labels = || vec![("workload", shown(workload))];
+    let counter = |name: &str, help: &str, count: u64| {
+        Family::counters((name, "requests"), help, [(labels(), count)])
+    };
+    let (answers, sum_us) = now.ttft;
+    let ttft = Histogram {
+        sum: sum_us as f64 / 1e6,
+        buckets: vec![(f64::INFINITY, answers)],
+    };
+    written(vec![
+        counter(
+            "poolproof_load_started",
+            "Requests that were started.",
+            now.started,
+        ),
+        counter(
+            "poolproof_load_answered",
+            "Requests that were answered as a whole.",
+            now.answered,
+        ),
+        counter("poolproof_load_failed", "Requests that failed.", now.failed),
+        Family::gauges(
+            ("poolproof_load_in_flight", "requests"),
+            "Requests that have started and not ended.",
+            [(labels(), now.in_flight() as f64)],
+        ),
+        Family::histograms(
+            "poolproof_load_ttft",
+            Series::Ttft.formula(),
+            [(labels(), ttft)],
+        ),
+    ])
+}
+
+fn class(group: &Group) -> Labels {
+    vec![("class", shown(&group.name))]
+}
+
+fn failures(group: &Group) -> Vec<(Labels, u64)> {
+    let of = |kind: &str, count| {
+        let mut labels = class(group);
+        labels.push(("kind", shown(kind)));
+        (labels, count)
+    };
+    let mut kinds: Vec<(&String, u64)> = group.failed.iter().map(|(k, n)| (k, *n)).collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let rest = kinds.split_off(kinds.len().min(KINDS_MAX));
+    let rest = rest.iter().map(|(_, count)| count).sum();
+    let mut samples: Vec<(Labels, u64)> = kinds.iter().map(|(k, n)| of(k, *n)).collect();
+    samples.push(of("other", rest));
+    samples
+}
+
+fn times(record: &Record, series: Series) -> Family {
+    let of = record.classes.iter().filter_map(|group| {
+        let times = group.times.get(series.name())?;
+        Some((class(group), histogram(times)?))
+    });
+    let name = format!("poolproof_load_{}", series.name());
+    Family::histograms(&name, series.formula(), of)
+}
+
+/// `None` for a record that does not have the single values.
+fn histogram(times: &Times) -> Option<Histogram> {
+    let bounds = BOUNDS_S.into_iter().chain([f64::INFINITY]);
+    let mut buckets: Vec<(f64, u64)> = bounds.map(|bound| (bound, 0)).collect();
+    for (us, count) in &times.histogram_us {
+        let place = buckets.partition_point(|(bound, _)| *bound < *us as f64 / 1e6);
+        // The last bound is infinite.
+        buckets[place].1 += count;
+    }
+    (!times.histogram_us.is_empty()).then(|| Histogram {
+        sum: times.mean_ms * times.n as f64 / 1000.0,
+        buckets,
+    })
+}
+
+fn endpoints(record: &Record) -> impl Iterator<Item = (Labels, u64)> {
+    record.pools.iter().flat_map(|pool| {
+        pool.endpoints.iter().map(|endpoint| {
+            let labels = vec![
+                ("pool", shown(&pool.pool)),
+                ("endpoint", shown(&endpoint.name)),
+            ];
+            (labels, endpoint.requests)
+        })
+    })
+}

@@ -1,0 +1,83 @@
+//! The record of a run of cases as metrics, also while it goes on: then of the cases that have ended.
+
+use anyhow::Result;
+
+use super::family::{Family, Labels};
+use super::{about, shown, states, written};
+use poolproof_model::verdict::Level;
+use poolproof_model::verdict::Verdict;
+use poolproof_records::run::{CaseRecord, Conclusion, Record};
+
+const LEVELS: [Level; 3] = [Level::Must, Level::Should, Level::May];
+const CONCLUSIONS: [(Conclusion, &str); 4] = [
+    (Conclusion::Passed, "passed"),
+    (Conclusion::Failed, "failed"),
+    (Conclusion::Undecided, "undecided"),
+    (Conclusion::Interrupted, "interrupted"),
+];
+
+/// The text: cases by verdict, each case with its time and its requests, and the conclusion.
+pub fn render(record: &Record) -> Result<String> {
+    let (version, flaw) = (&record.tool_version, record.flaw.as_deref());
+    let conclusion = states("conclusion", &CONCLUSIONS, &record.conclusion());
+    written(vec![
+        Family::info(
+            "poolproof_run",
+            "What was run.",
+            about(version, &record.stack, flaw),
+        ),
+        Family::gauges(
+            ("poolproof_run_start_time", "seconds"),
+            "When the run started, since 1970.",
+            [(Labels::new(), record.started.as_second() as f64)],
+        ),
+        Family::counters(
+            ("poolproof_run", "cases"),
+            "Cases that have ended.",
+            cases(record),
+        ),
+        Family::gauges(
+            ("poolproof_run_case_duration", "seconds"),
+            "Time that a case took.",
+            record
+                .cases
+                .iter()
+                .map(|case| (judged(case), case.took_ms as f64 / 1000.0)),
+        ),
+        Family::counters(
+            ("poolproof_run_case", "requests"),
+            "Requests that a case sent through the gateway.",
+            record.cases.iter().map(|case| {
+                let labels = vec![("case", shown(&case.id))];
+                (labels, case.outcome.requests)
+            }),
+        ),
+        Family::gauges(
+            ("poolproof_run_conclusion", ""),
+            "What the cases that have ended say together: 1 for what holds.",
+            conclusion,
+        ),
+    ])
+}
+
+/// Also verdicts that no case has yet, so that the first one is an increase.
+fn cases(record: &Record) -> impl Iterator<Item = (Labels, u64)> {
+    LEVELS.into_iter().flat_map(move |level| {
+        Verdict::ALL.into_iter().map(move |verdict| {
+            let with = |it: &&CaseRecord| it.level == level && it.outcome.verdict == verdict;
+            let labels = vec![
+                ("level", level.to_string()),
+                ("verdict", verdict.to_string()),
+            ];
+            (labels, record.cases.iter().filter(with).count() as u64)
+        })
+    })
+}
+
+fn judged(case: &CaseRecord) -> Labels {
+    vec![
+        ("case", shown(&case.id)),
+        ("level", case.level.to_string()),
+        ("verdict", case.outcome.verdict.to_string()),
+    ]
+}

@@ -1,0 +1,131 @@
+//! Snapshots of every rendering of every record under `reports/`. After a change of words: `INSTA_UPDATE=always cargo test renderings`.
+
+use std::path::{Path, PathBuf};
+
+use super::format::{FORMATS, Format};
+use super::terminal::Look;
+use poolproof_records::environment::Environment;
+use poolproof_records::file::{AnyRecord, Kind};
+use poolproof_records::samples::limit;
+
+const PLAIN: Look = Look {
+    width: 120,
+    colour: false,
+};
+
+/// The folder `reports` of the repository.
+fn reports() -> PathBuf {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let found = above.find_map(|folder| {
+        let reports = folder.join("reports");
+        reports.join("schema.json").exists().then_some(reports)
+    });
+    found.unwrap()
+}
+
+/// All committed records, by a name made of their folder and file.
+fn committed() -> Vec<(String, AnyRecord)> {
+    let mut records = Vec::new();
+    for folder in std::fs::read_dir(reports()).unwrap() {
+        let folder = folder.unwrap().path();
+        for kind in Kind::ALL {
+            let path = folder.join(kind.file_name());
+            if path.exists() {
+                let name = folder.file_name().unwrap().to_string_lossy();
+                let stem = path.file_stem().unwrap().to_string_lossy();
+                let record = AnyRecord::read(&path).unwrap();
+                records.push((format!("{name}.{stem}"), record));
+            }
+        }
+    }
+    records
+}
+
+/// A hash that depends on neither the machine nor the version of Rust (FNV-1a, 64 bits).
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The text with the bodies of an element replaced by a hash each.
+fn with_hashes(text: &str, element: &str) -> String {
+    let (open, close) = (format!("<{element}"), format!("</{element}>"));
+    let mut parts = text.split(&open);
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (body, rest) = part.split_once(&close).unwrap();
+        short += &format!("{open} hash=\"{:016x}\"/>{rest}", hash(body));
+    }
+    short
+}
+
+fn check(name: &str, format: &Format, record: &AnyRecord, look: Look) {
+    let Some(rendered) = format.render(record, look) else {
+        return;
+    };
+    let rendered = rendered.unwrap();
+    let mut text = rendered.text;
+    if format.extension == "html" {
+        text = with_hashes(&with_hashes(&text, "svg"), "style");
+        // A line for each element makes differences readable.
+        text = text.replace("><", ">\n<");
+    }
+    for line in rendered.left_out {
+        text += &format!("\nleft out: {line}");
+    }
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn every_rendering_of_every_committed_record_is_as_before() {
+    let records = committed();
+    for kind in [Kind::Run, Kind::Load, Kind::Overhead] {
+        assert!(records.iter().any(|(_, record)| record.kind() == kind));
+    }
+    for (name, record) in &records {
+        for format in FORMATS {
+            check(&format!("{name}.{}", format.name), format, record, PLAIN);
+        }
+    }
+}
+
+#[test]
+fn every_rendering_of_a_search_is_as_before() {
+    let mut search = limit();
+    search.environment = Environment {
+        cores: 2,
+        memory_bytes: None,
+        memory_limit_bytes: None,
+        open_files: None,
+        ephemeral_ports: None,
+        kernel: None,
+        clock_source: None,
+        container: false,
+        virtual_machine: false,
+        load_average: None,
+    };
+    let record = AnyRecord::Search(Box::new(search));
+    for format in FORMATS {
+        check(&format!("search.{}", format.name), format, &record, PLAIN);
+    }
+}
+
+#[test]
+fn verdicts_are_coloured_where_a_terminal_can_show_it() {
+    let path = reports().join("kind-agentgateway/run.json");
+    let record = AnyRecord::read(&path).unwrap();
+    let look = Look {
+        colour: true,
+        ..PLAIN
+    };
+    let format = Format::named("terminal").unwrap();
+    check("coloured.terminal", format, &record, look);
+    let text = format.render(&record, look).unwrap().unwrap().text;
+    assert!(text.contains('\u{1b}'));
+    // Colour changes no character of the text itself.
+    let plain = format.render(&record, PLAIN).unwrap().unwrap().text;
+    assert_eq!(console::strip_ansi_codes(&text), plain);
+}

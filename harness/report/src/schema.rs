@@ -1,0 +1,89 @@
+//! The schema of all records, as it is committed in `reports/schema.json`. To write it anew after a change:
+//! `POOLPROOF_WRITE_SCHEMA=1 cargo test -p poolproof-harness schema`.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use poolproof_records::load;
+use poolproof_records::load::overhead::{self, Overhead};
+use poolproof_records::load::search::{self, Limit};
+use poolproof_records::run as record;
+
+/// The schema by which a record is one of the kinds that its `schema` names (JSON Schema, draft 2020-12).
+pub fn schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let kinds = [
+        (record::SCHEMA, generator.subschema_for::<record::Record>()),
+        (load::SCHEMA, generator.subschema_for::<load::Record>()),
+        (overhead::SCHEMA, generator.subschema_for::<Overhead>()),
+        (search::SCHEMA, generator.subschema_for::<Limit>()),
+    ];
+    let names = kinds.each_ref().map(|(name, _)| *name);
+    let kinds = kinds.map(|(name, schema)| {
+        json!({
+            "if": {"properties": {"schema": {"const": name}}, "required": ["schema"]},
+            "then": schema,
+        })
+    });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "records of poolproof",
+        "type": "object",
+        "required": ["schema"],
+        "properties": {"schema": {"enum": names}},
+        "allOf": kinds,
+        "$defs": generator.take_definitions(true),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn reports() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports")
+    }
+
+    #[test]
+    fn the_committed_schema_is_that_of_the_types() {
+        let path = reports().join("schema.json");
+        let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("POOLPROOF_WRITE_SCHEMA").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap_or_default() == text,
+            "reports/schema.json is not the schema of the types"
+        );
+    }
+
+    #[test]
+    fn every_committed_record_is_valid_and_a_wrong_one_is_not() {
+        let validator = jsonschema::validator_for(&schema()).unwrap();
+        let mut seen = 0;
+        for folder in std::fs::read_dir(reports()).unwrap() {
+            for name in crate::compare::records::FILES {
+                let path = folder.as_ref().unwrap().path().join(name);
+                let Ok(text) = std::fs::read_to_string(&path) else {
+                    continue;
+                };
+                let mut record: Value = serde_json::from_str(&text).unwrap();
+                let errors: Vec<String> = validator
+                    .iter_errors(&record)
+                    .map(|it| format!("{}: {it}", it.instance_path()))
+                    .collect();
+                assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+                // What is read back is what was written, whatever its version had.
+                crate::compare::records::Records::read(&path).unwrap();
+                record["seed"] = "one".into();
+                assert!(!validator.is_valid(&record));
+                seen += 1;
+            }
+        }
+        assert!(seen >= 5, "{seen} records");
+        assert!(!validator.is_valid(&json!({"schema": "poolproof/run/9"})));
+    }
+}

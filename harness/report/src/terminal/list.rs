@@ -1,0 +1,97 @@
+//! The list of cases, and the list of flaws.
+
+use serde::Serialize;
+use tabled::builder::Builder;
+use tabled::settings::object::Columns;
+use tabled::settings::{Style, Width};
+
+use poolproof_model::verdict::Level;
+
+/// A case, as it is listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct CaseRow {
+    /// Its id.
+    pub id: &'static str,
+    /// How much its requirement binds.
+    pub level: Level,
+    /// The requirement.
+    pub requirement: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// What it needs of a target, in words.
+    pub needs: Vec<&'static str>,
+}
+
+/// A flaw, as it is listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlawRow {
+    /// Its name.
+    pub name: &'static str,
+    /// The component that shows it.
+    pub component: String,
+    /// What it does.
+    pub summary: &'static str,
+    /// Where it was seen.
+    pub seen: &'static str,
+    /// The cases that must fail.
+    pub caught_by: &'static [&'static str],
+    /// The cases that need not pass.
+    pub may_fail: &'static [&'static str],
+}
+
+/// A table of cases.
+pub fn cases(rows: &[CaseRow]) -> String {
+    let cells = rows.iter().map(|row| {
+        [
+            row.id.to_owned(),
+            row.level.to_string(),
+            row.requirement.to_owned(),
+            row.needs.join(", "),
+        ]
+    });
+    wrapped(
+        [("id", 32), ("level", 6), ("requirement", 64), ("needs", 44)],
+        cells,
+    )
+}
+
+/// A table of flaws.
+pub fn flaws(rows: &[FlawRow]) -> String {
+    let cells = rows.iter().map(|row| {
+        [
+            row.name.to_owned(),
+            row.component.clone(),
+            row.summary.to_owned(),
+            row.seen.to_owned(),
+            row.caught_by.join(", "),
+        ]
+    });
+    wrapped(
+        [
+            ("name", 28),
+            ("component", 16),
+            ("summary", 48),
+            ("seen", 36),
+            ("caught by", 32),
+        ],
+        cells,
+    )
+}
+
+/// A table whose columns have a heading and a width each, at which they are wrapped.
+fn wrapped<const N: usize>(
+    columns: [(&str, usize); N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut table = Builder::default();
+    table.push_record(columns.map(|(heading, _)| heading));
+    for row in rows {
+        table.push_record(row);
+    }
+    let mut table = table.build();
+    table.with(Style::sharp());
+    for (number, (_, width)) in columns.iter().enumerate() {
+        table.modify(Columns::one(number), Width::wrap(*width).keep_words(true));
+    }
+    table.to_string()
+}

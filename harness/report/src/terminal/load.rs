@@ -1,0 +1,296 @@
+//! The record of a load run for a person at a terminal.
+
+use std::fmt::Write as _;
+
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::super::clipped;
+use poolproof_model::verdict::Verdict;
+use poolproof_model::workload::Series;
+use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Worker};
+
+/// Frames that arrive together with the one before, over all, from which on a person is told: fewer are those of a busy machine.
+const TOGETHER_TOLD: f64 = 0.25;
+
+/// Tables of the requests and of the endpoints, the objectives, and the conclusion.
+pub fn render(record: &Record) -> String {
+    let mut text = format!("{}\n\n", clipped(record.workload.shows.trim()));
+    text += &requests(record);
+    text += &adapters(record);
+    text += &endpoints(record);
+    // Writing to a string cannot fail, here and below.
+    for slo in &record.slos {
+        let (low, high) = slo.share_interval;
+        let what = slo.share_of();
+        let _ = writeln!(
+            text,
+            "{:12} {}: {}{:.2} % {what} (95 %: {:.2} to {:.2} %, limit {:.2} %) of n={} {}{}",
+            slo.verdict.to_string(),
+            clipped(&slo.slo.to_string()),
+            match slo.ms {
+                Some(ms) => format!("{} ms; ", milliseconds(ms)),
+                None => String::new(),
+            },
+            100.0 * slo.share,
+            100.0 * low,
+            100.0 * high,
+            100.0 * slo.share_limit,
+            slo.n,
+            slo.unit(),
+            match slo.verdict {
+                Verdict::Inconclusive => ": a longer run decides",
+                _ => "",
+            }
+        );
+    }
+    for example in &record.examples {
+        let _ = writeln!(
+            text,
+            "failed       {} (request {}): {}",
+            clipped(&example.kind),
+            example.request,
+            clipped(&example.detail)
+        );
+    }
+    if record.total.chunks_together > TOGETHER_TOLD {
+        let _ = writeln!(
+            text,
+            "note         {:.0} % of the frames with text arrived together with the one before: somebody on the way gathers them",
+            100.0 * record.total.chunks_together
+        );
+    }
+    if record.saturated {
+        let _ = writeln!(
+            text,
+            "fail         saturated: requests piled up for ten seconds, and {} of them were under way when the run was ended",
+            record.client.unfinished
+        );
+    }
+    text += &client(record);
+    if let Some(environment) = &record.environment {
+        let _ = writeln!(text, "machine      {}", clipped(&environment.in_words()));
+    }
+    if let Some(tokenizer) = &record.tokenizer {
+        let _ = writeln!(text, "tokenizer    {}", clipped(&tokenizer.in_words()));
+    }
+    text += &workers(record);
+    for doubt in &record.doubts {
+        let _ = writeln!(text, "invalid      {}", clipped(doubt));
+    }
+    let _ = writeln!(
+        text,
+        "{} on {}: {} (seed {}; {:.1} s counted)",
+        clipped(&record.name),
+        clipped(&record.stack),
+        match record.conclusion() {
+            Conclusion::Met => "every objective was met",
+            Conclusion::Missed => "an objective was missed",
+            Conclusion::Undecided if record.doubts.is_empty() => "not decided",
+            Conclusion::Undecided => "not to be trusted",
+            Conclusion::Interrupted => "interrupted",
+        },
+        record.seed,
+        record.window_s,
+    );
+    text
+}
+
+/// The same for Markdown.
+pub fn markdown(record: &Record) -> String {
+    format!("```text\n{}```", render(record))
+}
+
+fn requests(record: &Record) -> String {
+    let mut table = Builder::new();
+    table.push_record([
+        "", "requests", "failed", "req/s", "tokens/s", "goodput", "TTFT p50", "p95", "p99",
+        "TPOT p50", "p95", "E2E p50", "p95", "p99",
+    ]);
+    let groups = record.classes.iter().chain(&record.stages);
+    let total = (record.classes.len() > 1).then_some(&record.total);
+    for group in groups.chain(total) {
+        let failed = group.failures();
+        let mut row = vec![
+            clipped(&group.name).into_owned(),
+            group.requests.to_string(),
+            failed.to_string(),
+            format!("{:.1}", group.answered_per_s),
+            format!("{:.0}", group.output_tokens_per_s),
+            format!("{:.1} %", 100.0 * group.goodput),
+        ];
+        for (series, percentiles) in [
+            (Series::Ttft, &[50.0, 95.0, 99.0][..]),
+            (Series::Tpot, &[50.0, 95.0]),
+            (Series::E2e, &[50.0, 95.0, 99.0]),
+        ] {
+            row.extend(percentiles.iter().map(|p| cell(group, series, *p)));
+        }
+        table.push_record(row);
+    }
+    format!(
+        "{}\ntimes in ms, from when a request was due; -: too few for it\n\n",
+        table.build().with(Style::sharp())
+    )
+}
+
+fn adapters(record: &Record) -> String {
+    if record.adapters.is_empty() {
+        return String::new();
+    }
+    let mut table = Builder::new();
+    table.push_record([
+        "adapter",
+        "class",
+        "requests",
+        "failed",
+        "TTFT p50",
+        "p95",
+        "requests by endpoint",
+    ]);
+    for share in &record.adapters {
+        let group = &share.group;
+        let endpoints = share.endpoints.iter();
+        let endpoints = endpoints.map(|it| format!("{} {}", clipped(&it.endpoint), it.requests));
+        table.push_record([
+            clipped(&group.name).into_owned(),
+            clipped(&share.class).into_owned(),
+            group.requests.to_string(),
+            group.failures().to_string(),
+            cell(group, Series::Ttft, 50.0),
+            cell(group, Series::Ttft, 95.0),
+            endpoints.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    format!("{}\n\n", table.build().with(Style::sharp()))
+}
+
+fn endpoints(record: &Record) -> String {
+    if record.pools.is_empty() || record.total.requests == record.unattributed {
+        return String::new();
+    }
+    let mut table = Builder::new();
+    table.push_record([
+        "pool", "share", "weight", "Jain", "endpoint", "requests", "failed", "tokens/s",
+        "TTFT p50", "p95",
+    ]);
+    for pool in &record.pools {
+        for (number, endpoint) in pool.endpoints.iter().enumerate() {
+            let of_pool = match number {
+                0 => [
+                    clipped(&pool.pool).into_owned(),
+                    format!("{:.1} %", 100.0 * pool.share),
+                    format!("{:.1} %", 100.0 * pool.weight_share),
+                    format!("{:.3}", pool.jain),
+                ],
+                _ => Default::default(),
+            };
+            let failed = endpoint.failures();
+            let mut row = of_pool.to_vec();
+            row.extend([
+                clipped(&endpoint.name).into_owned(),
+                endpoint.requests.to_string(),
+                failed.to_string(),
+                format!("{:.0}", endpoint.output_tokens_per_s),
+                cell(endpoint, Series::Ttft, 50.0),
+                cell(endpoint, Series::Ttft, 95.0),
+            ]);
+            table.push_record(row);
+        }
+    }
+    let mut text = format!("{}\n", table.build().with(Style::sharp()));
+    if record.unattributed > 0 {
+        let _ = writeln!(
+            text,
+            "{} requests were answered by nobody that the target knows",
+            record.unattributed
+        );
+    }
+    text.push('\n');
+    text
+}
+
+fn client(record: &Record) -> String {
+    let client = &record.client;
+    let wall_ms = client
+        .threads
+        .iter()
+        .map(|it| it.wall_ms)
+        .fold(0.0, f64::max);
+    let cpu_ms: f64 = client.threads.iter().map(|it| it.cpu_ms).sum();
+    let p99 = |times: &Option<poolproof_records::load::Times>| {
+        let times = times.as_ref()?;
+        Some(match times.percentile_ms(99.0).flatten() {
+            Some(ms) => format!("p99 {} ms", milliseconds(Some(ms))),
+            None => format!("at most {} ms", milliseconds(Some(times.max_ms))),
+        })
+    };
+    let mut text = format!(
+        "client       {} started, {:.1} us of processor each, {:.0} % of {} threads",
+        client.started_requests,
+        client.cpu_us_per_request,
+        100.0 * cpu_ms / (wall_ms * client.threads.len().max(1) as f64).max(1.0),
+        client.threads.len(),
+    );
+    if let Some(lag) = p99(&client.lag) {
+        let _ = write!(
+            text,
+            "; left late: {lag}, {:.2} % above {LATE_MS} ms",
+            100.0 * client.late
+        );
+    }
+    if let Some(connect) = p99(&client.connect) {
+        let _ = write!(text, "; to connect: {connect}");
+    }
+    if client.unfinished > 0 {
+        let _ = write!(text, "; {} had not ended", client.unfinished);
+    }
+    text + "\n"
+}
+
+fn workers(record: &Record) -> String {
+    let lines = record
+        .workers
+        .iter()
+        .map(|it| format!("{:12} {}\n", clipped(&it.name), worker(it)));
+    lines.collect()
+}
+
+/// What a worker was and did, in a line.
+pub(in super::super) fn worker(worker: &Worker) -> String {
+    let mut text = format!(
+        "{}: {}{} sent; its clock {:+.3} ms beside ours, to {:.3} ms",
+        clipped(&worker.place),
+        worker.sent,
+        match worker.planned {
+            Some(planned) => format!(" of {planned}"),
+            None => String::new(),
+        },
+        worker.clock_offset_ms,
+        worker.clock_uncertainty_ms,
+    );
+    if let (Some(cpu_ms), Some(cores)) = (worker.cpu_ms, worker.cores) {
+        let _ = write!(text, "; {cpu_ms:.0} ms of {cores} processors");
+    }
+    if worker.lost.is_some() {
+        text += "; lost";
+    }
+    text
+}
+
+/// A percentile of a time of a group; a dash if the sample is too small for it.
+pub(in super::super) fn cell(group: &Group, series: Series, percentile: f64) -> String {
+    group
+        .percentile_ms(series, percentile)
+        .map_or_else(|| "-".to_owned(), milliseconds)
+}
+
+/// A time; without one, it is that of a failure.
+fn milliseconds(ms: Option<f64>) -> String {
+    match ms {
+        None => "never".to_owned(),
+        Some(ms) if ms < 10.0 => format!("{ms:.2}"),
+        Some(ms) if ms < 100.0 => format!("{ms:.1}"),
+        Some(ms) => format!("{ms:.0}"),
+    }
+}

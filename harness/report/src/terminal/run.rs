@@ -1,0 +1,138 @@
+//! The record of a run.
+
+use std::fmt::Write as _;
+
+use tabled::builder::Builder;
+use tabled::settings::object::{Columns, Rows};
+use tabled::settings::peaker::PriorityMax;
+use tabled::settings::width::Width;
+use tabled::settings::{Alignment, Color, Modify, Style};
+
+use super::super::{clipped, told, worth_telling};
+use super::Look;
+use poolproof_model::verdict::Verdict;
+use poolproof_records::run::{CaseRecord, Record};
+
+/// The table, what did not pass in full, and the conclusion.
+pub fn render(record: &Record, look: Look) -> String {
+    let mut text = table(record, look);
+    text.push('\n');
+    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+        details(&mut text, case);
+    }
+    let took_s = (record.saved - record.started)
+        .total(jiff::Unit::Second)
+        .unwrap_or(0.0);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{}: {} ({}; seed {}; {took_s:.1} s)",
+        clipped(&record.stack),
+        record.conclusion(),
+        record.counts(),
+        record.seed
+    );
+    if let Some(way) = record.way() {
+        text = text + &way + "\n";
+    }
+    text
+}
+
+/// The column of verdicts.
+const VERDICT_COLUMN: usize = 2;
+
+fn table(record: &Record, look: Look) -> String {
+    let mut rows = Builder::default();
+    rows.push_record(["case", "level", "verdict", "seconds", "what was found"]);
+    for case in &record.cases {
+        rows.push_record([
+            clipped(&case.id).into_owned(),
+            case.level.to_string(),
+            case.outcome.verdict.to_string(),
+            format!("{:.1}", case.took_ms as f64 / 1000.0),
+            clipped(&case.outcome.summary).into_owned(),
+        ]);
+    }
+    let mut table = rows.build();
+    table
+        .with(Style::sharp())
+        .with(Modify::new(Columns::one(3)).with(Alignment::right()))
+        .with(Modify::new(Rows::first()).with(Alignment::left()))
+        .with(
+            Width::wrap(look.width.max(60))
+                .keep_words(true)
+                .priority(PriorityMax::right()),
+        );
+    if look.colour {
+        for (number, case) in record.cases.iter().enumerate() {
+            // Below the row of headings.
+            table.modify((number + 1, VERDICT_COLUMN), colour(case.outcome.verdict));
+        }
+    }
+    table.to_string()
+}
+
+fn details(text: &mut String, case: &CaseRecord) {
+    let outcome = &case.outcome;
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "\n{} {} ({})\n  requires: {}\n  source:   {}",
+        outcome.verdict,
+        clipped(&case.id),
+        case.level,
+        clipped(&case.requirement),
+        clipped(&case.source)
+    );
+    for (kind, line) in told(outcome) {
+        let _ = writeln!(text, "  {:9} {line}", format!("{kind}:"));
+    }
+}
+
+/// The colour of a verdict.
+fn colour(verdict: Verdict) -> Color {
+    match verdict {
+        Verdict::Pass => Color::FG_GREEN,
+        Verdict::Fail | Verdict::Error => Color::FG_RED,
+        Verdict::Invalid | Verdict::Inconclusive => Color::FG_YELLOW,
+        Verdict::Skip => Color::FG_CYAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolproof_model::verdict::Level;
+    use poolproof_model::verdict::{Findings, Mismatch, Outcome};
+    use poolproof_records::samples::record;
+
+    #[test]
+    fn a_failure_is_told_with_its_requirement_expected_and_actual() {
+        let mut findings = Findings::default();
+        findings.add(Err(Mismatch {
+            what: "unknown model".into(),
+            expected: 404.into(),
+            actual: 200.into(),
+        }));
+        let record = record(&[
+            (Level::Must, Outcome::pass("fine")),
+            (Level::Must, findings.outcome("")),
+        ]);
+        let look = Look {
+            width: 100,
+            colour: false,
+        };
+        let text = render(&record, look);
+        assert!(text.contains("suite/case-0"), "{text}");
+        assert!(text.contains("requires: it works"), "{text}");
+        assert!(
+            text.contains("unknown model: expected 404, got 200"),
+            "{text}"
+        );
+        assert!(
+            text.contains("url: does not conform (1 pass, 1 fail; seed 1"),
+            "{text}"
+        );
+        assert!(!text.contains('\x1b'));
+    }
+}

@@ -1,0 +1,49 @@
+//! The record of a search for the limit, for a person at a terminal.
+
+use super::super::clipped;
+use poolproof_records::load::search::{Limit, Probe};
+
+/// A line for each rate that was tried, and the conclusion.
+pub fn render(record: &Limit) -> String {
+    let mut lines: Vec<String> = record.search.probes.iter().map(line).collect();
+    lines.push(format!(
+        "{} on {} (seed {}): {}",
+        clipped(&record.name),
+        clipped(&record.stack),
+        record.seed,
+        clipped(&record.conclusion())
+    ));
+    lines.join("\n")
+}
+
+/// What a probe showed.
+pub fn line(probe: &Probe) -> String {
+    format!(
+        "{:9.2} req/s  {:12} TTFT p95 {:>9} ms  {:.0} tokens/s  {}",
+        probe.rate_per_s,
+        probe.verdict.to_string(),
+        probe.ttft_p95(),
+        probe.output_tokens_per_s,
+        clipped(&probe.remarks())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use poolproof_records::samples::limit;
+
+    #[test]
+    fn each_rate_has_a_line_and_the_last_one_says_what_was_found() {
+        let mut record = limit();
+        record.name = "w\u{1b}[2J".to_owned();
+        let text = super::render(&record);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 6);
+        assert!(
+            lines[2].contains("40.00 req/s  fail") && lines[2].contains("never"),
+            "{text}"
+        );
+        assert!(lines[5].contains("limit: 20.00 req/s"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}

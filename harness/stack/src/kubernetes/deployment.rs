@@ -1,0 +1,262 @@
+//! A topology as it is deployed to a cluster: all names, namespaces, ports and labels, computed once.
+//!
+//! The Gateway lives in a namespace of its own. Each pool has one beside it, since an InferenceObjective belongs to one pool and has the
+//! name that clients send (GIE v1.5.0, apix/v1alpha2, `InferenceObjectiveSpec.poolRef`). Not with agentgateway: v1.2.1 lets no route
+//! refer to an InferencePool in another namespace, whatever a ReferenceGrant says (it knows Secrets and Services there), so the
+//! pools of a model share one with its route, and only the first of them has objectives.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use poolproof_fixtures::flaw::{Component, Flaw};
+use serde_json::{Value, json};
+
+use super::api::{deployment, is_label, metadata};
+use super::cluster::Cluster;
+use super::forward::Forward;
+use super::pods::Pods;
+use super::to::To;
+use crate::versions::Versions;
+use poolproof_model::parts::Parts;
+use poolproof_model::topology::{Model, Pool, Topology};
+
+/// The name of the Gateway, and of the Service and Deployment in which it runs.
+pub(crate) const GATEWAY: &str = "inference-gateway";
+/// The port of each node of a kind cluster at which its gateway is reached.
+pub(crate) const GATEWAY_NODE_PORT: u16 = 30080;
+/// The port of a gateway that has no controller, in its pod.
+pub(crate) const POD_PORT: u16 = 8080;
+/// The label of every namespace of a stack; its value names the stack.
+pub(crate) const STACK_LABEL: &str = "poolproof.dev/stack";
+/// The port of every model server.
+pub(crate) const MODEL_SERVER_PORT: u16 = 8000;
+/// The port at which an endpoint picker is asked.
+pub(crate) const EPP_PORT: u16 = 9002;
+/// The port of an endpoint picker's metrics.
+pub(crate) const EPP_METRICS_PORT: u16 = 9090;
+/// The label by whose value an endpoint is in its pool or not. Nothing but the InferencePool selects by it.
+pub(crate) const MEMBER_LABEL: &str = "poolproof.dev/member";
+
+/// What is deployed, and how everything in it is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Deployment {
+    /// The models, pools and objectives.
+    pub(crate) topology: Topology,
+    /// Which implementations.
+    pub(crate) parts: Parts,
+    /// The image with the poolproof program.
+    pub(crate) own_image: String,
+    /// The defect to put in.
+    pub(crate) flaw: Option<Flaw>,
+    /// Seed of random choices in stand-ins.
+    pub(crate) seed: u64,
+    /// Names of images.
+    pub(crate) versions: Versions,
+    /// The namespace of the Gateway; those of pools begin with it.
+    pub(crate) namespace: String,
+    /// The port of each node at which the gateway is to be reached; `None`: only inside the cluster.
+    pub(crate) gateway_node_port: Option<u16>,
+    /// The labels of the gateway's pod, `KEY=VALUE,...`, and its port for clients.
+    pub(crate) gateway_pod: (String, u16),
+    /// Whether endpoint pickers speak TLS.
+    pub(crate) picker_tls: bool,
+    /// The names of each pool's objects, by the pool.
+    pools: BTreeMap<String, PoolNames>,
+}
+
+/// How the objects of a pool are called.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolNames {
+    /// Their namespace.
+    pub(crate) namespace: String,
+    /// Whether the objectives of that namespace belong to this pool.
+    pub(crate) has_objectives: bool,
+    /// The Deployment and the Service of its endpoint picker.
+    pub(crate) picker: String,
+    /// The labels of the endpoint picker's pod, `KEY=VALUE,...`.
+    pub(crate) picker_labels: String,
+    /// Where the gateway finds the endpoint picker.
+    pub(crate) picker_host: String,
+    /// The labels of the pods that are its endpoints.
+    pub(crate) endpoint_labels: Value,
+}
+
+/// What is asked for of a deployment, and what its parts say of their names.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) topology: Topology,
+    pub(crate) parts: Parts,
+    pub(crate) own_image: String,
+    pub(crate) flaw: Option<Flaw>,
+    pub(crate) seed: u64,
+    pub(crate) namespace: String,
+    pub(crate) gateway_node_port: Option<u16>,
+    pub(crate) gateway_pod: (String, u16),
+    /// Whether the pools of a model have to be in one namespace.
+    pub(crate) models_share_namespaces: bool,
+    pub(crate) picker_tls: bool,
+}
+
+impl Deployment {
+    /// Computes all names. `picker_labels` gives the labels of an endpoint picker's pod by the name of the picker.
+    pub(crate) fn new(asked: Asked, picker_labels: impl Fn(&str) -> String) -> Result<Self> {
+        let mut pools = BTreeMap::new();
+        for model in &asked.topology.models {
+            for pool in &model.pools {
+                let host = match model.pools.first() {
+                    Some(first) if asked.models_share_namespaces => &first.name,
+                    _ => &pool.name,
+                };
+                let namespace = format!("{}-{host}", asked.namespace);
+                // As GIE's chart gives it.
+                let picker = format!("{}-epp", pool.name);
+                let names = PoolNames {
+                    has_objectives: *host == pool.name,
+                    picker_labels: picker_labels(&picker),
+                    picker_host: format!("{picker}.{namespace}.svc"),
+                    endpoint_labels: json!({"app": pool.name, MEMBER_LABEL: "true"}),
+                    picker,
+                    namespace,
+                };
+                pools.insert(pool.name.clone(), names);
+            }
+        }
+        Ok(Self {
+            topology: asked.topology,
+            parts: asked.parts,
+            own_image: asked.own_image,
+            flaw: asked.flaw,
+            seed: asked.seed,
+            versions: Versions::load()?,
+            namespace: asked.namespace,
+            gateway_node_port: asked.gateway_node_port,
+            gateway_pod: asked.gateway_pod,
+            picker_tls: asked.picker_tls,
+            pools,
+        })
+    }
+
+    /// Fails if names of the topology cannot be names of objects.
+    pub(crate) fn check(&self) -> Result<()> {
+        for pool in self.topology.pools() {
+            ensure!(
+                is_label(&pool.name) && pool.name.len() <= 40,
+                "pool {:?}: `name` must be at most 40 lowercase letters, digits and dashes: it becomes the name of Kubernetes objects",
+                pool.name
+            );
+        }
+        for name in self.topology.objectives.keys() {
+            ensure!(
+                is_label(name),
+                "objective {name:?}: its name must consist of lowercase letters, digits and dashes: it becomes the name of an InferenceObjective"
+            );
+        }
+        ensure!(
+            is_label(&self.namespace),
+            "--namespace {:?}: must consist of lowercase letters, digits and dashes",
+            self.namespace
+        );
+        Ok(())
+    }
+
+    /// How the objects of a pool of its topology are called.
+    pub(crate) fn names(&self, pool: &Pool) -> &PoolNames {
+        &self.pools[&pool.name]
+    }
+
+    /// The pool of this name.
+    pub(crate) fn pool(&self, name: &str) -> Result<&Pool> {
+        let mut pools = self.topology.pools();
+        let pool = pools.find(|pool| pool.name == name);
+        pool.with_context(|| format!("there is no pool {name:?}"))
+    }
+
+    /// The pool that an endpoint was started in.
+    pub(crate) fn pool_of(&self, endpoint: &str) -> Result<&Pool> {
+        let mut pools = self.topology.pools();
+        let pool = pools.find(|pool| pool.endpoint_names().any(|name| name == endpoint));
+        pool.with_context(|| format!("there is no endpoint {endpoint:?}"))
+    }
+
+    /// The name and the namespace of a model's route, which is beside its pools. Model names may hold characters that names of objects
+    /// may not.
+    pub(crate) fn route(&self, number: usize, model: &Model) -> (String, &str) {
+        let pool = model.pools.first();
+        let namespace = pool.map_or(&self.namespace, |pool| &self.names(pool).namespace);
+        (format!("model-{number}"), namespace)
+    }
+
+    /// All namespaces, that of the Gateway first.
+    pub(crate) fn namespaces(&self) -> Vec<&str> {
+        let mut namespaces = vec![self.namespace.as_str()];
+        let pools = self.topology.pools();
+        namespaces.extend(pools.map(|pool| self.names(pool).namespace.as_str()));
+        namespaces.dedup();
+        namespaces
+    }
+
+    /// What pods of ours beside the gateway are made of, and where they reach it.
+    pub(crate) fn own_pods(&self, cluster: &Cluster) -> Pods {
+        let gateway = format!("http://{GATEWAY}.{}.svc/", self.namespace);
+        Pods {
+            cluster: cluster.clone(),
+            namespace: self.namespace.clone(),
+            image: self.own_image.clone(),
+            gateway: gateway.parse().ok(),
+        }
+    }
+
+    /// A way to a port of the gateway's pod, for as long as it is kept.
+    pub(crate) async fn way_to_gateway(&self, cluster: &Cluster, port: u16) -> Result<Forward> {
+        let to = To::Labelled(self.gateway_pod.0.clone());
+        Forward::start(&cluster.client, &self.namespace, to, port).await
+    }
+
+    /// A Deployment of a part of poolproof's own, which is ready when the first of its ports listens.
+    pub(crate) fn own_part(
+        &self,
+        (name, namespace): (&str, &str),
+        component: Component,
+        mut args: Vec<String>,
+        ports: &[u16],
+    ) -> Value {
+        if let Some(flaw) = self.flaw.filter(|flaw| flaw.component() == component) {
+            args.extend(["--flaw".to_owned(), flaw.name().to_owned()]);
+        }
+        let opened = ports.iter().map(|port| json!({"containerPort": port}));
+        let pod = json!({"containers": [{
+            "name": component.to_string(),
+            "image": self.own_image,
+            "imagePullPolicy": "IfNotPresent",
+            "args": args,
+            "ports": opened.collect::<Vec<_>>(),
+            "readinessProbe": {"tcpSocket": {"port": ports.first()}, "periodSeconds": 1},
+        }]});
+        deployment(name, namespace, pod)
+    }
+
+    /// The Service by which a gateway without a controller is reached.
+    pub(crate) fn gateway_service(&self) -> Value {
+        let mut spec = self.gateway_ports(POD_PORT);
+        spec["selector"] = json!({"app": GATEWAY});
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(GATEWAY, &self.namespace),
+            "spec": spec,
+        })
+    }
+
+    /// The type and the port of the gateway's Service, which leads to a port of its pod.
+    pub(crate) fn gateway_ports(&self, pod_port: u16) -> Value {
+        let mut port = json!({"name": "http", "port": 80, "targetPort": pod_port});
+        let kind = match self.gateway_node_port {
+            Some(node_port) => {
+                port["nodePort"] = node_port.into();
+                "NodePort"
+            }
+            None => "ClusterIP",
+        };
+        json!({"type": kind, "ports": [port]})
+    }
+}

@@ -1,0 +1,65 @@
+//! Charts, by the helm program.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process::Nursery;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The helm program, with the kubeconfig of the cluster in which it installs.
+pub(crate) struct Helm<'a> {
+    pub(crate) nursery: &'a Nursery,
+    pub(crate) kubeconfig: &'a Path,
+    pub(crate) context: Option<&'a str>,
+}
+
+impl Helm<'_> {
+    /// Installs a chart, or brings what was installed to these values. It does not wait for what the chart starts.
+    pub(crate) async fn install(
+        &self,
+        (release, namespace): (&str, &str),
+        chart: &Path,
+        values: &Value,
+    ) -> Result<()> {
+        let file = self.nursery.logs.join(format!("{release}-values.json"));
+        std::fs::write(&file, values.to_string())
+            .with_context(|| format!("writing {}", file.display()))?;
+        let mut command = self.command(namespace);
+        command
+            .args(["upgrade", "--install", "--create-namespace", release])
+            .arg(chart)
+            .arg("--values")
+            .arg(&file);
+        let process = self.nursery.start(&format!("helm-{release}"), &command)?;
+        let done = process.finish(TIMEOUT).await;
+        done.with_context(|| format!("installing chart {}", chart.display()))?;
+        Ok(())
+    }
+
+    /// Removes what a chart made, and waits until it is gone. It need not be there.
+    pub(crate) async fn uninstall(&self, (release, namespace): (&str, &str)) -> Result<()> {
+        let mut command = self.command(namespace);
+        command.args(["uninstall", "--ignore-not-found", "--wait", release]);
+        let name = format!("helm-uninstall-{release}");
+        let done = self.nursery.start(&name, &command)?.finish(TIMEOUT).await;
+        done.with_context(|| format!("uninstalling chart {release}"))?;
+        Ok(())
+    }
+
+    fn command(&self, namespace: &str) -> Command {
+        let mut command = Command::new("helm");
+        command
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig)
+            .args(["--namespace", namespace]);
+        if let Some(context) = self.context {
+            command.args(["--kube-context", context]);
+        }
+        command
+    }
+}

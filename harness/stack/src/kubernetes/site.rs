@@ -1,0 +1,49 @@
+//! A cluster, and how programs on this machine reach it.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::Value;
+use url::Url;
+
+use super::cluster::Cluster;
+use super::helm::Helm;
+use crate::artifacts::Artifacts;
+use crate::process::Nursery;
+
+/// A cluster, and how programs on this machine reach it.
+pub(crate) struct Site<'a> {
+    /// The cluster.
+    pub(crate) cluster: &'a Cluster,
+    /// Its kubeconfig.
+    pub(crate) kubeconfig: &'a Path,
+    /// The context of it; `None`: its current one.
+    pub(crate) context: Option<&'a str>,
+    /// How programs are started.
+    pub(crate) nursery: &'a Nursery,
+    /// Where charts and definitions come from.
+    pub(crate) artifacts: &'a Artifacts,
+    /// How the gateway is reached from here; `None`: through the API of the cluster, like everything else.
+    pub(crate) gateway: Option<Url>,
+    /// The address of a node that may be reached from here.
+    pub(crate) node: Option<IpAddr>,
+}
+
+impl Site<'_> {
+    /// Installs a chart of `kind/versions.toml`, or brings what was installed to these values.
+    pub(crate) async fn install(
+        &self,
+        release: (&str, &str),
+        chart: &str,
+        values: &Value,
+    ) -> Result<()> {
+        let packed = self.artifacts.chart(self.nursery, chart).await?;
+        let helm = Helm {
+            nursery: self.nursery,
+            kubeconfig: self.kubeconfig,
+            context: self.context,
+        };
+        helm.install(release, &packed, values).await
+    }
+}

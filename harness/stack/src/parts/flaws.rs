@@ -1,0 +1,119 @@
+//! Which part can show which flaw: the one table. The configuration of a real part can be made to have some of them; a part of
+//! poolproof's own has them all.
+
+use anyhow::{Result, bail};
+use poolproof_fixtures::flaw::{Component, Flaw};
+
+use poolproof_model::parts::{EndpointPicker, Gateway, Parts, StackKind};
+use poolproof_model::topology::Topology;
+
+/// The flaws that a part can have.
+enum Shows {
+    All,
+    Only(&'static [Flaw]),
+}
+
+fn gateway(gateway: Gateway, kind: StackKind) -> Shows {
+    match gateway {
+        Gateway::Agentgateway if kind.is_cluster() => {
+            Shows::Only(&[Flaw::Split8020, Flaw::Split8713, Flaw::WeightZeroLeak])
+        }
+        Gateway::Agentgateway => Shows::Only(&[
+            Flaw::CatchAllRoute,
+            Flaw::AdapterUnrouted,
+            Flaw::TrustedModelHeader,
+            Flaw::PrefixMatch,
+            Flaw::CaseInsensitiveMatch,
+            Flaw::ProviderDropped,
+            Flaw::CrossedRoutes,
+            Flaw::ChatRouteMissing,
+            Flaw::Split8020,
+            Flaw::Split8713,
+            Flaw::CanaryStarved,
+            Flaw::WeightZeroLeak,
+            Flaw::Unknown503,
+            Flaw::Unknown200,
+            Flaw::ObjectiveLost,
+        ]),
+        // Not `prefix-match`: the body-based router leaves the header of a name that it does not know empty.
+        Gateway::Envoy => Shows::Only(&[
+            Flaw::CatchAllRoute,
+            Flaw::AdapterUnrouted,
+            Flaw::TrustedModelHeader,
+            Flaw::CrossedRoutes,
+            Flaw::ChatRouteMissing,
+            Flaw::Split8020,
+            Flaw::Split8713,
+            Flaw::CanaryStarved,
+            Flaw::WeightZeroLeak,
+        ]),
+        Gateway::Poolproof => Shows::All,
+    }
+}
+
+fn picker(picker: EndpointPicker) -> Shows {
+    match picker {
+        // By its configuration or by its objectives.
+        EndpointPicker::Gie => Shows::Only(&[
+            Flaw::Random,
+            Flaw::KvIgnored,
+            Flaw::PriorityIgnored,
+            Flaw::PriorityInverted,
+        ]),
+        EndpointPicker::Poolproof => Shows::All,
+    }
+}
+
+/// Whether a stack of this kind and these parts can be made to have a flaw.
+pub fn can_have(kind: StackKind, parts: Parts, flaw: Flaw) -> bool {
+    let shows = match flaw.component() {
+        Component::Gateway => gateway(parts.gateway, kind),
+        Component::EndpointPicker => picker(parts.epp),
+    };
+    match shows {
+        Shows::All => true,
+        Shows::Only(flaws) => flaws.contains(&flaw),
+    }
+}
+
+/// Fails if a stack of this kind and these parts cannot be made to have the flaw that was asked for.
+pub(crate) fn check(kind: StackKind, parts: Parts, flaw: Option<Flaw>) -> Result<()> {
+    if let Some(flaw) = flaw
+        && !can_have(kind, parts, flaw)
+    {
+        bail!(
+            "--flaw {flaw}: the {} of this stack cannot be made to have it; use --stack embedded",
+            flaw.component()
+        );
+    }
+    Ok(())
+}
+
+/// The topology that shows a flaw: the default one, where the flaw is about LoRA adapters with one on each model.
+pub fn topology_showing(flaw: Option<Flaw>) -> Topology {
+    let mut topology = Topology::default();
+    if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {
+        for model in &mut topology.models {
+            model.adapters.push(format!("{}-lora", model.name));
+        }
+    }
+    topology
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_parts_have_every_flaw_and_real_ones_some() {
+        for flaw in Flaw::ALL {
+            let own = Parts::default_of(StackKind::Embedded);
+            assert!(can_have(StackKind::Embedded, own, *flaw), "{flaw}");
+        }
+        let parts = Parts::default_of(StackKind::Kind);
+        assert!(can_have(StackKind::Containers, parts, Flaw::PrefixMatch));
+        assert!(!can_have(StackKind::Kind, parts, Flaw::PrefixMatch));
+        assert!(check(StackKind::Kind, parts, Some(Flaw::PrefixMatch)).is_err());
+        assert!(check(StackKind::Kind, parts, None).is_ok());
+    }
+}

@@ -1,0 +1,117 @@
+//! The configuration of GIE's endpoint picker: the same on every stack that has one.
+
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::{Value, json};
+
+use crate::hash::fnv;
+use poolproof_model::topology::{Model, Pool, Topology};
+
+/// GIE's default of 200 ms is missed by a busy machine, and then the pool counts as saturated.
+const STALENESS: &str = "1s";
+/// How long a held request waits before it is refused.
+const REQUEST_TTL: &str = "60s";
+
+/// The label of ConfigMaps by which the body-based router knows models (GIE v1.5.0, pkg/bbr/plugins/basemodelextractor).
+pub(crate) const ADAPTERS_LABEL: &str = "inference.networking.k8s.io/bbr-managed";
+
+/// What the LoRA affinity of an endpoint counts for: what GIE takes for a scorer whose weight is left out. GIE's own configuration
+/// does not have this scorer.
+pub(crate) const LORA_AFFINITY_WEIGHT: u8 = 1;
+
+/// The time between two scrapes of an endpoint. Where requests are held, a steady rhythm keeps the bursts small in which they are
+/// let go: about one request passes for each millisecond of it. Elsewhere it is GIE's own.
+pub(crate) fn scrape_interval(pool: &Pool) -> &'static str {
+    if pool.flow_control { "10ms" } else { "50ms" }
+}
+
+/// An EndpointPickerConfig with GIE's default scorers and thresholds; flow control where the topology has it. Flaws that
+/// a configuration can have leave scorers out.
+pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
+    let mut scorers = vec![
+        ("queue-scorer", 2),
+        ("kv-cache-utilization-scorer", 2),
+        ("prefix-cache-scorer", 3),
+    ];
+    if pool.lora_affinity {
+        scorers.push(("lora-affinity-scorer", LORA_AFFINITY_WEIGHT));
+    }
+    let scorers = scorers.iter().filter(|(name, _)| match flaw {
+        Some(Flaw::Random) => false,
+        Some(Flaw::KvIgnored) => *name != "kv-cache-utilization-scorer",
+        _ => true,
+    });
+    let detector = json!({
+        "type": "utilization-detector",
+        "parameters": {
+            "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
+        },
+    });
+    let mut plugins = vec![detector, json!({"type": "max-score-picker"})];
+    plugins.extend(scorers.clone().map(|(name, _)| json!({"type": name})));
+    let mut profile = vec![json!({"pluginRef": "max-score-picker"})];
+    profile.extend(scorers.map(|(name, weight)| json!({"pluginRef": name, "weight": weight})));
+    let mut config = json!({
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": plugins,
+        "schedulingProfiles": [{"name": "default", "plugins": profile}],
+        "saturationDetector": {"pluginRef": "utilization-detector"},
+    });
+    if pool.flow_control {
+        let mut priorities: Vec<i32> = topology.objectives.values().copied().collect();
+        priorities.sort_unstable();
+        priorities.dedup();
+        let bands: Vec<Value> = priorities
+            .into_iter()
+            .rev()
+            .map(|priority| json!({"priority": priority}))
+            .collect();
+        config["featureGates"] = json!(["flowControl"]);
+        config["flowControl"] = json!({"defaultRequestTTL": REQUEST_TTL, "priorityBands": bands});
+    }
+    config
+}
+
+/// The ConfigMap by which the body-based router knows a model and its LoRA adapters.
+pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) -> Value {
+    let mut known = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            // Model names may hold characters that names of objects may not.
+            "name": format!("model-{:x}", fnv(&model.name)),
+            "namespace": namespace,
+            "labels": {ADAPTERS_LABEL: "true"},
+        },
+        "data": {"baseModel": model.name},
+    });
+    if !model.adapters.is_empty() && flaw != Some(Flaw::AdapterUnrouted) {
+        // A list in JSON is one in YAML.
+        known["data"]["adapters"] = json!(model.adapters).to_string().into();
+    }
+    known
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_of_any_name_has_a_config_map() {
+        let model = Model {
+            name: "org/Model_1".into(),
+            adapters: vec!["org/lora".into()],
+            max_loras: 1,
+            pools: Vec::new(),
+        };
+        let object = known_model(&model, "default", None);
+        assert_eq!(object["data"]["baseModel"], "org/Model_1");
+        assert_eq!(object["data"]["adapters"], r#"["org/lora"]"#);
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert!(
+            name.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The values of the chart that brings GIE's endpoint picker and its InferencePool.
+
+use serde_json::{Value, json};
+
+use super::config;
+use crate::kubernetes::Deployment;
+use crate::kubernetes::deployment::MODEL_SERVER_PORT;
+use poolproof_model::topology::Pool;
+
+/// Values of GIE's chart `inferencepool` for a pool: the configuration that every stack gives to its endpoint picker, FailClose,
+/// and no more of the node than it takes.
+pub(super) fn values(deployment: &Deployment, pool: &Pool) -> Value {
+    let config = config::config(&deployment.topology, pool, deployment.flaw);
+    json!({
+        "inferenceExtension": {
+            "image": {"pullPolicy": "IfNotPresent"},
+            "failureMode": "FailClose",
+            "pluginsConfigFile": "poolproof.yaml",
+            "pluginsCustomConfig": {"poolproof.yaml": format!("{config:#}")},
+            "flags": {
+                "v": "1",
+                "refresh-metrics-interval": config::scrape_interval(pool),
+                "refresh-prometheus-metrics-interval": "1s",
+            },
+            "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}},
+            // Its ServiceAccount may not ask who a reader is, so that with authentication nobody could read.
+            "monitoring": {"prometheus": {"enabled": false, "auth": {"enabled": false}}},
+        },
+        "inferencePool": {
+            "targetPorts": [{"number": MODEL_SERVER_PORT}],
+            "modelServers": {"matchLabels": deployment.names(pool).endpoint_labels},
+        },
+        "provider": {"name": "none"},
+    })
+}

@@ -1,0 +1,129 @@
+//! The parts that stacks are made of: each answers for its configuration, its processes, its objects in a cluster and what it offers.
+//!
+//! To add a gateway: its folder here, a row in `poolproof_model::parts::Gateway`, a row in [`gateway`], its flaws in [`flaws`], its versions in
+//! `kind/versions.toml`.
+
+mod agentgateway;
+mod envoy;
+mod flawed;
+pub mod flaws;
+pub(crate) mod gateway;
+pub(crate) mod gie;
+mod llm_d_inference_sim;
+mod lora;
+pub(crate) mod model_server;
+pub(crate) mod picker;
+mod poolproof_gateway;
+mod poolproof_model_server;
+mod poolproof_picker;
+mod vllm;
+
+use anyhow::{Result, bail};
+
+use gateway::GatewayPart;
+use model_server::ModelServerPart;
+use picker::PickerPart;
+use poolproof_model::parts::{
+    Asked, EndpointPicker, Gateway, ModelServer, Named, Parts, StackKind,
+};
+use poolproof_model::target::{Target, Urls};
+use poolproof_model::topology::Topology;
+
+pub(crate) use flawed::priority;
+
+/// The gateway of this name.
+pub(crate) fn gateway(which: Gateway) -> &'static dyn GatewayPart {
+    match which {
+        Gateway::Agentgateway => &agentgateway::Agentgateway,
+        Gateway::Envoy => &envoy::Envoy,
+        Gateway::Poolproof => &poolproof_gateway::PoolproofGateway,
+    }
+}
+
+/// The endpoint picker of this name.
+pub(crate) fn picker(which: EndpointPicker) -> &'static dyn PickerPart {
+    match which {
+        EndpointPicker::Gie => &gie::Gie,
+        EndpointPicker::Poolproof => &poolproof_picker::PoolproofPicker,
+    }
+}
+
+/// The model server of this name.
+pub(crate) fn model_server(which: ModelServer) -> &'static dyn ModelServerPart {
+    match which {
+        ModelServer::LlmDInferenceSim => &llm_d_inference_sim::LlmDInferenceSim,
+        ModelServer::Vllm => &vllm::Vllm,
+        ModelServer::Poolproof => &poolproof_model_server::PoolproofModelServer,
+    }
+}
+
+/// The charts that parts need in a cluster, by their names in `kind/versions.toml`.
+pub(crate) fn charts(parts: Parts) -> Vec<&'static str> {
+    [gateway(parts.gateway).charts(), picker(parts.epp).charts()].concat()
+}
+
+/// The parts of a stack of this kind: those asked for, else its own. Fails if the kind does not have one of them.
+pub fn choose(kind: StackKind, asked: &Asked) -> Result<Parts> {
+    let parts = Parts::asked_for(kind, asked);
+    let missing = if !gateway(parts.gateway).runs_on(kind) {
+        format!("--gateway {}", parts.gateway)
+    } else if !picker(parts.epp).runs_on(kind) {
+        format!("--epp {}", parts.epp)
+    } else if !model_server(parts.model_server).runs_on(kind) {
+        format!("--model-server {}", parts.model_server)
+    } else {
+        return Ok(parts);
+    };
+    let others = StackKind::ALL.iter().filter(|other| {
+        let asked_for = Parts::asked_for(**other, asked);
+        **other != StackKind::Url
+            && gateway(asked_for.gateway).runs_on(**other)
+            && picker(asked_for.epp).runs_on(**other)
+            && model_server(asked_for.model_server).runs_on(**other)
+    });
+    let others: Vec<&str> = others.map(|other| other.name()).collect();
+    if others.is_empty() {
+        bail!("{missing} is not available on --stack {kind}");
+    }
+    bail!(
+        "{missing} is not available on --stack {kind}: use --stack {}",
+        others.join(", ")
+    )
+}
+
+/// The target of a stack with these parts and addresses. Its name is for the place to choose.
+pub(crate) fn target(topology: &Topology, parts: Parts, urls: Urls) -> Result<Target> {
+    Target::of_topology(
+        topology,
+        urls,
+        gateway(parts.gateway).body_limit_bytes(),
+        model_server(parts.model_server).control_path(),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_a_kind_of_stack_lacks_is_named_with_the_stacks_that_have_it() {
+        let asked = Asked {
+            gateway: Some(Gateway::Envoy),
+            ..Asked::default()
+        };
+        let message = choose(StackKind::Embedded, &asked).unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "--gateway envoy is not available on --stack embedded: use --stack local, containers, kind, cluster"
+        );
+        let parts = choose(StackKind::Local, &asked).unwrap();
+        assert_eq!(parts.epp, EndpointPicker::Gie);
+        let asked = Asked {
+            gateway: Some(Gateway::Agentgateway),
+            model_server: Some(ModelServer::LlmDInferenceSim),
+            ..Asked::default()
+        };
+        assert!(choose(StackKind::Local, &asked).is_ok());
+    }
+}

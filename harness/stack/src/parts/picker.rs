@@ -1,0 +1,104 @@
+//! What a stack asks of an endpoint picker, whichever it is.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::Value;
+
+use crate::kubernetes::Deployment;
+use crate::ports::Ports;
+use crate::process::{Launch, Nursery};
+use crate::programs::{Program, Programs};
+use poolproof_model::change::Kind;
+use poolproof_model::parts::StackKind;
+use poolproof_model::topology::{Pool, Topology};
+
+/// An endpoint picker: how its processes are started, and what it is in a cluster.
+pub(crate) trait PickerPart: Sync {
+    /// Whether stacks of this kind can have it.
+    fn runs_on(&self, kind: StackKind) -> bool {
+        !matches!(kind, StackKind::Embedded | StackKind::Url)
+    }
+
+    /// The changes of the objects that it watches which it follows while it runs.
+    fn follows(&self) -> &'static [Kind];
+
+    /// The programs that it consists of.
+    fn programs(&self) -> &'static [Program];
+
+    /// What starts the process of a pool's picker.
+    fn launch(&self, start: &Start<'_>) -> Result<Launch>;
+
+    /// What it is, by its programs and the text of its metrics.
+    fn version(&self, programs: &Programs, metrics: &str) -> String;
+
+    /// The images that it needs in a cluster, by their names in `kind/versions.toml`.
+    fn images(&self) -> &'static [&'static str];
+
+    /// The charts that it needs in a cluster, by their names in `kind/versions.toml`.
+    fn charts(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The labels of its pod, `KEY=VALUE,...`, by its name.
+    fn labels(&self, name: &str) -> String;
+
+    /// Whether it speaks TLS in a cluster.
+    fn tls(&self) -> bool;
+
+    /// The objects of a pool's picker, but for those that its chart makes.
+    fn objects(&self, _deployment: &Deployment, _pool: &Pool) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// The chart that brings a pool's picker and its InferencePool, by its name in `kind/versions.toml`, and its values.
+    fn chart(&self, _deployment: &Deployment, _pool: &Pool) -> Option<(&'static str, Value)> {
+        None
+    }
+}
+
+/// What the process of a pool's endpoint picker is started from.
+pub(crate) struct Start<'a> {
+    /// The name of the process.
+    pub(crate) name: &'a str,
+    pub(crate) programs: &'a Programs,
+    pub(crate) nursery: &'a Nursery,
+    pub(crate) ports: &'a PickerPorts,
+    pub(crate) topology: &'a Topology,
+    pub(crate) pool: &'a Pool,
+    /// The namespace of the pool's objects.
+    pub(crate) namespace: &'a str,
+    /// Names and addresses of the pool's endpoints.
+    pub(crate) endpoints: &'a [(String, SocketAddr)],
+    pub(crate) kubeconfig: &'a Path,
+    pub(crate) flaw: Option<Flaw>,
+}
+
+/// The three addresses of a program of GIE.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PickerPorts {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) health: SocketAddr,
+    pub(crate) metrics: SocketAddr,
+}
+
+impl PickerPorts {
+    pub(crate) fn take(ports: &mut Ports) -> Result<Self> {
+        Ok(Self {
+            grpc: ports.take()?,
+            health: ports.take()?,
+            metrics: ports.take()?,
+        })
+    }
+
+    /// The flags that set them.
+    pub(crate) fn flags(&self) -> [String; 3] {
+        [
+            format!("--grpc-port={}", self.grpc.port()),
+            format!("--grpc-health-port={}", self.health.port()),
+            format!("--metrics-port={}", self.metrics.port()),
+        ]
+    }
+}

@@ -1,0 +1,40 @@
+//! The reference endpoint picker: how it is started, on every stack that has it as a program of its own.
+
+use crate::parts::gie::config::{LORA_AFFINITY_WEIGHT, scrape_interval};
+use poolproof_model::topology::{Pool, Topology};
+
+/// Its arguments, but for its defect. `endpoint` is where an endpoint is, by its name.
+pub(super) fn args(
+    topology: &Topology,
+    pool: &Pool,
+    namespace: &str,
+    (listen, metrics_listen): (&str, &str),
+    endpoint: impl Fn(&str) -> String,
+) -> Vec<String> {
+    let scrape_interval_ms = scrape_interval(pool).trim_end_matches("ms");
+    let mut args: Vec<String> = [
+        ["serve", "epp"],
+        ["--listen", listen],
+        ["--metrics-listen", metrics_listen],
+        ["--pool", &pool.name],
+        ["--namespace", namespace],
+        ["--scrape-interval-ms", scrape_interval_ms],
+    ]
+    .concat()
+    .into_iter()
+    .map(str::to_owned)
+    .collect();
+    for name in pool.endpoint_names() {
+        args.push(format!("--endpoint={name}={}", endpoint(&name)));
+    }
+    for (objective, priority) in &topology.objectives {
+        args.push(format!("--objective={objective}={priority}"));
+    }
+    if pool.flow_control {
+        args.push("--flow-control".to_owned());
+    }
+    if pool.lora_affinity {
+        args.push(format!("--lora-affinity-weight={LORA_AFFINITY_WEIGHT}"));
+    }
+    args
+}

@@ -1,0 +1,113 @@
+//! What an endpoint picker that is there tells of itself: by its pod, its metrics and its configuration.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::Value;
+use url::Url;
+
+use super::list;
+use crate::kubernetes::deployment::EPP_METRICS_PORT;
+use crate::kubernetes::{Cluster, To, Ways, selector, text};
+use poolproof_client::evidence;
+
+#[derive(Default)]
+pub(super) struct Picker {
+    /// Where its metrics are, if they can be read.
+    pub(super) metrics: Option<Url>,
+    /// Whether it queues by priority, if its configuration can be read.
+    pub(super) flow_control: Option<bool>,
+    /// Its pods.
+    pub(super) pods: Vec<Value>,
+}
+
+/// The endpoint picker of a pool.
+pub(super) async fn read(
+    cluster: &Cluster,
+    namespace: &str,
+    pool: &Value,
+    http: &reqwest::Client,
+    ways: &mut Ways,
+) -> Result<Picker> {
+    let service = text(pool, "/spec/endpointPickerRef/name");
+    let Some(service) = cluster.get("v1", "Service", namespace, service).await? else {
+        return Ok(Picker::default());
+    };
+    let labels = selector(&service["spec"]["selector"]);
+    let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
+    let Some(pod) = pods.first() else {
+        return Ok(Picker::default());
+    };
+    let ports = list(&pod["spec"]["containers"]).flat_map(|it| list(&it["ports"]));
+    let named = ports.filter(|it| it["name"].as_str().is_some_and(|it| it.contains("metrics")));
+    let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
+    let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
+    let url = ways
+        .add(cluster, namespace, To::Labelled(labels), port)
+        .await?;
+    let metrics: Url = format!("{url}/metrics").parse()?;
+    // With authentication on, which is its default, nobody without a token may read them.
+    let readable = evidence::get(http, &metrics).await.is_ok();
+    let mut flow_control = None;
+    if let Some(file) = configuration(pod) {
+        let volumes = list(&pod["spec"]["volumes"]);
+        for name in volumes.filter_map(|it| it["configMap"]["name"].as_str()) {
+            if let Ok(Some(config)) = cluster.get("v1", "ConfigMap", namespace, name).await {
+                flow_control = flow_control.or(queues_by_priority(&config["data"], &file));
+            }
+        }
+    }
+    Ok(Picker {
+        metrics: readable.then_some(metrics),
+        flow_control,
+        pods,
+    })
+}
+
+/// The name of the file that a picker takes its configuration from: GIE's chart mounts others beside it.
+fn configuration(pod: &Value) -> Option<String> {
+    let containers = list(&pod["spec"]["containers"]);
+    let args = containers.flat_map(|it| list(&it["command"]).chain(list(&it["args"])));
+    let mut args = args.filter_map(Value::as_str);
+    let path = args.find_map(|arg| {
+        let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
+        (name.trim_start_matches('-') == "config-file").then_some(value)
+    })?;
+    let path = if path.is_empty() { args.next()? } else { path };
+    Some(Path::new(path).file_name()?.to_str()?.to_owned())
+}
+
+/// Whether the EndpointPickerConfig of this name among some files has the feature gate `flowControl`.
+fn queues_by_priority(files: &Value, name: &str) -> Option<bool> {
+    let config: Value = serde_saphyr::from_str(files[name].as_str()?).ok()?;
+    Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn flow_control_is_read_from_the_configuration_that_is_used() {
+        let files = json!({
+            "default-plugins.yaml": "kind: EndpointPickerConfig\n",
+            "own.yaml": "kind: EndpointPickerConfig\nfeatureGates: [flowControl]\n",
+        });
+        let uses = |args: Value| {
+            let pod = json!({"spec": {"containers": [{"args": args}]}});
+            queues_by_priority(&files, &configuration(&pod)?)
+        };
+        assert_eq!(
+            uses(json!(["--v", "1", "--config-file", "/config/own.yaml"])),
+            Some(true)
+        );
+        assert_eq!(uses(json!(["--config-file=/config/own.yaml"])), Some(true));
+        assert_eq!(
+            uses(json!(["-config-file=default-plugins.yaml"])),
+            Some(false)
+        );
+        assert_eq!(uses(json!(["--config-file", "/config/other.yaml"])), None);
+        assert_eq!(uses(json!(["--v", "1"])), None);
+    }
+}

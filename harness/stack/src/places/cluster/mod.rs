@@ -1,0 +1,222 @@
+//! A cluster that is already there: the topology is deployed into namespaces of its own and removed afterwards, or what is there
+//! is only read.
+
+mod deployed;
+mod existing;
+pub mod role;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use super::deployment::{self, Operator, deploy, remove};
+use crate::artifacts::Artifacts;
+use crate::kubernetes::{Cluster, Deployment, Pods, Site, Ways};
+use crate::options::{ClusterOptions, Options};
+use crate::place::{self, Running, Started};
+use crate::process::Nursery;
+use crate::progress::Progress;
+use deployed::Deployed;
+use poolproof_model::change::Kind;
+use poolproof_model::component::Component;
+use poolproof_model::parts::{Parts, StackKind};
+use poolproof_model::target::Target;
+
+/// The image of poolproof, where none is named.
+const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
+/// The namespace of the Gateway, where none is named.
+const NAMESPACE: &str = "poolproof";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A cluster of the user's kubeconfig.
+pub(super) struct Place;
+
+impl place::Place for Place {
+    fn check(&self, options: &Options) -> Result<()> {
+        let asked = &options.cluster;
+        kubeconfig(asked)?;
+        if asked.existing {
+            if let Some(flaw) = options.flaw {
+                anyhow::bail!(
+                    "--flaw {flaw}: a stack that is already there cannot be given a flaw"
+                );
+            }
+            return Ok(());
+        }
+        deployment::check(options, &plan(options)?)
+    }
+
+    fn kinds_of_changes(&self, parts: Parts) -> Vec<Kind> {
+        deployment::kinds_of_changes(StackKind::Cluster, parts)
+    }
+
+    fn start<'a>(
+        &self,
+        options: &'a Options,
+        progress: &'a mut Progress<'_>,
+    ) -> BoxFuture<'a, Result<Started>> {
+        start(options, progress).boxed()
+    }
+
+    /// With `existing` and no namespace, theirs is that of the Gateway.
+    fn own_pods(&self, options: &Options) -> Result<Option<(String, String)>> {
+        let asked = &options.cluster;
+        let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
+        Ok(Some((namespace.to_owned(), own_image(asked).to_owned())))
+    }
+}
+
+/// A running cluster stack. Dropping it removes what was deployed, and waits until it is gone.
+struct Attached {
+    // Before what it leads to goes.
+    ways: Ways,
+    pods: Pods,
+    /// Who makes changes: only of what was deployed.
+    operator: Option<Arc<Operator>>,
+    /// What is removed when the stack stops.
+    _deployed: Option<Deployed>,
+}
+
+impl Running for Attached {
+    fn operator(&self) -> Option<Arc<dyn place::Operator>> {
+        let operator = self.operator.clone()?;
+        Some(operator)
+    }
+
+    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
+        Some((&self.pods, &self.ways))
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        // Waits until what was deployed is gone.
+        drop(self);
+        ready(()).boxed()
+    }
+}
+
+/// Deploys the topology, or reads what is there.
+async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
+    let (config, kubeconfig) = config(options).await?;
+    let client = Client::try_from(config.clone()).context("client of the cluster")?;
+    let cluster = Cluster::new(client);
+    let version = tokio::time::timeout(CONNECT_TIMEOUT, cluster.version()).await;
+    let version = version
+        .context("the cluster does not answer")
+        .and_then(|it| it)?;
+    progress.done(format!("cluster, Kubernetes {version}"));
+    if options.cluster.existing {
+        let (target, components, ways, beside) =
+            existing::read(&cluster, options, progress).await?;
+        let attached = Attached {
+            ways,
+            pods: Pods {
+                namespace: beside.namespace,
+                image: own_image(&options.cluster).to_owned(),
+                gateway: beside.gateway,
+                cluster,
+            },
+            operator: None,
+            _deployed: None,
+        };
+        return Ok(started(target, components, attached));
+    }
+
+    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
+    let artifacts = Artifacts::open(options.artifacts.as_deref())?;
+    let deployment = plan(options)?;
+    // Strays of a run that was killed.
+    remove(&cluster, &deployment.namespace).await?;
+    // From here on there is something to remove, also if this future is dropped.
+    let deployed = Deployed {
+        config,
+        kubeconfig,
+        context: options.cluster.context.clone(),
+        nursery,
+        _folder: folder,
+        namespace: deployment.namespace.clone(),
+    };
+    let site = Site {
+        cluster: &cluster,
+        kubeconfig: &deployed.kubeconfig,
+        context: deployed.context.as_deref(),
+        nursery: &deployed.nursery,
+        artifacts: &artifacts,
+        gateway: options.cluster.gateway_url.clone(),
+        node: None,
+    };
+    let (mut target, components, ways) = deploy(&site, &deployment, progress).await?;
+    target.name = format!("cluster ({})", options.parts.gateway);
+    let attached = Attached {
+        ways,
+        pods: deployment.own_pods(&cluster),
+        operator: Some(Operator::new(cluster, deployment, &target)),
+        _deployed: Some(deployed),
+    };
+    Ok(started(target, components, attached))
+}
+
+fn started(target: Target, components: Vec<Component>, attached: Attached) -> Started {
+    Started {
+        target,
+        components,
+        running: Box::new(attached),
+    }
+}
+
+/// How the context that was named is reached, and the kubeconfig that says so.
+async fn config(options: &Options) -> Result<(Config, PathBuf)> {
+    let (kubeconfig, path) = kubeconfig(&options.cluster)?;
+    let named = KubeConfigOptions {
+        context: options.cluster.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &named).await;
+    let config = config.with_context(|| format!("kubeconfig {}", path.display()))?;
+    Ok((config, path))
+}
+
+/// The user's kubeconfig, which is only read. Fails if it does not have the context that was named.
+fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
+    let wanted = asked.context.as_deref();
+    let wanted =
+        wanted.context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
+    let path = match std::env::var_os("KUBECONFIG") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".kube/config")
+        }
+    };
+    let kubeconfig = Kubeconfig::read_from(&path)
+        .with_context(|| format!("reading kubeconfig {}", path.display()))?;
+    let contexts: Vec<&str> = kubeconfig
+        .contexts
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    anyhow::ensure!(
+        contexts.contains(&wanted),
+        "--context {wanted}: kubeconfig {} has {}",
+        path.display(),
+        match contexts.as_slice() {
+            [] => "no contexts".to_owned(),
+            contexts => contexts.join(", "),
+        }
+    );
+    Ok((kubeconfig, path))
+}
+
+fn plan(options: &Options) -> Result<Deployment> {
+    let asked = &options.cluster;
+    let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
+    deployment::plan(options, namespace, own_image(asked).to_owned())
+}
+
+fn own_image(asked: &ClusterOptions) -> &str {
+    asked.own_image.as_deref().unwrap_or(OWN_IMAGE)
+}

@@ -1,0 +1,172 @@
+//! Brings a deployment to a cluster, and removes it.
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use url::Url;
+
+use super::components;
+use super::objects::{self, MARK};
+use super::ready::{first_answer, knows_its_endpoints};
+use crate::kubernetes::deployment::{EPP_METRICS_PORT, GATEWAY, MODEL_SERVER_PORT, STACK_LABEL};
+use crate::kubernetes::diagnose::diagnose;
+use crate::kubernetes::ready::{PODS_TIMEOUT, State, pods, wait};
+use crate::kubernetes::{Cluster, Deployment, Site, To, Ways, crds};
+use crate::parts;
+use crate::progress::Progress;
+use poolproof_client as client;
+use poolproof_model::component::Component;
+use poolproof_model::target::{PoolUrls, Target, Urls};
+use poolproof_model::topology::Pool;
+
+/// The files of definitions that every cluster needs, by their names in `kind/versions.toml`.
+pub(crate) const DEFINITIONS: [&str; 2] = ["gateway-api", "inference-extension"];
+
+/// Brings a deployment to a cluster, and waits until a request gets through to each model. What is there is brought to what is
+/// wanted, or removed if it is of another deployment. On failure the error includes what the cluster reports of itself.
+pub(crate) async fn deploy(
+    site: &Site<'_>,
+    deployment: &Deployment,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Ways)> {
+    match steps(site, deployment, progress).await {
+        Ok(deployed) => Ok(deployed),
+        Err(error) => {
+            let mut namespaces = deployment.namespaces();
+            namespaces.extend(parts::gateway(deployment.parts.gateway).controller_namespace());
+            let found = diagnose(site.cluster, &namespaces).await;
+            Err(match found.as_slice() {
+                [] => error,
+                _ => anyhow!("{error:#}\n  {}", found.join("\n  ")),
+            })
+        }
+    }
+}
+
+async fn steps(
+    site: &Site<'_>,
+    deployment: &Deployment,
+    progress: &mut Progress<'_>,
+) -> Result<(Target, Vec<Component>, Ways)> {
+    let cluster = site.cluster;
+    let gateway = parts::gateway(deployment.parts.gateway);
+    for name in DEFINITIONS {
+        crds::apply(cluster, &site.artifacts.crds(name).await?).await?;
+    }
+    progress.done("custom resource definitions");
+    if let Some(installed) = gateway.install(site).await? {
+        progress.done(installed);
+    }
+    apply(site, deployment, progress).await?;
+
+    for pool in deployment.topology.pools() {
+        let namespace = &deployment.names(pool).namespace;
+        pods(cluster, "StatefulSet", namespace, &pool.name).await?;
+    }
+    progress.done("model servers");
+
+    let http = client::http(usize::MAX)?;
+    let mut ways = Ways::by_node(site.node).await;
+    let mut pools = Vec::new();
+    for pool in deployment.topology.pools() {
+        pools.push(pool_ready(cluster, deployment, pool, &http, &mut ways).await?);
+    }
+    progress.done("endpoint pickers, each with all its endpoints");
+
+    let namespace = deployment.namespace.as_str();
+    gateway.accepted(cluster, deployment).await?;
+    // `Programmed` is true while the proxy's pod still cannot run.
+    pods(cluster, "Deployment", namespace, GATEWAY).await?;
+    let url = match &site.gateway {
+        Some(gateway) => gateway.clone(),
+        None => {
+            let (labels, port) = deployment.gateway_pod.clone();
+            let way = ways.add(cluster, namespace, To::Labelled(labels), port);
+            way.await?.parse()?
+        }
+    };
+    for model in &deployment.topology.models {
+        first_answer(&url, &model.name).await?;
+    }
+    progress.done("gateway, to the first answer for each model");
+
+    let urls = Urls {
+        gateway: url,
+        pools,
+    };
+    let target = parts::target(&deployment.topology, deployment.parts, urls)?;
+    let components = components::deployed(cluster, deployment).await?;
+    Ok((target, components, ways))
+}
+
+/// Applies all objects, and the charts of endpoint pickers.
+async fn apply(
+    site: &Site<'_>,
+    deployment: &Deployment,
+    progress: &mut Progress<'_>,
+) -> Result<()> {
+    let (cluster, namespace) = (site.cluster, &deployment.namespace);
+    let mut objects = objects::of(deployment)?;
+    let mark = objects.mark(deployment);
+    if let Some(found) = cluster.get("v1", "Namespace", "", namespace).await?
+        && found["metadata"]["annotations"][MARK] != mark.as_str()
+    {
+        remove(cluster, namespace).await?;
+        progress.done("removal of another topology");
+    }
+    objects.namespaces[0]["metadata"]["annotations"] = json!({MARK: mark});
+    cluster.apply_all(&objects.namespaces).await?;
+    cluster.apply_all(&objects.pools).await?;
+    let picker = parts::picker(deployment.parts.epp);
+    for pool in deployment.topology.pools() {
+        if let Some((chart, values)) = picker.chart(deployment, pool) {
+            let release = (pool.name.as_str(), &*deployment.names(pool).namespace);
+            site.install(release, chart, &values).await?;
+        }
+    }
+    cluster.apply_all(&objects.gateway).await?;
+    progress.done("objects");
+    Ok(())
+}
+
+/// Removes the namespaces of a stack with all that is in them, and waits until they are gone.
+pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
+    let labels = format!("{STACK_LABEL}={stack}");
+    for namespace in cluster.namespaces(&labels).await? {
+        cluster.delete(("v1", "Namespace"), "", &namespace).await?;
+    }
+    wait("removal of namespaces", PODS_TIMEOUT, || async {
+        Ok(match cluster.namespaces(&labels).await?.as_slice() {
+            [] => State::Ready,
+            left => State::NotYet(format!("{} are still there", left.join(", "))),
+        })
+    })
+    .await
+}
+
+/// Waits until the endpoint picker of a pool knows all endpoints, and opens ways to it and to them.
+async fn pool_ready(
+    cluster: &Cluster,
+    deployment: &Deployment,
+    pool: &Pool,
+    http: &reqwest::Client,
+    ways: &mut Ways,
+) -> Result<PoolUrls> {
+    let names = deployment.names(pool);
+    let namespace = &names.namespace;
+    pods(cluster, "Deployment", namespace, &names.picker).await?;
+    let picker = To::Labelled(names.picker_labels.clone());
+    let metrics = ways
+        .add(cluster, namespace, picker, EPP_METRICS_PORT)
+        .await?;
+    let metrics: Url = format!("{metrics}/metrics").parse()?;
+    knows_its_endpoints(http, &metrics, pool).await?;
+    let mut endpoints = Vec::new();
+    for name in pool.endpoint_names() {
+        let way = ways.add(cluster, namespace, To::Pod(name), MODEL_SERVER_PORT);
+        endpoints.push(way.await?.parse()?);
+    }
+    Ok(PoolUrls {
+        epp_metrics: metrics,
+        endpoints,
+    })
+}

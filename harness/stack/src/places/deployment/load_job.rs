@@ -1,0 +1,294 @@
+//! The workers of a load run as pods of an Indexed Job, reached through the API of the cluster. Only the Job has to be removed: what
+//! workers are to do is told to them by that way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::kubernetes::api::metadata;
+use crate::kubernetes::ready::{HOPELESS, PODS_TIMEOUT, State, wait, waiting};
+use crate::kubernetes::{Forward, Pods, To, diagnose, text};
+use crate::worker::{self, Worker};
+use poolproof_client as client;
+use poolproof_client::evidence;
+
+/// The port of a worker, on the loopback of its pod: nobody else in the cluster is to tell it what to send.
+const PORT: u16 = 9911;
+/// From a container that runs to a worker that listens.
+const LISTENS_TIMEOUT: Duration = Duration::from_secs(30);
+/// A Job whose coordinator was killed is removed by the cluster, so long after its workers have given up.
+const KEPT_FINISHED_S: u32 = 60;
+/// The label of a Job's pods, and the annotation with the place of each among them (batch/v1, Kubernetes 1.27 and later).
+const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+/// A Job whose pods are workers.
+pub(crate) struct LoadJob {
+    inside: Pods,
+    name: String,
+    /// The name of each pod, by its index.
+    pods: Vec<String>,
+    _forwards: Vec<Forward>,
+}
+
+/// The name of a Job: another one each time, since several may run in one cluster.
+pub(crate) fn new_name() -> String {
+    format!("poolproof-load-{:08x}", rand::random::<u32>())
+}
+
+/// The Job.
+pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -> Value {
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(name, namespace),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": count,
+            "parallelism": count,
+            // A worker that ends is not replaced, since its part of the run is lost, and the others go on. Clusters before 1.29 do not
+            // know this: there a new pod comes, to which nobody talks, and which ends by itself.
+            "backoffLimitPerIndex": 0,
+            "ttlSecondsAfterFinished": KEPT_FINISHED_S,
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": false,
+                    "terminationGracePeriodSeconds": 5,
+                    // On as many nodes as there are: workers of one node share its processors.
+                    "topologySpreadConstraints": [{
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": {"matchLabels": {"app": name}},
+                    }],
+                    "containers": [{
+                        "name": "worker",
+                        "image": image,
+                        "imagePullPolicy": "IfNotPresent",
+                        // Whoever asks for none is the last to get any on a busy node, and sends late.
+                        "resources": {"requests": {"cpu": "250m"}},
+                        "args": ["serve", "worker", "--listen", format!("127.0.0.1:{PORT}")],
+                    }],
+                },
+            },
+        },
+    })
+}
+
+impl LoadJob {
+    /// Creates the Job, and waits until all its workers listen, or `stop` is cancelled. On failure the error says what the cluster says
+    /// of it, and the Job is removed.
+    pub(crate) async fn start(
+        inside: &Pods,
+        count: usize,
+        stop: &CancellationToken,
+    ) -> Result<(Self, Vec<Worker>)> {
+        let mut job = Self {
+            inside: inside.clone(),
+            name: new_name(),
+            pods: Vec::new(),
+            _forwards: Vec::new(),
+        };
+        let listening = tokio::select! {
+            listening = job.listening(count) => listening,
+            () = stop.cancelled() => Err(anyhow!("interrupted")),
+        };
+        match listening {
+            Ok(list) => Ok((job, list)),
+            Err(error) if stop.is_cancelled() => {
+                job.stop().await;
+                Err(error)
+            }
+            Err(error) => {
+                let namespaces = [inside.namespace.as_str()];
+                let told = diagnose::diagnose(&inside.cluster, &namespaces).await;
+                job.stop().await;
+                Err(match told.as_slice() {
+                    [] => error,
+                    _ => anyhow!("{error:#}\n  {}", told.join("\n  ")),
+                })
+            }
+        }
+    }
+
+    async fn listening(&mut self, count: usize) -> Result<Vec<Worker>> {
+        let (cluster, namespace) = (&self.inside.cluster, self.inside.namespace.as_str());
+        let job = manifest(&self.name, namespace, &self.inside.image, count);
+        cluster.apply(&job).await?;
+        let what = format!("Job {namespace}/{}", self.name);
+        wait(&what, PODS_TIMEOUT, || async {
+            let running = self.running().await?.len();
+            Ok(match running >= count {
+                true => State::Ready,
+                false => State::NotYet(format!("{running} of {count} pods run")),
+            })
+        })
+        .await?;
+        let mut list = Vec::new();
+        let http = client::http(0)?;
+        for (index, (name, node)) in self.running().await? {
+            let to = To::Pod(name.clone());
+            let forward = Forward::start(&cluster.client, namespace, to, PORT).await?;
+            let url: Url = format!("http://{}/", forward.address).parse()?;
+            let clock = url.join("clock")?;
+            wait(
+                &format!("pod {namespace}/{name}"),
+                LISTENS_TIMEOUT,
+                || async {
+                    Ok(match evidence::get(&http, &clock).await {
+                        Ok(_) => State::Ready,
+                        Err(error) => State::NotYet(format!("{error:#}")),
+                    })
+                },
+            )
+            .await?;
+            self._forwards.push(forward);
+            list.push(Worker {
+                name: worker::name(index),
+                place: format!("pod {name} on node {node}"),
+                url,
+            });
+            self.pods.push(name);
+        }
+        Ok(list)
+    }
+
+    /// The pods that run, by their index, each with its node. Fails if one of them can never run.
+    async fn running(&self) -> Result<BTreeMap<usize, (String, String)>> {
+        let mut running = BTreeMap::new();
+        for pod in self.list().await? {
+            let name = text(&pod, "/metadata/name");
+            if let Some((reason, message)) = waiting(&pod)
+                && HOPELESS.contains(&reason)
+            {
+                anyhow::bail!("pod {name} cannot start: {reason}: {message}");
+            }
+            if let Some(end) = ended(&pod) {
+                anyhow::bail!("pod {name} has ended before it was told anything: {end}");
+            }
+            if text(&pod, "/status/phase") == "Running" {
+                let index = pod["metadata"]["annotations"][INDEX].as_str();
+                let index = index.and_then(|it| it.parse().ok());
+                let index = index.with_context(|| format!("pod {name} has no index"))?;
+                let node = text(&pod, "/spec/nodeName").to_owned();
+                running.insert(index, (name.to_owned(), node));
+            }
+        }
+        Ok(running)
+    }
+
+    async fn list(&self) -> Result<Vec<Value>> {
+        let labels = format!("{JOB_LABEL}={}", self.name);
+        let Pods {
+            cluster, namespace, ..
+        } = &self.inside;
+        cluster.list("v1", "Pod", namespace, &labels).await
+    }
+
+    /// How the pod of a worker has ended, if it has.
+    pub(crate) async fn gone(&self, index: usize) -> Option<String> {
+        let name = self.pods.get(index)?;
+        let namespace = &self.inside.namespace;
+        match self.inside.cluster.get("v1", "Pod", namespace, name).await {
+            Ok(Some(pod)) => ended(&pod),
+            Ok(None) => Some("its pod was removed".to_owned()),
+            // Nobody knows; the worker itself answers, or does not.
+            Err(_) => None,
+        }
+    }
+
+    /// Removes the Job, and waits until its pods are gone.
+    pub(crate) async fn stop(self) {
+        if let Err(error) = self.remove().await {
+            tracing::error!("removing Job {}: {error:#}", self.name);
+        }
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let job = ("batch/v1", "Job");
+        let Pods {
+            cluster, namespace, ..
+        } = &self.inside;
+        cluster.delete(job, namespace, &self.name).await?;
+        wait("removal of its pods", PODS_TIMEOUT, || async {
+            Ok(match self.list().await?.len() {
+                0 => State::Ready,
+                left => State::NotYet(format!("{left} are still there")),
+            })
+        })
+        .await
+    }
+}
+
+/// How a pod has ended, in the words of its kubelet.
+fn ended(pod: &Value) -> Option<String> {
+    let phase = text(pod, "/status/phase");
+    let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    if !matches!(phase, "Failed" | "Succeeded") && terminated.is_null() {
+        return None;
+    }
+    let mut said = vec![format!("its pod {}", phase.to_lowercase())];
+    for path in ["/status/reason", "/status/message"] {
+        said.push(text(pod, path).to_owned());
+    }
+    said.push(text(terminated, "/reason").to_owned());
+    if let Some(code) = terminated["exitCode"].as_i64() {
+        said.push(format!("exit code {code}"));
+    }
+    said.retain(|it| !it.is_empty());
+    Some(said.join(", "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::api::batch::v1::Job;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_pod_is_told_and_no_other_state() {
+        let pod = |status: Value| json!({"status": status});
+        let state = |state: Value| json!([{"state": state}]);
+        let running =
+            json!({"phase": "Running", "containerStatuses": state(json!({"running": {}}))});
+        assert_eq!(ended(&pod(running)), None);
+        assert_eq!(ended(&pod(json!({"phase": "Pending"}))), None);
+        let terminated = state(json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}}));
+        assert_eq!(
+            ended(&pod(
+                json!({"phase": "Failed", "containerStatuses": terminated})
+            )),
+            Some("its pod failed, OOMKilled, exit code 137".to_owned())
+        );
+        let evicted =
+            json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"});
+        assert_eq!(
+            ended(&pod(evicted)),
+            Some("its pod failed, Evicted, node was low on memory".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_job_has_a_pod_for_each_worker_and_replaces_none() {
+        let job = manifest("poolproof-load-1", "ns", "poolproof:latest", 5);
+        let spec = &job["spec"];
+        assert_eq!(
+            (&spec["completions"], &spec["parallelism"]),
+            (&json!(5), &json!(5))
+        );
+        assert_eq!(spec["completionMode"], "Indexed");
+        assert_eq!(spec["backoffLimitPerIndex"], 0);
+        // Kubernetes takes the limit by index only with it.
+        assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
+        // Every field is one of Kubernetes: what its types do not know is lost on the way.
+        let typed: Job = serde_json::from_value(job.clone()).unwrap();
+        assert_eq!(serde_json::to_value(typed).unwrap(), job);
+    }
+}

@@ -1,0 +1,106 @@
+//! The Kubernetes objects of a deployment, in the order in which they are applied.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::model_servers;
+use crate::hash::fnv;
+use crate::kubernetes::Deployment;
+use crate::kubernetes::api::{MANAGED_BY, OBJECTIVE, metadata};
+use crate::kubernetes::deployment::STACK_LABEL;
+use crate::parts;
+use poolproof_model::topology::Pool;
+
+/// The annotation of the Gateway's namespace with the mark of what was deployed.
+pub(super) const MARK: &str = "poolproof.dev/mark";
+
+/// The objects, by what has to be there before what.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Objects {
+    /// Namespaces.
+    pub(super) namespaces: Vec<Value>,
+    /// Model servers, and the objectives of their pools.
+    pub(super) pools: Vec<Value>,
+    /// The gateway and its routes.
+    pub(super) gateway: Vec<Value>,
+}
+
+/// All objects but those that charts make.
+pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
+    let namespaces = deployment.namespaces();
+    let namespaces = namespaces.iter().map(|name| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": name,
+                "labels": {MANAGED_BY: "poolproof", STACK_LABEL: deployment.namespace},
+            },
+        })
+    });
+    let picker = parts::picker(deployment.parts.epp);
+    let mut pools = Vec::new();
+    for model in &deployment.topology.models {
+        for pool in &model.pools {
+            pools.extend(model_servers::of_pool(deployment, model, pool)?);
+            pools.extend(objectives(deployment, pool));
+            pools.extend(picker.objects(deployment, pool));
+        }
+    }
+    Ok(Objects {
+        namespaces: namespaces.collect(),
+        pools,
+        gateway: parts::gateway(deployment.parts.gateway).objects(deployment)?,
+    })
+}
+
+impl Objects {
+    /// A mark of all objects, and of those that charts make: of another topology, other parts or another flaw it is another.
+    pub(super) fn mark(&self, deployment: &Deployment) -> String {
+        let picker = parts::picker(deployment.parts.epp);
+        let pools = deployment.topology.pools();
+        let charts = pools.filter_map(|pool| picker.chart(deployment, pool));
+        let values: Vec<Value> = charts.map(|(_, values)| values).collect();
+        format!("{:016x}", fnv(&format!("{self:?} {values:?}")))
+    }
+}
+
+/// The InferenceObjectives of a pool.
+fn objectives(deployment: &Deployment, pool: &Pool) -> Vec<Value> {
+    let names = deployment.names(pool);
+    let objectives = deployment.topology.objectives.iter();
+    let objectives = objectives.filter(|_| names.has_objectives);
+    let objectives = objectives.map(|(name, priority)| {
+        json!({
+            "apiVersion": OBJECTIVE.0,
+            "kind": OBJECTIVE.1,
+            "metadata": metadata(name, &names.namespace),
+            "spec": {
+                "priority": parts::priority(*priority, deployment.flaw),
+                "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
+            },
+        })
+    });
+    objectives.collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use poolproof_fixtures::flaw::Flaw;
+
+    use super::super::committed::deployment;
+    use super::*;
+    use poolproof_model::parts::Gateway;
+
+    #[test]
+    fn a_flaw_that_only_a_chart_has_makes_another_mark() {
+        let mark = |flaw| {
+            let mut deployment = deployment(Gateway::Agentgateway);
+            deployment.flaw = flaw;
+            of(&deployment).unwrap().mark(&deployment)
+        };
+        assert_eq!(mark(None), mark(None));
+        assert_ne!(mark(None), mark(Some(Flaw::Random)));
+    }
+}

@@ -1,0 +1,150 @@
+//! Images of the node: loaded into it from archives, never pulled by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::create::{CLUSTER, kind};
+use crate::artifacts::{Artifacts, image_digest};
+use crate::kubernetes::{Cluster, text};
+use crate::own_image;
+use crate::process::Nursery;
+
+/// vLLM's image has ten gigabytes.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
+const LIST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Loads an upstream image, unless the node has the very image of the archive. Returns whether it was loaded.
+pub(super) async fn load(
+    nursery: &Nursery,
+    artifacts: &Artifacts,
+    name: &str,
+    on_node: &BTreeMap<String, String>,
+) -> Result<bool> {
+    let image = artifacts.versions().image(name)?;
+    if on_node.contains_key(image) && !artifacts.has_image(name)? {
+        return Ok(false);
+    }
+    let archive = artifacts.image(nursery, name).await?;
+    let read = archive.clone();
+    let digest = tokio::task::spawn_blocking(move || image_digest(&read)).await??;
+    if on_node.get(image) == Some(&digest) {
+        return Ok(false);
+    }
+    let mut command = kind(&["load", "image-archive"]);
+    let loading = nursery.start("kind-load", command.arg(&archive))?;
+    let loaded = loading.finish(LOAD_TIMEOUT).await;
+    loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
+    Ok(true)
+}
+
+/// The images of the node: their digests by their names, as its container runtime lists them.
+pub(super) async fn on_node(nursery: &Nursery) -> Result<BTreeMap<String, String>> {
+    let node = format!("{CLUSTER}-control-plane");
+    let mut list = Command::new("docker");
+    list.args(["exec", &node, "crictl", "images", "--output", "json"]);
+    let listed = nursery.start("crictl-images", &list)?;
+    let listed = listed.finish(LIST_TIMEOUT).await;
+    digests(&listed.context("listing the images of the node")?)
+}
+
+/// The digests of images by their names, from what `crictl images --output json` wrote.
+fn digests(listed: &str) -> Result<BTreeMap<String, String>> {
+    #[derive(Deserialize)]
+    struct List {
+        images: Vec<Image>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Image {
+        id: String,
+        #[serde(default)]
+        repo_tags: Vec<String>,
+    }
+    let list: List =
+        serde_json::from_str(listed).context("crictl images: not the JSON of a list")?;
+    let images = list.images.into_iter();
+    Ok(images
+        .flat_map(|image| {
+            let id = image.id;
+            image
+                .repo_tags
+                .into_iter()
+                .map(move |tag| (tag, id.clone()))
+        })
+        .collect())
+}
+
+/// Removes the pods that run an image of this name, so that their controllers start them again with what it names now.
+pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
+    for pod in cluster.list("v1", "Pod", "", "").await? {
+        let containers = ["containers", "initContainers"]
+            .into_iter()
+            .filter_map(|field| pod["spec"][field].as_array());
+        if containers
+            .flatten()
+            .any(|container| container["image"] == image)
+        {
+            let namespace = text(&pod, "/metadata/namespace");
+            cluster
+                .kill_pod(namespace, text(&pod, "/metadata/name"))
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the image with the poolproof program and loads it, unless it is there. Gives its name.
+pub(super) async fn load_own(
+    nursery: &Nursery,
+    program: &Path,
+    there: &BTreeSet<&str>,
+) -> Result<String> {
+    let image = own_image::name(program)?;
+    if !there.contains(image.as_str()) {
+        own_image::make(nursery, program, &image).await?;
+        let mut command = kind(&["load", "docker-image"]);
+        let loading = nursery.start("kind-load", command.arg(&image))?;
+        let loaded = loading.finish(LOAD_TIMEOUT).await;
+        let removed = nursery.start("docker-rmi", Command::new("docker").args(["rmi", &image]))?;
+        loaded.with_context(|| format!("loading image {image}"))?;
+        removed.finish(LOAD_TIMEOUT).await?;
+    }
+    Ok(image)
+}
+
+/// The images that nodes say they have.
+pub(super) fn names(nodes: &[Value]) -> BTreeSet<&str> {
+    let images = nodes
+        .iter()
+        .filter_map(|node| node["status"]["images"].as_array());
+    let names = images
+        .flatten()
+        .filter_map(|it| it["names"].as_array())
+        .flatten();
+    names.filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_of_crictl_gives_digests_by_name() {
+        let listed = r#"{"images": [
+            {"id": "sha256:aa", "repoTags": ["docker.io/a/b:1", "b:1"], "repoDigests": [], "size": "5"},
+            {"id": "sha256:bb", "repoDigests": ["c@sha256:dd"]}
+        ]}"#;
+        let digests = digests(listed).unwrap();
+        assert_eq!(digests["docker.io/a/b:1"], "sha256:aa");
+        assert_eq!(digests["b:1"], "sha256:aa");
+        assert_eq!(digests.len(), 2);
+        assert!(super::digests("no images").is_err());
+    }
+}

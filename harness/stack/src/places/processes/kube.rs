@@ -1,0 +1,84 @@
+//! The Kubernetes API that endpoint pickers watch: the stand-in, or kube-apiserver and etcd without a kubelet.
+
+mod real;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use poolproof_fixtures::kube_api;
+use serde_json::Value;
+
+use crate::ports::Ports;
+use crate::process::{Nursery, write};
+use crate::programs::{Program, Programs};
+use poolproof_model::parts::KubeApi;
+
+/// The programs of a real one.
+pub(super) const PROGRAMS: &[Program] = real::PROGRAMS;
+
+/// A running Kubernetes API.
+pub(super) struct Kube {
+    api: Api,
+    /// How others reach it.
+    pub(super) kubeconfig: PathBuf,
+    /// What it is.
+    pub(super) version: String,
+}
+
+enum Api {
+    StandIn(kube_api::KubeApi),
+    Real(Box<real::Server>),
+}
+
+/// Starts it, and waits until it knows the kinds of the Gateway API Inference Extension.
+pub(super) async fn start(
+    which: KubeApi,
+    programs: &Programs,
+    nursery: &Nursery,
+    ports: &mut Ports,
+) -> Result<Kube> {
+    let (api, kubeconfig, version) = match which {
+        KubeApi::StandIn => {
+            let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let api = kube_api::KubeApi::start(any_port, Vec::new()).await?;
+            let kubeconfig = api.kubeconfig();
+            let version = format!("poolproof fixture {}", env!("CARGO_PKG_VERSION"));
+            (Api::StandIn(api), kubeconfig, version)
+        }
+        KubeApi::Real => {
+            let server = real::start(programs, nursery, ports).await?;
+            let kubeconfig = server.kubeconfig();
+            let version = server.version.clone();
+            (Api::Real(Box::new(server)), kubeconfig, version)
+        }
+    };
+    let path = nursery.logs.join("kubeconfig");
+    write(&path, &kubeconfig)?;
+    Ok(Kube {
+        api,
+        kubeconfig: path,
+        version,
+    })
+}
+
+impl Kube {
+    /// Creates objects.
+    pub(super) async fn apply(&self, objects: Vec<Value>) -> Result<()> {
+        for object in objects {
+            match &self.api {
+                Api::StandIn(api) => api.apply(object)?,
+                Api::Real(server) => server.apply(object).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it.
+    pub(super) async fn stop(self) {
+        match self.api {
+            Api::StandIn(api) => api.stop().await,
+            Api::Real(server) => server.stop().await,
+        }
+    }
+}

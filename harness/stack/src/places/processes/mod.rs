@@ -1,0 +1,85 @@
+//! The stacks of real upstream programs: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind. `local` runs them as
+//! processes of this machine, `containers` as containers; all else is the same.
+
+mod kube;
+mod model_server;
+mod objects;
+mod operator;
+mod picker;
+mod running;
+mod start;
+
+use anyhow::{Result, ensure};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::options::Options;
+use crate::parts::{self, flaws};
+use crate::place::{self, Started};
+use crate::programs::{self, Program};
+use crate::progress::Progress;
+use crate::tools::Missing;
+use poolproof_model::change::Kind;
+use poolproof_model::parts::{KubeApi, Parts, StackKind};
+
+/// This machine, with programs of it or with containers.
+pub(super) struct Place;
+
+impl place::Place for Place {
+    fn check(&self, options: &Options) -> Result<()> {
+        flaws::check(options.kind, options.parts, options.flaw)?;
+        for pool in options.topology.pools() {
+            ensure!(
+                pool.endpoints <= objects::ENDPOINTS_MAX,
+                "pool {:?}: `endpoints` is {}: this stack takes at most {}, the ports that an InferencePool may have",
+                pool.name,
+                pool.endpoints,
+                objects::ENDPOINTS_MAX
+            );
+        }
+        Ok(())
+    }
+
+    fn kinds_of_changes(&self, parts: Parts) -> Vec<Kind> {
+        kinds_of_changes(parts)
+    }
+
+    fn start<'a>(
+        &self,
+        options: &'a Options,
+        progress: &'a mut Progress<'_>,
+    ) -> BoxFuture<'a, Result<Started>> {
+        start::start(options, progress).boxed()
+    }
+}
+
+/// The changes that can be made of these parts.
+fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
+    let follows = parts::picker(parts.epp).follows();
+    let fails = parts::gateway(parts.gateway).changes_failure_mode(StackKind::Local);
+    let mut kinds = Kind::ALL.to_vec();
+    kinds.retain(|kind| match kind {
+        Kind::FailureMode => fails,
+        Kind::Member | Kind::Objective => follows.contains(kind),
+        Kind::Picker | Kind::Endpoint | Kind::Weights => true,
+    });
+    kinds
+}
+
+/// The upstream programs that a stack of these options needs.
+fn needed(options: &Options) -> Vec<Program> {
+    let picker = parts::picker(options.parts.epp).programs();
+    let gateway = parts::gateway(options.parts.gateway).programs();
+    let model_server = parts::model_server(options.parts.model_server).programs();
+    let kube = match options.processes.kube_api {
+        KubeApi::StandIn => &[],
+        KubeApi::Real => kube::PROGRAMS,
+    };
+    [picker, gateway, model_server, kube].concat()
+}
+
+/// The programs that a stack of these options needs and that are not there.
+pub fn missing(options: &Options) -> Vec<Missing> {
+    let bin_dir = options.processes.bin_dir.as_deref();
+    programs::missing(bin_dir, &needed(options))
+}

@@ -1,0 +1,130 @@
+//! The model servers, one process for each endpoint.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use url::Url;
+
+use crate::options::Options;
+use crate::parts;
+use crate::ports::Ports;
+use crate::process::{Launch, Nursery, Process};
+use crate::programs::Programs;
+use poolproof_client::evidence;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The names and addresses of endpoints, by pool.
+pub(super) type Endpoints<'a> = BTreeMap<&'a str, Vec<(String, SocketAddr)>>;
+
+/// The model server of an endpoint.
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) pool: String,
+    pub(super) address: SocketAddr,
+    model: String,
+    launch: Launch,
+    /// `None`: it is down.
+    process: Option<Process>,
+}
+
+/// Starts the model servers of all pools and waits until all serve. `servers` gets them, for the caller to stop.
+pub(super) async fn start_all<'a>(
+    options: &'a Options,
+    programs: &Programs,
+    (nursery, ports, http): (&Nursery, &mut Ports, &reqwest::Client),
+    servers: &mut Vec<Server>,
+) -> Result<Endpoints<'a>> {
+    let part = parts::model_server(options.parts.model_server);
+    let mut seeds = options.seed..;
+    for model in &options.topology.models {
+        for pool in &model.pools {
+            for name in pool.endpoint_names() {
+                let seed = seeds.next().unwrap_or_default();
+                let address = ports.take()?;
+                let endpoint = (name.as_str(), model, address);
+                let mut server = Server {
+                    launch: part.launch(programs, endpoint, seed)?,
+                    name,
+                    pool: pool.name.clone(),
+                    address,
+                    model: model.name.clone(),
+                    process: None,
+                };
+                server.start(nursery).await?;
+                servers.push(server);
+            }
+        }
+    }
+    for server in servers.iter_mut() {
+        server.ready(http).await?;
+    }
+    let pools = options.topology.pools();
+    let endpoints = pools.map(|pool| {
+        let of_pool = servers.iter().filter(|it| it.pool == pool.name);
+        let endpoints = of_pool.map(|it| (it.name.clone(), it.address)).collect();
+        (pool.name.as_str(), endpoints)
+    });
+    Ok(endpoints.collect())
+}
+
+impl Server {
+    /// Starts it, if it is down. [`Server::ready`] says when it serves.
+    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
+        if self.process.is_none() {
+            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
+        }
+        Ok(())
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub(super) async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// Kills it, whatever it is working on.
+    pub(super) fn kill(&mut self) {
+        drop(self.process.take());
+    }
+
+    /// Waits until it serves its model.
+    pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
+        let models: Url = format!("http://{}/v1/models", self.address).parse()?;
+        let (models, model) = (&models, &self.model);
+        let serves = || async move {
+            let text = evidence::get(http, models).await.ok()?;
+            serves(&text, model).then_some(())
+        };
+        let what = format!("model {model}");
+        let process = self.process.as_mut().context("the model server is down")?;
+        process
+            .wait_for(&what, READY_TIMEOUT, serves)
+            .await
+            .with_context(|| format!("model server {}", self.name))
+    }
+}
+
+/// Whether an answer of `/v1/models` names a model.
+fn serves(models: &str, model: &str) -> bool {
+    let models: Value = serde_json::from_str(models).unwrap_or_default();
+    let ids = models["data"].as_array().into_iter().flatten();
+    ids.into_iter().any(|it| it["id"] == model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_serves_another_model_is_not_ready() {
+        let models = r#"{"object":"list","data":[{"id":"model-a","object":"model"}]}"#;
+        assert!(serves(models, "model-a"));
+        assert!(!serves(models, "model-b"));
+        assert!(!serves("not found", "model-a"));
+    }
+}

@@ -1,0 +1,155 @@
+//! The Kubernetes objects that a topology means: what endpoint pickers and the body-based router watch.
+//!
+//! Source: GIE v1.5.0, api/v1, apix/v1alpha2, pkg/bbr. Each pool has a namespace of its own, since an InferenceObjective
+//! belongs to one pool and has the name that clients send.
+
+use std::net::SocketAddr;
+
+use poolproof_fixtures::flaw::Flaw;
+use serde_json::{Value, json};
+
+use crate::parts;
+use poolproof_model::topology::{Pool, Topology};
+
+/// The most ports that an InferencePool may have, and so the most endpoints that may share one address.
+pub(super) const ENDPOINTS_MAX: usize = 8;
+
+/// Where the body-based router looks for models.
+pub(super) const MODELS_NAMESPACE: &str = "poolproof";
+
+/// The namespace of a pool's objects.
+pub(super) fn namespace(pool: &Pool) -> &str {
+    &pool.name
+}
+
+/// The InferencePool, its Pods and its InferenceObjectives.
+pub(super) fn of_pool(
+    topology: &Topology,
+    pool: &Pool,
+    endpoints: &[(String, SocketAddr)],
+    epp_port: u16,
+    flaw: Option<Flaw>,
+) -> Vec<Value> {
+    let namespace = namespace(pool);
+    let ports: Vec<Value> = endpoints
+        .iter()
+        .map(|(_, address)| json!({"number": address.port()}))
+        .collect();
+    let mut objects = vec![json!({
+        "apiVersion": "inference.networking.k8s.io/v1",
+        "kind": "InferencePool",
+        "metadata": {"name": pool.name, "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": {"app": pool.name}},
+            "targetPorts": ports,
+            "endpointPickerRef": {
+                "name": format!("{}-epp", pool.name), "port": {"number": epp_port}, "failureMode": "FailClose",
+            },
+        },
+    })];
+    objects.extend(
+        endpoints
+            .iter()
+            .map(|(name, address)| pod(pool, name, *address, Standing::Ready)),
+    );
+    let objectives = topology.objectives.iter();
+    objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
+    objects
+}
+
+/// An InferenceObjective of a pool.
+pub(super) fn objective(pool: &Pool, name: &str, priority: i32, flaw: Option<Flaw>) -> Value {
+    json!({
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha2",
+        "kind": "InferenceObjective",
+        "metadata": {"name": name, "namespace": namespace(pool)},
+        "spec": {
+            "priority": parts::priority(priority, flaw),
+            "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
+        },
+    })
+}
+
+/// How a Pod stands to its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is one of its endpoints.
+    Ready,
+    /// As when its server has ended.
+    NotReady,
+    /// It is ready, but the pool does not select it.
+    NotSelected,
+}
+
+/// A Pod that no kubelet runs: its model server is a process on this machine. All share one address, so each says which of the
+/// pool's ports is its own.
+pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standing) -> Value {
+    let ip = address.ip().to_string();
+    let app = match standing {
+        Standing::NotSelected => "none",
+        Standing::Ready | Standing::NotReady => &pool.name,
+    };
+    let ready = match standing {
+        Standing::NotReady => "False",
+        Standing::Ready | Standing::NotSelected => "True",
+    };
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace(pool),
+            "labels": {"app": app, "inference.networking.k8s.io/engine-type": "vllm"},
+            "annotations": {"inference.networking.k8s.io/active-ports": address.port().to_string()},
+        },
+        "spec": {
+            "automountServiceAccountToken": false,
+            "containers": [{"name": "model-server", "image": "none"}],
+        },
+        "status": {
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_that_share_an_address_have_a_port_of_the_pool_each() {
+        let topology = Topology::default();
+        let pool = &topology.models[0].pools[0];
+        let endpoints: Vec<_> = pool
+            .endpoint_names()
+            .zip(8001..)
+            .map(|(name, port)| (name, SocketAddr::from(([127, 0, 0, 1], port))))
+            .collect();
+        let objects = of_pool(&topology, pool, &endpoints, 9002, None);
+        let of_kind = |kind: &str| {
+            objects
+                .iter()
+                .filter(|it| it["kind"] == kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of_kind("InferencePool")[0]["spec"]["targetPorts"][2]["number"],
+            8003
+        );
+        let pod = of_kind("Pod")[1];
+        assert_eq!(pod["metadata"]["name"], "model-a-1");
+        let annotations = &pod["metadata"]["annotations"];
+        assert_eq!(
+            annotations["inference.networking.k8s.io/active-ports"],
+            "8002"
+        );
+        let objectives: Vec<_> = of_kind("InferenceObjective")
+            .iter()
+            .map(|it| it["spec"]["priority"].as_i64().unwrap())
+            .collect();
+        assert_eq!(objectives, [-10, 10]);
+    }
+}

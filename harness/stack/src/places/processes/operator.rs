@@ -1,0 +1,156 @@
+//! Changes of the local stack: its processes are stopped and started again, and the objects that endpoint pickers watch follow, as
+//! a kubelet would see to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use poolproof_fixtures::flaw::Flaw;
+use tokio::sync::Mutex;
+
+use super::objects::{self, Standing};
+use super::running::Local;
+use super::{kinds_of_changes, model_server};
+use crate::parts::gateway::Control;
+use crate::place;
+use crate::process::Nursery;
+use poolproof_model::change::{Change, Kind};
+use poolproof_model::parts::Parts;
+use poolproof_model::topology::Topology;
+
+/// What changes take, beside the processes.
+pub(super) struct Changing {
+    /// The topology as it is now.
+    pub(super) topology: Topology,
+    pub(super) parts: Parts,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) control: Box<dyn Control>,
+    pub(super) nursery: Nursery,
+    pub(super) http: reqwest::Client,
+}
+
+/// Makes the changes of a stack, one after the other.
+pub(super) struct Operator(pub(super) Arc<Mutex<Local>>);
+
+impl place::Operator for Operator {
+    fn kinds(&self) -> BoxFuture<'_, Vec<Kind>> {
+        async {
+            // None if it is stopped.
+            let local = self.0.lock().await;
+            let parts = local.changing.as_ref().map(|changing| changing.parts);
+            parts.map_or_else(Vec::new, kinds_of_changes)
+        }
+        .boxed()
+    }
+
+    fn make(&self, change: Change) -> BoxFuture<'_, Result<()>> {
+        async { self.0.lock().await.make(change).await }.boxed()
+    }
+}
+
+impl Local {
+    async fn make(&mut self, change: Change) -> Result<()> {
+        match change {
+            Change::Picker { pool, running } => self.picker(&pool, running).await,
+            Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
+            Change::Member { endpoint, member } => {
+                let server = self.model_servers.iter().find(|it| it.name == endpoint);
+                let server =
+                    server.with_context(|| format!("there is no endpoint {endpoint:?}"))?;
+                let standing = if member {
+                    Standing::Ready
+                } else {
+                    Standing::NotSelected
+                };
+                self.stands(server, standing).await
+            }
+            Change::Weights { model, weights } => {
+                let Changing {
+                    topology,
+                    flaw,
+                    control: gateway,
+                    http,
+                    ..
+                } = self.changing.as_mut().context("the stack is stopped")?;
+                topology.set_weights(&model, &weights)?;
+                gateway.weigh(topology, *flaw, http).await
+            }
+            Change::FailureMode { pool, open } => {
+                let changing = self.changing.as_ref().context("the stack is stopped")?;
+                let of_pool = self.model_servers.iter().filter(|it| it.pool == pool);
+                let endpoints: Vec<SocketAddr> = of_pool.map(|it| it.address).collect();
+                let gateway = &changing.control;
+                gateway
+                    .fail(&pool, open.then_some(endpoints.as_slice()), &changing.http)
+                    .await
+            }
+            Change::Objective {
+                objective,
+                priority,
+            } => {
+                let changing = self.changing.as_ref().context("the stack is stopped")?;
+                ensure!(
+                    changing.topology.objectives.contains_key(&objective),
+                    "there is no objective {objective:?}"
+                );
+                let edited = |pool| objects::objective(pool, &objective, priority, changing.flaw);
+                let kube = self.kube.as_ref().context("the stack is stopped")?;
+                kube.apply(changing.topology.pools().map(edited).collect())
+                    .await
+            }
+        }
+    }
+
+    async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let picker = self.pickers.iter_mut().find(|it| it.pool == pool);
+        let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
+        if !running {
+            picker.stop().await;
+            return Ok(());
+        }
+        picker.start(&changing.nursery).await?;
+        picker.ready(&changing.http).await
+    }
+
+    async fn endpoint(&mut self, name: &str, running: bool) -> Result<()> {
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let servers = &mut self.model_servers;
+        let number = servers.iter().position(|it| it.name == name);
+        let number = number.with_context(|| format!("there is no endpoint {name:?}"))?;
+        let server = &mut servers[number];
+        if !running {
+            server.kill();
+            return self
+                .stands(&self.model_servers[number], Standing::NotReady)
+                .await;
+        }
+        server.start(&changing.nursery).await?;
+        server.ready(&changing.http).await?;
+        self.stands(&self.model_servers[number], Standing::Ready)
+            .await?;
+        let pool = &self.model_servers[number].pool;
+        let picker = self.pickers.iter_mut().find(|it| it.pool == *pool);
+        picker
+            .context("its pool has no endpoint picker")?
+            .ready(&changing.http)
+            .await
+    }
+
+    /// Writes down how an endpoint stands to its pool.
+    async fn stands(&self, server: &model_server::Server, standing: Standing) -> Result<()> {
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let kube = self.kube.as_ref().context("the stack is stopped")?;
+        let pool = changing.topology.pools().find(|it| it.name == server.pool);
+        let pool = pool.context("its pool is gone")?;
+        kube.apply(vec![objects::pod(
+            pool,
+            &server.name,
+            server.address,
+            standing,
+        )])
+        .await
+    }
+}

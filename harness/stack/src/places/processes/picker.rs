@@ -1,0 +1,86 @@
+//! The endpoint pickers, one process for each pool.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use url::Url;
+
+use crate::parts;
+use crate::parts::picker as part;
+use crate::process::{Launch, Nursery, Process};
+use crate::programs::Programs;
+use poolproof_client::evidence;
+use poolproof_model::parts::EndpointPicker;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The endpoint picker of a pool.
+#[derive(Debug)]
+pub(super) struct Picker {
+    pub(super) address: SocketAddr,
+    pub(super) metrics: Url,
+    pub(super) pool: String,
+    name: String,
+    endpoints: usize,
+    launch: Launch,
+    /// `None`: it is down.
+    process: Option<Process>,
+}
+
+impl Picker {
+    /// The endpoint picker of a pool, which [`Picker::start`] starts.
+    pub(super) fn new(which: EndpointPicker, start: &part::Start<'_>) -> Result<Self> {
+        Ok(Self {
+            address: start.ports.grpc,
+            metrics: format!("http://{}/metrics", start.ports.metrics).parse()?,
+            pool: start.pool.name.clone(),
+            name: start.name.to_owned(),
+            endpoints: start.pool.endpoints,
+            launch: parts::picker(which).launch(start)?,
+            process: None,
+        })
+    }
+
+    /// Starts it, if it is down. [`Picker::ready`] says when it knows its endpoints.
+    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
+        if self.process.is_none() {
+            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
+        }
+        Ok(())
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub(super) async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// Waits until it has metrics of all endpoints; its health says less (facts of GIE v1.5.0: SERVING without any pod).
+    pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
+        let (metrics, pool, endpoints) = (&self.metrics, &self.pool, self.endpoints);
+        let known = || async move {
+            let text = evidence::get(http, metrics).await.ok()?;
+            (evidence::epp::endpoints_known(&text, pool) == endpoints).then_some(())
+        };
+        let process = self
+            .process
+            .as_mut()
+            .context("the endpoint picker is down")?;
+        process
+            .wait_for("metrics of all endpoints", READY_TIMEOUT, known)
+            .await
+    }
+
+    /// What it is.
+    pub(super) async fn version(
+        &self,
+        which: EndpointPicker,
+        programs: &Programs,
+        http: &reqwest::Client,
+    ) -> String {
+        let metrics = evidence::get(http, &self.metrics).await.unwrap_or_default();
+        parts::picker(which).version(programs, &metrics)
+    }
+}

@@ -1,0 +1,86 @@
+//! A stack that is there already: its target file names all that is known of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use crate::options::Options;
+use crate::place::{self, Running, Started};
+use crate::progress::Progress;
+use poolproof_model::change::Kind;
+use poolproof_model::parts::Parts;
+use poolproof_model::target::Target;
+
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Wherever the target file leads.
+pub(super) struct Place;
+
+impl place::Place for Place {
+    fn check(&self, options: &Options) -> Result<()> {
+        if let Some(flaw) = options.flaw {
+            bail!("--flaw {flaw}: a stack that is already there cannot be given a flaw");
+        }
+        load(options).map(|_| ())
+    }
+
+    fn kinds_of_changes(&self, _parts: Parts) -> Vec<Kind> {
+        Vec::new()
+    }
+
+    fn planned_target(&self, options: &Options) -> Result<Target> {
+        load(options)
+    }
+
+    fn start<'a>(
+        &self,
+        options: &'a Options,
+        _progress: &'a mut Progress<'_>,
+    ) -> BoxFuture<'a, Result<Started>> {
+        async {
+            let target = load(options)?;
+            reach(&target).await?;
+            Ok(Started {
+                target,
+                components: Vec::new(),
+                running: Box::new(NotOurs),
+            })
+        }
+        .boxed()
+    }
+}
+
+/// A stack that somebody else has started and will stop.
+struct NotOurs;
+
+impl Running for NotOurs {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
+    }
+}
+
+fn load(options: &Options) -> Result<Target> {
+    let file = options.target_file.as_deref();
+    Target::load(file.context("--stack url needs --target FILE")?)
+}
+
+/// Fails unless a server listens at the gateway's address.
+async fn reach(target: &Target) -> Result<()> {
+    let url = &target.url;
+    let host = url.host_str().context("`url` has no host")?;
+    let port = url.port_or_known_default().context("`url` has no port")?;
+    let host = host.trim_matches(['[', ']']);
+    let connected = tokio::net::TcpStream::connect((host, port));
+    let connected = match tokio::time::timeout(REACH_TIMEOUT, connected).await {
+        Ok(connected) => connected.map(|_| ()).map_err(Into::into),
+        Err(_) => Err(anyhow!("no answer within {REACH_TIMEOUT:?}")),
+    };
+    connected.with_context(|| {
+        format!(
+            "the gateway of target {:?} is not there: `url` {url}",
+            target.name
+        )
+    })
+}

@@ -1,0 +1,92 @@
+//! A running stack, in whatever place.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::changes;
+use super::options::Options;
+use super::place::{Running, Started};
+use super::places::place;
+use super::platform;
+use super::progress::{Progress, StartError};
+use poolproof_client::evidence::served;
+use poolproof_model::component::{Component, Step};
+use poolproof_model::target::Target;
+
+/// A running stack. [`Stack::stop`] takes it down; dropping it does so too, without waiting.
+pub struct Stack {
+    /// Its name: the kind, and what distinguishes it.
+    pub name: String,
+    /// Its addresses.
+    pub target: Target,
+    /// What it consists of.
+    pub components: Vec<Component>,
+    /// How its start went.
+    pub steps: Vec<Step>,
+    pub(crate) running: Box<dyn Running>,
+    changes: Option<changes::Server>,
+}
+
+impl Options {
+    /// The target that the stack will have; its addresses lead nowhere, unless it is there already. Fails where a start would,
+    /// for what was asked for.
+    pub fn planned_target(&self) -> Result<Target> {
+        let place = place(self.kind);
+        place.check(self)?;
+        place.planned_target(self)
+    }
+}
+
+impl Stack {
+    /// Brings a stack up. Calls `tell` with the name of each step that is done. A start that fails, or whose future is dropped,
+    /// leaves nothing behind.
+    pub async fn start(
+        options: &Options,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, StartError> {
+        platform::check(platform::SYSTEM, options.kind).map_err(StartError::Unavailable)?;
+        let place = place(options.kind);
+        place.check(options).map_err(StartError::Config)?;
+        let mut progress = Progress::new(tell);
+        let started = place.start(options, &mut progress).await;
+        let Started {
+            mut target,
+            components,
+            running,
+        } = started.map_err(StartError::Unavailable)?;
+        if !place.names_endpoints() {
+            let named = served::are_named(&target).await;
+            if !named.map_err(StartError::Unavailable)? {
+                target.served_by_header = None;
+            }
+        }
+        let mut changes = None;
+        if let Some(operator) = running.operator() {
+            let server = changes::serve(operator).await;
+            let server = server.map_err(StartError::Unavailable)?;
+            target.changes = Some(server.changes.clone());
+            changes = Some(server);
+        }
+        Ok(Self {
+            name: target.name.clone(),
+            target,
+            components,
+            steps: progress.into_steps(),
+            running,
+            changes,
+        })
+    }
+
+    /// Copies what its parts have written into a folder, to find out why a case failed. Returns whether there was anything to
+    /// copy.
+    pub async fn save_logs(&self, folder: &Path) -> Result<bool> {
+        self.running.save_logs(folder).await
+    }
+
+    /// Takes down what was started, and waits until it is gone.
+    pub async fn stop(self) {
+        drop(self.changes);
+        self.running.stop().await;
+    }
+}
