@@ -77,7 +77,7 @@ fn committed_manifests_are_those_of_the_default_topology() {
 
 fn check(file: &str, objects: &[Value]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../kind")
+        .join("../../kind")
         .join(file);
     let text = serde_saphyr::to_string_multiple(objects).unwrap();
     if std::env::var_os("POOLPROOF_WRITE_MANIFESTS").is_some() {
