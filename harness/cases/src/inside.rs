@@ -73,7 +73,7 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
     let ran = tokio::spawn(async move { run::run_case(case, &target, &options).await });
     match ran.await {
         Ok(Some(outcome)) => Ok(Json(outcome)),
-        Ok(None) => Err(internal(&anyhow!("the case was ended"))),
+        Ok(None) => Err(internal(&anyhow!("the case was stopped"))),
         Err(panic) => Err(internal(&panic.into())),
     }
 }

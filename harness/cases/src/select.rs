@@ -12,7 +12,7 @@ pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'st
         if !all().any(|case| matches(selector, case.id)) {
             let ids: Vec<&str> = suites.iter().map(|suite| suite.id).collect();
             bail!(
-                "selector {selector:?} matches no case; suites are {}, `poolproof list` names the cases",
+                "selector {selector:?} matches no case; suites: {}; see `poolproof list` for cases",
                 ids.join(", ")
             );
         }

@@ -20,8 +20,8 @@ pub fn client_config() -> Result<ClientConfig, rustls::Error> {
 /// are unencrypted.
 pub(crate) fn client_config_at_least() -> ClientConfig {
     client_config().unwrap_or_else(|_| {
-        let nobody = RootCertStore::empty();
-        let builder = ClientConfig::builder().with_root_certificates(nobody);
+        let no_roots = RootCertStore::empty();
+        let builder = ClientConfig::builder().with_root_certificates(no_roots);
         builder.with_no_client_auth()
     })
 }

@@ -120,7 +120,7 @@ impl Topology {
         let known = known.with_context(|| format!("there is no model {model:?}"))?;
         ensure!(
             known.weights().keys().eq(weights.keys()),
-            "model {model:?}: the weights must be those of {}",
+            "model {model:?}: weights are needed for exactly {}",
             Vec::from_iter(known.weights().into_keys()).join(", ")
         );
         for pool in &mut known.pools {
@@ -192,7 +192,7 @@ where
         );
         ensure!(
             model.pools.clone().any(|(_, weight)| weight > 0),
-            "model {:?}: every pool has `weight` 0, so that no request could be served",
+            "model {:?}: every pool has `weight` 0, so no request could be served",
             model.name
         );
         for (pool, _) in model.pools {
@@ -220,7 +220,7 @@ fn check_names<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Re
         for adapter in model.adapters {
             ensure!(
                 !adapter.is_empty() && names.insert(adapter),
-                "model {:?}: `adapters`: {adapter:?} must be a name that no model and no other adapter has",
+                "model {:?}: `adapters`: {adapter:?} must be unique among models and adapters, and not empty",
                 model.name
             );
         }

@@ -124,7 +124,7 @@ pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<
     let (kind, text) = read_kind(path)?;
     if kind.schema() != schema {
         bail!(
-            "{}: holds {} (schema {:?}); needed is one of schema {schema:?}",
+            "{}: holds {} (schema {:?}); expected schema {schema:?}",
             path.display(),
             kind.describe(),
             kind.schema()
@@ -183,7 +183,7 @@ fn read_kind(path: &Path) -> Result<(Kind, Vec<u8>)> {
 
 fn parse<T: DeserializeOwned>(path: &Path, kind: Kind, text: &[u8]) -> Result<T> {
     serde_json::from_slice(text)
-        .with_context(|| format!("{} is not a record of {}", path.display(), kind.schema()))
+        .with_context(|| format!("{} is not a valid {} record", path.display(), kind.schema()))
 }
 
 #[cfg(test)]

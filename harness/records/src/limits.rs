@@ -42,15 +42,15 @@ pub fn check_connections(connections: usize, sources: usize) -> Result<()> {
     if let Some(hard) = open_files().map(usable) {
         ensure!(
             connections as u64 + OTHER_FILES <= hard,
-            "{connections} connections take as many open files, and this process may have {hard}: raise `ulimit -Hn`, or use more machines"
+            "{connections} connections need as many open files, but this process may have only {hard}: raise `ulimit -Hn`, or use more machines"
         );
     }
     if let Some(ports) = ports_of_an_address() {
         let sources = sources.max(1);
         ensure!(
             connections as u64 <= ports * sources as u64,
-            "{connections} connections take as many ports, and {sources} local address(es) have {ports} each: \
-             widen net.ipv4.ip_local_port_range, or give more addresses with --source"
+            "{connections} connections need as many ports, but {sources} local address(es) have only {ports} each: \
+             widen net.ipv4.ip_local_port_range, or add local addresses with --source"
         );
     }
     Ok(())

@@ -127,7 +127,7 @@ fn difference(
     for (name, before) in then {
         if now.get(name).is_none_or(|count| count < before) {
             return Err(format!(
-                "{of}: the counter of {name} went back from {before}"
+                "{of}: the counter of {name} decreased from {before}"
             ));
         }
     }
@@ -440,7 +440,7 @@ fn compare_served(
     }
     if again > 0 {
         doubts.push(format!(
-            "endpoints served {again} requests more than were answered, and still serve others"
+            "endpoints served {again} more requests than were answered, and still serve others"
         ));
     }
     if complete && excess < answers.unnamed {
@@ -656,8 +656,8 @@ mod tests {
             unreachable!("the counters agree")
         };
         assert_eq!(agreed.unnamed, Some(counts(&[("c", 0), ("s", 4)])));
-        let nobody = found(&counted(None, Some([7, 1])), &unnamed, true);
-        assert_eq!(kinds(&nobody), [Kind::ServedByNobody]);
+        let by_gateway = found(&counted(None, Some([7, 1])), &unnamed, true);
+        assert_eq!(kinds(&by_gateway), [Kind::ServedByNobody]);
         let Agreement::Agrees(agreed) = found(&Counters::default(), &unnamed, true) else {
             unreachable!("nothing is compared")
         };

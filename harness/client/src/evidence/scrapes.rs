@@ -42,7 +42,7 @@ pub async fn starved(
     }
     worst.map(|(gap, name)| {
         format!(
-            "endpoint {name} was not scraped for {} ms (at most {} ms are fit for a picker): this machine is too busy",
+            "endpoint {name} was not scraped for {} ms (limit: {} ms): this machine is too busy",
             gap.as_millis(),
             GAP_MAX.as_millis()
         )

@@ -166,7 +166,7 @@ impl Workload {
             None => {
                 let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
                 bail!(
-                    "no workload {name:?} ships with poolproof: there are {}; a file of your own has a dot or a slash in its name",
+                    "unknown workload {name:?}: must be one of {}, or a file path with a dot or a slash",
                     names.join(", ")
                 );
             }
@@ -247,7 +247,7 @@ impl Workload {
         let duration_s = self.duration_s.or(self.arrival.duration_s());
         ensure!(
             (0.0..duration_s.unwrap_or(DURATION_MAX_S)).contains(&self.warm_up_s),
-            "`warm_up_s` is {}: must be 0 or more, and less than the whole duration",
+            "`warm_up_s` is {}: must be 0 or more, and less than the duration",
             self.warm_up_s
         );
         ensure!(
@@ -304,7 +304,7 @@ impl Class {
             .keys()
             .find(|key| OWN_KEYS.contains(&key.as_str()))
         {
-            bail!("`body`: {key:?} is written by poolproof itself");
+            bail!("`body`: {key:?} is set by poolproof itself");
         }
         Ok(())
     }
