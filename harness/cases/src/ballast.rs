@@ -22,8 +22,8 @@ use poolproof_model::target::Endpoint;
 /// leave a gap.
 const HOLD: Duration = Duration::from_secs(3);
 
-/// The number of requests that fill a KV cache. It is large enough that the end of one leaves no gap that a picker
-/// would see, and small enough that small servers run all of them.
+/// The number of requests that fill a KV cache. It is large enough that a picker sees no gap when one of them ends. It is
+/// small enough that small servers run all of them.
 const KV_REQUESTS: f64 = 5.0;
 
 /// The longest response that ballast requests, in tokens. It bounds the work of an endpoint that does not notice when

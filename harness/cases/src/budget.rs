@@ -1,8 +1,8 @@
 //! The budget of a run: divides its alpha over the cases.
 //!
 //! Each case gets a fixed share. The share depends on the list of all cases, never on the selection of a run or the
-//! features of a target, so the conclusion of a case is independent of other cases. The shares of all Must cases sum to
-//! the run's alpha, which bounds the chance that a run fails a correct stack (Bonferroni's inequality).
+//! features of a target. The conclusion of a case is therefore independent of other cases. The shares of all Must cases
+//! sum to the run's alpha, which bounds the chance that a run fails a correct stack (Bonferroni's inequality).
 
 use crate::case::{Case, Level, Suite};
 use crate::context::Settings;

@@ -222,7 +222,7 @@ pub fn missing(case: &Case, target: &Target) -> Option<String> {
 fn text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("with a non-string panic payload")
+        .unwrap_or("non-string panic payload")
 }
 
 #[cfg(test)]
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panics_are_errors_lacks_are_skips_and_changes_are_undone() {
+    async fn panics_are_errors_unmet_needs_are_skips_and_changes_are_undone() {
         let mut record = record(&[]);
         let target = Arc::new(record.target.clone());
         let cases = &select(SUITES, &[]).unwrap()[..3];

@@ -58,7 +58,7 @@ mod tests {
     }];
 
     #[test]
-    fn selectors_name_suites_cases_and_starts() {
+    fn selectors_match_suites_cases_and_prefixes() {
         let ids = |selector: &str| -> Vec<&str> {
             let selected = select(SUITES, &[selector.to_owned()]).unwrap();
             selected.iter().map(|case| case.id).collect()

@@ -380,7 +380,7 @@ mod tests {
         let ids = |catch, full| -> Vec<&str> {
             cells(SUITES, catch, full)
                 .iter()
-                .map(|case| case.case)
+                .map(|cell| cell.case)
                 .collect()
         };
         assert_eq!(ids(Some(&catch), false), ["a/caught"]);

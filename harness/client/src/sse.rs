@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_and_bytes_that_are_no_text_do_no_harm() {
+    fn a_byte_order_mark_and_invalid_utf8_are_tolerated() {
         assert_eq!(parse(&[b"\xEF\xBB\xBFdata: a\n\n"]), ["a"]);
         assert_eq!(parse(&[b"data: \xFF\n\n"]), ["\u{FFFD}"]);
     }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_found_where_they_are() {
+    fn steps_are_found_at_their_positions() {
         let mut series = noise(60, 3);
         series[25..].iter_mut().for_each(|value| *value += 8.0);
         series[45..].iter_mut().for_each(|value| *value -= 5.0);

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_compare_is_no_order() {
+    fn samples_without_differences_have_no_order() {
         assert!(order(&[], &[1.0]).is_none());
         assert!(order(&[1.0], &[1.0]).is_none());
     }

@@ -665,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_goes_back_is_an_error() {
+    fn a_counter_that_decreases_is_an_error() {
         let (before, after) = (counted(None, Some([9, 1])), counted(None, Some([2, 1])));
         assert!(after.since(&before).is_err());
         assert!(before.since(&after).is_ok());

@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nonsense_is_refused_by_name() {
+    fn invalid_values_are_refused_by_name() {
         for (arrival, named) in [
             (Arrival::Constant { rate_per_s: 0.0 }, "rate_per_s"),
             (

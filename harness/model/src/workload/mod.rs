@@ -339,7 +339,7 @@ mod tests {
     "#;
 
     #[test]
-    fn mistakes_are_refused_by_name() {
+    fn invalid_workloads_are_refused_by_name() {
         let refused = |from: &str, to: &str| {
             assert!(EXAMPLE.contains(from), "{from}");
             let parsed = toml::from_str::<Workload>(&EXAMPLE.replace(from, to));
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_readme_is_a_workload() {
+    fn the_example_of_the_readme_is_valid() {
         let readme = include_str!("../../../load/README.md");
         let example = readme
             .split("```toml\n")
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_what_ships() {
+    fn an_unknown_name_is_refused_with_the_list_of_shipped_workloads() {
         let message = Workload::load("steady").unwrap_err().to_string();
         assert!(message.contains("steady-chat"), "{message}");
     }

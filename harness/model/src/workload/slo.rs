@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_objective_about_what_is_not_measured_is_an_error() {
+    fn an_objective_on_a_metric_that_is_not_measured_is_an_error() {
         let whole: Class =
             toml::from_str("class = 'c'\nstream = false\ninput_tokens = 1\noutput_tokens = 1")
                 .unwrap();

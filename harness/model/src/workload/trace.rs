@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_the_line() {
+    fn a_parse_error_names_the_line() {
         for (text, named) in [
             ("", "empty"),
             ("a,b\n1,2\n", "TIMESTAMP"),
