@@ -1,4 +1,4 @@
-//! Ballast: load sent straight to chosen endpoints, so that they are busy while probes go through the gateway.
+//! Ballast: load sent directly to chosen endpoints, to keep them busy while probes go through the gateway.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,22 +18,22 @@ use poolproof_client::prompt::Texts;
 use poolproof_client::{Api, Client, Connections, Request, payload};
 use poolproof_model::target::Endpoint;
 
-/// How long one request of ballast keeps its place, about. Requests are of differing lengths, so that they do not end
-/// together and leave a gap.
+/// The approximate duration of one ballast request. Durations vary, so that requests do not end at the same time and
+/// leave a gap.
 const HOLD: Duration = Duration::from_secs(3);
 
-/// The requests that fill a KV cache: so many that one of them can end without a gap that a picker would see, and so few that
-/// small servers run them all.
+/// The number of requests that fill a KV cache. It is large enough that a picker sees no gap when one of them ends. It is
+/// small enough that small servers run all of them.
 const KV_REQUESTS: f64 = 5.0;
 
-/// The longest answer that ballast asks for, in tokens: a bound on what an endpoint has to do that does not notice when
-/// its client leaves.
+/// The longest response that ballast requests, in tokens. It bounds the work of an endpoint that does not notice when
+/// its client disconnects.
 const TOKENS_MAX: u32 = 8192;
 
-/// The most requests that ballast sends to one endpoint.
+/// The largest number of ballast requests to one endpoint.
 const REQUESTS_MAX: u64 = 4096;
 
-/// The least time for an endpoint to take in what has arrived; a slow one gets as long as its first token takes.
+/// The shortest wait for an endpoint to schedule new arrivals. A slow endpoint gets the time of its first token.
 const STEP_MIN: Duration = Duration::from_millis(10);
 
 /// Load on one endpoint. It is topped up until it is released or dropped.
@@ -47,16 +47,16 @@ pub struct Ballast {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// By what the load of an endpoint is read while it is being put there.
+/// The source from which the load of an endpoint is read while ballast is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Its metrics.
     Metrics,
-    /// Its control API, where its metrics are made to lie.
+    /// Its control API, for cases that make its metrics lie.
     Control,
 }
 
-/// What a request of ballast looks like on one endpoint.
+/// The shape of ballast requests for one endpoint.
 #[derive(Clone, Debug)]
 struct Load {
     client: Client,
@@ -64,7 +64,7 @@ struct Load {
     texts: Arc<Texts>,
     prompt_tokens: usize,
     max_tokens: u32,
-    /// A time in which an endpoint takes in what has arrived.
+    /// The time in which the endpoint schedules new arrivals.
     step: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Ballast {
         Self::waiting_by(ctx, endpoint, model, waiting, Source::Metrics).await
     }
 
-    /// The same, measured by another source than the endpoint's metrics.
+    /// Like [`Ballast::waiting`], with another source than the endpoint's metrics.
     pub async fn waiting_by(
         ctx: &Context,
         endpoint: &Endpoint,
@@ -94,7 +94,7 @@ impl Ballast {
         Ok(ballast)
     }
 
-    /// Adds load until `waiting` requests wait there.
+    /// Adds load until `waiting` requests wait at the endpoint.
     pub async fn raise(&mut self, ctx: &Context, waiting: u64) -> Result<()> {
         let filled = self.fill(ctx, waiting, |reading| reading.waiting >= waiting as f64);
         filled.await.with_context(|| {
@@ -103,7 +103,7 @@ impl Ballast {
         })
     }
 
-    /// Fills the KV cache of an endpoint to at least this share with long prompts that do not wait.
+    /// Fills the KV cache of an endpoint to at least this share, with long prompts that do not wait.
     pub async fn kv_usage(
         ctx: &Context,
         endpoint: &Endpoint,
@@ -113,7 +113,7 @@ impl Ballast {
         let reading = endpoint::read(&ctx.http, endpoint).await?;
         let capacity = reading.kv_capacity_tokens.with_context(|| {
             format!(
-                "endpoint {} does not say how large its KV cache is",
+                "endpoint {} does not export the size of its KV cache",
                 endpoint.name
             )
         })?;
@@ -127,7 +127,7 @@ impl Ballast {
         Ok(ballast)
     }
 
-    /// Takes the load away and waits until the endpoint is idle.
+    /// Removes the load and waits until the endpoint is idle.
     pub async fn release(self) -> Result<()> {
         let (http, endpoint, drain) = (self.http.clone(), self.endpoint.clone(), self.drain);
         drop(self);
@@ -146,7 +146,7 @@ impl Ballast {
         }
     }
 
-    /// How many requests it keeps there.
+    /// The number of requests that it keeps open.
     pub fn requests(&self) -> usize {
         self.tasks.len()
     }
@@ -165,7 +165,7 @@ impl Ballast {
         }
     }
 
-    /// Adds `step` requests at a time, each time waiting until the endpoint counts all of them.
+    /// Adds `step` requests at a time, and waits each time until the endpoint counts all of them.
     async fn fill(
         &mut self,
         ctx: &Context,
@@ -184,7 +184,8 @@ impl Ballast {
             .await;
             match seen {
                 Ok(reading) if full(&reading) => {
-                    // What has just arrived waits until the next step takes it in: only what still waits then is a queue.
+                    // A new arrival counts as waiting until the next scheduling step. Only what still waits after that
+                    // step is a queue.
                     tokio::time::sleep(self.load.step).await;
                     if self.read().await.is_ok_and(|reading| full(&reading)) {
                         return Ok(());
@@ -218,7 +219,7 @@ impl Drop for Ballast {
     }
 }
 
-/// Waits until nothing runs and nothing waits at an endpoint. The error names the endpoint and what it last counted.
+/// Waits until no request runs or waits at an endpoint. The error contains the endpoint's name and its last counts.
 pub async fn wait_until_idle(
     http: &reqwest::Client,
     endpoint: &Endpoint,
@@ -239,7 +240,7 @@ pub async fn wait_until_idle(
     idle.await.with_context(|| lock(&last).clone())
 }
 
-/// Ballast that cases of a run have put on endpoints and that has not yet been shown to be gone.
+/// Ballast placed by the cases of a run that is not yet confirmed to be gone.
 #[derive(Debug, Default)]
 pub(crate) struct Placed(Mutex<Vec<Endpoint>>);
 
@@ -251,8 +252,8 @@ impl Placed {
         }
     }
 
-    /// Waits until every endpoint that had ballast is idle. Endpoints that are not idle after `timeout` stay on the list; the
-    /// error names them with their counts.
+    /// Waits until every endpoint that had ballast is idle. Endpoints that are not idle after `timeout` stay on the
+    /// list. The error contains their names and counts.
     pub(crate) async fn gone(&self, http: &reqwest::Client, timeout: Duration) -> Result<()> {
         let placed = lock(&self.0).clone();
         let waits = placed
@@ -272,7 +273,7 @@ impl Placed {
     }
 }
 
-/// Waits until an endpoint is idle. A control API is asked first: a case may have made the metrics lie.
+/// Waits until an endpoint is idle. Prefers its control API, because a case may have made the metrics lie.
 async fn withdrawn(http: &reqwest::Client, endpoint: &Endpoint, timeout: Duration) -> Result<()> {
     if endpoint.control.is_none() {
         return wait_until_idle(http, endpoint, timeout).await;
@@ -296,7 +297,7 @@ async fn withdrawn(http: &reqwest::Client, endpoint: &Endpoint, timeout: Duratio
     }
 }
 
-/// What an endpoint counts, for messages.
+/// The counts of an endpoint, for messages.
 fn counts(read: &Result<Reading>) -> String {
     match read {
         Ok(reading) => format!("{} running, {} waiting", reading.running, reading.waiting),
@@ -305,24 +306,24 @@ fn counts(read: &Result<Reading>) -> String {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panic while it was held cannot leave the value half changed.
+    // A panic while the lock was held cannot leave the value half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends one request after the other, for as long as it is not aborted.
+/// Sends one request after the other until it is aborted.
 async fn keep_up(load: Load, seeds: Arc<AtomicU64>) {
     loop {
         let mut rng = ChaCha8Rng::seed_from_u64(seeds.fetch_add(1, Ordering::Relaxed));
         let exchange = load.client.send(load.request(&mut rng)).await;
         if !exchange.is_success() {
-            // An endpoint that refuses must not be asked in a tight loop; the watch over its load shows the gap.
+            // Avoids a tight loop against an endpoint that refuses. The watch over its load shows the gap.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
 impl Load {
-    /// Finds how many tokens keep a place for [`HOLD`], by the time that a few of them take.
+    /// Determines the number of tokens that take [`HOLD`], from the duration of a few tokens.
     async fn measure(
         ctx: &Context,
         endpoint: &Endpoint,
@@ -331,7 +332,7 @@ impl Load {
     ) -> Result<Self> {
         const FEW_TOKENS: u32 = 17;
         const MANY_TOKENS: u32 = 1088;
-        /// The least difference between a short and a longer answer that is not taken for chance.
+        /// The smallest difference between a short and a longer response that is not attributed to chance.
         const DIFFERENCE_MIN: Duration = Duration::from_millis(5);
         let url = endpoint
             .url
@@ -358,8 +359,8 @@ impl Load {
             );
             Ok(exchange.latency())
         };
-        // The first request opens the connection. Through a cluster's API that takes longer than many tokens, and tokens that
-        // seemed free made requests of minutes, which outlived the case.
+        // The first request opens the connection. Through the API of a cluster, that takes longer than many tokens.
+        // Without this step, tokens seemed free, and ballast requests took minutes and outlived the case.
         took(&mut load, 1).await?;
         let first = took(&mut load, 1).await?;
         let mut tokens = FEW_TOKENS;
@@ -447,7 +448,7 @@ mod tests {
         let longest = HOLD.as_secs_f64() / PER_TOKEN.as_secs_f64();
         assert!(
             f64::from(load.max_tokens) <= longest * 1.5,
-            "{} tokens keep a place for longer than {HOLD:?}",
+            "{} tokens take longer than {HOLD:?}",
             load.max_tokens
         );
     }

@@ -1,28 +1,28 @@
-//! The budget of a run: how its alpha is divided over the cases.
+//! The budget of a run: divides its alpha over the cases.
 //!
-//! Each case gets a fixed share, computed from the list of all cases, never from those that a run selects or a target can serve:
-//! what a case concludes depends on no other one. The shares of all Must cases add up to the run's alpha, so that a run fails a
-//! correct stack with at most that chance (Bonferroni's inequality).
+//! Each case gets a fixed share. The share depends on the list of all cases, never on the selection of a run or the
+//! features of a target. The conclusion of a case is therefore independent of other cases. The shares of all Must cases
+//! sum to the run's alpha, which bounds the chance that a run fails a correct stack (Bonferroni's inequality).
 
 use crate::case::{Case, Level, Suite};
 use crate::context::Settings;
 
-/// The share of the run's alpha of a Must case without parts. Such a case judges each answer, or counts what a correct stack never
-/// does: its chance of a false alarm is 0, and this is only the bound that a plan asks for.
+/// The share of the run's alpha of a Must case without parts. Such a case judges each answer, or counts events that
+/// never occur on a correct stack. Its true chance of a false alarm is 0; this is only the bound that a plan needs.
 const SHARE_WITHOUT_PARTS: f64 = 1e-6;
 
-/// How sure the verdict of one case must be.
+/// The error rates of one case.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// The chance with which all statistical decisions of the case together may fail a correct stack.
+    /// The chance that all statistical decisions of the case together fail a correct stack.
     pub alpha: f64,
-    /// The chance with which each of them catches the smallest deviation that matters.
+    /// The chance that each of them catches the smallest deviation that matters.
     pub power: f64,
     /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
     pub split_tolerance: f64,
 }
 
-/// How the alpha of a run is divided over the cases of all suites.
+/// The division of a run's alpha over the cases of all suites.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     settings: Settings,
@@ -31,8 +31,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Divides the alpha of the settings over the Must cases of all suites. Cases of other levels decide nothing about a run: they
-    /// get as much for a part, and it is not counted.
+    /// Divides the alpha of the settings over the Must cases of all suites. Cases of other levels do not affect the
+    /// conclusion of a run: they get the same alpha per part, without being counted.
     pub fn new(suites: &[Suite], settings: Settings) -> Self {
         let musts = suites.iter().flat_map(|suite| suite.cases);
         let musts = musts.filter(|case| case.level == Level::Must);
@@ -46,12 +46,12 @@ impl Budget {
         }
     }
 
-    /// What the user set.
+    /// The user settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// How sure the verdict of a case must be.
+    /// The error rates of a case.
     pub fn rates(&self, case: &Case) -> Rates {
         let alpha = if case.alpha_parts == 0 {
             self.settings.run_alpha * SHARE_WITHOUT_PARTS
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shares_of_all_must_cases_add_up_to_the_alpha_of_the_run() {
+    fn the_shares_of_all_must_cases_sum_to_the_alpha_of_the_run() {
         let settings = Settings::default();
         let budget = Budget::new(&[suite(&CASES)], settings);
         let musts = CASES.iter().filter(|case| case.level == Level::Must);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_must_case_takes_from_the_others_and_one_more_should_case_does_not() {
+    fn an_added_must_case_reduces_the_other_shares_and_an_added_should_case_does_not() {
         static MORE: [Case; 2] = [
             case("b/one", Level::Must, 1),
             case("b/should", Level::Should, 5),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_parts_divides_nothing_and_does_not_divide_by_zero() {
+    fn a_list_without_parts_does_not_divide_by_zero() {
         let budget = Budget::new(&[suite(&CASES[2..3])], Settings::default());
         assert!(alpha(&budget, &CASES[2]) > 0.0);
     }

@@ -1,4 +1,4 @@
-//! Cases and suites: records that a run selects from.
+//! Cases and suites: the records from which a run selects.
 
 use anyhow::{Result, ensure};
 use futures_util::future::BoxFuture;
@@ -16,40 +16,41 @@ pub use poolproof_model::verdict::Level;
 /// A group of cases about one promise.
 #[derive(Clone, Copy, Debug)]
 pub struct Suite {
-    /// Its id: the folder of its cases.
+    /// The id, which is also the folder of its cases.
     pub id: &'static str,
     /// The promise, in one line.
     pub promise: &'static str,
-    /// Its cases, in the order in which they run.
+    /// The cases, in execution order.
     pub cases: &'static [Case],
-    /// The flaws that its cases must catch: one row for each flaw, in the suite of the first case that must fail.
+    /// The flaws that its cases must catch. Each flaw has one row, in the suite of the first case that must fail.
     pub catches: &'static [Catch],
 }
 
-/// One requirement and the function that judges it.
+/// One requirement, and the function that judges it.
 pub struct Case {
-    /// `suite/case`: the path of its file, and what selects it.
+    /// `suite/case`: the path of its file, and its selector.
     pub id: &'static str,
     /// The requirement, in one sentence.
     pub requirement: &'static str,
-    /// How much it binds.
+    /// The level of the requirement.
     pub level: Level,
     /// Where the requirement comes from: document and section.
     pub source: &'static str,
-    /// What the target has to offer.
+    /// The features that the target must have.
     pub needs: &'static [Need],
-    /// The parts of the run's alpha that its statistical decisions take together: 1 for most cases that decide by a sample, 0 for
-    /// those that judge each answer. [`Budget`](crate::budget::Budget) computes its share from this.
+    /// The number of parts of the run's alpha for its statistical decisions together. Most cases that decide by a
+    /// sample have 1; cases that judge each answer have 0. [`Budget`](crate::budget::Budget) computes the share from
+    /// this number.
     pub alpha_parts: u32,
-    /// What it sends to a target that has what it needs.
+    /// The planned effort against a target that meets the needs.
     pub plan: fn(&Target, &Rates) -> Result<Effort>,
     /// Judges the requirement.
     pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Outcome>>,
 }
 
 impl Case {
-    /// What it sends to a target that has what it needs. Fails if its decisions take more alpha than its share: that is a fault of the
-    /// case.
+    /// The planned effort against a target that meets the needs. Fails if the decisions take more alpha than the case's
+    /// share, which is a bug in the case.
     pub fn effort(&self, target: &Target, rates: &Rates) -> Result<Effort> {
         const ROUNDING: f64 = 1e-9;
         let effort = (self.plan)(target, rates)?;
@@ -62,7 +63,7 @@ impl Case {
         Ok(effort)
     }
 
-    /// Whether it changes parts of the stack.
+    /// Whether the case changes parts of the stack.
     pub fn changes(&self) -> bool {
         self.needs.iter().any(|need| need.is_change())
     }
@@ -74,19 +75,19 @@ impl std::fmt::Debug for Case {
     }
 }
 
-/// What a flaw does to cases: the counter-proof of those that it must fail. Any case in neither list must pass all the same.
+/// The effect of a flaw on cases, which proves that cases can fail. All cases outside the two lists must pass.
 #[derive(Debug)]
 pub struct Catch {
     /// The flaw.
     pub flaw: Flaw,
-    /// The ids of the cases that must fail while it is switched on.
+    /// The ids of the cases that must fail while the flaw is on.
     pub must_fail: &'static [&'static str],
-    /// The others that need not pass, by id or by suite: they meet the flaw by chance, or cannot be measured beside it.
+    /// Other cases that may fail, by id or by suite. They meet the flaw by chance, or cannot be measured with it.
     pub may_fail: &'static [&'static str],
 }
 
 impl Catch {
-    /// A flaw with the cases that must fail and those that may.
+    /// A flaw with the cases that must fail and the cases that may fail.
     pub const fn new(
         flaw: Flaw,
         must_fail: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! What a case may touch: the target, clients, evidence, and the list of what has to be undone.
+//! The context of a case: the target, clients, evidence, and the list of changes to undo.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,35 +20,35 @@ use poolproof_model::target::Target;
 
 pub use poolproof_model::settings::Settings;
 
-/// Every wait of a case, in one place. A wait is for a condition; these are the longest that it may take.
+/// All timeouts of cases, in one place. Each is the longest wait for a condition.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// A whole case.
     pub case: Duration,
-    /// One request, of those that are not meant to be held.
+    /// One request that is not meant to be held.
     pub request: Duration,
-    /// An answer that must come at once.
+    /// An immediate response.
     pub prompt_answer: Duration,
-    /// From a change of load until every picker has seen it: four scrapes of 50 ms, GIE's default, and some.
+    /// From a change of load until every picker has seen it: four scrapes of 50 ms, GIE's default, plus a margin.
     pub metrics_settle: Duration,
-    /// Until ballast is where it should be.
+    /// Until ballast is in place.
     pub fill: Duration,
-    /// Until endpoints are idle after ballast was taken away.
+    /// Until endpoints are idle after ballast was removed.
     pub drain: Duration,
-    /// Until requests that cannot go on are seen to be held.
+    /// Until requests that cannot proceed are seen to be held.
     pub held: Duration,
-    /// Without any held request being served, after which the rest is taken to be lost.
+    /// The time without any held request being served, after which the remaining requests count as lost.
     pub stall: Duration,
-    /// Until counters agree with what was answered.
+    /// Until counters agree with the responses.
     pub counters: Duration,
-    /// An answer, or the end of one, when what would have given it is gone: no client is to wait for nothing. Connecting to an
-    /// address that is gone takes a gateway its time; Envoy's default for a whole request is as long.
+    /// A response, or the end of one, after its source has failed: no client may wait forever. A gateway needs some time
+    /// to connect to an address that is gone. Envoy's default timeout for a whole request is the same.
     pub refusal: Duration,
-    /// From a change of the stack, or from its end, until traffic follows.
+    /// From a change of the stack, or its reversal, until traffic follows.
     pub recovery: Duration,
-    /// A stream of ours that a change is made under: until the change is made.
+    /// The wait for a change that is made during a stream.
     pub under_way: Duration,
-    /// One step of bringing the stack back to what it was before a case.
+    /// One step of restoring the stack after a case.
     pub undo: Duration,
 }
 
@@ -73,7 +73,8 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Those for the embedded stack. It takes up a change at once: what has not come after some seconds never comes.
+    /// The timeouts for the embedded stack. It applies a change immediately, so a change without effect after some
+    /// seconds never takes effect.
     pub fn embedded() -> Self {
         Self {
             refusal: Duration::from_secs(6),
@@ -93,12 +94,12 @@ struct Undo {
 pub struct Context {
     /// The stack under test.
     pub target: Arc<Target>,
-    /// The longest waits.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// How sure the verdict must be.
+    /// The error rates of the verdict.
     pub rates: Rates,
     seed: u64,
-    /// For control and metrics; not for requests that are judged.
+    /// The HTTP client for control and metrics; never for judged requests.
     pub http: reqwest::Client,
     names: Arc<Names>,
     case: &'static str,
@@ -107,12 +108,12 @@ pub struct Context {
     started: Instant,
     changed: AtomicBool,
     undo: Mutex<Vec<Undo>>,
-    /// Ballast that was put on endpoints, by this case or an earlier one of the run.
+    /// Ballast placed by this case or an earlier case of the run.
     pub(crate) ballast: Arc<Placed>,
 }
 
 impl Context {
-    /// The context of the attempt with this number at a case.
+    /// The context of attempt number `attempt` of a case.
     pub fn new(
         target: Arc<Target>,
         timeouts: Timeouts,
@@ -141,46 +142,47 @@ impl Context {
         })
     }
 
-    /// The same, with the ballast that earlier cases of the run may have left.
+    /// Shares the list of ballast that earlier cases of the run may have left.
     pub(crate) fn with_ballast(self, ballast: Arc<Placed>) -> Self {
         Self { ballast, ..self }
     }
 
-    /// A client of the gateway that shares nothing with any other.
+    /// A client of the gateway that shares nothing with other clients.
     pub fn client(&self, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
         let client = Client::new(&purpose, &self.target.url, connections, self.tally.clone())?;
         Ok(client.knowing(self.names.clone()))
     }
 
-    /// A client of an endpoint that shares nothing with any other.
+    /// A client of an endpoint that shares nothing with other clients.
     pub fn client_of(&self, endpoint: &url::Url, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
         let client = Client::new(&purpose, endpoint, connections, Arc::default())?;
         Ok(client.knowing(self.names.clone()))
     }
 
-    /// Whether most of the case's time is over: a sample that is not complete by now has to do.
+    /// True once most of the time budget is used; samplers then stop early with what they have.
     pub fn is_late(&self) -> bool {
         const TIME_FOR_SAMPLES: f64 = 0.9;
         self.started.elapsed() > self.timeouts.case.mul_f64(TIME_FOR_SAMPLES)
     }
 
-    /// The requests that were sent to the gateway.
+    /// The number of requests sent to the gateway.
     pub fn sent(&self) -> u64 {
         self.tally.sent.load(Ordering::Relaxed)
     }
 
-    /// Those of them that were not made to wait, and were not answered in the time of a request although no part of the stack had
-    /// been changed.
+    /// How many of them got no response within the timeout of a request. Requests that are made to wait do not count,
+    /// nor do any after a change of the stack.
     pub(crate) fn unanswered(&self) -> u64 {
-        match self.changed.load(Ordering::Relaxed) {
-            true => 0,
-            false => self.tally.unanswered.load(Ordering::Relaxed),
+        if self.changed.load(Ordering::Relaxed) {
+            0
+        } else {
+            self.tally.unanswered.load(Ordering::Relaxed)
         }
     }
 
-    /// Random numbers that depend on the run's seed, the case, the attempt and `purpose` alone.
+    /// A random number generator seeded only by the run's seed, the case, the attempt and `purpose`.
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
@@ -192,10 +194,13 @@ impl Context {
         ChaCha8Rng::from_seed(seed)
     }
 
-    /// Changes a part of the stack, and returns when it is changed. After the case it is brought back.
+    /// Changes a part of the stack, and returns once it has changed. The change is undone after the case.
     pub async fn change(&self, change: Change) -> Result<()> {
         let changes = self.target.changes.as_ref();
-        let at = changes.context("the target takes no changes")?.url.clone();
+        let at = changes
+            .context("the target accepts no changes")?
+            .url
+            .clone();
         let (back, http) = (change.undone(&self.target)?, self.http.clone());
         let what = back.to_string();
         let undo = {
@@ -203,7 +208,7 @@ impl Context {
             async move { client::change::make(&back, &http, &at).await }
         };
         if !self.changed.swap(true, Ordering::Relaxed) {
-            // The last thing to be done.
+            // Undo actions run in reverse order, so this one runs last.
             let served = served_again(self.target.clone(), self.timeouts);
             self.undo("models are served again", served);
         }
@@ -211,7 +216,7 @@ impl Context {
         client::change::make(&change, &self.http, &at).await
     }
 
-    /// Registers what has to be undone after the case, whatever becomes of it. Done in reverse order.
+    /// Registers an action that runs after the case, whatever its outcome. Actions run in reverse order.
     pub fn undo(&self, what: &str, action: impl Future<Output = Result<()>> + Send + 'static) {
         let undo = Undo {
             what: what.to_owned(),
@@ -220,7 +225,7 @@ impl Context {
         self.undos().push(undo);
     }
 
-    /// Undoes what was registered; says what could not be undone.
+    /// Runs the registered actions. Returns the descriptions of those that failed.
     pub(crate) async fn undo_all(&self) -> Vec<String> {
         let mut failed = Vec::new();
         loop {
@@ -236,14 +241,14 @@ impl Context {
     }
 
     fn undos(&self) -> std::sync::MutexGuard<'_, Vec<Undo>> {
-        // A panic while it was held cannot leave the list half changed.
+        // A panic while the lock was held cannot leave the list half changed.
         self.undo
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-/// Waits until each model is served: a gateway may see later than whoever undid a change that it is undone.
+/// Waits until each model is served. A gateway may see the reversal of a change later than the part that was changed.
 async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
     const IN_A_ROW: usize = 3;
     let connections = Connections::NewPerRequest;
@@ -282,9 +287,10 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let complete = move || async move {
-            match count.fetch_add(1, Ordering::SeqCst) < REFUSED {
-                true => StatusCode::INTERNAL_SERVER_ERROR,
-                false => StatusCode::OK,
+            if count.fetch_add(1, Ordering::SeqCst) < REFUSED {
+                StatusCode::INTERNAL_SERVER_ERROR
+            } else {
+                StatusCode::OK
             }
         };
         let app = Router::new()

@@ -6,33 +6,34 @@ use poolproof_stats::binomial::Plan;
 use poolproof_stats::rank::Order;
 use poolproof_stats::sequential::Sequential;
 
-/// Tokens of a request where a case says nothing else, at most: a prompt of 64 characters, and an answer of one token.
+/// The default tokens of a request, at most: a prompt of 64 characters, and a response of one token.
 const TOKENS_PER_REQUEST: f64 = 65.0;
 
-/// What a case sends through the gateway. Ballast is not in it: it keeps endpoints busy for as long as `waits_s` says.
+/// What a case sends through the gateway. Ballast is not included: it keeps endpoints busy for the duration of
+/// `waits_s`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Effort {
-    /// Requests, at most.
+    /// The largest number of requests.
     pub requests_max: u64,
-    /// Requests on a correct stack, on average.
+    /// The mean number of requests on a correct stack.
     pub requests_mean: f64,
-    /// Tokens of prompts and answers on a correct stack, on average.
+    /// The mean number of tokens of prompts and responses on a correct stack.
     pub tokens_mean: f64,
-    /// Requests that are open at once.
+    /// The number of requests open at once.
     pub in_flight: f64,
-    /// Time that passes whatever the latency of a request is, in seconds: endpoints are filled, pickers look, queues drain.
+    /// Time that does not depend on the latency of requests, in seconds: endpoints fill, pickers scrape, queues drain.
     pub waits_s: f64,
-    /// The statistical decisions; a case that judges every answer takes none.
+    /// The statistical decisions. Empty for a case that judges every answer.
     pub decisions: Vec<Decision>,
 }
 
-/// A statistical decision, planned.
+/// A planned statistical decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "test", rename_all = "kebab-case")]
 pub enum Decision {
-    /// Of a share, by a sample of fixed size.
+    /// About a share, with a sample of fixed size.
     Fixed(Plan),
-    /// Of a share, by a sample that ends when it is settled.
+    /// About a share, with a sample that ends as soon as it is settled.
     Sequential(Sequential),
     /// That two samples show no order.
     NoOrder {
@@ -43,19 +44,19 @@ pub enum Decision {
         /// The order that must be found: the chance that a value of the first sample is below one of the second.
         deviating: f64,
     },
-    /// That values of the first sample are below those of the second.
+    /// That values of the first sample are below values of the second.
     FirstBelow {
         /// The size of each sample.
         sizes: [usize; 2],
-        /// The chance of not finding that where it is so.
+        /// The chance of missing that order where it exists.
         alpha: f64,
-        /// The least chance that a value of the first is below one of the second in a correct system.
+        /// The smallest chance, in a correct system, that a value of the first sample is below one of the second.
         null: f64,
     },
 }
 
 impl Decision {
-    /// The chance with which it fails a correct stack.
+    /// The chance that it fails a correct stack.
     pub fn alpha(&self) -> f64 {
         match self {
             Self::Fixed(plan) => plan.alpha,
@@ -64,7 +65,7 @@ impl Decision {
         }
     }
 
-    /// The chance with which it catches the smallest deviation that matters.
+    /// The chance that it catches the smallest deviation that matters.
     pub fn power(&self) -> f64 {
         match self {
             Self::Fixed(plan) => plan.power,
@@ -88,7 +89,7 @@ impl Decision {
 }
 
 impl Effort {
-    /// So many requests, one at a time, each of which is judged.
+    /// An effort of `n` requests, one at a time, each of which is judged.
     pub fn requests(n: usize) -> Self {
         Self {
             requests_max: n as u64,
@@ -118,7 +119,7 @@ impl Effort {
         all
     }
 
-    /// The same, so often.
+    /// Repeats the effort `n` times.
     pub fn times(mut self, n: usize) -> Self {
         self.requests_max *= n as u64;
         for figure in [
@@ -133,7 +134,7 @@ impl Effort {
         self
     }
 
-    /// The same, with so many more requests, each of which is judged or measures something.
+    /// Adds `n` requests, each of which is judged or measures something.
     pub fn and(mut self, n: usize) -> Self {
         self.requests_max += n as u64;
         self.requests_mean += n as f64;
@@ -141,7 +142,7 @@ impl Effort {
         self
     }
 
-    /// The same, with so many requests open at once.
+    /// Sets the number of requests open at once.
     pub fn in_flight(self, in_flight: usize) -> Self {
         Self {
             in_flight: in_flight as f64,
@@ -149,12 +150,12 @@ impl Effort {
         }
     }
 
-    /// The same, with waits of so many seconds.
+    /// Adds waits of `waits_s` seconds.
     pub fn waits(self, waits_s: f64) -> Self {
         Self { waits_s, ..self }
     }
 
-    /// The same, with so many tokens.
+    /// Sets the tokens.
     pub fn tokens(self, tokens: usize) -> Self {
         Self {
             tokens_mean: tokens as f64,
@@ -162,7 +163,7 @@ impl Effort {
         }
     }
 
-    /// The same, but with so many requests where things take as long as they may.
+    /// Sets the largest number of requests, for the case that everything takes as long as allowed.
     pub fn at_most(self, requests_max: u64) -> Self {
         Self {
             requests_max,
@@ -170,7 +171,7 @@ impl Effort {
         }
     }
 
-    /// The same, with these decisions.
+    /// Sets the statistical decisions.
     pub fn decides(self, decisions: impl Into<Vec<Decision>>) -> Self {
         Self {
             decisions: decisions.into(),
@@ -178,18 +179,18 @@ impl Effort {
         }
     }
 
-    /// The chance with which it fails a correct stack.
+    /// The chance that it fails a correct stack.
     pub fn alpha(&self) -> f64 {
         self.decisions.iter().map(Decision::alpha).sum()
     }
 
-    /// The chance with which its weakest decision catches the smallest deviation that matters.
+    /// The chance that its weakest decision catches the smallest deviation that matters.
     pub fn power(&self) -> Option<f64> {
         let powers = self.decisions.iter().map(Decision::power);
         powers.min_by(f64::total_cmp)
     }
 
-    /// How long it takes on a correct stack, in seconds, if a request takes `latency_s`.
+    /// The duration on a correct stack in seconds, if a request takes `latency_s`.
     pub fn seconds(&self, latency_s: f64) -> f64 {
         self.waits_s + self.requests_mean * latency_s / self.in_flight
     }

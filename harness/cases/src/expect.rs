@@ -1,4 +1,4 @@
-//! Verifiers: what an exchange must look like. Each gives a mismatch that says expected and actual.
+//! Verifiers of exchanges. Each returns a mismatch with expected and actual values.
 
 use std::ops::RangeInclusive;
 
@@ -9,36 +9,38 @@ use poolproof_client::{Ending, Exchange};
 use poolproof_model::target::{Model, Target};
 use poolproof_model::verdict::Mismatch;
 
-/// What one look finds.
+/// The result of a verifier.
 pub type Found = Result<(), Mismatch>;
 
-/// Nothing wrong if `holds`.
+/// `Ok` if `holds`, else a mismatch.
 pub fn that(
     holds: bool,
     what: &str,
     expected: impl Into<Value>,
     actual: impl Into<Value>,
 ) -> Found {
-    match holds {
-        true => Ok(()),
-        false => Err(Mismatch {
+    if holds {
+        Ok(())
+    } else {
+        Err(Mismatch {
             what: what.to_owned(),
             expected: expected.into(),
             actual: actual.into(),
-        }),
+        })
     }
 }
 
-/// A complete answer with this status.
+/// Expects a complete response with this status.
 pub fn status(what: &str, exchange: &Exchange, wanted: u16) -> Found {
     statuses(what, exchange, wanted..=wanted)
 }
 
-/// A complete answer with one of these statuses.
+/// Expects a complete response with a status in this range.
 pub fn statuses(what: &str, exchange: &Exchange, wanted: RangeInclusive<u16>) -> Found {
-    let expected = match wanted.start() == wanted.end() {
-        true => json!(wanted.start()),
-        false => json!(format!("{} to {}", wanted.start(), wanted.end())),
+    let expected = if wanted.start() == wanted.end() {
+        json!(wanted.start())
+    } else {
+        json!(format!("{} to {}", wanted.start(), wanted.end()))
     };
     let ok = exchange
         .status
@@ -47,16 +49,17 @@ pub fn statuses(what: &str, exchange: &Exchange, wanted: RangeInclusive<u16>) ->
     that(ok, what, expected, exchange.describe())
 }
 
-/// A complete 200; a stream must have ended with `[DONE]`.
+/// Expects a complete 200. A stream must end with `[DONE]`.
 pub fn success(what: &str, exchange: &Exchange) -> Found {
-    let expected = match exchange.is_event_stream() {
-        true => "200 and a stream that ends with [DONE]",
-        false => "200",
+    let expected = if exchange.is_event_stream() {
+        "200 and a stream that ends with [DONE]"
+    } else {
+        "200"
     };
     that(exchange.is_success(), what, expected, exchange.describe())
 }
 
-/// An answer by an endpoint of one of the model's pools that have a weight.
+/// Expects a response by an endpoint in one of the model's pools with a weight.
 pub fn served_by(what: &str, exchange: &Exchange, target: &Target, model: &Model) -> Found {
     let pool = served::pool_of(target, exchange);
     let ok = pool.is_some_and(|pool| model.weighted_pools().any(|own| own.name == pool.name));
@@ -66,13 +69,13 @@ pub fn served_by(what: &str, exchange: &Exchange, target: &Target, model: &Model
         .collect();
     let actual = match (pool, served::endpoint_of(exchange)) {
         (Some(pool), _) => format!("pool {}", pool.name),
-        (None, Some(endpoint)) => format!("endpoint {endpoint}, of no pool of the target"),
+        (None, Some(endpoint)) => format!("endpoint {endpoint}, in no pool of the target"),
         (None, None) => format!("an answer that names no endpoint: {}", exchange.describe()),
     };
     that(ok, what, format!("pool {}", own.join(" or ")), actual)
 }
 
-/// An answer that neither an endpoint nor an endpoint picker left its mark on.
+/// Expects a response without traces of an endpoint or an endpoint picker.
 pub fn routed_nowhere(what: &str, exchange: &Exchange) -> Found {
     let endpoint = served::endpoint_of(exchange).map(|name| format!("endpoint {name} answered"));
     let epp = exchange

@@ -1,7 +1,8 @@
-//! Cases that a pod of the stack's cluster runs, so that the way from this machine into the cluster is in none of their times.
+//! Cases that run in a pod of the stack's cluster, so that their times exclude the path from this machine into the
+//! cluster.
 //!
-//! The pod is a worker. It is told, through the API of the cluster, which case to run against which target, and answers with its
-//! outcome. Cases that change the stack are run from here: the address that takes changes is one of this machine.
+//! The pod is a worker. Through the API of the cluster, it receives a case and a target, and returns the outcome. Cases
+//! that change the stack run on this machine, because the address for changes is only reachable from here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,12 +27,12 @@ use poolproof_client as client;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::Outcome;
 
-/// A worker that hears nothing for minutes ends: it is asked for its clock while a case runs.
+/// A worker exits after some minutes without a request, so its clock is polled while a case runs.
 const ASKED_EVERY: Duration = Duration::from_secs(60);
-/// How often a case is run at most, by [`run::run_case`].
+/// The largest number of attempts at a case by [`run::run_case`].
 const ATTEMPTS: u32 = 2;
 
-/// What a worker is told of a case.
+/// A case for a worker.
 #[derive(Debug, Serialize, Deserialize)]
 struct Task {
     case: String,
@@ -42,7 +43,7 @@ struct Task {
 
 type Refusal = (StatusCode, String);
 
-/// What a worker answers to.
+/// The routes of a worker.
 pub fn routes(suites: &'static [Suite]) -> Router {
     let run = move |Json(task): Json<Task>| run_task(suites, task);
     Router::new()
@@ -66,13 +67,13 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
         stop: stop.clone(),
         inside: None,
     };
-    // A coordinator that leaves ends the case, which gives back what it has taken.
+    // When the coordinator disconnects, this drop cancels the case, which then undoes its changes.
     let _ended = stop.drop_guard();
     let target = Arc::new(task.target);
     let ran = tokio::spawn(async move { run::run_case(case, &target, &options).await });
     match ran.await {
         Ok(Some(outcome)) => Ok(Json(outcome)),
-        Ok(None) => Err(internal(&anyhow!("the case was ended"))),
+        Ok(None) => Err(internal(&anyhow!("the case was stopped"))),
         Err(panic) => Err(internal(&panic.into())),
     }
 }
@@ -86,7 +87,8 @@ fn internal(error: &anyhow::Error) -> Refusal {
     (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
 }
 
-/// Turns a target as seen from here into the same target with the addresses that pods of the cluster have now. No pod takes changes.
+/// Converts the addresses of a target from this machine's view to those that pods of the cluster currently have. Pods
+/// accept no changes.
 pub type SeenInside = Arc<dyn Fn(Target) -> BoxFuture<'static, Result<Target>> + Send + Sync>;
 
 /// A pod that runs cases.
@@ -108,7 +110,7 @@ impl fmt::Debug for Inside {
 }
 
 impl Inside {
-    /// The worker at a URL, in the cluster of a stack whose gateway pods reach at `gateway`.
+    /// The worker at a URL, in the cluster of a stack whose gateway has the address `gateway` inside the cluster.
     pub fn new(worker: &Url, gateway: &Url, seen_inside: SeenInside) -> Result<Self> {
         Ok(Self {
             http: client::http(usize::MAX)?,
@@ -118,13 +120,13 @@ impl Inside {
         })
     }
 
-    /// What a round trip to the gateway takes from the pod.
+    /// Measures a round trip from the pod to the gateway.
     pub async fn round_trip(&self) -> Result<RoundTrip> {
         let limit = Duration::from_secs(60);
         self.ask("round-trip", &self.gateway, limit).await
     }
 
-    /// Runs a case; `None` if the run was ended meanwhile.
+    /// Runs a case. Returns `None` if the run was stopped meanwhile.
     pub async fn run_case(
         &self,
         case: &Case,
@@ -138,7 +140,7 @@ impl Inside {
         };
         Some(match outcome {
             Ok(outcome) => outcome.evidence("sent from a pod of the cluster"),
-            Err(error) => Outcome::error(&error.context("a pod that runs cases")),
+            Err(error) => Outcome::error(&error.context("running the case in a pod")),
         })
     }
 
@@ -146,7 +148,7 @@ impl Inside {
         let timeouts = options.timeouts;
         let task = Task {
             case: case.id.to_owned(),
-            // Each time anew: a pod that was replaced has another address.
+            // Computed for each case: a replaced pod has another address.
             target: (self.seen_inside)(target.clone()).await?,
             settings: *options.budget.settings(),
             case_timeout_ms: timeouts.case.as_millis() as u64,
@@ -210,7 +212,7 @@ mod tests {
     }];
 
     #[tokio::test]
-    async fn a_worker_runs_the_case_that_it_is_told_and_knows_no_other() {
+    async fn a_worker_runs_the_requested_case_and_refuses_an_unknown_one() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async { axum::serve(listener, routes(SUITES)).await });

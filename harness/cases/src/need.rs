@@ -1,34 +1,35 @@
-//! Needs: what a case needs of its target. A need finds what the case then works with, so that nothing is looked up twice.
+//! Needs: features that a case requires of its target. A need returns what it finds, so that cases do not look it up
+//! again.
 //!
-//! A new need is one type with one [`Find`] implementation in this file. A case lists it as `PoolToLoad::NEED`, and takes what was
-//! found by `PoolToLoad::find(&ctx.target)?`.
+//! A new need is one type with one [`Find`] implementation in this file. A case lists it as `PoolToLoad::NEED`, and
+//! obtains the result with `PoolToLoad::find(&ctx.target)?`.
 
 use poolproof_model::change::Kind;
 use poolproof_model::target::{Model, Pool, Target};
 
-/// Something that can be found in a target.
+/// A feature that can be found in a target.
 pub trait Find {
-    /// What it is, in words, with the fields of a target file that provide it.
+    /// The description, with the fields of a target file that provide it.
     const WHAT: &'static str;
-    /// What a case gets.
+    /// The result for the case.
     type Found<'a>;
 
-    /// Looks for it in a target.
+    /// Searches a target.
     fn look(target: &Target) -> Option<Self::Found<'_>>;
 
-    /// Finds it in a target, or returns what is missing. A case that returns [`Missing`] as its error is skipped.
+    /// Searches a target, or returns what is missing. A case that returns [`Missing`] as its error is skipped.
     fn find(target: &Target) -> Result<Self::Found<'_>, Missing> {
         Self::look(target).ok_or(Missing(Self::WHAT))
     }
 
-    /// The entry in the list of needs of a case.
+    /// The entry for the list of needs of a case.
     const NEED: Need = Need {
         what: Self::WHAT,
         check: Check::Found(|target| Self::look(target).is_some()),
     };
 }
 
-/// What a target lacks.
+/// A missing feature of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing(pub &'static str);
 
@@ -40,7 +41,7 @@ impl std::fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// A need in the list of a case: it is known before anything is sent.
+/// An entry in the list of needs of a case. It is checked before anything is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     what: &'static str,
@@ -54,7 +55,7 @@ enum Check {
 }
 
 impl Need {
-    /// That parts of the stack can be changed in this way; [`crate::context::Context::change`] does it.
+    /// The need for one kind of change, which [`crate::context::Context::change`] makes.
     pub const fn change(kind: Kind) -> Self {
         let what = match kind {
             Kind::Picker => "changes that stop and start endpoint pickers",
@@ -70,12 +71,12 @@ impl Need {
         }
     }
 
-    /// What this need is, in words.
+    /// The description of this need.
     pub fn describe(self) -> &'static str {
         self.what
     }
 
-    /// Whether the target has it.
+    /// Whether the target meets it.
     pub fn is_met(self, target: &Target) -> bool {
         match self.check {
             Check::Found(is_found) => is_found(target),
@@ -92,7 +93,7 @@ impl Need {
     }
 }
 
-/// Two models, so that a wrong route can be told from a right one.
+/// Two models, to distinguish a wrong route from a right one.
 #[derive(Debug)]
 pub struct TwoModels;
 
@@ -108,8 +109,8 @@ impl Find for TwoModels {
     }
 }
 
-/// Answers that name their endpoint, and endpoints by name in every pool with a weight, so that an answer can be told to come from a
-/// pool. Found: the header that names the endpoint.
+/// Responses that identify their endpoint, and known endpoints in every pool with a weight, so that each response can
+/// be assigned to a pool. Found: the header that identifies the endpoint.
 #[derive(Debug)]
 pub struct EndpointNames;
 
@@ -139,7 +140,7 @@ impl Find for Canary {
     }
 }
 
-/// The first pool of weight 0 beside others, with its model.
+/// The first pool of weight 0 next to other pools, with its model.
 #[derive(Debug)]
 pub struct WeightZeroPool;
 
@@ -155,7 +156,7 @@ impl Find for WeightZeroPool {
     }
 }
 
-/// The first pool of two or more endpoints, with urls for ballast, that gets all requests of its model.
+/// The first pool that gets all requests of its model and has two or more endpoints with urls for ballast.
 #[derive(Debug)]
 pub struct PoolToLoad;
 
@@ -168,7 +169,7 @@ impl Find for PoolToLoad {
     }
 }
 
-/// The [`Canary`], if its pools each have two or more endpoints, with urls for ballast.
+/// The [`Canary`], if each of its pools has two or more endpoints with urls for ballast.
 #[derive(Debug)]
 pub struct CanaryToLoad;
 
@@ -182,7 +183,7 @@ impl Find for CanaryToLoad {
     }
 }
 
-/// The [`PoolToLoad`], if its endpoints take faults.
+/// The [`PoolToLoad`], if its endpoints have a control API for faults.
 #[derive(Debug)]
 pub struct Faults;
 
@@ -191,7 +192,11 @@ impl Find for Faults {
     type Found<'a> = (&'a Model, &'a Pool);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
-        let takes_faults = |pool: &Pool| pool.endpoints.iter().all(|it| it.control.is_some());
+        let takes_faults = |pool: &Pool| {
+            pool.endpoints
+                .iter()
+                .all(|endpoint| endpoint.control.is_some())
+        };
         PoolToLoad::look(target).filter(|(_, pool)| takes_faults(pool))
     }
 }
@@ -199,11 +204,11 @@ impl Find for Faults {
 /// The names of two objectives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classes<'a> {
-    /// The one of the highest priority, 0 or more.
+    /// The objective with the highest priority, 0 or more.
     pub interactive: &'a str,
     /// Its priority.
     pub interactive_priority: i32,
-    /// The one of the lowest priority, below 0.
+    /// The objective with the lowest priority, below 0.
     pub batch: &'a str,
 }
 
@@ -218,7 +223,8 @@ impl<'a> Classes<'a> {
     }
 }
 
-/// The first pool with endpoint urls that gets all requests of its model and whose endpoint picker queues by priority, and two classes.
+/// The first pool that gets all requests of its model, has endpoint urls and an endpoint picker that queues by
+/// priority; and two classes.
 #[derive(Debug)]
 pub struct HeldByPriority;
 
@@ -235,7 +241,7 @@ impl Find for HeldByPriority {
     }
 }
 
-/// The first model all of whose pools shed when saturated, with urls for ballast, and two classes.
+/// The first model whose pools all shed when saturated and have urls for ballast; and two classes.
 #[derive(Debug)]
 pub struct ShedByPriority;
 
@@ -252,7 +258,7 @@ impl Find for ShedByPriority {
     }
 }
 
-/// LoRA adapters, each with the model that it belongs to: one or more.
+/// One or more LoRA adapters, each with its model.
 #[derive(Debug)]
 pub struct Adapters;
 
@@ -263,13 +269,18 @@ impl Find for Adapters {
     fn look(target: &Target) -> Option<Self::Found<'_>> {
         let models = target.models.iter();
         let adapters: Vec<_> = models
-            .flat_map(|model| model.adapters.iter().map(move |it| (model, it.as_str())))
+            .flat_map(|model| {
+                model
+                    .adapters
+                    .iter()
+                    .map(move |adapter| (model, adapter.as_str()))
+            })
             .collect();
         (!adapters.is_empty()).then_some(adapters)
     }
 }
 
-/// The longest request body that the gateway takes, in bytes.
+/// The longest request body that the gateway accepts, in bytes.
 #[derive(Debug)]
 pub struct BodyLimit;
 
@@ -291,7 +302,7 @@ fn single_pools(target: &Target) -> impl Iterator<Item = (&Model, &Pool)> {
 }
 
 fn endpoints_have_urls(pool: &Pool) -> bool {
-    !pool.endpoints.is_empty() && pool.endpoints.iter().all(|it| it.url.is_some())
+    !pool.endpoints.is_empty() && pool.endpoints.iter().all(|endpoint| endpoint.url.is_some())
 }
 
 fn can_be_loaded(pool: &Pool) -> bool {

@@ -1,4 +1,4 @@
-//! Plans: how many requests a question takes, before anything is sent.
+//! Plans: how many requests a question needs, before anything is sent.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -7,82 +7,82 @@ use crate::effort::Effort;
 use poolproof_stats::binomial::{Plan, Question};
 use poolproof_stats::sequential::Sequential;
 
-/// The error rates of a test, as chances.
+/// The error rates of a test.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorRates {
-    /// Of failing a correct system.
+    /// The chance of failing a correct system.
     pub alpha: f64,
-    /// Of catching the deviation.
+    /// The chance of catching the deviation.
     pub power: f64,
 }
 
-/// The plan of a split: how many requests show that a pool gets its share.
+/// The plan of a split: the number of requests that show whether a pool gets its share.
 #[derive(Clone, Debug, Serialize)]
 pub struct SplitPlan {
     /// The share of the pool that is tested.
     pub null: f64,
     /// The smallest deviation of that share that must be caught.
     pub deviation: f64,
-    /// The chance of failing a right split that was asked for.
+    /// The requested chance of failing a correct split.
     pub alpha: f64,
-    /// The chance of catching the deviation that was asked for.
+    /// The requested chance of catching the deviation.
     pub power: f64,
     /// A sample of fixed size.
     pub without_looks: FixedSample,
-    /// A sample that ends when it is settled.
+    /// A sample that ends as soon as it is settled.
     pub with_looks: Sequential,
-    /// Gateways with a given share, by share.
+    /// The results for gateways with a given share, in order of share.
     pub gateways: Vec<GatewayChance>,
-    /// Samples that the user has.
+    /// The results for sample sizes given by the user.
     pub have: Vec<SampleChance>,
 }
 
 /// A sample of fixed size.
 #[derive(Clone, Debug, Serialize)]
 pub struct FixedSample {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// The least and the most that pass.
+    /// The smallest and the largest count that pass.
     pub accepted: [u64; 2],
     /// The chance of catching the deviation.
     pub power: f64,
 }
 
-/// What becomes of a gateway whose share is known.
+/// The results for a gateway with a known share.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct GatewayChance {
     /// The share that it gives the pool.
     pub share: f64,
-    /// How far that is off, in percentage points.
+    /// The deviation of that share, in percentage points.
     pub points_off: f64,
-    /// The chance that it passes a sample of fixed size.
+    /// The chance that it passes with a sample of fixed size.
     pub passes_without_looks: f64,
-    /// The chance that it passes a sample that ends when it is settled.
+    /// The chance that it passes with a sample that ends as soon as it is settled.
     pub passes_with_looks: f64,
-    /// Requests that the latter takes, on average.
+    /// The mean number of requests of the latter.
     pub mean_requests: f64,
 }
 
-/// What a sample of a given size can show.
+/// The results for a given sample size.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SampleChance {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// The least and the most that pass.
+    /// The smallest and the largest count that pass.
     pub accepted: [u64; 2],
-    /// The chance that a gateway passes that is off by the deviation below its share.
+    /// The chance that a gateway passes whose share is too low by the deviation.
     pub passes_below: Option<f64>,
-    /// The same above its share.
+    /// The chance that a gateway passes whose share is too high by the deviation.
     pub passes_above: Option<f64>,
-    /// The smallest share above the right one that is caught with the power that was asked for.
+    /// The smallest share above the right one that is caught with the requested power.
     pub caught_from: Option<f64>,
 }
 
-/// Points off the right share for which [`SplitPlan::gateways`] has chances.
+/// The deviations in percentage points for which [`SplitPlan::gateways`] has results.
 const POINTS_OFF: [f64; 10] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 8.0, 10.0];
 
 impl SplitPlan {
-    /// Plans the test of a share `null`, at these error rates; `have` are sizes of samples that are there.
+    /// Plans the test of a share `null` at these error rates. `have` contains available sample sizes.
     pub fn new(null: f64, deviation: f64, rates: ErrorRates, have: &[u64]) -> Result<Self> {
         let ErrorRates { alpha, power } = rates;
         let question = Question::Equal { null, deviation };
@@ -142,16 +142,16 @@ impl SampleChance {
     }
 }
 
-/// The plan of a run: what each case takes, and all together.
+/// The plan of a run: the effort of each case, and the total.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunPlan {
     /// The name of the target.
     pub target: String,
-    /// The time of a request, in milliseconds.
+    /// The assumed latency of a request, in milliseconds.
     pub latency_ms: f64,
-    /// The cases, in the order in which they run.
+    /// The cases, in execution order.
     pub cases: Vec<CasePlan>,
-    /// All cases together.
+    /// The total over all cases.
     pub total: RunTotal,
 }
 
@@ -159,41 +159,41 @@ pub struct RunPlan {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum CasePlan {
-    /// It sends nothing.
+    /// The case is skipped.
     Skipped {
-        /// Its id.
+        /// The id of the case.
         case: &'static str,
         /// What the target lacks.
         skipped: String,
     },
-    /// It sends this.
+    /// The case is run.
     Planned {
-        /// Its id.
+        /// The id of the case.
         case: &'static str,
-        /// What it sends.
+        /// The effort.
         #[serde(flatten)]
         effort: Effort,
-        /// The time that takes on average, in seconds.
+        /// The mean duration in seconds.
         seconds_mean: f64,
-        /// The chance with which it fails a correct stack.
+        /// The chance that it fails a correct stack.
         alpha: f64,
-        /// The chance with which it catches the smallest deviation that matters, where it decides by a sample.
+        /// The chance that it catches the smallest deviation that matters, if it decides by a sample.
         power: Option<f64>,
     },
 }
 
-/// What all cases of a run take.
+/// The total effort of a run.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct RunTotal {
-    /// Requests on a correct stack, on average.
+    /// The mean number of requests on a correct stack.
     pub requests_mean: f64,
-    /// Requests, at most.
+    /// The largest number of requests.
     pub requests_max: f64,
-    /// Tokens of prompts and answers on a correct stack, on average.
+    /// The mean number of tokens of prompts and responses on a correct stack.
     pub tokens_mean: f64,
-    /// The time, in seconds, on average.
+    /// The mean duration in seconds.
     pub seconds_mean: f64,
-    /// The chance with which the run fails a correct stack, at most.
+    /// The largest chance that the run fails a correct stack.
     pub alpha: f64,
 }
 
@@ -211,7 +211,7 @@ mod tests {
         };
         let (less, most) = (caught_from(0.8), caught_from(0.99));
         assert!(less + 0.02 < most, "{less} and {most}");
-        // The chance of passing there is what the power leaves, and not at the next share below.
+        // At that share the chance of passing is at most 1 - power; at the next share below it is higher.
         let question = Question::Equal {
             null: 0.1,
             deviation: 0.03,

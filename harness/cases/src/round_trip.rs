@@ -1,4 +1,4 @@
-//! Measures what the way to a gateway takes by itself.
+//! Measures the network round trip to a gateway.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use poolproof_client::{Api, Client, Connections, Request};
 
 pub use poolproof_records::round_trip::{RoundTrip, Vantage};
 
-/// Requests, one after the other on one connection.
+/// The number of sequential requests on one connection.
 const REQUESTS: usize = 200;
 
-/// Asks a gateway for a model that it cannot know, whatever it answers.
+/// Requests a model that the gateway cannot know. Any response counts.
 pub async fn measure(gateway: &Url, from: Vantage) -> Result<RoundTrip> {
     let connections = Connections::KeepAlive;
     let client = Client::new("round-trip", gateway, connections, Arc::default())?;

@@ -1,4 +1,4 @@
-//! A run: turns what the target lacks into skips, runs the other cases one by one, and records and saves each verdict.
+//! A run: skips cases whose needs are not met, runs the others one by one, and records and saves each verdict.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -23,22 +23,22 @@ use poolproof_records::run::{CaseRecord, Record};
 pub(crate) use crate::select::matches;
 pub use crate::select::select;
 
-/// What a run is made with.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How sure the verdict of each case must be.
+    /// The error rates of the cases.
     pub budget: Budget,
-    /// The longest waits.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// Whether the first Must case that does not pass ends the run.
+    /// Whether to stop after the first Must case that does not pass.
     pub fail_fast: bool,
-    /// Ends the run: the case that runs is abandoned, what it changed is undone.
+    /// Stops the run: the current case is abandoned and its changes are undone.
     pub stop: CancellationToken,
-    /// A pod that runs the cases that change nothing of the stack; `None`: all are run from here.
+    /// A pod that runs the cases without changes of the stack. `None` runs all cases on this machine.
     pub inside: Option<Inside>,
 }
 
-/// The record of a case that ended.
+/// The record of a finished case.
 fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
     CaseRecord {
         id: case.id.to_owned(),
@@ -50,17 +50,17 @@ fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
     }
 }
 
-/// What the observer of a run gets.
+/// An event for the observer of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A case starts.
     Started(&'a Case),
-    /// A case ended; it is the last one in the record.
+    /// A case has ended. It is the last one in the record.
     Ended(&'a Record),
 }
 
-/// Runs cases against a target and adds their results to the record. It is saved at `path` after each case and at the end, so that
-/// it is there whatever ends the process. The observer is called at each start and each end.
+/// Runs cases against a target and adds their results to the record. The record is saved at `path` after each case and
+/// at the end, so it survives any end of the process. The observer is called at the start and the end of each case.
 pub async fn run(
     cases: &[&'static Case],
     target: &Arc<Target>,
@@ -96,8 +96,8 @@ pub async fn run(
     record.save(path)
 }
 
-/// Runs one case; `None` if the run was ended meanwhile. A measurement that is not to be trusted is made once more, and the
-/// outcome says so; a failure is never measured again.
+/// Runs one case. Returns `None` if the run was stopped meanwhile. An invalid measurement is repeated once, and the
+/// outcome reports that. A failure is never repeated.
 pub async fn run_case(
     case: &'static Case,
     target: &Arc<Target>,
@@ -106,7 +106,7 @@ pub async fn run_case(
     run_after(&Arc::default(), case, target, options).await
 }
 
-/// Runs one case after others that may have left ballast.
+/// Runs one case. Earlier cases may have left ballast.
 async fn run_after(
     ballast: &Arc<Placed>,
     case: &'static Case,
@@ -128,8 +128,8 @@ async fn run_after(
     )))
 }
 
-/// Runs one case once. What it changed is undone, and its ballast is gone, before this returns. Does not begin while ballast of
-/// an earlier case still runs.
+/// Runs one case once. Before this returns, the changes of the case are undone and its ballast is gone. The case does
+/// not start while ballast of an earlier case still runs.
 async fn attempt(
     ballast: &Arc<Placed>,
     case: &'static Case,
@@ -169,7 +169,8 @@ async fn attempt(
     }))
 }
 
-/// The outcome of a case that returned an error: a need that the target does not meet is no fault of poolproof.
+/// The outcome of a case that returned an error. A need that the target does not meet is a skip, not an error of
+/// poolproof.
 fn broken_off(error: &anyhow::Error) -> Outcome {
     match error.downcast_ref::<Missing>() {
         Some(missing) => Outcome::skip(missing.to_string()),
@@ -177,7 +178,7 @@ fn broken_off(error: &anyhow::Error) -> Outcome {
     }
 }
 
-/// What a case that ran out of time says: it failed if that was because requests were not answered.
+/// The outcome of a case that ran out of time. It is a failure if the cause was requests without a response.
 fn out_of_time(case: &Case, context: &Context) -> Outcome {
     let unanswered = context.unanswered();
     if unanswered == 0 {
@@ -193,7 +194,7 @@ fn out_of_time(case: &Case, context: &Context) -> Outcome {
     findings.outcome("")
 }
 
-/// What a case that ran out of time lacks for a decision.
+/// Why a case that ran out of time is undecided, and what would decide it.
 fn undecided(case: &Case, context: &Context) -> String {
     let sent = context.sent();
     let effort = case.effort(&context.target, &context.rates);
@@ -207,7 +208,7 @@ fn undecided(case: &Case, context: &Context) -> String {
     )
 }
 
-/// Why a case cannot be run on this target, if it cannot.
+/// The needs of a case that the target does not meet, in words; `None` if it meets all.
 pub fn missing(case: &Case, target: &Target) -> Option<String> {
     let missing: Vec<&str> = case
         .needs
@@ -221,7 +222,7 @@ pub fn missing(case: &Case, target: &Target) -> Option<String> {
 fn text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("for a reason that is no text")
+        .unwrap_or("non-string panic payload")
 }
 
 #[cfg(test)]
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panics_are_errors_lacks_are_skips_and_changes_are_undone() {
+    async fn panics_are_errors_unmet_needs_are_skips_and_changes_are_undone() {
         let mut record = record(&[]);
         let target = Arc::new(record.target.clone());
         let cases = &select(SUITES, &[]).unwrap()[..3];
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_case_that_does_not_find_what_it_needs_is_skipped_with_the_reason() {
+    async fn a_case_with_an_unmet_need_is_skipped_with_the_reason() {
         let mut target = record(&[]).target;
         target.models.truncate(1);
         let case = select(SUITES, &["a/finds".to_owned()]).unwrap()[0];
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_invalid_measurement_is_made_once_more_and_shown() {
+    async fn an_invalid_measurement_is_repeated_once_and_reported() {
         let target = Arc::new(record(&[]).target);
         let outcome = async |id: &str| {
             let case = select(SUITES, &[id.to_owned()]).unwrap()[0];
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_case_that_runs_out_of_time_says_what_would_decide() {
+    async fn a_case_that_runs_out_of_time_reports_what_would_decide() {
         let target = Arc::new(record(&[]).target);
         let mut options = options();
         options.timeouts.case = std::time::Duration::ZERO;
@@ -370,8 +371,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_case_that_ran_out_of_time_because_nobody_answered_has_failed() {
-        // It takes connections and never answers.
+    async fn a_case_that_ran_out_of_time_without_responses_has_failed() {
+        // Accepts connections and never answers.
         let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
         let address = silent.as_ref().unwrap().local_addr().unwrap();
         let mut target = record(&[]).target;

@@ -1,17 +1,18 @@
-//! The selection of cases by what a user types.
+//! Selects cases by the selectors of the user.
 
 use anyhow::{Result, bail};
 
 use crate::case::{Case, Suite};
 
-/// The cases that the selectors name, in the order of the suites: a suite, a case id, or the start of ids and `*`.
+/// The cases that match the selectors, in the order of the suites. A selector is a suite, a case id, or a prefix of ids
+/// followed by `*`.
 pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'static Case>> {
     let all = || suites.iter().flat_map(|suite| suite.cases);
     for selector in selectors {
         if !all().any(|case| matches(selector, case.id)) {
             let ids: Vec<&str> = suites.iter().map(|suite| suite.id).collect();
             bail!(
-                "selector {selector:?} matches no case; suites are {}, `poolproof list` names the cases",
+                "selector {selector:?} matches no case; suites: {}; see `poolproof list` for cases",
                 ids.join(", ")
             );
         }
@@ -22,7 +23,7 @@ pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'st
     Ok(all().filter(selected).collect())
 }
 
-/// Whether a selector names a case.
+/// Whether a selector matches a case.
 pub(crate) fn matches(selector: &str, id: &str) -> bool {
     let rest = id.strip_prefix(selector.trim_end_matches(['*', '/']));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selector.ends_with('*'))
@@ -57,7 +58,7 @@ mod tests {
     }];
 
     #[test]
-    fn selectors_name_suites_cases_and_starts() {
+    fn selectors_match_suites_cases_and_prefixes() {
         let ids = |selector: &str| -> Vec<&str> {
             let selected = select(SUITES, &[selector.to_owned()]).unwrap();
             selected.iter().map(|case| case.id).collect()

@@ -1,6 +1,7 @@
-//! The self-test: each flaw alone on a stack, and whether the cases conclude what their suites' catches demand.
+//! The self-test: runs cases on a stack with one flaw at a time, and checks the verdicts against the catches of the
+//! suites.
 //!
-//! The caller starts the stacks: nothing here knows how.
+//! The caller starts the stacks; this module does not depend on them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,20 +18,20 @@ use crate::run;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::{Outcome, Verdict};
 
-/// What the table demands of a case under a flaw.
+/// The expected verdict of a case under a flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expected {
     /// It must fail.
     Fail,
-    /// It may do either.
+    /// It may pass or fail.
     Either,
-    /// It must pass, or be skipped.
+    /// It must pass or be skipped.
     Pass,
 }
 
 impl Expected {
-    /// Whether a verdict is as demanded.
+    /// Whether a verdict is as expected.
     pub fn holds(self, verdict: Verdict) -> bool {
         match self {
             Self::Fail => verdict == Verdict::Fail,
@@ -40,49 +41,52 @@ impl Expected {
     }
 }
 
-/// A case under a flaw, in all runs.
+/// A case under a flaw, over all runs.
 #[derive(Debug, Serialize)]
 pub struct Cell {
     /// The id of the case.
     pub case: &'static str,
-    /// What is demanded of it.
+    /// The expected verdict.
     pub expected: Expected,
-    /// What it said, run by run.
+    /// The outcome of each run.
     pub outcomes: Vec<Outcome>,
 }
 
 impl Cell {
-    /// How often it failed.
+    /// The number of failures.
     pub fn failures(&self) -> usize {
-        self.outcomes.iter().filter(|it| it.failed()).count()
+        self.outcomes
+            .iter()
+            .filter(|outcome| outcome.failed())
+            .count()
     }
 
-    /// The outcomes that are not as demanded.
+    /// The outcomes that are not as expected.
     pub fn deviations(&self) -> impl Iterator<Item = &Outcome> {
         let deviates = |outcome: &&Outcome| !self.expected.holds(outcome.verdict);
         self.outcomes.iter().filter(deviates)
     }
 }
 
-/// A flaw, or none, and the cases that were run under it.
+/// One flaw, or none, and the cases that were run under it.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// The name of the flaw; `None`: a stack without one.
+    /// The name of the flaw; `None` for a stack without one.
     pub flaw: Option<&'static str>,
-    /// The cases, in the order in which they ran.
+    /// The cases, in execution order.
     pub cells: Vec<Cell>,
-    /// Runs that came to their end.
+    /// The number of completed runs.
     pub runs: usize,
-    /// Runs in which every case that must fail did.
+    /// The number of runs in which every case that must fail did fail.
     pub caught: usize,
-    /// Time that all runs took, in milliseconds.
+    /// The duration of all runs, in milliseconds.
     pub took_ms: u64,
-    /// Whether it was ended before its last run.
+    /// Whether it was stopped before its last run.
     pub interrupted: bool,
 }
 
 impl Row {
-    /// Whether every case said what the table demands, in every run.
+    /// Whether every verdict in every run is as expected.
     pub fn holds(&self) -> bool {
         self.cells
             .iter()
@@ -90,7 +94,7 @@ impl Row {
     }
 }
 
-/// What is wrong with the table itself, whatever cases say; empty if nothing is.
+/// Errors in the table of catches itself, independent of verdicts. Empty if there are none.
 pub fn faults_of_table(suites: &'static [Suite]) -> Vec<String> {
     let ids: BTreeSet<&str> = cases(suites).map(|case| case.id).collect();
     let mut faults = Vec::new();
@@ -98,7 +102,9 @@ pub fn faults_of_table(suites: &'static [Suite]) -> Vec<String> {
         let rows = catches(suites).filter(|catch| catch.flaw == *flaw);
         match rows.count() {
             1 => {}
-            count => faults.push(format!("flaw {flaw} has {count} rows, it must have one")),
+            count => faults.push(format!(
+                "flaw {flaw} has {count} rows: must have exactly one"
+            )),
         }
     }
     for catch in catches(suites) {
@@ -122,29 +128,29 @@ pub fn faults_of_table(suites: &'static [Suite]) -> Vec<String> {
     faults
 }
 
-/// A stack that a self-test runs cases on.
+/// A stack on which a self-test runs cases.
 pub struct Started {
-    /// Its target.
+    /// The target.
     pub target: Target,
-    /// Stops it.
+    /// Stops the stack.
     pub stop: LocalBoxFuture<'static, ()>,
 }
 
-/// Starts a stack that has a flaw, or none, with this seed. A start whose future is dropped leaves nothing behind.
+/// Starts a stack with this flaw, or none, and this seed. Dropping the future cleans up an unfinished start.
 pub type Start<'a, E> =
     &'a dyn Fn(Option<Flaw>, u64) -> LocalBoxFuture<'static, Result<Started, E>>;
 
-/// How a self-test is made.
+/// The options of a self-test.
 pub struct Options {
-    /// How cases are run. The timeouts are the self-test's own, and the seed grows by one with each run.
+    /// The options of runs. The self-test sets its own timeouts, and increments the seed with each run.
     pub run: run::Options,
-    /// How often each flaw is switched on.
+    /// The number of runs per flaw.
     pub repeat: u64,
-    /// Run all cases under each flaw, not only those that must fail.
+    /// Whether to run all cases under each flaw, not only those that must fail.
     pub full: bool,
 }
 
-/// Runs the cases of a flaw, or all of them on a stack without one. `watch` hears of each case that starts.
+/// Runs the cases of a flaw, or all cases on a stack without one. `watch` is called at the start of each case.
 pub async fn row<E>(
     suites: &'static [Suite],
     catch: Option<&Catch>,
@@ -194,7 +200,7 @@ pub async fn row<E>(
     Ok(row)
 }
 
-/// Runs the cases once, and stops their stack. Returns whether all of them ended.
+/// Runs the cases once, and stops the stack. Returns whether all cases have ended.
 async fn once(
     suites: &'static [Suite],
     stack: Started,
@@ -224,7 +230,14 @@ async fn once(
 fn cells(suites: &'static [Suite], catch: Option<&Catch>, full: bool) -> Vec<Cell> {
     let expected = |id: &str| match catch {
         Some(catch) if catch.must_fail.contains(&id) => Expected::Fail,
-        Some(catch) if catch.may_fail.iter().any(|it| run::matches(it, id)) => Expected::Either,
+        Some(catch)
+            if catch
+                .may_fail
+                .iter()
+                .any(|selector| run::matches(selector, id)) =>
+        {
+            Expected::Either
+        }
         _ => Expected::Pass,
     };
     let all = cases(suites).map(|case| Cell {
@@ -273,7 +286,7 @@ mod tests {
     }];
 
     #[test]
-    fn a_table_with_holes_says_where_they_are() {
+    fn gaps_in_the_table_are_reported() {
         let catch = |flaw, must_fail, may_fail| Catch {
             flaw,
             must_fail,
@@ -293,7 +306,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                format!("flaw {first} has 0 rows, it must have one"),
+                format!("flaw {first} has 0 rows: must have exactly one"),
                 format!("no case must fail under {second}"),
                 format!("row {second}: there is no case a/other"),
                 "there is no flaw under which a/never must fail".to_owned(),
@@ -346,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_catches_and_only_a_pass_or_a_skip_clears() {
+    fn only_a_failure_catches_a_flaw_and_only_a_pass_or_a_skip_is_clean() {
         for (expected, fine) in [
             (Expected::Fail, vec![Verdict::Fail]),
             (Expected::Pass, vec![Verdict::Pass, Verdict::Skip]),
@@ -358,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_row_has_what_must_fail_and_a_row_without_flaw_has_all() {
+    fn a_quick_row_has_the_cases_that_must_fail_and_a_row_without_flaw_has_all() {
         let catch = Catch {
             flaw: Flaw::Random,
             must_fail: &["a/caught"],
@@ -367,7 +380,7 @@ mod tests {
         let ids = |catch, full| -> Vec<&str> {
             cells(SUITES, catch, full)
                 .iter()
-                .map(|it| it.case)
+                .map(|cell| cell.case)
                 .collect()
         };
         assert_eq!(ids(Some(&catch), false), ["a/caught"]);

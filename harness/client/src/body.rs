@@ -1,15 +1,15 @@
-//! Request bodies on the wire: with a content-length, or in chunks without one.
+//! Request bodies on the wire: with a content-length, or chunked without one.
 
 use bytes::Bytes;
 use futures_util::stream;
 
 use super::request::Body;
 
-/// The size of a chunk of a body without content-length, in bytes.
+/// The chunk size of a body without content-length, in bytes.
 const CHUNK_BYTES: usize = 16 << 10;
 
 impl Body {
-    /// The body as reqwest sends it.
+    /// Converts the body into the type of reqwest.
     pub(super) fn into_wire(self) -> reqwest::Body {
         match self {
             Body::Sized(bytes) => reqwest::Body::from(bytes),

@@ -1,4 +1,4 @@
-//! Asks a stack for a change of one of its parts.
+//! Requests changes of a stack.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use url::Url;
 
 use poolproof_model::change::Change;
 
-/// A pod may have to be scheduled, pulled and started.
+/// Covers scheduling a pod, pulling its image and starting it.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Asks the address `at` for a change, and returns when it is made.
+/// Requests a change at the address `at`, and returns once it has been made.
 pub async fn make(change: &Change, http: &reqwest::Client, at: &Url) -> Result<()> {
-    // Neither the address as a whole nor an error that names it: it may have a password in it.
+    // Messages contain only the host: the full address may contain a password.
     let host = at.host_str().unwrap_or_default();
     let response = http.post(at.clone()).json(change).timeout(TIMEOUT).send();
     let response = response.await.map_err(reqwest::Error::without_url);
-    let response = response.with_context(|| format!("asking {host} for the change: {change}"))?;
+    let response =
+        response.with_context(|| format!("requesting a change from {host}: {change}"))?;
     let status = response.status();
     let text = response.text().await.unwrap_or_default();
     let text = text.trim();

@@ -1,4 +1,4 @@
-//! Sending many requests: with a fixed number in flight, or at a fixed rate.
+//! Sends many requests: with a fixed number in flight, or at a fixed rate.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Client, Exchange, Request};
 
-/// A request on its way. Dropping it gives it up, so that an abandoned case leaves nothing behind.
+/// A request in flight. Dropping it aborts the request, so an abandoned case leaves nothing behind.
 pub type Sent = AbortOnDropHandle<Exchange>;
 
-/// Sends the requests with at most `in_flight` of them open at once. The exchanges come back in the order of the requests.
+/// Sends requests with at most `in_flight` open at once. Returns the exchanges in the order of the requests.
 pub async fn closed_loop(
     client: &Client,
     in_flight: usize,
@@ -23,8 +23,8 @@ pub async fn closed_loop(
         .await
 }
 
-/// Starts a request every `interval`, whether or not earlier ones were answered: a slow answer holds up none of the
-/// others. The tasks come back in the order of the requests, all of them started.
+/// Starts a request every `interval`, whether or not earlier ones have been answered: a slow response delays no other
+/// request. Returns once all tasks are started, in the order of the requests.
 pub async fn open_loop(
     client: &Client,
     interval: Duration,
@@ -35,7 +35,7 @@ pub async fn open_loop(
     scheduled(client, Instant::now(), due).await
 }
 
-/// Starts each request when it is due, counted from `start`, in the order in which they are given.
+/// Starts each request at its due time, relative to `start`, in the given order.
 pub async fn scheduled(
     client: &Client,
     start: Instant,

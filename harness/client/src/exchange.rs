@@ -1,4 +1,4 @@
-//! One request and everything that came back, with the times at which it came.
+//! One request and its complete response, with timestamps.
 
 use std::time::{Duration, Instant};
 
@@ -6,49 +6,49 @@ use reqwest::header::HeaderMap;
 
 use super::sse::Frame;
 
-/// How an exchange ended. Whatever the other side did is data.
+/// How an exchange ended. Any behaviour of the other side is data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The answer ended as HTTP says it does.
+    /// The response was complete according to HTTP.
     Complete,
-    /// No connection could be made.
+    /// No connection could be established.
     NotConnected(String),
-    /// The connection ended before the answer did.
+    /// The connection closed before the end of the response.
     Cut(String),
-    /// The answer did not end in time.
+    /// The response did not end before the timeout.
     TimedOut,
-    /// The answer was longer than we keep.
+    /// The response exceeded the size limit.
     TooLarge,
-    /// The request could not be put together.
+    /// The request could not be built.
     NotSent(String),
 }
 
-/// One request and everything that came back.
+/// One request and its complete response.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// Its id, as sent in [`super::REQUEST_ID_HEADER`].
+    /// The id, as sent in [`super::REQUEST_ID_HEADER`].
     pub id: String,
-    /// When it was meant to be sent; latencies count from here.
+    /// The intended send time. Latencies count from here.
     pub intended_at: Instant,
-    /// When it was sent.
+    /// The actual send time.
     pub sent_at: Instant,
-    /// When the status and headers were there.
+    /// When status and headers had arrived.
     pub head_at: Option<Instant>,
-    /// When the first byte of the body was there.
+    /// When the first byte of the body had arrived.
     pub first_byte_at: Option<Instant>,
-    /// When it was over.
+    /// When the exchange ended.
     pub ended_at: Instant,
-    /// The status, if there was an answer.
+    /// The status, if there was a response.
     pub status: Option<u16>,
-    /// The headers of the answer.
+    /// The headers of the response.
     pub headers: HeaderMap,
-    /// The endpoint that the answer names.
+    /// The endpoint that the response identifies.
     pub served_by: Option<String>,
-    /// The body, as far as it came.
+    /// The received part of the body.
     pub body: Vec<u8>,
     /// The frames of an event stream.
     pub frames: Vec<Frame>,
-    /// How it ended.
+    /// How the exchange ended.
     pub ending: Ending,
 }
 
@@ -70,25 +70,25 @@ impl Exchange {
         }
     }
 
-    /// A header of the answer, if it is there and text.
+    /// The value of a response header, if present and valid text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Whether the answer says that it is an event stream.
+    /// Whether the content type of the response is that of an event stream.
     pub fn is_event_stream(&self) -> bool {
         self.header("content-type")
             .is_some_and(|kind| kind.starts_with("text/event-stream"))
     }
 
-    /// Whether it was answered with 200 and came to its end; a stream must have said `[DONE]`.
+    /// Whether the response is a complete 200. A stream must also contain `[DONE]`.
     pub fn is_success(&self) -> bool {
         self.status == Some(200)
             && self.ending == Ending::Complete
             && (!self.is_event_stream() || self.frames.last().is_some_and(|f| f.data == "[DONE]"))
     }
 
-    /// Time from the intended send to the first byte of the body: for a stream, the time to first token.
+    /// The time from the intended send to the first byte of the body: for a stream, the time to first token.
     pub fn ttft(&self) -> Option<Duration> {
         Some(
             self.first_byte_at?
@@ -96,12 +96,12 @@ impl Exchange {
         )
     }
 
-    /// Time from the intended send to the end.
+    /// The time from the intended send to the end.
     pub fn latency(&self) -> Duration {
         self.ended_at.saturating_duration_since(self.intended_at)
     }
 
-    /// The answer in a few words, for a report.
+    /// A short description of the response, for reports.
     pub fn describe(&self) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(120)]);
         let text = text.trim();
@@ -114,7 +114,7 @@ impl Exchange {
     }
 }
 
-/// What an error of reqwest says about the other side.
+/// The ending that an error of reqwest stands for.
 pub(super) fn ending_of(error: &reqwest::Error) -> Ending {
     let text = chain(error);
     if error.is_connect() {

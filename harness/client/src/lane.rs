@@ -1,4 +1,4 @@
-//! A lane: one thread with a runtime of its own, so that clients of different classes share nothing.
+//! A lane: one thread with its own runtime, so that clients of different classes share nothing.
 
 use std::future::Future;
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// A thread that runs the requests of one class. Dropping it aborts what it still runs.
+/// A thread that runs the requests of one class. Dropping the lane aborts its unfinished requests.
 #[derive(Debug)]
 pub struct Lane {
     handle: Handle,
@@ -16,7 +16,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Starts a lane; `name` is the name of its thread.
+    /// Starts a lane whose thread is called `name`.
     pub fn start(name: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -27,7 +27,7 @@ impl Lane {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                // Either way the lane is over: it was told so, or its owner is gone.
+                // The lane ends in both cases: on a stop, and when its owner is gone.
                 let _ = runtime.block_on(stopped);
                 runtime.shutdown_background();
             })
@@ -53,7 +53,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // The thread ends at once; if it panicked, its tasks have told so already.
+            // The thread ends immediately. If it panicked, its tasks have already reported that.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The client: requests as an application sends them, and everything that came back.
+//! The client: sends requests as an application does, and records the complete responses.
 
 mod body;
 pub mod change;
@@ -27,26 +27,26 @@ pub use lane::Lane;
 pub use poolproof_model::api::Api;
 pub use request::{Body, Request, nonce, payload};
 
-/// The header by which a request of ours is found again in a model server's log.
+/// The header that identifies a request of poolproof in a model server's log.
 pub const REQUEST_ID_HEADER: &str = "x-poolproof-request";
 
-/// Differs from run to run, whatever the seed: a stack that outlives runs must not take the requests of one for those of
-/// another.
+/// Differs between runs even with the same seed. A stack that outlives a run must not confuse its requests with those
+/// of the next run.
 static RUN: LazyLock<u128> = LazyLock::new(rand::random);
 
-/// The longest answer that is kept, in bytes; more is cut and ends as [`Ending::TooLarge`].
+/// The longest response that is kept, in bytes. A longer one is cut and ends as [`Ending::TooLarge`].
 const ANSWER_LIMIT_BYTES: usize = 8 << 20;
 
 /// How a client uses connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
-    /// Kept alive, as many as requests overlap.
+    /// Kept alive; as many connections as requests overlap.
     KeepAlive,
-    /// A new one for each request.
+    /// A new connection for each request.
     NewPerRequest,
 }
 
-/// A client of one address. Cloned handles share its connections; two clients share nothing.
+/// A client of one address. Clones share its connections; two separate clients share nothing.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -57,19 +57,19 @@ pub struct Client {
     names: Arc<Names>,
 }
 
-/// What clients have sent.
+/// Counters of sent requests.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Requests.
+    /// Sent requests.
     pub sent: AtomicU64,
-    /// Of these, those that were given [`Tally::patience`] or more, and were not answered in that time.
+    /// How many of them had a timeout of at least [`Tally::patience`] and got no response within it.
     pub unanswered: AtomicU64,
-    /// The time in which every request is answered that is not made to wait.
+    /// The time within which every request that is not made to wait gets a response.
     pub patience: Duration,
 }
 
 impl Client {
-    /// A client of `base`. `purpose` and a number of its own mark its requests, which are counted in `tally`.
+    /// A client of `base`. Its requests carry `purpose` and a unique number, and are counted in `tally`.
     pub fn new(
         purpose: &str,
         base: &Url,
@@ -92,7 +92,7 @@ impl Client {
         })
     }
 
-    /// The same, where answers name their endpoints so.
+    /// Sets how responses identify their endpoints.
     pub fn knowing(self, names: impl Into<Arc<Names>>) -> Self {
         Self {
             names: names.into(),
@@ -100,12 +100,12 @@ impl Client {
         }
     }
 
-    /// Sends a request now and collects what comes back. Whatever the other side does is data, not an error.
+    /// Sends a request now and collects the response. Any behaviour of the other side is data, not an error.
     pub async fn send(&self, request: Request) -> Exchange {
         self.send_at(Instant::now(), request).await
     }
 
-    /// Sends a request that was meant to leave at `intended`.
+    /// Sends a request whose intended send time was `intended`.
     pub async fn send_at(&self, intended: Instant, request: Request) -> Exchange {
         let id = format!(
             "{}-{}",

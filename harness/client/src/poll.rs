@@ -1,9 +1,9 @@
-//! Polling: one function that waits for a condition under a timeout, and names what it waited for when it gives up.
+//! Polling: waits for a condition under a timeout. On a timeout, the error names the condition.
 
 use std::future::Future;
 use std::time::Duration;
 
-/// The usual time between two checks of a condition.
+/// The default interval between two checks of a condition.
 pub const INTERVAL: Duration = Duration::from_millis(5);
 
 /// A condition that did not hold in time.

@@ -1,53 +1,54 @@
-//! Prompts of a given length, made here: no download, and no tokenizer unless one is given.
+//! Prompts of a given length. They are generated: no download, and no tokenizer unless one is given.
 //!
-//! A text is a run of common English words, which byte-pair vocabularies have as one token each, with the space before it, and
-//! llm-d-inference-sim counts as one too. Of a given tokenizer, it is a run of what is one token for sure. What a server really counted
-//! stands in the record.
+//! A text is a sequence of common English words. Byte-pair vocabularies have each of them, with the preceding space, as
+//! one token; llm-d-inference-sim also counts one token. With a tokenizer, a text consists of units that are exactly
+//! one token each. The record contains the token counts that the server reported.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use serde::{Deserialize, Serialize};
 
-/// Words of four letters: so long that numbers and places in the text follow from one another.
+/// Words of four letters. With a fixed length, word numbers map directly to byte offsets in the text.
 const WORDS: &str = "able area army away baby back ball band bank base beat been best bill bird blue boat body book both \
     call came card care case cash city club cold come cost crew data date days dead deal debt does done door down draw drop \
     each east edge ends even ever eyes face fact fair fall farm fast fear feel feet fell felt file fill film find fine fire \
     firm fish five flat flow food foot form four free from full fund game gave girl give glad goal goes gold gone good grew";
 
-/// Words of the text that prompts are cut from.
+/// The number of words in the text from which prompts are cut.
 const TEXT_WORDS: usize = 1 << 16;
 
-/// Words that are drawn one by one: 60 bytes with 2^80 possible texts.
+/// The number of words drawn individually: 60 bytes with 2^80 possible texts.
 const UNIQUE_WORDS: u32 = 12;
 
-/// What texts are put together from: words of one length, or letters where a tokenizer has no words, each of which is one token of it,
-/// whatever stands beside it.
+/// The units of texts. All are words of one length, or letters if a tokenizer has no such words. Each is exactly one
+/// token, regardless of its neighbours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
-    /// Each with the space before it.
+    /// The units, each with the preceding space.
     pub words: Vec<String>,
-    /// Whether a text begins with the space of its first word: not where the tokenizer puts one before every text.
+    /// Whether a text begins with the space of its first word. False if the tokenizer itself adds a space before every
+    /// text.
     pub leading_space: bool,
 }
 
-/// Text to cut prompts from.
+/// A text from which prompts are cut.
 #[derive(Debug)]
 pub struct Texts {
     text: Vec<u8>,
-    /// Of a word and the space before it; of a vocabulary without words, of what it has in their place.
+    /// The bytes of a unit, including its space.
     word_bytes: usize,
     leading_space: bool,
 }
 
-/// Words that most vocabularies have as one token each, with the space before them.
+/// Words that most vocabularies have as one token each, with the preceding space.
 pub fn common_words() -> Vec<String> {
     let words = WORDS.split_whitespace();
     words.map(|word| format!(" {word}")).collect()
 }
 
 impl Texts {
-    /// The text of a seed, of common words or of these.
+    /// The text for a seed, made of `words` or of common words.
     pub fn new(seed: u64, words: Option<&Words>) -> Self {
         let leading_space = words.is_none_or(|words| words.leading_space);
         let words = words.map_or_else(common_words, |words| words.words.clone());
@@ -60,7 +61,8 @@ impl Texts {
         }
     }
 
-    /// Appends so many words that no other request has: they differ within the first 64 bytes, where prefix caches look first.
+    /// Appends `tokens` words that are unique to this request. They differ within the first 64 bytes, which prefix
+    /// caches compare first.
     pub fn append_unique(&self, into: &mut Vec<u8>, rng: &mut impl Rng, tokens: u32) {
         let own = tokens.min(UNIQUE_WORDS);
         for _ in 0..own {
@@ -69,8 +71,8 @@ impl Texts {
         self.append(into, rng.random(), tokens - own);
     }
 
-    /// Appends so many words, from a place in the text that `key` chooses: the same for the same key. Differs from the words of another
-    /// key within the first few, since places are far more than words.
+    /// Appends `tokens` words from a position in the text that `key` determines: the same words for the same key.
+    /// Different keys differ within the first few words, because there are far more positions than words.
     pub fn append(&self, into: &mut Vec<u8>, key: u64, tokens: u32) {
         let mut place = (key % TEXT_WORDS as u64) as usize * self.word_bytes;
         let mut left = tokens as usize * self.word_bytes;
@@ -82,7 +84,7 @@ impl Texts {
         }
     }
 
-    /// Ends a text that begins at this place: a tokenizer that puts a space before every text gets none from us.
+    /// Finishes a text that begins at this offset: removes its leading space if the tokenizer adds one itself.
     pub fn end(&self, into: &mut Vec<u8>, begins_at: usize) {
         if !self.leading_space && begins_at < into.len() {
             into.remove(begins_at);
@@ -95,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_has_as_many_words_as_tokens_were_asked_for() {
+    fn a_text_has_one_word_per_requested_token() {
         let texts = Texts::new(1, None);
         for tokens in [1, 7, 1000, 100_000] {
             let mut text = Vec::new();

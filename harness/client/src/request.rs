@@ -1,4 +1,4 @@
-//! Requests of the OpenAI API, as a client of a gateway sends them.
+//! Requests of the OpenAI API, as clients of a gateway send them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use poolproof_model::api::Api;
 /// A request body.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// Sent with its content-length.
+    /// Sent with a content-length.
     Sized(Bytes),
     /// Sent in chunks, without content-length.
     Chunked(Bytes),
@@ -24,14 +24,14 @@ pub struct Request {
     pub api: Api,
     /// The body.
     pub body: Body,
-    /// Headers, beside those that every request has.
+    /// Headers in addition to those of every request.
     pub headers: Vec<(String, String)>,
-    /// How long to wait for the end of the answer.
+    /// The longest wait for the end of the response.
     pub timeout: Duration,
 }
 
 impl Request {
-    /// A request for `max_tokens` tokens of exactly that length, for a prompt that no other request shares.
+    /// A request for exactly `max_tokens` tokens, with a unique prompt.
     pub fn new(api: Api, model: &str, max_tokens: u32, rng: &mut impl Rng) -> Self {
         Self::from_json(api, &payload(api, model.into(), &nonce(rng), max_tokens))
     }
@@ -41,7 +41,7 @@ impl Request {
         Self::from_bytes(api, body.to_string())
     }
 
-    /// A request with these bytes as its body, whatever they are.
+    /// A request with these bytes as its body, valid or not.
     pub fn from_bytes(api: Api, body: impl Into<Bytes>) -> Self {
         Self {
             api,
@@ -51,13 +51,13 @@ impl Request {
         }
     }
 
-    /// The same, with a header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same, with its body sent in chunks.
+    /// Sends the body in chunks.
     pub fn chunked(mut self) -> Self {
         if let Body::Sized(bytes) = self.body {
             self.body = Body::Chunked(bytes);
@@ -65,19 +65,19 @@ impl Request {
         self
     }
 
-    /// The same, with another limit on its time.
+    /// Sets the timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The path that it is sent to.
+    /// The request path.
     pub fn path(&self) -> &'static str {
         self.api.path()
     }
 }
 
-/// The JSON of a request: `prompt` stands at its start, so that prefix caches see what differs.
+/// The JSON of a request. `prompt` comes first, so that prefix caches see the difference between prompts.
 pub fn payload(api: Api, model: Value, prompt: &str, max_tokens: u32) -> Value {
     match api {
         Api::Completions => json!({
@@ -90,9 +90,9 @@ pub fn payload(api: Api, model: Value, prompt: &str, max_tokens: u32) -> Value {
     }
 }
 
-/// 64 characters that no other request starts with: an endpoint picker hashes prompts in blocks of 64 bytes
-/// (GIE v1.5.0, approximateprefix), so that requests which differ there share no prefix. A stack outlives runs and remembers
-/// prefixes, so that those of the same seed in another run differ too.
+/// A prefix of 64 characters that is unique to a request. An endpoint picker hashes prompts in blocks of 64 bytes (GIE
+/// v1.5.0, approximateprefix), so requests with different nonces share no prefix. Nonces also differ between runs with
+/// the same seed, because a stack may outlive a run and remember its prefixes.
 pub fn nonce(rng: &mut impl Rng) -> String {
     format!(
         "{:032x}{:032x}",

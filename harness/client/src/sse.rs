@@ -1,27 +1,27 @@
-//! Server-sent events, parsed as they arrive: LF, CR and CRLF line ends, any chunking.
+//! An incremental parser of server-sent events: LF, CR and CRLF line ends, any chunking.
 //!
 //! Source: WHATWG HTML, "Server-sent events", section 9.2.6 (interpreting an event stream).
 
 use std::time::Instant;
 
-/// The longest line and the longest event that is kept, in bytes; what a server sends beyond it is dropped.
+/// The longest line and the longest event that are kept, in bytes. Bytes beyond it are dropped.
 const LIMIT_BYTES: usize = 1 << 20;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// When its end arrived.
+    /// When the end of the event arrived.
     pub at: Instant,
-    /// Its data lines, joined by line feeds.
+    /// The data lines, joined by line feeds.
     pub data: String,
 }
 
-/// Events as they were, for who looks at them later.
+/// Collects complete events with their arrival times.
 #[derive(Debug, Default)]
 pub struct Parser(Splitter);
 
 impl Parser {
-    /// Takes a chunk that arrived at `at`, and returns the events that it completes.
+    /// Parses a chunk that arrived at `at`. Returns the events that it completes.
     pub fn feed(&mut self, chunk: &[u8], at: Instant) -> Vec<Frame> {
         let mut frames = Vec::new();
         self.0.feed(chunk, |data| {
@@ -32,12 +32,12 @@ impl Parser {
     }
 }
 
-/// Splits a stream into the data of its events. An event that lies in one chunk as a whole is not copied.
+/// Splits a stream into the data of its events. An event within one chunk is not copied.
 #[derive(Debug, Default)]
 pub struct Splitter {
-    /// The beginning of a line whose end has not arrived.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
-    /// The data lines of an event whose end has not arrived.
+    /// The data lines of an incomplete event.
     data: Option<Vec<u8>>,
     after_cr: bool,
     past_start: bool,
@@ -45,7 +45,7 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Takes a chunk; `event` hears the data of each event that it completes.
+    /// Parses a chunk. Calls `event` with the data of each event that it completes.
     pub fn feed(&mut self, mut chunk: &[u8], mut event: impl FnMut(&[u8])) {
         // The only data line so far of an event that began in this chunk.
         let mut held: Option<&[u8]> = None;
@@ -59,9 +59,10 @@ impl Splitter {
             let (line, rest) = (&chunk[..end], &chunk[end + 1..]);
             let cr = chunk[end] == b'\r';
             self.after_cr = cr && rest.is_empty();
-            chunk = match cr {
-                true => rest.strip_prefix(b"\n").unwrap_or(rest),
-                false => rest,
+            chunk = if cr {
+                rest.strip_prefix(b"\n").unwrap_or(rest)
+            } else {
+                rest
             };
             if self.line.is_empty() && self.past_start {
                 match (value_of_data(line), held) {
@@ -94,7 +95,7 @@ impl Splitter {
         self.extend_line(chunk);
     }
 
-    /// Whether a line or an event was longer than what is kept.
+    /// Whether a line or an event exceeded the limit.
     pub fn truncated(&self) -> bool {
         self.truncated
     }
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_and_bytes_that_are_no_text_do_no_harm() {
+    fn a_byte_order_mark_and_invalid_utf8_are_tolerated() {
         assert_eq!(parse(&[b"\xEF\xBB\xBFdata: a\n\n"]), ["a"]);
         assert_eq!(parse(&[b"data: \xFF\n\n"]), ["\u{FFFD}"]);
     }

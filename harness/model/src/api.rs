@@ -1,9 +1,9 @@
-//! The APIs of an OpenAI-compatible server that requests are made to.
+//! The APIs of an OpenAI-compatible server.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The API that a request is made to.
+/// The API of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Api {
@@ -15,7 +15,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// The path that its requests are sent to.
+    /// The request path.
     pub fn path(self) -> &'static str {
         match self {
             Self::Completions => "/v1/completions",

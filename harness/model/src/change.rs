@@ -1,8 +1,8 @@
-//! Changes of a running stack: a part is stopped, taken out or started again, weights and priorities are moved. A case asks for them over
-//! HTTP, at the address that the target names: a stack of ours serves it, and so can whoever runs another one.
+//! Changes of a running stack: stop, remove or start a part, set weights and priorities. A case requests them over HTTP
+//! at the address in the target. Stacks of poolproof serve that address; operators of other stacks can serve it too.
 //!
-//! One request for each, `POST` with a [`Change`] as JSON, answered with a status of 200 to 299 when the part is in the state that
-//! was asked for: gone, or serving again. When traffic follows is for cases to measure.
+//! Each change is one `POST` with a [`Change`] as JSON. The answer has a status of 200 to 299 once the part is in the
+//! requested state: gone, or serving again. When traffic follows is for cases to measure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,13 +14,13 @@ use url::Url;
 
 use crate::target::Target;
 
-/// Where changes are asked for, and which.
+/// Where changes are requested, and which kinds are available.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
-    /// The address that takes them.
+    /// The address that accepts them.
     pub url: Url,
-    /// Those that can be made.
+    /// The available kinds.
     pub kinds: BTreeSet<Kind>,
 }
 
@@ -38,14 +38,14 @@ pub enum Kind {
     Member,
     /// The weights of the pools of a model.
     Weights,
-    /// What becomes of requests while the endpoint picker of their pool is down.
+    /// How requests are treated while the endpoint picker of their pool is down.
     FailureMode,
     /// The priorities of objectives.
     Objective,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Picker,
         Self::Endpoint,
@@ -56,47 +56,47 @@ impl Kind {
     ];
 }
 
-/// A state that a part is to be in.
+/// The requested state of a part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Change {
-    /// The endpoint picker of a pool runs, or none does.
+    /// Starts or stops the endpoint picker of a pool.
     Picker {
         /// The pool.
         pool: String,
         /// Whether it runs.
         running: bool,
     },
-    /// An endpoint runs; or it is killed, with all that it was working on. It may come back by itself.
+    /// Starts an endpoint, or kills it with all requests in progress. A killed endpoint may restart by itself.
     Endpoint {
         /// The endpoint.
         endpoint: String,
         /// Whether it runs.
         running: bool,
     },
-    /// An endpoint belongs to its pool; or it does not, and works on what it has.
+    /// Adds an endpoint to its pool, or removes it. A removed endpoint finishes its requests.
     Member {
         /// The endpoint.
         endpoint: String,
         /// Whether it belongs to its pool.
         member: bool,
     },
-    /// The pools of a model have these weights.
+    /// Sets the weights of the pools of a model.
     Weights {
         /// The model.
         model: String,
         /// The weight of each of its pools, by name.
         weights: BTreeMap<String, u32>,
     },
-    /// A pool fails open: while its endpoint picker is down, any of its endpoints will do; or it fails closed, as pools do that were
-    /// not told otherwise.
+    /// Makes a pool fail open or closed. A pool that fails open uses any of its endpoints while its endpoint picker is
+    /// down. The default is to fail closed.
     FailureMode {
         /// The pool.
         pool: String,
         /// Whether it fails open.
         open: bool,
     },
-    /// An InferenceObjective has this priority, for each pool that has it.
+    /// Sets the priority of an InferenceObjective in each pool that has it.
     Objective {
         /// The objective.
         objective: String,
@@ -106,14 +106,14 @@ pub enum Change {
 }
 
 impl Change {
-    /// The change that brings the part back to what it is in the target.
+    /// The change that restores the part to its state in the target.
     pub fn undone(&self, target: &Target) -> Result<Self> {
         let mut undone = self.clone();
         match &mut undone {
             Self::Picker { running, .. } | Self::Endpoint { running, .. } => *running = true,
             Self::Member { member, .. } => *member = true,
             Self::Weights { model, weights } => {
-                let known = target.models.iter().find(|it| it.name == *model);
+                let known = target.models.iter().find(|known| known.name == *model);
                 let known = known.with_context(|| format!("the target has no model {model:?}"))?;
                 *weights = known.weights();
             }
@@ -178,7 +178,7 @@ mod tests {
     use crate::topology::Topology;
 
     #[test]
-    fn a_change_is_plain_json_and_knows_its_way_back() {
+    fn a_change_is_plain_json_and_can_be_undone() {
         let target = Target::planned(&Topology::default()).unwrap();
         let text = r#"{"change": "picker", "pool": "model-a", "running": false}"#;
         let down: Change = serde_json::from_str(text).unwrap();

@@ -1,19 +1,19 @@
-//! What a running stack consists of and how its start went, as records keep it.
+//! The components of a running stack and the steps of its start, as stored in records.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A part of a running stack, as found.
+/// A component of a running stack, as detected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Component {
-    /// Its role: gateway, epp, model-server, kube-api, body-based-router.
+    /// The role: gateway, epp, model-server, kube-api, body-based-router.
     pub role: String,
-    /// What it is, with its version.
+    /// The product and its version.
     pub version: String,
 }
 
 impl Component {
-    /// A part of this role and version.
+    /// A component of this role and version.
     pub fn new(role: &str, version: impl Into<String>) -> Self {
         Self {
             role: role.to_owned(),
@@ -22,11 +22,11 @@ impl Component {
     }
 }
 
-/// One step of a start, and how long it took.
+/// One step of a start, and its duration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
-    /// What was done.
+    /// The name of the step.
     pub name: String,
-    /// Time that it took, in milliseconds.
+    /// The duration in milliseconds.
     pub took_ms: u64,
 }

@@ -1,4 +1,4 @@
-//! What is asked for (topology, target, workload, settings) and what is concluded (verdict, findings, chart data).
+//! Inputs (topology, target, workload, settings) and conclusions (verdict, findings, chart data).
 
 pub mod api;
 pub mod change;

@@ -1,4 +1,4 @@
-//! The kinds of stacks and the parts that a stack consists of, by name. What a part does, and where it runs, is the stacks' own.
+//! The names of the kinds of stacks and of their parts. The `stack` crate implements them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,10 @@ pub trait Named: Copy + Eq + FromStr<Err = Error> + 'static {
     /// All values.
     const ALL: &'static [Self];
 
-    /// Its name, in kebab case.
+    /// The name in kebab case.
     fn name(self) -> &'static str;
 
-    /// What it is, as one line of help without a full stop.
+    /// A one-line description for help texts, without a full stop.
     fn summary(self) -> &'static str;
 }
 
@@ -47,7 +47,7 @@ macro_rules! named {
         impl FromStr for $type {
             type Err = Error;
 
-            /// Fails with the names that there are.
+            /// Fails with the list of valid names.
             fn from_str(name: &str) -> Result<Self, Error> {
                 let mut all = Self::ALL.iter();
                 all.find(|value| value.name() == name).copied().ok_or_else(|| {
@@ -60,25 +60,25 @@ macro_rules! named {
 }
 
 named! {
-    /// The stacks that can be had.
+    /// The kinds of stacks.
     StackKind, "stack";
     Embedded "embedded" "Stand-ins for every component, in this process, on loopback sockets";
     Local "local" "Real upstream processes: one endpoint picker per pool, a gateway, model servers";
     Containers "containers" "The same from container images, on a Docker engine";
-    Kind "kind" "A kind cluster of our own, with the parts in it";
-    Cluster "cluster" "A cluster that is already there: the parts are deployed into it, or what it has is read";
-    Url "url" "Whatever the target file names";
+    Kind "kind" "A new kind cluster with the parts deployed into it";
+    Cluster "cluster" "An existing cluster: deploys the parts into it, or tests those it already has";
+    Url "url" "Any running stack, described by a target file";
 }
 
 impl StackKind {
-    /// Whether its parts are pods of a Kubernetes cluster.
+    /// Whether the parts are pods of a Kubernetes cluster.
     pub fn is_cluster(self) -> bool {
         matches!(self, Self::Kind | Self::Cluster)
     }
 }
 
 named! {
-    /// The gateway in front.
+    /// The gateway in front of the pools.
     Gateway, "gateway";
     Agentgateway "agentgateway" "agentgateway";
     Envoy "envoy" "Envoy with GIE's body-based router";
@@ -88,7 +88,7 @@ named! {
 named! {
     /// The endpoint picker of each pool.
     EndpointPicker, "endpoint picker";
-    Gie "gie" "The one of the Gateway API Inference Extension";
+    Gie "gie" "The endpoint picker of the Gateway API Inference Extension";
     Poolproof "poolproof" "The reference endpoint picker of poolproof";
 }
 
@@ -103,11 +103,11 @@ named! {
 named! {
     /// The Kubernetes API that the endpoint pickers of a stack of processes or containers watch.
     KubeApi, "Kubernetes API";
-    StandIn "stand-in" "A stand-in that serves just what endpoint pickers and the body-based router ask for";
+    StandIn "stand-in" "A stand-in that serves only what endpoint pickers and the body-based router request";
     Real "real" "kube-apiserver and etcd, without a kubelet";
 }
 
-/// What was asked for; `None`: what the kind of stack has by default.
+/// The requested parts. `None` selects the default of the kind of stack.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// The gateway.
@@ -118,7 +118,7 @@ pub struct Asked {
     pub model_server: Option<ModelServer>,
 }
 
-/// What a stack is put together from. The parts meet only over wire protocols, so any can stand in for any other.
+/// The parts of a stack. They communicate only over wire protocols, so each is interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// The gateway.
@@ -130,7 +130,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts that a kind of stack has where none are asked for.
+    /// The default parts of a kind of stack.
     pub fn default_of(kind: StackKind) -> Self {
         match kind {
             StackKind::Embedded | StackKind::Url => Self {
@@ -151,7 +151,7 @@ impl Parts {
         }
     }
 
-    /// The parts that were asked for; where none was, those of the kind of stack. Whether the stack has them is not checked here.
+    /// The requested parts, with defaults for the others. Whether the stack offers them is not checked here.
     pub fn asked_for(kind: StackKind, asked: &Asked) -> Self {
         let own = Self::default_of(kind);
         Self {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused_with_those_that_there_are() {
+    fn an_unknown_name_is_refused_with_the_list_of_valid_names() {
         let message = "nginx".parse::<Gateway>().unwrap_err().to_string();
         assert_eq!(
             message,

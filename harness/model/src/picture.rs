@@ -1,15 +1,15 @@
-//! Pictures: what a person sees at a glance of what a case measured, as data. Renderings draw them.
+//! Charts of what a case measured, as data. Renderers draw them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The points of a line, and the dots of a group, that are kept, at most.
+/// The largest number of points kept per line, and of dots kept per group.
 const POINTS_MAX: usize = 200;
 
-/// One picture.
+/// One chart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Picture {
-    /// What it shows, in words.
+    /// The title.
     pub title: String,
     /// The unit and meaning of the vertical axis.
     pub y: String,
@@ -26,31 +26,31 @@ pub enum Drawing {
     Lines {
         /// The unit and meaning of the horizontal axis.
         x: String,
-        /// The lines, by what they are of, each with its points in order.
+        /// The lines, each with its label and its points in order.
         lines: Vec<(String, Vec<(f64, f64)>)>,
-        /// What is accepted: x, from, to. May be empty.
+        /// The accepted range: x, from, to. May be empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         accepted: Vec<(f64, f64, f64)>,
     },
-    /// A dot for each of several events, over a common horizontal axis.
+    /// One dot per event, over a common horizontal axis.
     Dots {
         /// The unit and meaning of the horizontal axis.
         x: String,
-        /// The dots, by what they are of. A group may be empty; it keeps its colour for the next picture.
+        /// The dots, by label. An empty group keeps its colour for the next chart.
         groups: Vec<(String, Vec<(f64, f64)>)>,
-        /// Where on the horizontal axis something was so: what, from, to. May be empty.
+        /// Marked spans of the horizontal axis: label, from, to. May be empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         spans: Vec<(String, f64, f64)>,
     },
-    /// A bar for each of several things.
+    /// A bar chart.
     Bars {
-        /// What each bar stands for, and its height.
+        /// The label of each bar, and its height.
         bars: Vec<(String, f64)>,
     },
 }
 
 impl Picture {
-    /// Lines over a common axis; of long ones as many points are kept as can be seen.
+    /// Lines over a common axis. Long lines are thinned to the points that can be seen.
     pub fn lines(
         title: impl Into<String>,
         (x, y): (&str, &str),
@@ -70,7 +70,7 @@ impl Picture {
         }
     }
 
-    /// The same, with what is accepted at each x: from, to.
+    /// Adds the accepted range at each x: from, to.
     pub fn accepts(mut self, band: Vec<(f64, f64, f64)>) -> Self {
         if let Drawing::Lines { accepted, .. } = &mut self.drawing {
             *accepted = band;
@@ -78,8 +78,8 @@ impl Picture {
         self
     }
 
-    /// A dot for each of several events, and where on the horizontal axis something was so; of a large group as many dots are kept as
-    /// can be seen.
+    /// One dot per event, with marked spans of the horizontal axis. Large groups are thinned to the dots that can be
+    /// seen.
     pub fn dots(
         title: impl Into<String>,
         (x, y): (&str, &str),
@@ -100,7 +100,7 @@ impl Picture {
         }
     }
 
-    /// A bar for each of several things.
+    /// A bar chart.
     pub fn bars(title: impl Into<String>, y: &str, bars: Vec<(String, f64)>) -> Self {
         Self {
             title: title.into(),
@@ -109,7 +109,7 @@ impl Picture {
         }
     }
 
-    /// The shares of several samples that lie at or below each value: one line for each sample.
+    /// The cumulative distributions of several samples: one line per sample.
     pub fn distributions(title: &str, x: &str, samples: Vec<(String, Vec<f64>)>) -> Self {
         let lines = samples.into_iter().map(|(name, mut values)| {
             values.sort_by(f64::total_cmp);
@@ -122,7 +122,7 @@ impl Picture {
     }
 }
 
-/// At most so many points, evenly taken, the last one among them.
+/// At most `POINTS_MAX` points, evenly spaced, including the last one.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let every = points.len().div_ceil(POINTS_MAX).max(1);
     let last = points.len().saturating_sub(1);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_thinned_and_keep_their_ends() {
-        let points: Vec<(f64, f64)> = (0..10_001).map(|it| (f64::from(it), 0.0)).collect();
+        let points: Vec<(f64, f64)> = (0..10_001).map(|number| (f64::from(number), 0.0)).collect();
         let kept = thinned(&points);
         assert!(kept.len() <= POINTS_MAX + 1, "{}", kept.len());
         assert_eq!((kept[0].0, kept[kept.len() - 1].0), (0.0, 10_000.0));
@@ -146,8 +146,8 @@ mod tests {
     }
 
     #[test]
-    fn a_small_group_of_dots_keeps_all_of_them_beside_a_large_one() {
-        let many = (0..10_001).map(|it| (f64::from(it), 0.0)).collect();
+    fn a_small_group_of_dots_is_not_thinned_beside_a_large_one() {
+        let many = (0..10_001).map(|number| (f64::from(number), 0.0)).collect();
         let groups = vec![
             ("many".to_owned(), many),
             ("few".to_owned(), vec![(1.0, 2.0), (3.0, 4.0)]),

@@ -1,20 +1,20 @@
-//! What the user sets about how cases judge.
+//! User settings for how cases judge.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::target::Target;
 
-/// What the user may change about how cases judge.
+/// The settings that control how cases judge.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Seed of every random choice of the client.
+    /// The seed of all random choices of the client.
     pub seed: u64,
     /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
     pub split_tolerance: f64,
-    /// The chance with which a whole run may fail a correct stack. It is divided over the cases.
+    /// The chance that a whole run fails a correct stack. It is divided over the cases.
     pub run_alpha: f64,
-    /// The chance with which each statistical case catches the smallest deviation that matters.
+    /// The chance that each statistical case catches the smallest deviation that matters.
     pub power: f64,
 }
 
@@ -30,7 +30,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Fails if the smallest deviation that must be caught is as large as a share of the target that is judged.
+    /// Fails if the smallest deviation that must be caught is not below every share of the target that is judged.
     pub fn check(&self, target: &Target) -> Result<()> {
         let lightest = target.canary().and_then(|model| {
             let pool = model.weighted_pools().min_by_key(|pool| pool.weight)?;

@@ -1,4 +1,4 @@
-//! The target: addresses of a running stack, and what is known of it. What `--stack url` reads and `up` prints.
+//! The target: the addresses of a running stack, and the known facts about it. `--stack url` reads it; `up` prints it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,32 +15,32 @@ use crate::topology::{self, Routed, Topology, check_models};
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
 
-/// The response header by which a model server names itself (llm-d-inference-sim, poolproof's model server).
+/// The response header that carries the name of the model server (llm-d-inference-sim, poolproof's model server).
 pub const SERVED_BY_HEADER: &str = "x-inference-pod";
 
-/// The longest request body that the reference gateway takes, which is agentgateway's default too.
+/// The longest request body that the reference gateway accepts; also agentgateway's default.
 pub const BODY_LIMIT_BYTES: usize = 2 << 20;
 
-/// The addresses of a stack that was made from a topology.
+/// The addresses of a stack that was built from a topology.
 #[derive(Clone, Debug)]
 pub struct Urls {
     /// The gateway.
     pub gateway: Url,
-    /// Its pools, in the order of the topology.
+    /// The pools, in the order of the topology.
     pub pools: Vec<PoolUrls>,
 }
 
 /// The addresses of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolUrls {
-    /// The `/metrics` of its endpoint picker.
+    /// The `/metrics` of the endpoint picker.
     pub epp_metrics: Url,
-    /// Its model servers, in the order of their names.
+    /// The model servers, in the order of their names.
     pub endpoints: Vec<Url>,
 }
 
 impl Urls {
-    /// Addresses that lead nowhere, for planning.
+    /// Unreachable addresses, for planning.
     pub fn nowhere(topology: &Topology) -> Result<Self> {
         let nowhere = Url::parse("http://127.0.0.1:9")?;
         let pools = topology.pools().map(|pool| PoolUrls {
@@ -54,28 +54,28 @@ impl Urls {
     }
 }
 
-/// A running stack, as far as a client can know it. Read from TOML; unknown fields are refused.
+/// A running stack, as far as a client can know it. Read from TOML; unknown fields are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// A name for reports.
+    /// The name in reports.
     pub name: String,
-    /// Where the gateway listens, without path.
+    /// The address of the gateway, without a path.
     pub url: Url,
     /// The request header that names the InferenceObjective.
     #[serde(default = "gie_objective_header")]
     pub objective_header: String,
-    /// The response header that names the endpoint which served a request, by its name or by the address in its url, such as what Envoy
-    /// adds as `%UPSTREAM_HOST%`. `None`: answers were seen to name none.
+    /// The response header that identifies the endpoint which served a request. Its value is the endpoint's name, or
+    /// the address in its url, as Envoy's `%UPSTREAM_HOST%`. `None`: responses identify no endpoint.
     #[serde(default = "served_by_header", skip_serializing_if = "Option::is_none")]
     pub served_by_header: Option<String>,
-    /// The longest request body that the gateway takes, in bytes; left out: it has no limit, or it is not known.
+    /// The longest request body that the gateway accepts, in bytes. If absent, there is no limit or it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_limit_bytes: Option<usize>,
-    /// Where parts of it can be stopped and changed while cases run; left out: none can be.
+    /// Where cases can request changes of the stack. If absent, no part can be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
-    /// The models that it serves.
+    /// The served models.
     pub models: Vec<Model>,
     /// InferenceObjectives by name, with their priority; higher goes first.
     #[serde(default)]
@@ -86,12 +86,12 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// The name that requests carry in `model`.
+    /// The value of `model` in requests.
     pub name: String,
-    /// LoRA adapters on it: other names that requests may carry, routed as its own.
+    /// LoRA adapters of the model. Requests may use their names as `model`; routing is the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<String>,
-    /// The pools that its requests are split over.
+    /// The pools that share its requests.
     #[serde(default)]
     pub pools: Vec<Pool>,
 }
@@ -104,10 +104,11 @@ pub struct Pool {
     pub name: String,
     /// Its weight among the pools of the model.
     pub weight: u32,
-    /// The `/metrics` of its endpoint picker: more evidence.
+    /// The `/metrics` of its endpoint picker, used as further evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epp_metrics: Option<Url>,
-    /// Whether its endpoint picker queues by priority; left out: unknown, cases that depend on it are skipped.
+    /// Whether its endpoint picker queues by priority. If absent, this is unknown, and cases that depend on it are
+    /// skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_control: Option<bool>,
     /// Its endpoints.
@@ -119,12 +120,12 @@ pub struct Pool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// Its name, as its answers carry it in `x-inference-pod`.
+    /// Its name, as its responses carry it in `x-inference-pod`.
     pub name: String,
-    /// Where it can be reached past the gateway: needed for ballast and for its counters.
+    /// An address that bypasses the gateway. Needed for ballast and for its counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<Url>,
-    /// The control API of a poolproof model server: faults, and its log of requests and scrapes.
+    /// The control API of a poolproof model server: settings, faults, and its log of requests and scrapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Url>,
 }
@@ -133,14 +134,14 @@ fn gie_objective_header() -> String {
     GIE_OBJECTIVE_HEADER.to_owned()
 }
 
-/// The header by which model servers that do so name themselves.
+/// The default header in which model servers name themselves.
 pub fn served_by_header() -> Option<String> {
     Some(SERVED_BY_HEADER.to_owned())
 }
 
 impl Target {
-    /// The target of a stack that was made from a topology. It has the topology's name, and takes no changes. A model server has its
-    /// control API at `control_path`, if there is one.
+    /// The target of a stack that was built from a topology. It has the topology's name and accepts no changes.
+    /// `control_path` is the path of the control API of model servers, if they have one.
     pub fn of_topology(
         topology: &Topology,
         urls: Urls,
@@ -187,7 +188,7 @@ impl Target {
         })
     }
 
-    /// A target as a stack of reference parts would have it, for planning: its addresses lead nowhere.
+    /// A target for planning, as a stack of reference parts would have it. Its addresses are unreachable.
     pub fn planned(topology: &Topology) -> Result<Self> {
         let urls = Urls::nowhere(topology)?;
         let changes = Changes {
@@ -228,13 +229,13 @@ impl Target {
         models.find(|model| model.weighted_pools().count() >= 2)
     }
 
-    /// The pool that an endpoint of this name belongs to.
+    /// The pool of the endpoint with this name.
     pub fn pool_of(&self, endpoint: &str) -> Option<&Pool> {
         self.pools()
             .find(|pool| pool.endpoints.iter().any(|e| e.name == endpoint))
     }
 
-    /// The name of the objective with the highest positive, and of the one with the lowest negative priority.
+    /// The names of the objectives with the highest positive and the lowest negative priority.
     pub fn priority_classes(&self) -> Option<(&str, &str)> {
         let (interactive, highest) = self.objectives.iter().max_by_key(|(_, p)| **p)?;
         let (batch, lowest) = self.objectives.iter().min_by_key(|(_, p)| **p)?;
@@ -253,7 +254,7 @@ impl Target {
             ("served_by_header", self.served_by_header.as_ref()),
         ] {
             ensure!(
-                header.is_none_or(|it| it.parse::<HeaderName>().is_ok()),
+                header.is_none_or(|name| name.parse::<HeaderName>().is_ok()),
                 "`{field}` is {:?}: it must be the name of an HTTP header",
                 header.map_or("", String::as_str)
             );
@@ -276,12 +277,12 @@ impl Target {
 }
 
 impl Model {
-    /// Its pools that get requests.
+    /// The pools with a weight above 0.
     pub fn weighted_pools(&self) -> impl Iterator<Item = &Pool> {
         self.pools.iter().filter(|pool| pool.weight > 0)
     }
 
-    /// The weights of its pools, by name.
+    /// The weights of the pools, by name.
     pub fn weights(&self) -> BTreeMap<String, u32> {
         let weights = self
             .pools
@@ -290,7 +291,7 @@ impl Model {
         weights.collect()
     }
 
-    /// The sum of the weights of its pools.
+    /// The sum of the weights of the pools.
     pub fn total_weight(&self) -> u32 {
         self.pools.iter().map(|pool| pool.weight).sum()
     }

@@ -1,6 +1,6 @@
-//! The topology: which models, pools, weights, endpoints and objectives a stack has.
+//! The topology: the models, pools, weights, endpoints and objectives of a stack.
 //!
-//! One value; each stack turns it into a configuration of its own and hands back a [`crate::target::Target`].
+//! Each kind of stack turns it into its own configuration and returns a [`crate::target::Target`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,49 +9,49 @@ use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a stack is to consist of. Read from TOML; unknown fields are refused.
+/// The requested structure of a stack. Read from TOML; unknown fields are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// A name for reports.
+    /// The name in reports.
     pub name: String,
-    /// The models, each with a route of its own.
+    /// The models, each with its own route.
     pub models: Vec<Model>,
     /// InferenceObjectives by name, with their priority; higher goes first.
     #[serde(default)]
     pub objectives: BTreeMap<String, i32>,
 }
 
-/// One model, and the pools that its requests are split over.
+/// One model, and the pools that share its requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// The name that requests carry in `model`.
+    /// The value of `model` in requests.
     pub name: String,
-    /// LoRA adapters on it: other names that requests may carry, routed as its own.
+    /// LoRA adapters of the model. Requests may use their names as `model`; routing is the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<String>,
-    /// Adapters that each of its endpoints runs at once.
+    /// The number of adapters that each endpoint can run at once.
     #[serde(default = "max_loras")]
     pub max_loras: usize,
     /// The pools behind its route, by weight.
     pub pools: Vec<Pool>,
 }
 
-/// One InferencePool, with an endpoint picker of its own.
+/// One InferencePool with its own endpoint picker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// The name of the InferencePool.
     pub name: String,
-    /// Its weight among the pools of the model; 0 gets nothing.
+    /// Its weight among the pools of the model. A pool of weight 0 gets no requests.
     pub weight: u32,
-    /// The number of model servers in it.
+    /// The number of model servers.
     pub endpoints: usize,
     /// Whether its endpoint picker queues by priority (`true`), or sheds negative priorities when saturated.
     #[serde(default)]
     pub flow_control: bool,
-    /// Whether its endpoint picker prefers endpoints that run a request's LoRA adapter already.
+    /// Whether its endpoint picker prefers endpoints that already run the LoRA adapter of a request.
     #[serde(default)]
     pub lora_affinity: bool,
 }
@@ -61,7 +61,8 @@ fn max_loras() -> usize {
 }
 
 impl Default for Topology {
-    /// model-a on one pool with flow control; model-b 90/10 over stable and canary, with a next version at weight 0.
+    /// model-a on one pool with flow control; model-b split 90/10 over stable and canary, with a next version at weight
+    /// 0.
     fn default() -> Self {
         let pool = |name: &str, weight, endpoints, flow_control| Pool {
             name: name.to_owned(),
@@ -113,13 +114,13 @@ impl Topology {
         self.models.iter().flat_map(|model| &model.pools)
     }
 
-    /// Gives the pools of a model other weights. Fails unless they are those of all of them.
+    /// Sets the weights of a model. Fails unless every pool of the model has exactly one weight.
     pub fn set_weights(&mut self, model: &str, weights: &BTreeMap<String, u32>) -> Result<()> {
-        let known = self.models.iter_mut().find(|it| it.name == model);
+        let known = self.models.iter_mut().find(|known| known.name == model);
         let known = known.with_context(|| format!("there is no model {model:?}"))?;
         ensure!(
             known.weights().keys().eq(weights.keys()),
-            "model {model:?}: the weights must be those of {}",
+            "model {model:?}: weights are needed for exactly {}",
             Vec::from_iter(known.weights().into_keys()).join(", ")
         );
         for pool in &mut known.pools {
@@ -128,7 +129,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Fails on what cannot be had, by its name.
+    /// Fails on impossible values, with the name of the field.
     pub(crate) fn check(&self) -> Result<()> {
         check_models(self.models.iter().map(|model| Routed {
             name: &model.name,
@@ -154,7 +155,7 @@ impl Topology {
 }
 
 impl Model {
-    /// The weights of its pools, by name.
+    /// The weights of the pools, by name.
     pub fn weights(&self) -> BTreeMap<String, u32> {
         let weights = self
             .pools
@@ -172,7 +173,7 @@ pub(crate) struct Routed<'a, P> {
     pub(crate) pools: P,
 }
 
-/// Fails unless there are models, each has a pool that gets requests, and all names differ.
+/// Fails unless there is a model, each model has a pool with a weight, and all names are unique.
 pub(crate) fn check_models<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Result<()>
 where
     P: Iterator<Item = (&'a str, u32)> + Clone,
@@ -191,7 +192,7 @@ where
         );
         ensure!(
             model.pools.clone().any(|(_, weight)| weight > 0),
-            "model {:?}: every pool has `weight` 0, so that no request could be served",
+            "model {:?}: every pool has `weight` 0, so no request could be served",
             model.name
         );
         for (pool, _) in model.pools {
@@ -205,7 +206,7 @@ where
     Ok(())
 }
 
-/// Fails unless all models and their adapters differ in name.
+/// Fails unless all names of models and adapters are unique.
 fn check_names<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Result<()> {
     let mut names = BTreeSet::new();
     for model in models.clone() {
@@ -219,7 +220,7 @@ fn check_names<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Re
         for adapter in model.adapters {
             ensure!(
                 !adapter.is_empty() && names.insert(adapter),
-                "model {:?}: `adapters`: {adapter:?} must be a name that no model and no other adapter has",
+                "model {:?}: `adapters`: {adapter:?} must be unique among models and adapters, and not empty",
                 model.name
             );
         }
@@ -228,7 +229,7 @@ fn check_names<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Re
 }
 
 impl Pool {
-    /// The names of its endpoints: pool name and number.
+    /// The names of the endpoints: pool name and number.
     pub fn endpoint_names(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.endpoints).map(|number| format!("{}-{number}", self.name))
     }
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_sound_and_survives_toml() {
+    fn the_default_is_valid_and_survives_toml() {
         let topology = Topology::default();
         topology.check().unwrap();
         let text = toml::to_string(&topology).unwrap();
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_one_model() {
+    fn a_name_of_two_models_is_an_error() {
         let mut topology = Topology::default();
         topology.models[0].adapters = vec!["model-a-lora".to_owned()];
         topology.check().unwrap();

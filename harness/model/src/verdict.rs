@@ -1,4 +1,4 @@
-//! Verdicts: what a case concludes, and the numbers by which it can be defended.
+//! Verdicts: the conclusion of a case, and the numbers behind it.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::picture::Picture;
 use poolproof_stats::Statistic;
 
-/// How much a requirement binds (RFC 2119). Only `Must` decides conformance.
+/// The level of a requirement (RFC 2119). Only `Must` decides conformance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// A gateway that fails it does not conform.
     Must,
-    /// A gateway that fails it should say why.
+    /// A gateway that fails it should document the reason.
     Should,
     /// A gateway may do either.
     May,
@@ -31,7 +31,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What became of a case.
+/// The conclusion of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -41,16 +41,16 @@ pub enum Verdict {
     Fail,
     /// The sample that time allowed cannot decide.
     Inconclusive,
-    /// The measurement itself is not to be trusted.
+    /// The measurement itself cannot be trusted.
     Invalid,
-    /// The target lacks something that the case needs, or the user left it out.
+    /// The target lacks something that the case needs, or the user excluded the case.
     Skip,
-    /// Our own plumbing broke.
+    /// poolproof itself failed.
     Error,
 }
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 6] = [
         Self::Pass,
         Self::Fail,
@@ -74,14 +74,14 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Where what was found is not what was required.
+/// An observation that differs from the requirement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Mismatch {
-    /// What was looked at.
+    /// The subject of the observation.
     pub what: String,
-    /// What the requirement asks for.
+    /// The required value.
     pub expected: Value,
-    /// What there was.
+    /// The observed value.
     pub actual: Value,
 }
 
@@ -104,11 +104,11 @@ impl fmt::Display for Mismatch {
 /// The result of a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
-    /// What became of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The reason, in a line.
+    /// The reason, in one line.
     pub summary: String,
-    /// The requests that it took, through the gateway.
+    /// The number of requests sent through the gateway.
     #[serde(default)]
     pub requests: u64,
     /// With `fail`: each expectation that did not hold.
@@ -117,10 +117,10 @@ pub struct Outcome {
     /// The statistical decisions, passed or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statistics: Vec<Statistic>,
-    /// By which sources the conclusion is supported, and figures that are reported but not judged.
+    /// The sources that support the conclusion, and figures that are reported but not judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// What a person sees of it at a glance.
+    /// Charts of what was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pictures: Vec<Picture>,
 }
@@ -143,7 +143,7 @@ impl Outcome {
         Self::new(Verdict::Pass, summary)
     }
 
-    /// The measurement is not to be trusted.
+    /// The measurement cannot be trusted.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::new(Verdict::Invalid, reason)
     }
@@ -153,12 +153,12 @@ impl Outcome {
         Self::new(Verdict::Inconclusive, reason)
     }
 
-    /// The case could not be run on this target.
+    /// The case cannot run on this target.
     pub fn skip(reason: impl Into<String>) -> Self {
         Self::new(Verdict::Skip, reason)
     }
 
-    /// Our own plumbing broke.
+    /// poolproof itself failed.
     pub fn error(error: &anyhow::Error) -> Self {
         Self::new(Verdict::Error, format!("{error:#}"))
     }
@@ -169,13 +169,13 @@ impl Outcome {
         self
     }
 
-    /// Whether this is a failure.
+    /// Whether the verdict is `fail`.
     pub fn failed(&self) -> bool {
         self.verdict == Verdict::Fail
     }
 }
 
-/// Collects expectations; a case fails if one of them does not hold.
+/// Collects expectations. A case fails if one of them does not hold.
 #[derive(Debug, Default)]
 pub struct Findings {
     checked: usize,
@@ -186,13 +186,13 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds what one look found: nothing wrong, or a mismatch.
+    /// Adds an observation: `Ok`, or a mismatch.
     pub fn add(&mut self, found: Result<(), Mismatch>) {
         self.checked += 1;
         self.mismatches.extend(found.err());
     }
 
-    /// Adds a statistical decision; `expected` and `actual` say it in words if it is a failure.
+    /// Adds a statistical decision. A failure gets `expected` and `actual` in words.
     pub fn add_statistic(&mut self, statistic: Statistic) {
         self.checked += 1;
         let (low, high) = statistic.accepted;
@@ -220,25 +220,25 @@ impl Findings {
         self.evidence.push(line.into());
     }
 
-    /// Adds a picture.
+    /// Adds a chart.
     pub fn show(&mut self, picture: Picture) {
         self.pictures.push(picture);
     }
 
-    /// Whether an expectation did not hold so far.
+    /// Whether an expectation has failed so far.
     pub fn failed(&self) -> bool {
         !self.mismatches.is_empty()
     }
 
-    /// Whether nothing was looked at so far.
+    /// Whether nothing was observed so far.
     pub fn is_empty(&self) -> bool {
         self.checked == 0
     }
 
-    /// The outcome: pass with `summary`, or fail with what did not hold. Nothing looked at is an error of ours.
+    /// The outcome: a pass with `summary`, or a failure with its mismatches. A case without observations is an error.
     pub fn outcome(self, summary: impl Into<String>) -> Outcome {
         let mut outcome = if self.checked == 0 {
-            Outcome::new(Verdict::Error, "the case looked at nothing")
+            Outcome::new(Verdict::Error, "the case made no observation")
         } else if let Some(first) = self.mismatches.first() {
             let more = match self.mismatches.len() - 1 {
                 0 => String::new(),
@@ -255,7 +255,7 @@ impl Findings {
         outcome
     }
 
-    /// The same, but a failure becomes `invalid` for this reason: what was measured with is not to be trusted.
+    /// Like [`Findings::outcome`], but `doubt` turns a failure into `invalid`: the measurement cannot be trusted.
     pub fn outcome_unless(self, summary: impl Into<String>, doubt: Option<String>) -> Outcome {
         let outcome = self.outcome(summary);
         match doubt {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn one_mismatch_fails_and_says_expected_and_actual() {
+    fn one_mismatch_fails_with_expected_and_actual() {
         let mut findings = Findings::default();
         findings.add(look(true));
         findings.add(look(false));
@@ -295,12 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_looked_at_is_no_pass() {
+    fn empty_findings_are_an_error() {
         assert_eq!(Findings::default().outcome("fine").verdict, Verdict::Error);
     }
 
     #[test]
-    fn doubt_turns_a_failure_into_invalid_but_leaves_a_pass() {
+    fn doubt_turns_a_failure_into_invalid_but_keeps_a_pass() {
         for (ok, verdict) in [(true, Verdict::Pass), (false, Verdict::Invalid)] {
             let mut findings = Findings::default();
             findings.add(look(ok));

@@ -1,4 +1,5 @@
-//! The machine that a run was made on, as far as it decides what a client can do. It names neither the host nor a user.
+//! The machine of a run, with the limits that determine what a client can do. It contains neither host names nor user
+//! names.
 
 use std::path::Path;
 
@@ -7,35 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-/// What a client had at the start of a run. What this machine does not tell is left out.
+/// The resources of a client at the start of a run. Values that the machine does not report are absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
-    /// Processors that this process may use.
+    /// The processors available to this process.
     pub cores: usize,
     /// Memory of the machine, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Memory that this process may use, in bytes, where a cgroup gives it less than the machine has.
+    /// The memory available to this process, in bytes, if a cgroup limits it below the memory of the machine.
     pub memory_limit_bytes: Option<u64>,
-    /// Files that this process may have open: the soft limit, and the hard one.
+    /// The limit on open files of this process: soft, hard.
     pub open_files: Option<(u64, u64)>,
-    /// The first and the last port that connections get.
+    /// The range of ephemeral ports: first, last.
     pub ephemeral_ports: Option<(u16, u16)>,
     /// The kernel and its release.
     pub kernel: Option<String>,
-    /// What the kernel reads the time from.
+    /// The kernel's clock source.
     pub clock_source: Option<String>,
     /// Whether this process runs in a container.
     pub container: bool,
-    /// Whether the processor says that it is a virtual one.
+    /// Whether the processor reports a hypervisor.
     pub virtual_machine: bool,
-    /// Tasks that wanted a processor, as a mean over the minute before the run.
+    /// The load average of the minute before the run.
     pub load_average: Option<f64>,
 }
 
 impl Environment {
-    /// That of this process, now.
+    /// The environment of this process, now.
     pub fn here() -> Self {
-        let memory_bytes = read("/proc/meminfo").and_then(|it| memory(&it));
+        let memory_bytes = read("/proc/meminfo").and_then(|text| memory(&text));
         Self {
             cores: limits::cores(),
             memory_bytes,
@@ -45,24 +46,26 @@ impl Environment {
             kernel: kernel().or_else(|| Some(std::env::consts::OS.to_owned())),
             clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             container: in_container(),
-            virtual_machine: read("/proc/cpuinfo").is_some_and(|it| is_virtual(&it)),
+            virtual_machine: read("/proc/cpuinfo").is_some_and(|text| is_virtual(&text)),
             load_average: read("/proc/loadavg")
-                .and_then(|it| it.split_whitespace().next()?.parse().ok()),
+                .and_then(|text| text.split_whitespace().next()?.parse().ok()),
         }
     }
 
-    /// For a person.
+    /// The environment in words.
     pub fn in_words(&self) -> String {
         const GIB: f64 = (1u64 << 30) as f64;
         let mut parts = vec![format!("{} processors", self.cores)];
         let mut add = |part: Option<String>| parts.extend(part);
-        add(self.load_average.map(|it| format!("load {it:.2} before")));
+        add(self
+            .load_average
+            .map(|load| format!("load {load:.2} before")));
         add(self
             .memory_bytes
-            .map(|it| format!("{:.1} GiB of memory", it as f64 / GIB)));
+            .map(|bytes| format!("{:.1} GiB of memory", bytes as f64 / GIB)));
         add(self
             .memory_limit_bytes
-            .map(|it| format!("limited to {:.1} GiB", it as f64 / GIB)));
+            .map(|bytes| format!("limited to {:.1} GiB", bytes as f64 / GIB)));
         add(self
             .open_files
             .map(|(soft, hard)| format!("{soft} open files (hard limit {hard})")));
@@ -70,7 +73,10 @@ impl Environment {
             .ephemeral_ports
             .map(|(first, last)| format!("ports {first} to {last}")));
         add(self.kernel.clone());
-        add(self.clock_source.as_ref().map(|it| format!("clock {it}")));
+        add(self
+            .clock_source
+            .as_ref()
+            .map(|source| format!("clock {source}")));
         add(self.container.then(|| "in a container".to_owned()));
         add(self
             .virtual_machine
@@ -84,16 +90,17 @@ fn read(path: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// The memory of the machine, in bytes, from `/proc/meminfo`, which has it in units of 1,024.
+/// The memory of the machine in bytes, from `/proc/meminfo`, whose unit is 1,024 bytes.
 fn memory(meminfo: &str) -> Option<u64> {
     let line = meminfo
         .lines()
-        .find_map(|it| it.strip_prefix("MemTotal:"))?;
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
-/// The limit of the cgroup (version 2, else 1) that this process sees as its root; a limit above all memory is none.
+/// The memory limit of the cgroup (version 2, else 1) at the root of this process's view. A limit above all memory
+/// counts as none.
 fn memory_limit(memory_bytes: Option<u64>) -> Option<u64> {
     let limit = read("/sys/fs/cgroup/memory.max")
         .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"))?;
@@ -109,14 +116,14 @@ fn kernel() -> Option<String> {
     Some(format!("{name} {release}"))
 }
 
-/// By the marks that Docker, Podman and Kubernetes leave.
+/// Checks the marker files of Docker, Podman and Kubernetes.
 fn in_container() -> bool {
     Path::new("/.dockerenv").exists()
         || Path::new("/run/.containerenv").exists()
         || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
-/// Whether the flags of a processor have the one that hypervisors set (Linux, cpufeatures.h).
+/// Whether the processor flags include the one that hypervisors set (Linux, cpufeatures.h).
 fn is_virtual(cpuinfo: &str) -> bool {
     let mut flags = cpuinfo.lines().filter(|line| line.starts_with("flags"));
     flags.any(|line| line.split_whitespace().any(|flag| flag == "hypervisor"))
@@ -128,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_linux_says_is_understood() {
+    fn proc_files_of_linux_are_parsed() {
         let meminfo = "MemTotal:       24684084 kB\nMemFree:  1 kB\n";
         assert_eq!(memory(meminfo), Some(24_684_084 * 1024));
         assert_eq!(memory("MemTotal: lots"), None);
@@ -137,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out_of_the_words() {
+    fn unknown_values_are_left_out_of_the_words() {
         let bare = Environment {
             cores: 2,
             memory_bytes: None,

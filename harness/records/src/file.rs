@@ -1,4 +1,4 @@
-//! Record files: JSON objects whose `schema` field names their kind and its version.
+//! Record files: JSON objects whose `schema` field determines their kind and version.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,9 +16,9 @@ use crate::load::search::{self, Limit};
 /// A kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Cases, run against a stack.
+    /// A run of cases against a stack.
     Run,
-    /// A workload.
+    /// A load run.
     Load,
     /// A search for the highest rate that meets every objective.
     Search,
@@ -30,7 +30,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Run, Self::Load, Self::Search, Self::Overhead];
 
-    /// The file name under which a command saves it.
+    /// The default file name.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Run => "run.json",
@@ -50,7 +50,7 @@ impl Kind {
         }
     }
 
-    /// What it is, as a message names it.
+    /// The description of the kind in messages.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Run => "a run of cases",
@@ -64,18 +64,18 @@ impl Kind {
 /// A record of any kind.
 #[derive(Clone, Debug)]
 pub enum AnyRecord {
-    /// Of [`Kind::Run`].
+    /// A [`Kind::Run`].
     Run(Box<run::Record>),
-    /// Of [`Kind::Load`].
+    /// A [`Kind::Load`].
     Load(Box<load::Record>),
-    /// Of [`Kind::Search`].
+    /// A [`Kind::Search`].
     Search(Box<Limit>),
-    /// Of [`Kind::Overhead`].
+    /// A [`Kind::Overhead`].
     Overhead(Box<Overhead>),
 }
 
 impl AnyRecord {
-    /// Reads a record. Its `schema` field decides what it is; the name of the file does not matter.
+    /// Reads a record. Its `schema` field determines the kind; the file name does not matter.
     pub fn read(path: &Path) -> Result<Self> {
         let (kind, text) = read_kind(path)?;
         Ok(match kind {
@@ -86,7 +86,8 @@ impl AnyRecord {
         })
     }
 
-    /// Reads a record; of a folder, the first of run.json, load.json, limit.json and overhead.json that it has.
+    /// Reads a record from a file, or from a folder: the first of run.json, load.json, limit.json and overhead.json
+    /// that exists.
     pub fn read_at(path: &Path) -> Result<Self> {
         if !path.is_dir() {
             return Self::read(path);
@@ -98,7 +99,7 @@ impl AnyRecord {
         Self::read(&file)
     }
 
-    /// Its kind.
+    /// The kind of the record.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Run(_) => Kind::Run,
@@ -123,7 +124,7 @@ pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<
     let (kind, text) = read_kind(path)?;
     if kind.schema() != schema {
         bail!(
-            "{}: holds {} (schema {:?}); needed is one of schema {schema:?}",
+            "{}: holds {} (schema {:?}); expected schema {schema:?}",
             path.display(),
             kind.describe(),
             kind.schema()
@@ -132,8 +133,8 @@ pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<
     parse(path, kind, &text)
 }
 
-/// Saves a record. A reader finds the old file or the whole new one, also after a crash: the text goes to a temporary file in the same
-/// folder, reaches the disk, and is then renamed.
+/// Saves a record atomically: readers find the complete old or new file, even after a crash. The text is written to a
+/// temporary file in the same folder, synced, and renamed.
 pub fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     let text = serde_json::to_string_pretty(record).context("writing a record as JSON")?;
     let partial = partial_of(path);
@@ -144,13 +145,13 @@ pub fn save(record: &impl Serialize, path: &Path) -> Result<()> {
         fs::rename(&partial, path)
     });
     written.map_err(|error| {
-        // What is half written is of no use; that it cannot be removed adds nothing to the first error.
+        // The first error matters; a failure to remove the incomplete file adds nothing to it.
         let _ = fs::remove_file(&partial);
         anyhow::Error::from(error).context(format!("saving {}", path.display()))
     })
 }
 
-/// The temporary file beside a record. Several processes may save to the same folder.
+/// The path of the temporary file beside a record. It is unique, because several processes may save to the same folder.
 fn partial_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
@@ -182,7 +183,7 @@ fn read_kind(path: &Path) -> Result<(Kind, Vec<u8>)> {
 
 fn parse<T: DeserializeOwned>(path: &Path, kind: Kind, text: &[u8]) -> Result<T> {
     serde_json::from_slice(text)
-        .with_context(|| format!("{} is not a record of {}", path.display(), kind.schema()))
+        .with_context(|| format!("{} is not a valid {} record", path.display(), kind.schema()))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! The folders of the user in which poolproof keeps things (XDG Base Directory Specification 0.8).
+//! poolproof's folders in the user's home (XDG Base Directory Specification 0.8).
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// For what can be fetched or built again.
+/// For files that can be downloaded or built again.
 pub fn cache() -> Result<PathBuf> {
     folder("XDG_CACHE_HOME", ".cache")
 }
 
-/// For what is to outlive a process: which stacks are kept, and how to reach them.
+/// For state that outlives a process: the stacks that are kept, and their addresses.
 pub fn state() -> Result<PathBuf> {
     folder("XDG_STATE_HOME", ".local/state")
 }

@@ -1,4 +1,5 @@
-//! Records: what was measured, as it is saved. One file format (JSON whose `schema` field names the kind), one reader, one atomic save.
+//! Records of measurements. One file format (JSON whose `schema` field determines the kind), one reader, one atomic
+//! save.
 
 pub mod environment;
 pub mod file;

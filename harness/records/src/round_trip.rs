@@ -1,21 +1,21 @@
-//! What the way to a gateway takes by itself: the time of answers that no endpoint has a part in.
+//! Network round trips to the gateway, measured by responses that involve no endpoint.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the client is.
+/// The location of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vantage {
-    /// The machine that the run is made on.
+    /// The machine that executes the run.
     Here,
-    /// A pod of the cluster that the gateway is in.
+    /// A pod in the cluster of the gateway.
     Pod,
 }
 
-/// A round trip to the gateway and back.
+/// The time of a round trip to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RoundTrip {
     /// Where it begins.

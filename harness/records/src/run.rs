@@ -1,4 +1,4 @@
-//! The record of a run: all that a reader needs to judge or repeat it. Every table and file is a rendering of it.
+//! The record of a run: everything needed to judge or repeat it. All tables and pages are renderings of it.
 
 use std::fmt;
 use std::path::Path;
@@ -19,7 +19,7 @@ use poolproof_model::verdict::{Level, Outcome, Verdict};
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/run/1";
 
-/// A run, as it is saved in `run.json`.
+/// A run, saved as `run.json`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// [`SCHEMA`].
@@ -28,34 +28,34 @@ pub struct Record {
     pub tool_version: String,
     /// When the run started.
     pub started: Timestamp,
-    /// When it was last saved.
+    /// When the record was last saved.
     pub saved: Timestamp,
-    /// Whether it was interrupted before its last case.
+    /// Whether the run was interrupted before its last case.
     pub interrupted: bool,
-    /// The seed of every random choice.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The smallest deviation of a split that must be caught, as a share.
     pub split_tolerance: f64,
-    /// The chance with which the run may fail a correct stack.
+    /// The chance that the run fails a correct stack.
     #[serde(default = "default_run_alpha")]
     pub run_alpha: f64,
-    /// The chance with which each statistical case catches the smallest deviation that matters.
+    /// The chance that each statistical case catches the smallest deviation that matters.
     #[serde(default = "default_power")]
     pub power: f64,
     /// The name of the stack.
     pub stack: String,
-    /// The defect that was put in, if any.
+    /// The flaw that was switched on, if any.
     pub flaw: Option<String>,
-    /// What the stack consists of, as found.
+    /// The components of the stack, as detected.
     pub components: Vec<Component>,
-    /// How its start went.
+    /// The steps of its start.
     pub start_steps: Vec<Step>,
-    /// The processors of the machine that sent the requests.
+    /// The processors of the client machine.
     pub client_cores: usize,
-    /// That machine, before the stack was started; records of before have none.
+    /// The client machine, before the start of the stack. Absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
-    /// What the way to the gateway takes, where something lies between; records of before have none.
+    /// The round trips to the gateway, if there is a network in between. Absent in older records.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub round_trips: Vec<RoundTrip>,
     /// The stack under test.
@@ -67,44 +67,44 @@ pub struct Record {
 /// One case of a run.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRecord {
-    /// Its id.
+    /// The id of the case.
     pub id: String,
     /// The requirement.
     pub requirement: String,
-    /// How much it binds.
+    /// The level of the requirement.
     pub level: Level,
-    /// Where it comes from.
+    /// The source of the requirement.
     pub source: String,
-    /// Time that it took, in milliseconds.
+    /// The duration in milliseconds.
     pub took_ms: u64,
-    /// What it concluded.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// The stack that a run is made against, as far as a record names it.
+/// The stack under test, as stored in a record.
 #[derive(Clone, Debug)]
 pub struct StackUnderTest<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The defect that was put in, if any.
+    /// The flaw that was switched on, if any.
     pub flaw: Option<String>,
-    /// What it consists of, as found.
+    /// The components, as detected.
     pub components: &'a [Component],
-    /// How its start went.
+    /// The steps of its start.
     pub start_steps: &'a [Step],
-    /// Its addresses; credentials in them do not reach the record.
+    /// Its target. Credentials in addresses are not stored.
     pub target: &'a Target,
 }
 
-/// What a run concluded, all cases together.
+/// The conclusion of a run over all cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
     /// All Must cases that ran passed.
     Passed,
     /// A Must case failed.
     Failed,
-    /// No Must case failed, but one was not decided; or nothing could be run at all.
+    /// No Must case failed, but one was not decided, or no case could run.
     Undecided,
     /// The run was interrupted.
     Interrupted,
@@ -122,7 +122,7 @@ impl fmt::Display for Conclusion {
 }
 
 impl Record {
-    /// The record of a run that starts now.
+    /// A new record of a run.
     pub fn new(stack: StackUnderTest<'_>, settings: &Settings, environment: Environment) -> Self {
         let now = Timestamp::now();
         Self {
@@ -152,20 +152,20 @@ impl Record {
         file::read_as(path, SCHEMA)
     }
 
-    /// Saves the record: a reader finds the old one or the new one, never a part.
+    /// Saves the record atomically.
     pub fn save(&mut self, path: &Path) -> Result<()> {
         self.saved = Timestamp::now();
         file::save(self, path)
     }
 
-    /// The round trips to the gateway in words; `None` where nothing lies between.
+    /// The round trips to the gateway in words; `None` without any.
     pub fn way(&self) -> Option<String> {
         let trips: Vec<String> = self.round_trips.iter().map(ToString::to_string).collect();
         (!trips.is_empty())
             .then(|| format!("a round trip to the gateway takes {}", trips.join(", ")))
     }
 
-    /// What all cases together say.
+    /// The conclusion over all cases.
     pub fn conclusion(&self) -> Conclusion {
         let must = |verdicts: &[Verdict]| {
             self.cases
@@ -180,7 +180,7 @@ impl Record {
             || self
                 .cases
                 .iter()
-                .all(|it| it.outcome.verdict == Verdict::Skip)
+                .all(|case| case.outcome.verdict == Verdict::Skip)
         {
             Conclusion::Undecided
         } else {
@@ -188,7 +188,7 @@ impl Record {
         }
     }
 
-    /// How many cases ended with each verdict, without those that none did, in words.
+    /// The number of cases per verdict, in words. Verdicts without cases are left out.
     pub fn counts(&self) -> String {
         use Verdict::{Error, Fail, Inconclusive, Invalid, Pass, Skip};
         let count = |verdict: Verdict| {
@@ -206,13 +206,13 @@ impl Record {
 }
 
 impl CaseRecord {
-    /// The id of its suite.
+    /// The id of the suite.
     pub fn suite(&self) -> &str {
         self.id.split('/').next().unwrap_or(&self.id)
     }
 }
 
-/// What runs were made with before their records said so.
+/// The alpha of runs whose records do not contain it.
 fn default_run_alpha() -> f64 {
     Settings::default().run_alpha
 }
@@ -221,16 +221,19 @@ fn default_power() -> f64 {
     Settings::default().power
 }
 
-/// The target without user names and passwords, which must not reach a report.
+/// The target without user names and passwords, which must not appear in reports.
 pub fn without_credentials(target: &Target) -> Target {
     let mut target = target.clone();
-    // Both setters fail only for urls that cannot carry credentials.
+    // Both setters fail only for URLs that cannot carry credentials.
     let strip = |url: &mut url::Url| {
         let _ = url.set_username("");
         let _ = url.set_password(None);
     };
     strip(&mut target.url);
-    target.changes.iter_mut().for_each(|it| strip(&mut it.url));
+    target
+        .changes
+        .iter_mut()
+        .for_each(|changes| strip(&mut changes.url));
     for pool in target.models.iter_mut().flat_map(|m| &mut m.pools) {
         pool.epp_metrics.iter_mut().for_each(strip);
         for endpoint in &mut pool.endpoints {
@@ -270,7 +273,7 @@ mod tests {
         );
         let skip = (Level::Must, Outcome::skip(""));
         assert_eq!(conclusion(&[pass, skip.clone()]), Conclusion::Passed);
-        // A run that looked at nothing has shown nothing.
+        // A run without observations shows nothing.
         assert_eq!(conclusion(&[skip]), Conclusion::Undecided);
     }
 
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_of_ours_is_refused_with_the_reason() {
+    fn files_that_are_no_records_are_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.json");
         let refused = |text: &str| {

@@ -1,4 +1,4 @@
-//! Records for tests of what reads them.
+//! Records for tests.
 
 #![allow(clippy::unwrap_used)]
 
@@ -52,7 +52,7 @@ pub fn record(cases: &[(Level, Outcome)]) -> Record {
     }
 }
 
-/// A search that found its limit between 20 and 24 requests a second.
+/// A search that found its limit between 20 and 24 requests per second.
 pub fn limit() -> Limit {
     let probe = |rate_per_s, verdict, ttft_p95_ms| Probe {
         rate_per_s,

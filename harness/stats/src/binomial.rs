@@ -1,8 +1,8 @@
-//! Exact binomial tests, planned: from a null, a deviation that matters and two error rates to a sample size and the
-//! counts that are accepted.
+//! Exact binomial tests, planned ahead. A null, a deviation that matters and two error rates give the sample size and
+//! the accepted counts.
 //!
-//! Source: Clopper and Pearson 1934 for the tails; Fleiss, Levin, Paik, "Statistical Methods for Rates and Proportions",
-//! chapter 2, for the two error rates. All tails are summed exactly, no normal approximation.
+//! Source: Clopper and Pearson 1934 for the tails; Fleiss, Levin, Paik, "Statistical Methods for Rates and
+//! Proportions", chapter 2, for the two error rates. All tails are summed exactly, without a normal approximation.
 
 use std::ops::RangeInclusive;
 
@@ -13,17 +13,17 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 use super::interval::{self, CONFIDENCE};
 use crate::Statistic;
 
-/// The largest sample that is planned; a question that needs more is refused.
+/// The largest sample that is planned. A question that needs more is an error.
 const N_MAX: u64 = 1_000_000;
 
-/// What a share is held against.
+/// The hypothesis about a share, and the deviation that must be caught.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Question {
     /// The share is `null`; `null` ± `deviation` must be caught.
     Equal {
         /// The share of a correct system.
         null: f64,
-        /// The smallest deviation that matters, to either side.
+        /// The smallest deviation that matters, in either direction.
         deviation: f64,
     },
     /// The share is at most `null`; `bad` must be caught.
@@ -45,13 +45,13 @@ pub enum Question {
 /// A planned test.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
-    /// What is asked.
+    /// The question.
     pub question: Question,
     /// The number of observations.
     pub n: u64,
     /// The counts that are accepted.
     pub accepted: RangeInclusive<u64>,
-    /// The chance of failing a correct system; as asked for, the true one is not above it.
+    /// The requested chance of failing a correct system; the true chance is not above it.
     pub alpha: f64,
     /// The chance of catching the deviation.
     pub power: f64,
@@ -74,15 +74,15 @@ impl Plan {
                 "{question:?} would need more than {N_MAX} observations at alpha {alpha} and power {power}"
             );
         }
-        // Counts are whole, so power rises with n in a sawtooth: halving comes near the smallest n, and it is looked for
-        // from a little below there.
+        // Counts are integers, so power rises with n in a sawtooth. Bisection lands near the smallest n; the search
+        // starts a little below.
         let near = bisect(enough / 2, enough, strong);
         let from = near.saturating_sub(64.max(near / 30)).max(1);
         let n = (from..=near).find(|n| strong(*n)).unwrap_or(near);
         Ok(Self::of_size(question, n, alpha))
     }
 
-    /// The test that a given sample allows.
+    /// The test that a sample of size `n` allows.
     pub fn of_size(question: Question, n: u64, alpha: f64) -> Self {
         let (accepted, power) = match question {
             Question::Equal { null, deviation } => {
@@ -118,12 +118,12 @@ impl Plan {
         }
     }
 
-    /// The chance with which a system of this share passes.
+    /// The chance that a system with this share passes.
     pub fn passes(&self, share: f64) -> f64 {
         within(share, self.n, &self.accepted)
     }
 
-    /// What a count of `hits` in `n` observations says; `n` may differ from the plan's where a sample came out otherwise.
+    /// Decides on `hits` in `n` observations. `n` may differ from the plan's if the sample came out at another size.
     pub fn decide(&self, of: impl Into<String>, hits: u64, n: u64) -> Statistic {
         let plan = if n == self.n {
             self.clone()
@@ -149,7 +149,7 @@ impl Plan {
 }
 
 impl Question {
-    /// The share that a correct system has, or is held to.
+    /// The share of a correct system, or its bound.
     pub fn null(self) -> f64 {
         match self {
             Self::Equal { null, .. } | Self::AtMost { null, .. } | Self::AtLeast { null, .. } => {
@@ -158,7 +158,7 @@ impl Question {
         }
     }
 
-    /// The shares that must be caught; none that no system can have.
+    /// The shares that must be caught. Shares outside 0 to 1 are left out.
     pub fn deviations(self) -> Vec<f64> {
         let shares = match self {
             Self::Equal { null, deviation } => vec![null - deviation, null + deviation],
@@ -168,7 +168,7 @@ impl Question {
         shares.into_iter().filter(possible).collect()
     }
 
-    /// The null, for people.
+    /// The null in words.
     pub fn null_in_words(self) -> String {
         match self {
             Self::Equal { null, .. } => format!("share = {null:.4}"),
@@ -177,14 +177,14 @@ impl Question {
         }
     }
 
-    /// The shares that must be caught, for people.
+    /// The shares that must be caught, in words.
     pub fn deviations_in_words(self) -> String {
         let shares = self.deviations().into_iter();
         let shares: Vec<String> = shares.map(|share| format!("{share:.4}")).collect();
         shares.join(" or ")
     }
 
-    /// The chance under the null of what `tails` gives the chances of at most, and of at least, for a share.
+    /// The p-value under the null. `tails` returns the chances of at most and of at least the observation, for a share.
     pub(super) fn p_value(self, tails: impl Fn(f64) -> (f64, f64)) -> f64 {
         let (at_most, at_least) = tails(self.null());
         match self {
@@ -202,30 +202,30 @@ impl Question {
         };
         ensure!(
             (0.0..=1.0).contains(&null) && null < bad,
-            "{self:?} asks for no deviation between two shares"
+            "{self:?} needs two different shares"
         );
         Ok(())
     }
 }
 
-/// The shares that `hits` in `n` observations do not contradict, at this confidence (Clopper and Pearson 1934).
+/// The shares that are consistent with `hits` in `n` observations, at this confidence (Clopper and Pearson 1934).
 pub fn interval(n: u64, hits: u64, confidence: f64) -> (f64, f64) {
     let observed = hits as f64 / n.max(1) as f64;
     interval::invert(observed, confidence, |p| tails(p, n, hits))
 }
 
-/// The chances of at most and of at least so many hits.
+/// The chances of at most and of at least `hits` hits.
 pub(super) fn tails(p: f64, n: u64, hits: u64) -> (f64, f64) {
     let law = law(p, n);
     (law.cdf(hits), at_least(&law, hits))
 }
 
 fn law(p: f64, n: u64) -> Binomial {
-    // `Question::check` and the callers keep p within 0 to 1, which is all that `Binomial` asks for.
+    // `Question::check` and the callers keep p within 0 to 1, which is the only precondition of `Binomial`.
     Binomial::new(p.clamp(0.0, 1.0), n).unwrap_or_else(|_| unreachable!("share {p} of {n}"))
 }
 
-/// The chance of at least `count`.
+/// The chance of at least `count` hits.
 fn at_least(law: &Binomial, count: u64) -> f64 {
     match count {
         0 => 1.0,
@@ -233,17 +233,17 @@ fn at_least(law: &Binomial, count: u64) -> f64 {
     }
 }
 
-/// The smallest count whose lower tail, without itself, is at most `tail`.
+/// The smallest count whose lower tail, excluding the count itself, is at most `tail`.
 fn lowest(law: &Binomial, tail: f64) -> u64 {
     bisect(0, law.n(), |count| law.cdf(count) > tail)
 }
 
-/// The largest count whose upper tail, without itself, is at most `tail`.
+/// The largest count whose upper tail, excluding the count itself, is at most `tail`.
 fn highest(law: &Binomial, tail: f64) -> u64 {
     bisect(0, law.n(), |count| law.sf(count) <= tail)
 }
 
-/// The smallest count between for which `holds`, which must stay true once it is.
+/// The smallest count between `low` and `high` for which `holds`. `holds` must be monotonic.
 fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
     while low < high {
         let middle = low + (high - low) / 2;
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_canary_three_points_off_needs_4319_requests() {
-        // The smallest of all; scipy's exact tails give the same n, and the same counts.
+        // The smallest possible n; scipy's exact tails give the same n and the same counts.
         let plan = Plan::new(CANARY, 1e-4, 0.99).unwrap();
         assert_eq!((plan.n, plan.accepted), (4319, 357..=510));
         let plan = Plan::of_size(CANARY, 4351, 1e-4);

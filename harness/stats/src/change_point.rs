@@ -1,17 +1,17 @@
-//! Change points of a series: where a level has moved for good, told from noise and from one bad value.
+//! Change points of a series: lasting shifts of its level, as opposed to noise and single outliers.
 //!
-//! Source: Matteson and James, "A Nonparametric Approach for Multiple Change Point Analysis of Multivariate Data", JASA 109, 2014
-//! (E-Divisive): the likeliest split of a segment is the one with the largest energy distance. Its significance is that of Student's
-//! test of both sides instead of permutations, as in Apache Otava: deterministic, and sharp for short series. A point that its
-//! neighbours have made needless is removed again.
+//! Source: Matteson and James, "A Nonparametric Approach for Multiple Change Point Analysis of Multivariate Data", JASA
+//! 109, 2014 (E-Divisive): the likeliest split of a segment is the one with the largest energy distance. As in Apache
+//! Otava, significance comes from a two-sided Student's t-test instead of permutations: deterministic, and sharp for
+//! short series. A point that its neighbours make redundant is removed.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// The chance that a split of noise is taken for a change, for one split. The best of several is taken, and a gate looks again every
-/// night, so that a series is wrong more often: see the benchmark `gate`.
+/// The chance that one split of noise is taken for a change. The test uses the best of several splits, and a gate
+/// repeats it every night, so the error rate of a series is higher: see the benchmark `gate`.
 pub const SIGNIFICANT: f64 = 1e-4;
-/// Values on either side of a change.
+/// The least number of values on either side of a change.
 const SIDE_MIN: usize = 3;
 
 /// A change of the level of a series.
@@ -19,11 +19,11 @@ const SIDE_MIN: usize = 3;
 pub struct ChangePoint {
     /// The first value of the new level.
     pub at: usize,
-    /// The mean before, back to the change before or the start.
+    /// The mean before it, back to the previous change or the start.
     pub before: f64,
-    /// The mean after, up to the next change or the end.
+    /// The mean after it, up to the next change or the end.
     pub after: f64,
-    /// The chance of such a difference where there is none.
+    /// The chance of a difference this large without a change.
     pub p_value: f64,
 }
 
@@ -45,7 +45,7 @@ pub fn change_points(series: &[f64], significant: f64) -> Vec<ChangePoint> {
     }
 }
 
-/// Splits a segment for as long as its sides differ.
+/// Splits a segment until the two sides no longer differ.
 fn divide(series: &[f64], of: std::ops::Range<usize>, significant: f64, points: &mut Vec<usize>) {
     let segment = &series[of.clone()];
     let Some(split) = likeliest(segment) else {
@@ -60,7 +60,8 @@ fn divide(series: &[f64], of: std::ops::Range<usize>, significant: f64, points: 
     }
 }
 
-/// The split of a segment with the largest energy distance of its sides, scaled by their sizes (section 2.2, with exponent 1).
+/// The split of a segment with the largest energy distance between its sides, scaled by their sizes (section 2.2,
+/// exponent 1).
 fn likeliest(segment: &[f64]) -> Option<usize> {
     let distance = |a: &[f64], b: &[f64]| -> f64 {
         let all = a.iter().flat_map(|x| b.iter().map(move |y| (x - y).abs()));
@@ -77,10 +78,10 @@ fn likeliest(segment: &[f64]) -> Option<usize> {
     (SIDE_MIN..=last).max_by(|a, b| energy(*a).total_cmp(&energy(*b)))
 }
 
-/// Each point, tested between its neighbours.
+/// Tests each point against its neighbours.
 fn test(series: &[f64], points: &[usize]) -> Vec<ChangePoint> {
     let tested = points.iter().enumerate().map(|(number, at)| {
-        let start = number.checked_sub(1).map_or(0, |it| points[it]);
+        let start = number.checked_sub(1).map_or(0, |previous| points[previous]);
         let end = points.get(number + 1).copied().unwrap_or(series.len());
         let (before, after) = (&series[start..*at], &series[*at..end]);
         ChangePoint {
@@ -93,12 +94,15 @@ fn test(series: &[f64], points: &[usize]) -> Vec<ChangePoint> {
     tested.collect()
 }
 
-/// The two-sided p-value of Student's test of two samples, of whose spread they are taken to have the same: three values that happen
-/// to lie close together do not make a change (Welch's form, with a spread for each side, takes them for one).
+/// The two-sided p-value of Student's test of two samples with equal variance. Welch's form, with one variance per
+/// side, would take three values that happen to lie close together for a change.
 fn difference(a: &[f64], b: &[f64]) -> f64 {
     let squares = |sample: &[f64]| {
         let mean = mean(sample);
-        sample.iter().map(|it| (it - mean).powi(2)).sum::<f64>()
+        sample
+            .iter()
+            .map(|value| (value - mean).powi(2))
+            .sum::<f64>()
     };
     let (m, n) = (a.len() as f64, b.len() as f64);
     let freedom = m + n - 2.0;
@@ -109,7 +113,7 @@ fn difference(a: &[f64], b: &[f64]) -> f64 {
     }
     match StudentsT::new(0.0, 1.0, freedom) {
         Ok(law) => 2.0 * law.sf(apart / (variance * (1.0 / m + 1.0 / n)).sqrt()),
-        // There is no such law of so few values: nothing is shown.
+        // No t-distribution exists for so few values, so nothing is shown.
         Err(_) => 1.0,
     }
 }
@@ -133,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_found_where_they_are() {
+    fn steps_are_found_at_their_positions() {
         let mut series = noise(60, 3);
-        series[25..].iter_mut().for_each(|it| *it += 8.0);
-        series[45..].iter_mut().for_each(|it| *it -= 5.0);
+        series[25..].iter_mut().for_each(|value| *value += 8.0);
+        series[45..].iter_mut().for_each(|value| *value -= 5.0);
         let points = change_points(&series, SIGNIFICANT);
-        let at: Vec<usize> = points.iter().map(|it| it.at).collect();
+        let at: Vec<usize> = points.iter().map(|point| point.at).collect();
         assert!(
             at.len() == 2 && at[0].abs_diff(25) <= 1 && at[1].abs_diff(45) <= 2,
             "{points:?}"
@@ -153,7 +157,7 @@ mod tests {
             series[30] += 40.0;
             !change_points(&series, SIGNIFICANT).is_empty()
         });
-        // The best of some 45 splits is tested at 1 in 10,000, and neighbouring splits are nearly the same.
+        // The best of about 45 splits is tested at 1 in 10,000, and neighbouring splits are nearly the same.
         let found = found.count();
         assert!(found <= 3, "{found}");
     }
@@ -163,7 +167,9 @@ mod tests {
         assert!(change_points(&[], SIGNIFICANT).is_empty());
         assert!(change_points(&[1.0, 1.0, 9.0, 9.0, 9.0], SIGNIFICANT).is_empty());
         assert!(change_points(&[5.0; 40], SIGNIFICANT).is_empty());
-        let step: Vec<f64> = (0..10).map(|it| if it < 5 { 1.0 } else { 2.0 }).collect();
+        let step: Vec<f64> = (0..10)
+            .map(|number| if number < 5 { 1.0 } else { 2.0 })
+            .collect();
         assert_eq!(change_points(&step, SIGNIFICANT)[0].at, 5);
     }
 }

@@ -1,32 +1,33 @@
-//! A share of observations that come in clusters, such as the gaps of streams: those of one cluster depend on one another.
+//! A share of clustered observations, such as the gaps of streams: observations of one cluster depend on one another.
 //!
-//! The share is that of all observations. Its variance is that of a ratio, with the clusters as the sample (Cochran, "Sampling
-//! Techniques", 1977, section 6.4); the interval is that of Clopper and Pearson for the number of independent draws with the same
-//! variance (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated from
-//! survey data", 1998). Where the variance cannot be had, as with no hit at all, each cluster counts as one draw.
+//! The share is that of all observations. Its variance is that of a ratio, with the clusters as the sample (Cochran,
+//! "Sampling Techniques", 1977, section 6.4). The interval is that of Clopper and Pearson for the number of independent
+//! draws with the same variance (Korn and Graubard, "Confidence intervals for proportions with small expected number of
+//! positive counts estimated from survey data", 1998). Where the variance is undefined, as with no hit at all, each
+//! cluster counts as one draw.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF, StudentsT};
 
-/// What is kept of the clusters: sums, so that adding one is cheap and sets of clusters can be merged.
+/// Sums over the clusters. Adding a cluster is cheap, and sets of clusters can be merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clusters {
-    /// Clusters.
+    /// The number of clusters.
     pub count: u64,
     /// Observations of all clusters.
     pub observations: u64,
-    /// Of these, the hits.
+    /// How many of the observations are hits.
     pub hits: u64,
-    /// The sum of the squares of the clusters' observations.
+    /// The sum over clusters of observations squared.
     observations_squared: f64,
-    /// The sum of the squares of the clusters' hits.
+    /// The sum over clusters of hits squared.
     hits_squared: f64,
-    /// The sum of the products of the two.
+    /// The sum over clusters of observations times hits.
     products: f64,
 }
 
 impl Clusters {
-    /// Adds a cluster. One without observations counts for nothing.
+    /// Adds a cluster. A cluster without observations is ignored.
     pub fn add(&mut self, observations: u64, hits: u64) {
         if observations == 0 {
             return;
@@ -50,12 +51,12 @@ impl Clusters {
         self.products += other.products;
     }
 
-    /// The share of hits; 0 where there is no observation.
+    /// The share of hits; 0 without observations.
     pub fn share(&self) -> f64 {
         self.hits as f64 / self.observations.max(1) as f64
     }
 
-    /// What covers the true share, at this confidence.
+    /// The confidence interval of the true share.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
         if self.count == 0 {
             return (0.0, 1.0);
@@ -63,7 +64,7 @@ impl Clusters {
         let tail = (1.0 - confidence) / 2.0;
         let (share, draws) = (self.share(), self.independent_draws(tail));
         let (hits, misses) = (share * draws, (1.0 - share) * draws);
-        // With no hit, or nothing but hits, one end is that of the scale.
+        // With no hit, or only hits, one end of the interval is 0 or 1.
         let low = if self.hits == 0 {
             0.0
         } else {
@@ -77,7 +78,7 @@ impl Clusters {
         (low, high)
     }
 
-    /// How many independent draws say as much about the share as these clusters do.
+    /// The number of independent draws that carry as much information about the share as these clusters.
     fn independent_draws(&self, tail: f64) -> f64 {
         let (clusters, observations) = (self.count as f64, self.observations as f64);
         let share = self.share();

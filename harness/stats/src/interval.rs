@@ -1,14 +1,15 @@
-//! Confidence intervals: by inverting exact tests, for shares; by order statistics, for quantiles and shifts.
+//! Confidence intervals: inverted exact tests for shares, order statistics for quantiles and shifts.
 
 use std::fmt;
 
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 
-/// The chance with which an interval covers the truth.
+/// The confidence level of all intervals.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The shares that the observed one does not contradict, at this confidence. `tails` gives, for a share, the chances of at most and
-/// of at least what was observed; both intervals of Clopper and Pearson 1934 and those after a sequential test are had that way.
+/// The shares that are consistent with the observed one, at this confidence. `tails` returns the chances, for a share,
+/// of at most and of at least the observation. Both the intervals of Clopper and Pearson 1934 and those after a
+/// sequential test use it.
 pub fn invert(observed: f64, confidence: f64, tails: impl Fn(f64) -> (f64, f64)) -> (f64, f64) {
     let tail = (1.0 - confidence) / 2.0;
     let low = search(0.0, observed, |share| tails(share).1 > tail);
@@ -16,7 +17,7 @@ pub fn invert(observed: f64, confidence: f64, tails: impl Fn(f64) -> (f64, f64))
     (low, high)
 }
 
-/// Where `holds` begins to be true between two shares; the second one if it never does.
+/// The point between `low` and `high` where `holds` becomes true; `high` if it never does.
 fn search(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     const PRECISION: f64 = 1e-7;
     if holds(low) {
@@ -24,20 +25,21 @@ fn search(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     }
     while high - low > PRECISION {
         let middle = f64::midpoint(low, high);
-        match holds(middle) {
-            true => high = middle,
-            false => low = middle,
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle;
         }
     }
     high
 }
 
-/// A quantile of a sample, and the interval that covers the true one.
+/// A quantile of a sample, and the confidence interval of the true one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantile {
     /// The quantile of the sample.
     pub value: f64,
-    /// From an order statistic below to one above.
+    /// From an order statistic below it to one above it.
     pub interval: (f64, f64),
 }
 
@@ -53,11 +55,11 @@ impl fmt::Display for Quantile {
     }
 }
 
-/// Values above a quantile that a sample must have before it says anything about it: 1,000 values for p99, 10,000 for p99.9.
+/// The number of values above a quantile that a sample needs to support it: 1,000 values for p99, 10,000 for p99.9.
 pub const BEYOND_MIN: f64 = 10.0;
 
-/// A quantile with the order statistics around it (David and Nagaraja, "Order Statistics", 2003, section 7.1); `None` if the
-/// sample cannot support it.
+/// A quantile, with an interval from the order statistics around it (David and Nagaraja, "Order Statistics", 2003,
+/// section 7.1). Returns `None` if the sample is too small.
 pub fn quantile(values: &[f64], q: f64) -> Option<Quantile> {
     let n = values.len() as u64;
     let law = Binomial::new(q, n).ok()?;
@@ -77,8 +79,8 @@ pub fn quantile(values: &[f64], q: f64) -> Option<Quantile> {
     })
 }
 
-/// By how much the second sample lies above the first: the median of all differences (Hodges and Lehmann 1963), with the interval
-/// of Lehmann, "Nonparametrics", 1975, section 2.5. `None` if one is empty.
+/// The shift of the second sample above the first: the median of all differences (Hodges and Lehmann 1963), with the
+/// interval of Lehmann, "Nonparametrics", 1975, section 2.5. Returns `None` if a sample is empty.
 pub fn shift(first: &[f64], second: &[f64]) -> Option<Quantile> {
     let differences = second.iter().flat_map(|b| first.iter().map(move |a| b - a));
     let mut sorted: Vec<f64> = differences.collect();
@@ -118,7 +120,8 @@ mod tests {
         assert_eq!(quantile(&values(999), 0.99), None);
         assert_eq!(quantile(&values(9_999), 0.999), None);
         let p99 = quantile(&values(1_000), 0.99).unwrap();
-        // Of 1,000 values, 982 or fewer lie below the true p99 with a chance of 0.0138, 996 or fewer with 0.9899.
+        // With 1,000 values, the chance is 0.0138 that 982 or fewer lie below the true p99, and 0.9899 that 996 or
+        // fewer do.
         assert_eq!((p99.value, p99.interval), (990.0, (983.0, 997.0)));
         let p50 = quantile(&values(100), 0.5).unwrap();
         assert_eq!((p50.value, p50.interval), (50.0, (40.0, 61.0)));

@@ -1,4 +1,4 @@
-//! Statistics: how many observations a question needs, and what they then say.
+//! Statistics: how many observations a question needs, and what a sample then shows.
 
 pub mod binomial;
 pub mod change_point;

@@ -8,18 +8,18 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use super::binomial::{Plan, Question, tails};
 use crate::Statistic;
 
-/// How two samples are ordered.
+/// The order of two samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Order {
-    /// The chance that a value of the first sample is below one of the second, ties counted half.
+    /// The chance that a value of the first sample is below one of the second; ties count half.
     pub first_below: f64,
-    /// The standard deviation of that chance if both samples are of one law.
+    /// The standard deviation of that chance if both samples have the same distribution.
     pub spread: f64,
     /// The size of the smaller sample.
     pub smaller: f64,
 }
 
-/// Compares two samples; `None` if one is empty or all values are equal.
+/// Compares two samples. Returns `None` if a sample is empty or all values are equal.
 pub fn order(first: &[f64], second: &[f64]) -> Option<Order> {
     let (m, n) = (first.len() as f64, second.len() as f64);
     let mut all: Vec<(f64, bool)> = first.iter().map(|value| (*value, true)).collect();
@@ -44,13 +44,13 @@ pub fn order(first: &[f64], second: &[f64]) -> Option<Order> {
     })
 }
 
-/// The number of values before this group, which is a part of the sorted `all`.
+/// The number of values before `group`, a slice of the sorted `all`.
 fn rank_of(all: &[(f64, bool)], group: &[(f64, bool)]) -> f64 {
     all.partition_point(|value| value.0.total_cmp(&group[0].0).is_lt()) as f64
 }
 
 impl Order {
-    /// No order at all, between samples of these sizes without ties: for planning.
+    /// The order of two samples of these sizes without any difference or ties, for planning.
     pub fn of_sizes([m, n]: [usize; 2]) -> Self {
         let (m, n) = (m as f64, n as f64);
         Self {
@@ -60,11 +60,11 @@ impl Order {
         }
     }
 
-    /// Decides "the first class goes before the second with a chance of `null` or more": accepted unless the order is weaker than
-    /// that at `alpha`. How far the order of such a system varies depends on its laws; taken are those under which it varies most
-    /// (van Dantzig 1951: variance p(1-p) by the size of the smaller sample), where each value of the smaller sample is on the right
-    /// or on the wrong side of all others, so that the order is binomial. The power is the chance of catching a system in which
-    /// there is no order.
+    /// Decides "the first class precedes the second with a chance of `null` or more". This holds unless the order is
+    /// shown to be weaker at `alpha`. The variance of the order in a correct system depends on the two distributions.
+    /// The test assumes the largest variance possible: p(1-p) by the size of the smaller sample (van Dantzig 1951). In
+    /// that case each value of the smaller sample lies on one side of all others, so the order is binomial. The power
+    /// is the chance of catching a system without any order.
     pub fn decide_first(self, of: impl Into<String>, n: usize, alpha: f64, null: f64) -> Statistic {
         let smaller = self.smaller as u64;
         let question = Question::AtLeast { null, bad: 0.5 };
@@ -86,8 +86,8 @@ impl Order {
         }
     }
 
-    /// Decides "no order": accepted unless an order is shown at `alpha`, to either side.
-    /// The power is the chance of catching a system in which the first goes before with probability `deviating`.
+    /// Decides "no order": accepted unless an order is shown at `alpha`, in either direction. The power is the chance
+    /// of catching a system in which the first precedes the second with probability `deviating`.
     pub fn decide_none(
         self,
         of: impl Into<String>,
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_worked_example() {
-        // Without ties, m=3, n=4: U counts the pairs in order, here (1,2,2 before 3,3,3 and so on): 10 of 12.
+        // Without ties, m=3, n=4: U counts the ordered pairs. Here (1,2,5 before 3,4,6,7) it is 10 of 12.
         let found = order(&[1.0, 2.0, 5.0], &[3.0, 4.0, 6.0, 7.0]).unwrap();
         assert!((found.first_below - 10.0 / 12.0).abs() < 1e-12);
         // Variance of U: mn(m+n+1)/12 = 8, so the spread of U/mn is sqrt(8)/12.
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_compare_is_no_order() {
+    fn samples_without_differences_have_no_order() {
         assert!(order(&[], &[1.0]).is_none());
         assert!(order(&[1.0], &[1.0]).is_none());
     }

@@ -1,4 +1,4 @@
-//! One statistical decision, with all the numbers by which it can be checked.
+//! One statistical decision, with all numbers needed to check it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One statistical decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Statistic {
-    /// The test, by its name in the literature.
+    /// The name of the test in the literature.
     pub test: String,
     /// What was counted or compared.
     pub of: String,
@@ -16,18 +16,18 @@ pub struct Statistic {
     pub n: u64,
     /// The observed effect: a share, or a probability.
     pub observed: f64,
-    /// What the observed effect does not contradict, at 95 %, in its unit: from, to.
+    /// The effects that are consistent with the observed one at 95 %, in its unit: from, to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<(f64, f64)>,
-    /// The hypothesis that a correct system fulfils, or that a useless one would; in words.
+    /// The hypothesis in words: what a correct system, or a useless one, would show.
     pub null: String,
     /// The chance of failing a correct system.
     pub alpha: f64,
     /// The chance of catching the smallest deviation that matters.
     pub power: f64,
-    /// What that deviation is.
+    /// That deviation in words.
     pub power_against: String,
-    /// What was accepted, in the unit of `observed`: from, to.
+    /// The accepted range, in the unit of `observed`: from, to.
     pub accepted: (f64, f64),
     /// The chance of an effect at least this extreme under the null.
     pub p_value: f64,
@@ -56,7 +56,7 @@ impl fmt::Display for Statistic {
 }
 
 impl Statistic {
-    /// Whether the observed effect is one that is accepted.
+    /// Whether the observed effect is accepted.
     pub fn holds(&self) -> bool {
         let (low, high) = self.accepted;
         self.observed >= low && self.observed <= high

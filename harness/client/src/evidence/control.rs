@@ -1,4 +1,4 @@
-//! The control API of a poolproof model server: its settings, its log of requests, its log of scrapes.
+//! The control API of a poolproof model server: its state, its settings, its log of requests, its log of scrapes.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -8,23 +8,23 @@ use serde_json::Value;
 use super::get;
 use poolproof_model::target::Endpoint;
 
-/// What a model server is doing.
+/// The state of a model server.
 #[derive(Clone, Debug, Deserialize)]
 pub struct State {
-    /// Requests that wait for a place.
+    /// Waiting requests.
     pub waiting: u64,
-    /// Requests that are being worked on.
+    /// Running requests.
     pub running: u64,
-    /// Completion requests that reached it, since its start, served or not.
+    /// Completion requests received since its start, whether served or not.
     pub requests_total: u64,
 }
 
-/// One completion request that reached it.
+/// A completion request in the log.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoggedRequest {
-    /// The id that our client gave it.
+    /// The id set by the client.
     pub id: Option<String>,
-    /// When it arrived, in microseconds since the Unix epoch.
+    /// The arrival time, in microseconds since the Unix epoch.
     pub arrived_us: u64,
 }
 
@@ -38,18 +38,19 @@ struct Scrapes {
     scrapes_us: Vec<u64>,
 }
 
-/// Its state.
+/// Reads the state of an endpoint.
 pub async fn state(http: &reqwest::Client, endpoint: &Endpoint) -> Result<State> {
     read(http, endpoint, "state").await
 }
 
-/// The completion requests that it still remembers.
+/// Reads the completion requests in the log. The log is bounded.
 pub async fn requests(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Vec<LoggedRequest>> {
     let log: Requests = read(http, endpoint, "requests").await?;
     Ok(log.requests)
 }
 
-/// When its `/metrics` was read since a time, both in microseconds since the Unix epoch.
+/// Reads the times of the scrapes of its `/metrics` since a given time. All times are in microseconds since the Unix
+/// epoch.
 pub async fn scrapes_us(
     http: &reqwest::Client,
     endpoint: &Endpoint,
@@ -59,7 +60,7 @@ pub async fn scrapes_us(
     Ok(log.scrapes_us)
 }
 
-/// Its settings.
+/// Reads the settings.
 pub async fn settings(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Value> {
     #[derive(Deserialize)]
     struct Settings {
@@ -69,7 +70,7 @@ pub async fn settings(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Val
     Ok(state.settings)
 }
 
-/// Changes some of its settings.
+/// Changes some of the settings.
 pub async fn change_settings(
     http: &reqwest::Client,
     endpoint: &Endpoint,

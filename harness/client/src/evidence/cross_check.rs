@@ -1,7 +1,7 @@
-//! A cross-check of answers against the counters of endpoint pickers and endpoints.
+//! Compares responses with the counters of endpoint pickers and endpoints.
 //!
-//! Counters that differ from the answers have either one explanation, which is a finding about the gateway, or several,
-//! which make the measurement doubtful.
+//! A difference with a single explanation is a finding about the gateway. A difference with several explanations makes
+//! the measurement doubtful.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,22 +14,22 @@ use crate::Exchange;
 use poolproof_model::target::Pool;
 use poolproof_model::verdict::Mismatch;
 
-/// How long counters must agree with the answers: a second run of a request may begin after its answer.
+/// How long counters must agree with the responses: a second run of a request may begin after its response.
 const SETTLED: Duration = Duration::from_millis(200);
-/// How long counters must stand still before a difference is the gateway's, and not another client's.
+/// How long counters must remain unchanged before a difference is attributed to the gateway and not to another client.
 const QUIET: Duration = Duration::from_secs(1);
 const READ_AGAIN: Duration = Duration::from_millis(10);
 
-/// Counters at the far end, at one time or over a time.
+/// Counters of pickers and endpoints, at one time or over an interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counters {
-    /// Picks by endpoint, by the pool of the endpoint picker, for pools whose picker exports them.
+    /// Picks by endpoint, by the pool of the picker, for pools whose picker exports them.
     picks: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Requests that endpoint pickers refused or found no endpoint for, by pool.
+    /// Requests that pickers refused or found no endpoint for, by pool.
     refused: BTreeMap<String, u64>,
-    /// Requests served, by endpoint, for endpoints that export it.
+    /// Served requests by endpoint, for endpoints that export them.
     served: BTreeMap<String, u64>,
-    /// Prompt tokens, by endpoint, for endpoints that export it.
+    /// Prompt tokens by endpoint, for endpoints that export them.
     prompt_tokens: BTreeMap<String, u64>,
 }
 
@@ -41,15 +41,25 @@ impl Counters {
     ) -> Result<Self> {
         let mut counters = Self::default();
         for pool in pools {
-            if let Some(reading) = epp::read(http, pool).await?.filter(|it| it.is_picker) {
+            if let Some(reading) = epp::read(http, pool)
+                .await?
+                .filter(|reading| reading.is_picker)
+            {
                 let refused = reading.refused_total + reading.failed_total;
                 counters.refused.insert(pool.name.clone(), refused);
-                let names = pool.endpoints.iter().map(|it| (it.name.clone(), 0));
+                let names = pool
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| (endpoint.name.clone(), 0));
                 let mut picks: BTreeMap<String, u64> = names.collect();
                 picks.extend(reading.picks);
                 counters.picks.insert(pool.name.clone(), picks);
             }
-            for endpoint in pool.endpoints.iter().filter(|it| it.url.is_some()) {
+            for endpoint in pool
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.url.is_some())
+            {
                 let reading = endpoint::read(http, endpoint).await?;
                 if reading.counts_served {
                     let served = reading.served_total as u64;
@@ -64,7 +74,7 @@ impl Counters {
         Ok(counters)
     }
 
-    /// What was counted since `earlier`; an error names a counter that went back, as one of a restarted process does.
+    /// The change since `earlier`. Fails with the name of a counter that decreased, as after the restart of a process.
     pub fn since(&self, earlier: &Self) -> Result<Self, String> {
         let mut picks = BTreeMap::new();
         for (pool, now) in &self.picks {
@@ -89,7 +99,7 @@ impl Counters {
         })
     }
 
-    /// Requests that each pool's endpoint picker saw: picks and refusals.
+    /// Requests seen by the picker of each pool: picks and refusals.
     pub fn seen_by_pickers(&self) -> BTreeMap<&str, u64> {
         let seen = self.picks.iter().map(|(pool, picks)| {
             let refused = self.refused.get(pool).copied().unwrap_or(0);
@@ -98,12 +108,12 @@ impl Counters {
         seen.collect()
     }
 
-    /// Requests that an endpoint served, if it exports that.
+    /// Requests served by an endpoint, if it exports them.
     pub fn served_by(&self, endpoint: &str) -> Option<u64> {
         self.served.get(endpoint).copied()
     }
 
-    /// Tokens of prompts that an endpoint read, if it exports that.
+    /// Prompt tokens read by an endpoint, if it exports them.
     pub fn prompt_tokens_of(&self, endpoint: &str) -> Option<u64> {
         self.prompt_tokens.get(endpoint).copied()
     }
@@ -117,7 +127,7 @@ fn difference(
     for (name, before) in then {
         if now.get(name).is_none_or(|count| count < before) {
             return Err(format!(
-                "{of}: the counter of {name} went back from {before}"
+                "{of}: the counter of {name} decreased from {before}"
             ));
         }
     }
@@ -128,21 +138,21 @@ fn difference(
     Ok(now.iter().map(since).collect())
 }
 
-/// What the answers of a sample show.
+/// The responses of a sample, counted.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// Answers by the endpoint that they name.
+    /// Responses by the endpoint that they identify.
     named: BTreeMap<String, u64>,
-    /// Those of them that are successes.
+    /// How many of them are successes.
     served: BTreeMap<String, u64>,
-    /// Successes that name no endpoint.
+    /// Successes that identify no endpoint.
     unnamed: u64,
-    /// The rest: any part of the stack may have seen them.
+    /// All others. Any part of the stack may have seen their requests.
     lost: u64,
 }
 
 impl Answers {
-    /// Those of these exchanges.
+    /// Counts these exchanges.
     pub fn of<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> Self {
         let mut answers = Self::default();
         for exchange in exchanges {
@@ -165,45 +175,45 @@ impl Answers {
     }
 }
 
-/// What a cross-check found.
+/// The result of a cross-check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Agreement {
-    /// The counters agree with the answers, or there are none.
+    /// The counters agree with the responses, or there are no counters.
     Agrees(Agreed),
-    /// They differ, and each difference has one explanation.
+    /// They differ, and each difference has a single explanation.
     Explained(Vec<Disagreement>),
-    /// They differ, and why is not known.
+    /// They differ, and the cause is unknown.
     Doubtful(String),
 }
 
-/// Counters that agree.
+/// The result if counters agree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agreed {
-    /// What was compared, in words.
+    /// The compared sources, in words.
     pub sources: String,
-    /// The pools of the answers that name no endpoint, where counters show them.
+    /// The number of responses without an endpoint by pool, where counters show it.
     pub unnamed: Option<BTreeMap<String, u64>>,
 }
 
-/// What a gateway did with a request that differs from one pick, one run and one answer.
+/// A deviation of a gateway from one pick, one run and one response per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It asked the endpoint picker of another pool.
+    /// It called the endpoint picker of another pool.
     AnotherPicker,
-    /// It sent the request to another endpoint of the pool than the picked one.
+    /// It sent the request to an endpoint of the pool other than the picked one.
     PickNotFollowed,
-    /// It asked for a pick that led to no answer.
+    /// It requested a pick that led to no response.
     PickUnused,
     /// It ran a request more than once.
     RanTwice,
-    /// It answered in the place of an endpoint.
+    /// It answered in place of an endpoint.
     ServedByNobody,
 }
 
-/// One difference that has one explanation.
+/// A difference with a single explanation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Disagreement {
-    /// What it is.
+    /// The deviation.
     pub kind: Kind,
     /// The counts.
     pub mismatch: Mismatch,
@@ -222,7 +232,7 @@ impl Disagreement {
     }
 }
 
-/// A cross-check over one sample.
+/// A cross-check of one sample.
 #[derive(Debug)]
 pub struct CrossCheck<'a> {
     pools: Vec<&'a Pool>,
@@ -230,7 +240,7 @@ pub struct CrossCheck<'a> {
 }
 
 impl<'a> CrossCheck<'a> {
-    /// Notes the counters before the sample.
+    /// Reads the counters before the sample.
     pub async fn start(
         http: &reqwest::Client,
         pools: impl Iterator<Item = &'a Pool>,
@@ -240,7 +250,8 @@ impl<'a> CrossCheck<'a> {
         Ok(Self { pools, before })
     }
 
-    /// Waits until the counters agree with the answers for a moment, at most for `timeout`: what differs in the end, and why.
+    /// Waits up to `timeout` until the counters agree with the responses for [`SETTLED`]. Returns the remaining
+    /// differences and their causes.
     pub async fn finish(
         self,
         http: &reqwest::Client,
@@ -278,14 +289,14 @@ impl<'a> CrossCheck<'a> {
     }
 }
 
-/// Holds what was counted against the answers. `quiet`: no counter moves any more.
+/// Compares counters with responses. `quiet` means that the counters no longer change.
 fn compare(pools: &[&Pool], counted: &Counters, answers: &Answers, quiet: bool) -> Agreement {
     let (mut found, mut doubts) = (Vec::new(), Vec::new());
     compare_picks(pools, counted, answers, quiet, &mut found, &mut doubts);
     let ran_twice = compare_served(pools, counted, answers, quiet, &mut found, &mut doubts);
     if ran_twice {
-        // A request that runs twice may be picked for twice.
-        found.retain(|it| it.kind != Kind::PickUnused);
+        // A request that runs twice may also be picked twice.
+        found.retain(|disagreement| disagreement.kind != Kind::PickUnused);
     }
     if !found.is_empty() {
         return Agreement::Explained(found);
@@ -301,7 +312,9 @@ fn compare(pools: &[&Pool], counted: &Counters, answers: &Answers, quiet: bool) 
 
 fn of_pool(pool: &Pool, counts: &BTreeMap<String, u64>) -> u64 {
     let endpoints = pool.endpoints.iter();
-    endpoints.filter_map(|it| counts.get(&it.name)).sum()
+    endpoints
+        .filter_map(|endpoint| counts.get(&endpoint.name))
+        .sum()
 }
 
 fn compare_picks(
@@ -318,7 +331,7 @@ fn compare_picks(
         .collect();
     let unknown = covered.iter().find_map(|(pool, picks)| {
         let mut picked = picks.iter().filter(|(_, count)| **count > 0);
-        let known = |name: &str| pool.endpoints.iter().any(|it| it.name == name);
+        let known = |name: &str| pool.endpoints.iter().any(|endpoint| endpoint.name == name);
         picked.find(|(name, _)| !known(name))
     });
     if let Some((name, _)) = unknown {
@@ -334,7 +347,7 @@ fn compare_picks(
         deficit += answered.saturating_sub(picked);
         if picked != answered {
             words.push(format!(
-                "the endpoint picker of pool {} picked for {picked}, its pool answered {answered}",
+                "the endpoint picker of pool {} picked for {picked} requests, its pool answered {answered}",
                 pool.name
             ));
         }
@@ -387,7 +400,7 @@ fn compare_picks(
     }
 }
 
-/// Says whether a request ran twice.
+/// Compares the served requests with the responses, to detect requests that ran twice.
 fn compare_served(
     pools: &[&Pool],
     counted: &Counters,
@@ -427,7 +440,7 @@ fn compare_served(
     }
     if again > 0 {
         doubts.push(format!(
-            "endpoints served {again} requests more than were answered, and still serve others"
+            "endpoints served {again} more requests than were answered, and still serve others"
         ));
     }
     if complete && excess < answers.unnamed {
@@ -441,15 +454,17 @@ fn compare_served(
     false
 }
 
-/// The pools of the answers that name no endpoint, by the first source that covers all pools.
+/// The pools of the responses without an endpoint, from the first source that covers all pools.
 fn unnamed(
     pools: &[&Pool],
     counted: &Counters,
     answers: &Answers,
 ) -> Option<BTreeMap<String, u64>> {
     let mut endpoints = pools.iter().flat_map(|pool| &pool.endpoints);
-    let all_serve = endpoints.all(|it| counted.served.contains_key(&it.name));
-    let all_pick = pools.iter().all(|it| counted.picks.contains_key(&it.name));
+    let all_serve = endpoints.all(|endpoint| counted.served.contains_key(&endpoint.name));
+    let all_pick = pools
+        .iter()
+        .all(|pool| counted.picks.contains_key(&pool.name));
     let by_pool = |count: &dyn Fn(&Pool) -> u64| {
         let pools = pools.iter().map(|pool| (pool.name.clone(), count(pool)));
         pools.collect()
@@ -514,7 +529,7 @@ mod tests {
         counts.collect()
     }
 
-    /// Pools `s` and `c`; each count is that of the first endpoint.
+    /// Counters of the pools `s` and `c`, with all counts on the first endpoint.
     fn counted(picks: Option<[u64; 2]>, served: Option<[u64; 2]>) -> Counters {
         let pools = ["s", "c"];
         let picks = picks.into_iter().flat_map(|picks| {
@@ -550,7 +565,7 @@ mod tests {
         let Agreement::Explained(found) = agreement else {
             return Vec::new();
         };
-        found.iter().map(|it| it.kind).collect()
+        found.iter().map(|disagreement| disagreement.kind).collect()
     }
 
     #[test]
@@ -585,26 +600,26 @@ mod tests {
         };
         let text = found[0].mismatch.to_string();
         assert!(
-            text.contains("pool c picked for 10, its pool answered 1"),
+            text.contains("pool c picked for 10 requests, its pool answered 1"),
             "{text}"
         );
     }
 
     #[test]
-    fn a_request_that_ran_twice_is_found_if_nobody_else_sends_any() {
+    fn a_request_that_ran_twice_is_found_without_other_clients() {
         let twice = counted(Some([9, 1]), Some([10, 1]));
         let ten = answers([9, 1], 0, 0);
         assert_eq!(kinds(&found(&twice, &ten, true)), [Kind::RanTwice]);
         assert!(matches!(found(&twice, &ten, false), Agreement::Doubtful(_)));
         let picked_twice = counted(Some([10, 1]), Some([10, 1]));
         assert_eq!(kinds(&found(&picked_twice, &ten, true)), [Kind::RanTwice]);
-        // What was not answered may have run.
+        // A request without a response may have run.
         let lost = answers([9, 1], 0, 1);
         assert!(matches!(found(&twice, &lost, true), Agreement::Agrees(_)));
     }
 
     #[test]
-    fn a_pick_that_nobody_used_is_found() {
+    fn an_unused_pick_is_found() {
         let unused = counted(Some([10, 1]), Some([9, 1]));
         let ten = answers([9, 1], 0, 0);
         assert_eq!(kinds(&found(&unused, &ten, true)), [Kind::PickUnused]);
@@ -635,14 +650,14 @@ mod tests {
     }
 
     #[test]
-    fn unnamed_answers_are_found_by_counters_or_served_by_nobody() {
+    fn unnamed_answers_are_attributed_by_counters_or_served_by_no_endpoint() {
         let unnamed = answers([5, 1], 4, 0);
         let Agreement::Agrees(agreed) = found(&counted(None, Some([9, 1])), &unnamed, true) else {
             unreachable!("the counters agree")
         };
         assert_eq!(agreed.unnamed, Some(counts(&[("c", 0), ("s", 4)])));
-        let nobody = found(&counted(None, Some([7, 1])), &unnamed, true);
-        assert_eq!(kinds(&nobody), [Kind::ServedByNobody]);
+        let by_gateway = found(&counted(None, Some([7, 1])), &unnamed, true);
+        assert_eq!(kinds(&by_gateway), [Kind::ServedByNobody]);
         let Agreement::Agrees(agreed) = found(&Counters::default(), &unnamed, true) else {
             unreachable!("nothing is compared")
         };
@@ -650,11 +665,11 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_goes_back_is_an_error() {
+    fn a_counter_that_decreases_is_an_error() {
         let (before, after) = (counted(None, Some([9, 1])), counted(None, Some([2, 1])));
         assert!(after.since(&before).is_err());
         assert!(before.since(&after).is_ok());
-        // A series that is exported after its first request only.
+        // The series is exported only after its first request.
         assert_eq!(before.since(&Counters::default()).as_ref(), Ok(&before));
     }
 }

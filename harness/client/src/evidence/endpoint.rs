@@ -1,6 +1,7 @@
-//! What a model server says of itself in its `/metrics`.
+//! The metrics of a model server, from its `/metrics`.
 //!
-//! Source: vLLM V1 metric names, as the Gateway API Inference Extension's model server protocol (proposal 003) asks for them.
+//! Source: vLLM V1 metric names, as required by the model server protocol of the Gateway API Inference Extension
+//! (proposal 003).
 
 use anyhow::{Context, Result, ensure};
 use url::Url;
@@ -11,23 +12,23 @@ use poolproof_model::target::Endpoint;
 /// One reading of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// Requests that wait for a place.
+    /// Waiting requests.
     pub waiting: f64,
-    /// Requests that are being worked on.
+    /// Running requests.
     pub running: f64,
     /// The share of the KV cache in use, 0 to 1.
     pub kv_usage: f64,
-    /// Requests that it has served to their end, since its start.
+    /// Requests completed since its start.
     pub served_total: f64,
-    /// Whether it exports that counter; some servers do so only after the first request.
+    /// Whether it exports that counter. Some servers do so only after the first request.
     pub counts_served: bool,
-    /// Tokens of prompts that it has read, since its start; `None` if it does not export them.
+    /// Prompt tokens processed since its start; `None` if it does not export them.
     pub prompt_tokens_total: Option<f64>,
-    /// The size of its KV cache, in tokens, if it says so.
+    /// The size of its KV cache in tokens, if it exports it.
     pub kv_capacity_tokens: Option<f64>,
 }
 
-/// Reads the metrics of an endpoint. Fails if it has no url, or does not export the gauges that a picker needs.
+/// Reads the metrics of an endpoint. Fails if it has no url, or lacks the gauges that a picker needs.
 pub async fn read(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Reading> {
     parse(&get(http, &metrics_url(endpoint)?).await?)
         .with_context(|| format!("metrics of endpoint {}", endpoint.name))
@@ -73,7 +74,7 @@ fn parse(text: &str) -> Result<Reading> {
     }
     ensure!(
         seen == 3,
-        "vllm:num_requests_waiting and vllm:num_requests_running are not both there"
+        "vllm:num_requests_waiting and vllm:num_requests_running are not both exported"
     );
     Ok(reading)
 }

@@ -1,4 +1,4 @@
-//! What an endpoint picker counted, in its `/metrics`.
+//! The metrics of an endpoint picker, from its `/metrics`.
 //!
 //! Source: GIE v1.5.0, pkg/epp/metrics/metrics.go.
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::{get, prometheus};
 use poolproof_model::target::Pool;
 
-/// How the names of an endpoint picker's metrics start.
+/// The prefixes of the metric names of endpoint pickers.
 const FAMILIES: [&str; 3] = [
     "inference_extension_",
     "inference_objective_",
@@ -19,28 +19,28 @@ const FAMILIES: [&str; 3] = [
 /// One reading of an endpoint picker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// Picks by endpoint, since its start.
+    /// Picks by endpoint since its start.
     pub picks: BTreeMap<String, u64>,
-    /// Requests that it refused, since its start.
+    /// Requests refused since its start.
     pub refused_total: u64,
-    /// Attempts to pick that failed, since its start.
+    /// Failed pick attempts since its start.
     pub failed_total: u64,
-    /// Whether it exports metrics of an endpoint picker at all: one without a request yet has no counters of them.
+    /// Whether it exports metrics of an endpoint picker. Before the first request, these include no counters.
     pub is_picker: bool,
-    /// Requests that it holds now, by priority.
+    /// Requests currently held, by priority.
     pub held: BTreeMap<i32, u64>,
-    /// How full it takes the pool to be, if it says so: from 1 on it holds or sheds.
+    /// The saturation that it reports for the pool, if any: from 1 on it holds or sheds requests.
     pub saturation: Option<f64>,
 }
 
 impl Reading {
-    /// All picks.
+    /// The number of all picks.
     pub fn picks_total(&self) -> u64 {
         self.picks.values().sum()
     }
 }
 
-/// Reads the metrics of a pool's endpoint picker; `None` if the target does not say where they are.
+/// Reads the metrics of a pool's endpoint picker. Returns `None` if the target has no address for them.
 pub async fn read(http: &reqwest::Client, pool: &Pool) -> Result<Option<Reading>> {
     let Some(url) = &pool.epp_metrics else {
         return Ok(None);
@@ -79,8 +79,8 @@ fn parse(text: &str, pool: &Pool) -> Reading {
     reading
 }
 
-/// How many endpoints of a pool an endpoint picker has metrics of, by its own metrics. Its health says less: GIE v1.5.0 is SERVING
-/// without any pod.
+/// The number of endpoints of a pool that an endpoint picker has metrics of, from its own metrics. Its health check is
+/// weaker: GIE v1.5.0 is SERVING without any pod.
 pub fn endpoints_known(text: &str, pool: &str) -> usize {
     prometheus::parse(text)
         .filter(|sample| sample.name == "inference_pool_per_pod_queue_size")
@@ -88,7 +88,7 @@ pub fn endpoints_known(text: &str, pool: &str) -> usize {
         .count()
 }
 
-/// The endpoint that a `pod_name` means: GIE appends the rank of the port to the pod's name.
+/// The endpoint of a `pod_name`. GIE appends the rank of the port to the pod's name.
 fn endpoint_name(pod_name: &str, pool: &Pool) -> String {
     let known = |name: &str| pool.endpoints.iter().any(|e| e.name == name);
     match pod_name.rsplit_once("-rank-") {

@@ -1,7 +1,7 @@
-//! Evidence: what endpoints and endpoint pickers counted, and who served a request.
+//! Evidence: the counters of endpoints and endpoint pickers, and which endpoint served a request.
 //!
-//! Everything here is parsed by code of this crate, never with types that a stand-in serializes with, so that one bug
-//! cannot hide at both ends.
+//! This crate parses everything with its own code, never with the types that a stand-in serializes with. One bug cannot
+//! hide at both ends.
 
 pub mod control;
 pub mod cross_check;
@@ -18,13 +18,13 @@ use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use url::Url;
 
-/// The longest document that is read, in bytes.
+/// The largest document that is read, in bytes.
 const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
 
-/// How long one reading may take.
+/// The timeout of one reading.
 const READING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads a small document of a server, with bounds on its size and time.
+/// Reads a small document from a server, with limits on size and time.
 pub async fn get(http: &reqwest::Client, url: &Url) -> Result<String> {
     let read = async {
         let response = http.get(url.clone()).send().await?;

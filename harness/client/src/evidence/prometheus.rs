@@ -1,20 +1,20 @@
-//! The Prometheus text format, as far as counters and gauges need it.
+//! The Prometheus text format, limited to what counters and gauges need.
 //!
 //! Source: Prometheus, "Exposition formats", text-based format version 0.0.4.
 
 /// One sample of a scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sample<'a> {
-    /// The metric's name.
+    /// The name of the metric.
     pub(super) name: &'a str,
-    /// Its labels, in the order in which they came.
+    /// The labels, in their original order.
     pub(super) labels: Vec<(&'a str, String)>,
-    /// Its value.
+    /// The value.
     pub(super) value: f64,
 }
 
 impl Sample<'_> {
-    /// The value of a label, empty if it is not there.
+    /// The value of a label; empty if the label is absent.
     pub(super) fn label(&self, name: &str) -> &str {
         self.labels
             .iter()
@@ -23,7 +23,7 @@ impl Sample<'_> {
     }
 }
 
-/// The samples of a text; lines that are none are left out.
+/// Parses the samples of a text. Other lines are skipped.
 pub(super) fn parse(text: &str) -> impl Iterator<Item = Sample<'_>> {
     text.lines().filter_map(sample)
 }
@@ -52,7 +52,7 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     })
 }
 
-/// The labels up to the closing brace, and what follows it.
+/// Parses labels up to the closing brace. Returns them with the rest of the line.
 fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
     let mut labels = Vec::new();
     loop {
@@ -67,7 +67,7 @@ fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
     }
 }
 
-/// A label value up to its closing quote, and what follows it.
+/// Parses a label value up to its closing quote. Returns it with the rest of the line.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,24 +1,25 @@
-//! Whether the endpoints were scraped as steadily as a picker needs it.
+//! Whether the endpoints were scraped often enough for a picker.
 //!
-//! A machine that is too busy starves scrapes, and starved scrapes turn a good picker into a bad one. Such a measurement
-//! is not to be trusted. A picker that does not scrape at all is another matter: that is its own fault.
+//! On an overloaded machine, scrapes are delayed, and a correct picker decides on stale metrics. Such a measurement
+//! cannot be trusted. A picker that does not scrape at all is different: that is its own fault.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::control;
 use poolproof_model::target::Endpoint;
 
-/// A gap between two scrapes that no picker's figures survive: four of GIE's default intervals.
+/// The longest gap between two scrapes after which a picker's metrics are still usable: four of GIE's default
+/// intervals.
 const GAP_MAX: Duration = Duration::from_millis(200);
 
-/// Now, as the logs of model servers count time: microseconds since the Unix epoch.
+/// The current time in the unit of the logs of model servers: microseconds since the Unix epoch.
 pub fn now_us() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_micros() as u64)
 }
 
-/// Why a picker's figures since `since_us` cannot be trusted, if they cannot. Endpoints without a control url, and
+/// Why a picker's metrics since `since_us` cannot be trusted, if they cannot. Endpoints without a control url, and
 /// endpoints that were not scraped at all, give no reason.
 pub async fn starved(
     http: &reqwest::Client,
@@ -41,14 +42,14 @@ pub async fn starved(
     }
     worst.map(|(gap, name)| {
         format!(
-            "endpoint {name} was not scraped for {} ms (at most {} ms are fit for a picker): this machine is too busy",
+            "endpoint {name} was not scraped for {} ms (limit: {} ms): this machine is too busy",
             gap.as_millis(),
             GAP_MAX.as_millis()
         )
     })
 }
 
-/// The longest time without a scrape; `None` if there were too few to speak of a rhythm.
+/// The longest time without a scrape; `None` if there were too few scrapes to determine an interval.
 fn longest_gap(scrapes_us: &[u64], since_us: u64, until_us: u64) -> Option<Duration> {
     if scrapes_us.len() < 4 {
         return None;

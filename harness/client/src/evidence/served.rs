@@ -1,4 +1,4 @@
-//! Who served a request, by the header of its answer.
+//! The endpoint that served a request, from a header of its response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use url::Url;
 use crate::{Api, Client, Connections, Exchange, Request};
 use poolproof_model::target::{Endpoint, Pool, SERVED_BY_HEADER, Target};
 
-/// The response header by which the endpoint picker of GIE v1.5.0 says that it saw the answer.
+/// The response header that the endpoint picker of GIE v1.5.0 adds to responses it has seen.
 pub const SEEN_BY_EPP_HEADER: &str = "x-went-into-resp-headers";
 
-/// How answers name the endpoint that served them.
+/// How responses identify the endpoint that served them.
 #[derive(Clone, Debug)]
 pub struct Names {
     header: String,
-    /// The names of endpoints by the `HOST:PORT` of their urls.
+    /// Endpoint names by the `HOST:PORT` of their urls.
     by_address: BTreeMap<String, String>,
-    /// The names of endpoints by the host of their urls, for hosts with one endpoint.
+    /// Endpoint names by the host of their urls, for hosts with one endpoint.
     by_host: BTreeMap<String, String>,
 }
 
 impl Names {
-    /// How those of a target do.
+    /// The lookup for a target.
     pub fn of(target: &Target) -> Self {
         let address = |endpoint: &Endpoint| {
             let address = address(endpoint.url.as_ref()?)?;
@@ -51,13 +51,13 @@ impl Names {
         }
     }
 
-    /// The header in which they do; empty if they do not.
+    /// The name of the header; empty if responses identify no endpoint.
     pub fn header(&self) -> &str {
         &self.header
     }
 
-    /// The endpoint that the value of that header names, as the target has it: by its name, its `HOST:PORT`, a URL of it, or
-    /// its host alone where only one endpoint has that host.
+    /// The endpoint name for a value of that header. The value may be a name, a `HOST:PORT`, a URL, or a host that only
+    /// one endpoint has.
     pub fn endpoint_of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
         let value = value.trim_ascii();
         if self.by_address.is_empty() {
@@ -71,7 +71,7 @@ impl Names {
         name.map_or(value, String::as_bytes)
     }
 
-    /// The endpoint at an address that is spelled in another way than `HOST:PORT`.
+    /// The endpoint at an address in another form than `HOST:PORT`.
     fn endpoint_at(&self, text: &str) -> Option<&String> {
         if self.by_address.values().any(|name| name == text) {
             return None;
@@ -92,7 +92,7 @@ impl Names {
         })
     }
 
-    /// The endpoint that the headers of an answer name.
+    /// The endpoint that the headers of a response identify.
     pub fn endpoint(&self, headers: &HeaderMap) -> Option<String> {
         let value = headers.get(&self.header)?.as_bytes();
         String::from_utf8(self.endpoint_of(value).to_owned()).ok()
@@ -100,7 +100,7 @@ impl Names {
 }
 
 impl Default for Names {
-    /// By the header that model servers add.
+    /// Uses the header that model servers add.
     fn default() -> Self {
         Self {
             header: SERVED_BY_HEADER.to_owned(),
@@ -110,7 +110,7 @@ impl Default for Names {
     }
 }
 
-/// The `HOST:PORT` of a url.
+/// The `HOST:PORT` of a URL.
 fn address(url: &Url) -> Option<String> {
     Some(format!(
         "{}:{}",
@@ -119,7 +119,8 @@ fn address(url: &Url) -> Option<String> {
     ))
 }
 
-/// Whether the answers of a gateway name their endpoints: `false` only if one was seen that is served and names none.
+/// Whether responses of a gateway identify their endpoints. Returns `false` only after a successful response without an
+/// endpoint.
 pub async fn are_named(target: &Target) -> Result<bool> {
     let Some(model) = target.models.first() else {
         return Ok(true);
@@ -135,22 +136,22 @@ pub async fn are_named(target: &Target) -> Result<bool> {
     Ok(!answer.is_success() || answer.served_by.is_some())
 }
 
-/// Whether an endpoint answered: it says so, or the answer is one that no gateway gives by itself.
+/// Whether an endpoint answered: the response identifies one, or gateways never produce such a response themselves.
 pub fn is_by_an_endpoint(exchange: &Exchange) -> bool {
     exchange.is_success() || exchange.served_by.is_some()
 }
 
-/// The endpoint that an answer names.
+/// The endpoint that a response identifies.
 pub fn endpoint_of(exchange: &Exchange) -> Option<&str> {
     exchange.served_by.as_deref()
 }
 
-/// The pool of the endpoint that an answer names.
+/// The pool of the endpoint that a response identifies.
 pub fn pool_of<'a>(target: &'a Target, exchange: &Exchange) -> Option<&'a Pool> {
     target.pool_of(endpoint_of(exchange)?)
 }
 
-/// The answers by the endpoint that they name.
+/// The number of responses by the endpoint that they identify.
 pub fn by_endpoint<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for endpoint in exchanges.filter_map(endpoint_of) {
@@ -159,7 +160,7 @@ pub fn by_endpoint<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> BTreeMa
     counts
 }
 
-/// Counts by endpoint or pool, for people.
+/// Counts by endpoint or pool, in words.
 pub fn in_words(counts: &BTreeMap<String, u64>) -> String {
     let words: Vec<String> = counts
         .iter()
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_answer_tells_whether_answers_name_anybody() {
+    async fn one_answer_shows_whether_answers_name_their_endpoint() {
         let stub = Stub::recorded(1, 0, 0).unwrap();
         let mut target = Target::planned(&Topology::default()).unwrap();
         target.url = format!("http://{}", stub.address().unwrap())
@@ -218,7 +219,7 @@ mod tests {
         assert!(!are_named(&target).await.unwrap());
         stop.cancel();
         serving.await.unwrap().unwrap();
-        // Nobody answers: that is for the cases to say.
+        // No response at all: the cases report that.
         assert!(are_named(&target).await.unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! A watch over endpoints: their load over time, so that it can be shown to have been there at every probe.
+//! A watch over endpoints. It records their load over time, to show that the load was present at every probe.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use super::endpoint::{self, Reading};
 use crate::poll;
 use poolproof_model::target::Endpoint;
 
-/// The time between two readings of an endpoint.
+/// The interval between two readings of an endpoint.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// One reading and the time at which it was complete.
+/// A reading, and the time at which it was complete.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// When.
+    /// The time.
     pub at: Instant,
-    /// What.
+    /// The reading.
     pub reading: Reading,
 }
 
-/// Reads the metrics of some endpoints until it is dropped.
+/// Polls the metrics of endpoints until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     lines: Vec<Arc<Mutex<Vec<Point>>>>,
@@ -29,7 +29,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to watch.
+    /// Starts the watch.
     pub fn start(http: &reqwest::Client, endpoints: &[Endpoint]) -> Self {
         let mut watch = Self {
             lines: Vec::new(),
@@ -57,8 +57,8 @@ impl Watch {
         watch
     }
 
-    /// Whether `holds` was true of all endpoints, at every reading from the last one before `from` to the first one after
-    /// `to`. No reading on either side is a no.
+    /// Whether `holds` was true for all endpoints, at every reading from the last one before `from` to the first one
+    /// after `to`. Returns `false` without a reading on either side.
     pub fn held(&self, from: Instant, to: Instant, holds: impl Fn(&Reading) -> bool) -> bool {
         (0..self.lines.len()).all(|number| {
             let readings = self.readings(number, from, to);
@@ -66,8 +66,8 @@ impl Watch {
         })
     }
 
-    /// The readings of one endpoint, from the last one before `from` to the first one after `to`; `None` if there is none
-    /// on either side.
+    /// The readings of one endpoint, from the last one before `from` to the first one after `to`. Returns `None`
+    /// without a reading on either side.
     pub fn readings(&self, number: usize, from: Instant, to: Instant) -> Option<Vec<Reading>> {
         let line = lock(&self.lines[number]);
         let first = line.partition_point(|point| point.at <= from);
@@ -76,18 +76,18 @@ impl Watch {
         Some(around.iter().map(|point| point.reading).collect())
     }
 
-    /// Waits until every endpoint was read after `after`; the reader is bounded by the timeout of a reading.
+    /// Waits until every endpoint has been read after `after`. The timeout of a reading bounds the wait.
     pub async fn read_after(&self, after: Instant) {
         let read = |line: &Mutex<Vec<Point>>| lock(line).last().is_some_and(|p| p.at > after);
         let left = (after + super::READING_TIMEOUT).saturating_duration_since(Instant::now());
         let all_read = poll::until("every endpoint is read", left, poll::INTERVAL, || async {
             self.lines.iter().all(|line| read(line)).then_some(())
         });
-        // An endpoint that is not read has a gap in its line, which [`Watch::held`] finds.
+        // An endpoint without a reading has a gap in its line, which [`Watch::held`] detects.
         let _ = all_read.await;
     }
 
-    /// All readings of one endpoint so far.
+    /// All readings of one endpoint.
     pub fn points(&self, number: usize) -> Vec<Point> {
         lock(&self.lines[number]).clone()
     }
@@ -102,6 +102,6 @@ impl Drop for Watch {
 }
 
 fn lock(line: &Mutex<Vec<Point>>) -> std::sync::MutexGuard<'_, Vec<Point>> {
-    // A panic while it was held cannot leave a list of points half changed.
+    // A panic while the lock was held cannot leave a list of points half changed.
     line.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -1,4 +1,4 @@
-//! When requests are to leave: fixed by the workload and the seed before the run, whatever the server does.
+//! When requests are due: fixed by the workload and the seed before the run, independent of the server.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Count, Seconds};
 
-/// How requests arrive.
+/// The arrival process of requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "process", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Arrival {
-    /// One every `1 / rate_per_s`.
+    /// One request every `1 / rate_per_s`.
     Constant {
         /// Requests per second.
         rate_per_s: f64,
     },
-    /// Independent of one another: exponential gaps.
+    /// Independent arrivals: exponential gaps.
     Poisson {
         /// Requests per second.
         rate_per_s: f64,
@@ -29,39 +29,40 @@ pub enum Arrival {
         /// The shape: 1 is `poisson`, below is burstier, above is smoother.
         burstiness: f64,
     },
-    /// A rate that grows or falls in a straight line over the whole run.
+    /// A rate that changes linearly over the whole run.
     Ramp {
         /// Requests per second at the start.
         from_per_s: f64,
         /// Requests per second at the end.
         to_per_s: f64,
     },
-    /// One `poisson` after the other; each stage is reported by itself.
+    /// One `poisson` process after the other. Each stage is reported separately.
     Stages {
         /// The stages, in order.
         stages: Vec<Stage>,
     },
-    /// As requests once arrived, with the token counts that they had.
+    /// A recorded trace: its arrival times and token counts.
     Trace {
-        /// Mooncake's JSON lines or Azure's CSV, relative to the workload's file.
+        /// Mooncake's JSON lines or Azure's CSV; the path is relative to the workload file.
         file: PathBuf,
     },
-    /// Users who each send their next request when the one before has ended.
+    /// Users who each send their next request when the previous one has ended.
     Closed {
-        /// How many.
+        /// The number of users.
         users: usize,
-        /// The pause of a user between an answer and the next request, in milliseconds.
+        /// The pause of a user between a response and the next request, in milliseconds.
         #[serde(default)]
         think_ms: u64,
     },
-    /// Users who each hold one conversation after the other. Every request carries all that was said before, the answers as they
-    /// came. A conversation whose answer failed is over: what follows would be another one.
+    /// Users who each hold one conversation after the other. Every request carries the whole conversation so far,
+    /// including the actual responses. A conversation ends when a response fails, because its history is then
+    /// incomplete.
     Sessions {
-        /// How many.
+        /// The number of users.
         users: usize,
-        /// Requests of a session.
+        /// The number of requests of a session.
         turns: Count,
-        /// The pause of a user before each request, also the first one of a session, in seconds.
+        /// The pause of a user before each request, including the first one of a session, in seconds.
         #[serde(default)]
         think_time_s: Seconds,
     },
@@ -73,20 +74,20 @@ pub enum Arrival {
 pub struct Stage {
     /// Requests per second.
     pub rate_per_s: f64,
-    /// How long it lasts, in seconds.
+    /// The duration in seconds.
     pub duration_s: f64,
 }
 
-/// Turns that are reported apart; those behind go with the last one.
-const TURNS_TOLD_APART: u32 = 20;
-/// The most turns that a session may be asked to have.
+/// The number of turns that are reported separately. Later turns count with the last one.
+const TURNS_REPORTED_MAX: u32 = 20;
+/// The largest number of turns of a session.
 const TURNS_MAX: u32 = 10_000;
 
-/// The highest rate that a workload may ask for, per second.
+/// The highest rate of a workload, per second.
 const RATE_MAX: f64 = 10e6;
 
 impl Arrival {
-    /// Fails on values that no schedule can be made of, by their names.
+    /// Fails on values from which no schedule can be made, with their names.
     pub fn check(&self) -> Result<()> {
         let rate = |name: &str, rate: f64| {
             ensure!(
@@ -153,7 +154,7 @@ impl Arrival {
         }
     }
 
-    /// How long the arrivals last by themselves, in seconds: stages do.
+    /// The duration of the arrivals in seconds, if the process determines it, as stages do.
     pub fn duration_s(&self) -> Option<f64> {
         match self {
             Self::Stages { stages } => Some(stages.iter().map(|stage| stage.duration_s).sum()),
@@ -161,7 +162,7 @@ impl Arrival {
         }
     }
 
-    /// Its rate, per second, if it has one that stays the same.
+    /// The rate per second, if it is constant.
     pub fn rate_mut(&mut self) -> Option<&mut f64> {
         match self {
             Self::Constant { rate_per_s }
@@ -171,21 +172,21 @@ impl Arrival {
         }
     }
 
-    /// The number of stages that are reported apart.
+    /// The number of stages that are reported separately.
     pub fn stage_count(&self) -> usize {
         match self {
             Self::Stages { stages } => stages.len(),
-            Self::Sessions { turns, .. } => turns.most().min(TURNS_TOLD_APART) as usize,
+            Self::Sessions { turns, .. } => turns.most().min(TURNS_REPORTED_MAX) as usize,
             _ => 1,
         }
     }
 
-    /// What a stage is called in the report.
+    /// The name of a stage in the report.
     pub fn stage_name(&self, stage: usize) -> String {
         let number = stage + 1;
         match self {
             Self::Sessions { turns, .. }
-                if number == self.stage_count() && turns.most() > TURNS_TOLD_APART =>
+                if number == self.stage_count() && turns.most() > TURNS_REPORTED_MAX =>
             {
                 format!("turn {number} on")
             }
@@ -194,7 +195,7 @@ impl Arrival {
         }
     }
 
-    /// Its users, if the server decides how many requests they send.
+    /// The number of users, if the server determines how many requests they send.
     pub fn users(&self) -> Option<usize> {
         match self {
             Self::Closed { users, .. } | Self::Sessions { users, .. } => Some(*users),
@@ -202,12 +203,12 @@ impl Arrival {
         }
     }
 
-    /// Whether its requests are turns of conversations.
+    /// Whether requests are turns of conversations.
     pub fn holds_sessions(&self) -> bool {
         matches!(self, Self::Sessions { .. })
     }
 
-    /// The highest rate, per second; `None` where the server decides it, or a trace.
+    /// The highest rate per second; `None` where the server or a trace determines it.
     pub fn rate_max_per_s(&self) -> Option<f64> {
         match self {
             Self::Constant { rate_per_s }
@@ -217,7 +218,7 @@ impl Arrival {
                 from_per_s,
                 to_per_s,
             } => Some(from_per_s.max(*to_per_s)),
-            Self::Stages { stages } => stages.iter().map(|it| it.rate_per_s).reduce(f64::max),
+            Self::Stages { stages } => stages.iter().map(|stage| stage.rate_per_s).reduce(f64::max),
             Self::Trace { .. } | Self::Closed { .. } | Self::Sessions { .. } => None,
         }
     }
@@ -233,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nonsense_is_refused_by_name() {
+    fn invalid_values_are_refused_by_name() {
         for (arrival, named) in [
             (Arrival::Constant { rate_per_s: 0.0 }, "rate_per_s"),
             (
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_told_apart_up_to_a_bound() {
+    fn turns_are_reported_separately_up_to_a_bound() {
         let short = sessions(1, 3, 0.0);
         assert_eq!(
             (short.stage_count(), short.stage_name(2).as_str()),

@@ -1,4 +1,4 @@
-//! A number that is drawn each time: tokens of a prompt or an answer, turns of a session, a time in seconds.
+//! A random number: tokens of a prompt or a response, turns of a session, a time in seconds.
 
 use anyhow::{Context, Result, ensure};
 use rand::distr::uniform::SampleUniform;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The 0.95 quantile of the standard normal distribution.
 const Z_95: f64 = 1.644_853_626_951_472_7;
 
-/// A number, drawn each time.
+/// A number with a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
@@ -18,38 +18,38 @@ const Z_95: f64 = 1.644_853_626_951_472_7;
     expecting = "expected a number, { from, to } or { median, p95 }"
 )]
 pub enum Distribution<T> {
-    /// Always the same.
+    /// A constant.
     Fixed(T),
-    /// Any of these, equally likely.
+    /// A uniform distribution.
     Uniform {
         /// The smallest.
         from: T,
         /// The largest.
         to: T,
     },
-    /// Many small ones and a few large ones: a log-normal distribution.
+    /// A log-normal distribution: many small values and a few large ones.
     LogNormal {
-        /// Half are smaller.
+        /// The median.
         median: f64,
-        /// One in twenty is larger.
+        /// The 95th percentile.
         p95: f64,
     },
 }
 
-/// How many: at least 1.
+/// A count of at least 1.
 pub type Count = Distribution<u32>;
 
 /// A time in seconds, at most a day.
 pub type Seconds = Distribution<f64>;
 
-/// What can be drawn.
+/// A type of number that can be drawn.
 pub trait Number: Copy + PartialOrd + SampleUniform + Into<f64> {
-    /// The smallest that may be asked for.
+    /// The smallest allowed value.
     const MIN: f64;
-    /// The largest that may be asked for.
+    /// The largest allowed value.
     const MAX: f64;
 
-    /// The number that is nearest to a value within [`Number::MIN`] and [`Number::MAX`].
+    /// The number nearest to a value within [`Number::MIN`] and [`Number::MAX`].
     fn nearest(value: f64) -> Self;
 }
 
@@ -78,7 +78,7 @@ impl Default for Seconds {
 }
 
 impl<T: Number> Distribution<T> {
-    /// Fails on numbers that cannot be drawn; `name` is the key of the workload.
+    /// Fails on invalid parameters. `name` is the key in the workload.
     pub fn check(&self, name: &str) -> Result<()> {
         let (min, max) = (T::MIN, T::MAX);
         let within = |number: f64| (min..=max).contains(&number);
@@ -108,12 +108,12 @@ impl<T: Number> Distribution<T> {
         Ok(())
     }
 
-    /// Draws one.
+    /// Draws a number.
     pub fn draw(&self, rng: &mut impl Rng) -> T {
         match *self {
             Self::Fixed(number) => number,
             Self::Uniform { from, to } => rng.random_range(from..=to),
-            // `check` refuses parameters that have no such distribution.
+            // `check` refuses parameters without a log-normal distribution.
             Self::LogNormal { median, p95 } => {
                 let drawn = log_normal(median, p95).map_or(T::MIN, |law| law.sample(rng));
                 T::nearest(drawn.clamp(T::MIN, T::MAX))
@@ -123,7 +123,7 @@ impl<T: Number> Distribution<T> {
 }
 
 impl Count {
-    /// The largest that can be drawn.
+    /// The largest number that can be drawn.
     pub fn most(&self) -> u32 {
         match *self {
             Self::Fixed(count) => count,
@@ -136,7 +136,7 @@ impl Count {
 /// The log-normal distribution with this median and this 0.95 quantile.
 fn log_normal(median: f64, p95: f64) -> Result<LogNormal<f64>> {
     let sigma = (p95 / median).ln() / Z_95;
-    LogNormal::new(median.ln(), sigma).context("no log-normal distribution has these")
+    LogNormal::new(median.ln(), sigma).context("no log-normal distribution has this median and p95")
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_the_law_that_was_asked_for() {
+    fn times_have_the_requested_distribution() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut drawn = |text: &str| {
             let law: Seconds = toml::from_str::<toml::Table>(&format!("t = {text}")).unwrap()["t"]

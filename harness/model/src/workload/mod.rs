@@ -1,4 +1,5 @@
-//! A workload: what is sent, when, for how long, and what is asked of the answers. Read from TOML; a set ships with the program.
+//! A workload: what is sent, when, for how long, and the objectives for the responses. Read from TOML; poolproof ships
+//! a set of workloads.
 
 mod arrival;
 mod distribution;
@@ -25,43 +26,45 @@ use crate::topology::Topology;
 use slo::{Metric, Slo};
 use trace::Trace;
 
-/// A workload file. Unknown keys are refused.
+/// A workload file. Unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// What a run of it shows, in prose.
     pub shows: String,
-    /// How long requests are sent, in seconds, the warm-up included. Left out: as long as the stages or the trace last.
+    /// How long requests are sent, in seconds, including the warm-up. If absent, the duration of the stages or the
+    /// trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,
-    /// Requests that are due before this are sent, but not counted, in seconds.
+    /// Requests due during this time, in seconds, are sent but not counted.
     #[serde(default)]
     pub warm_up_s: f64,
-    /// How long to wait for the end of an answer, in seconds.
+    /// The longest wait for the end of a response, in seconds.
     #[serde(default = "default_timeout_s")]
     pub timeout_s: f64,
-    /// The version of HTTP.
+    /// The HTTP version.
     #[serde(default)]
     pub http: Http,
-    /// Whether a new connection is made for each request.
+    /// Whether each request opens a new connection.
     #[serde(default)]
     pub new_connections: bool,
-    /// What a stack that is started for it consists of [default: the default topology]; a target that is there is taken as it is.
+    /// The topology of a stack that is started for this workload [default: the default topology]. An existing target is
+    /// used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
-    /// When requests leave.
+    /// When requests are due.
     pub arrival: Arrival,
-    /// The kinds of requests.
+    /// The classes of requests.
     pub mix: Vec<Class>,
-    /// What is asked of the answers.
+    /// The objectives for the responses.
     #[serde(default, rename = "slo", skip_serializing_if = "Vec::is_empty")]
     pub slos: Vec<Slo>,
 }
 
-/// A version of HTTP. Without TLS, HTTP/2 is spoken from the start (RFC 9113, section 3.3).
+/// An HTTP version. Without TLS, HTTP/2 uses prior knowledge (RFC 9113, section 3.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Http {
-    /// HTTP/1.1: a connection for each request that is under way.
+    /// HTTP/1.1: one connection per open request.
     #[default]
     #[serde(rename = "1.1")]
     One,
@@ -70,41 +73,41 @@ pub enum Http {
     Two,
 }
 
-/// One kind of requests.
+/// One class of requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
     /// Its name in the report.
     pub class: String,
-    /// Its share of the requests, relative to those of the others.
+    /// Its share of the requests, relative to the shares of the other classes.
     #[serde(default = "one")]
     pub share: f64,
     /// The model [default: the first one of the target].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// LoRA adapters of the model, of which a request, or a whole session, names any in its place; left out: none.
+    /// LoRA adapters of the model. Each request, or each session, names one of them as its model. If absent, none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<String>,
-    /// The InferenceObjective that it names.
+    /// The InferenceObjective of its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<String>,
     /// The API.
     #[serde(default)]
     pub api: Api,
-    /// Whether answers are streamed.
+    /// Whether responses are streamed.
     #[serde(default = "yes")]
     pub stream: bool,
-    /// Tokens of a prompt; in a session, those that each turn adds to it.
+    /// Tokens of a prompt; in a session, the tokens that each turn adds to it.
     pub input_tokens: Count,
-    /// Tokens of an answer.
+    /// Tokens of a response.
     pub output_tokens: Count,
-    /// Prompts that begin alike; in a session, its system prompt.
+    /// Prefixes that prompts share; in a session, its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_prefix: Option<SharedPrefix>,
-    /// More headers.
+    /// Additional headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// More keys of the body, such as `temperature`.
+    /// Additional keys of the body, such as `temperature`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub body: serde_json::Map<String, serde_json::Value>,
 }
@@ -113,9 +116,9 @@ pub struct Class {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharedPrefix {
-    /// How many such texts there are.
+    /// The number of such texts.
     pub groups: u32,
-    /// Tokens of each.
+    /// The tokens of each text.
     pub tokens: u32,
 }
 
@@ -131,7 +134,7 @@ fn yes() -> bool {
     true
 }
 
-/// Keys of the body that the harness writes itself.
+/// Keys of the body that poolproof writes itself.
 const OWN_KEYS: [&str; 7] = [
     "model",
     "messages",
@@ -145,11 +148,11 @@ const OWN_KEYS: [&str; 7] = [
 /// The longest run, in seconds: a week.
 const DURATION_MAX_S: f64 = 7.0 * 86_400.0;
 
-/// From the last request of a trace to the end of its run, in seconds.
+/// The time from the last request of a trace to the end of its run, in seconds.
 const TRACE_END_S: f64 = 0.001;
 
 impl Workload {
-    /// A workload that ships with the program, by its name, or a file; with the trace that it names.
+    /// Loads a shipped workload by its name, or a workload file, with its trace if it has one.
     pub fn load(name: &str) -> Result<(Self, Option<Trace>)> {
         let path = Path::new(name);
         let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
@@ -163,7 +166,7 @@ impl Workload {
             None => {
                 let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
                 bail!(
-                    "no workload {name:?} ships with poolproof: there are {}; a file of your own has a dot or a slash in its name",
+                    "unknown workload {name:?}: must be one of {}, or a file path with a dot or a slash",
                     names.join(", ")
                 );
             }
@@ -180,14 +183,14 @@ impl Workload {
         Ok((workload, trace))
     }
 
-    /// When the last request is due, in seconds from the start.
+    /// The end of the arrivals, in seconds from the start.
     pub fn end_s(&self, trace: Option<&Trace>) -> f64 {
         let of_trace = || Some(trace?.rows.last()?.at_ms / 1000.0 + TRACE_END_S);
         let given = self.duration_s.or(self.arrival.duration_s());
         given.or_else(of_trace).unwrap_or(0.0)
     }
 
-    /// The objectives that are judged: those of the file, and that few requests fail, if it says nothing about that.
+    /// The objectives that are judged: those of the file, and by default a limit on failures.
     pub fn judged(&self) -> Vec<Slo> {
         let mut slos = self.slos.clone();
         if slos.iter().all(|slo| slo.metric != Metric::FAILED) {
@@ -207,15 +210,15 @@ impl Workload {
         needed.fold(1.0, f64::max)
     }
 
-    /// The time limits of the objectives of this class, whatever their percentile. A good request keeps those that are about whole
-    /// answers ([`Series::is_per_answer`]).
+    /// The time limits of the objectives for this class, for any percentile. A good request meets those on whole
+    /// responses ([`Series::is_per_answer`]).
     pub fn limits(&self, class: &str) -> Vec<(Series, Duration)> {
         let own = self.slos.iter().filter(|slo| slo.is_about(class));
         own.filter_map(|slo| Some((slo.metric.series()?, slo.at_most()?)))
             .collect()
     }
 
-    /// Fails on what cannot be sent, by its name.
+    /// Fails on invalid values, with the name of the key.
     pub fn check(&self) -> Result<()> {
         self.arrival.check()?;
         if let Some(topology) = &self.topology {
@@ -233,7 +236,7 @@ impl Workload {
         match &self.arrival {
             Arrival::Stages { .. } => ensure!(
                 self.duration_s.is_none(),
-                "`duration_s` and `arrival.stages` both say how long it lasts: leave `duration_s` out"
+                "`duration_s` and `arrival.stages` both set the duration: leave `duration_s` out"
             ),
             Arrival::Trace { .. } => {}
             _ => ensure!(
@@ -244,7 +247,7 @@ impl Workload {
         let duration_s = self.duration_s.or(self.arrival.duration_s());
         ensure!(
             (0.0..duration_s.unwrap_or(DURATION_MAX_S)).contains(&self.warm_up_s),
-            "`warm_up_s` is {}: must be 0 or more, and less than the whole duration",
+            "`warm_up_s` is {}: must be 0 or more, and less than the duration",
             self.warm_up_s
         );
         ensure!(
@@ -258,7 +261,7 @@ impl Workload {
             let before = &self.mix[..number];
             ensure!(
                 before.iter().all(|other| other.class != class.class),
-                "mix: class {:?} stands there twice",
+                "mix: duplicate class {:?}",
                 class.class
             );
         }
@@ -274,7 +277,7 @@ impl Class {
     fn check(&self, in_sessions: bool) -> Result<()> {
         ensure!(
             self.api == Api::Chat || !in_sessions,
-            "`api` must be \"chat\": a session is one"
+            "`api` must be \"chat\" in a workload with sessions"
         );
         ensure!(
             self.share > 0.0 && self.share.is_finite(),
@@ -301,7 +304,7 @@ impl Class {
             .keys()
             .find(|key| OWN_KEYS.contains(&key.as_str()))
         {
-            bail!("`body`: {key:?} is written by poolproof itself");
+            bail!("`body`: {key:?} is set by poolproof itself");
         }
         Ok(())
     }
@@ -313,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ships_is_sound_and_says_what_it_shows() {
+    fn shipped_workloads_are_valid_and_have_a_description() {
         for (name, _) in SHIPPED {
             let (workload, _) = Workload::load(name).unwrap();
             assert!(workload.shows.len() > 80, "{name}");
@@ -336,13 +339,13 @@ mod tests {
     "#;
 
     #[test]
-    fn mistakes_are_refused_by_name() {
+    fn invalid_workloads_are_refused_by_name() {
         let refused = |from: &str, to: &str| {
             assert!(EXAMPLE.contains(from), "{from}");
             let parsed = toml::from_str::<Workload>(&EXAMPLE.replace(from, to));
             let checked = parsed
                 .map_err(anyhow::Error::from)
-                .and_then(|it| it.check());
+                .and_then(|workload| workload.check());
             format!("{:#}", checked.unwrap_err())
         };
         toml::from_str::<Workload>(EXAMPLE)
@@ -388,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_readme_is_a_workload() {
+    fn the_example_of_the_readme_is_valid() {
         let readme = include_str!("../../../load/README.md");
         let example = readme
             .split("```toml\n")
@@ -401,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_what_ships() {
+    fn an_unknown_name_is_refused_with_the_list_of_shipped_workloads() {
         let message = Workload::load("steady").unwrap_err().to_string();
         assert!(message.contains("steady-chat"), "{message}");
     }

@@ -1,4 +1,4 @@
-//! What is measured of an answer: one enum for what is recorded, reported and limited by objectives.
+//! The times measured for a response. One enum covers what is recorded, reported and limited by objectives.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Series {
-    /// Until the first token, from when the request was due.
+    /// From the due time to the first token.
     Ttft,
-    /// Until the first token, from when the request was sent.
+    /// From the send time to the first token.
     TtftFromSend,
-    /// Until the end of the answer, from when the request was due.
+    /// From the due time to the end of the response.
     E2e,
-    /// Until the end of the answer, from when the request was sent.
+    /// From the send time to the end of the response.
     E2eFromSend,
-    /// Time per output token behind the first, one value per answer.
+    /// The time per output token after the first, one value per response.
     Tpot,
-    /// Between two frames with text, one value per pair.
+    /// The gap between two consecutive frames with text, one value per gap.
     ItlChunk,
-    /// Between two tokens, where frames may have several: the mean of each answer.
+    /// The mean gap between two tokens of a response, where frames may carry several tokens.
     ItlToken,
 }
 
 impl Series {
-    /// All of them.
+    /// All series.
     pub const ALL: [Self; 7] = [
         Self::Ttft,
         Self::TtftFromSend,
@@ -35,7 +35,7 @@ impl Series {
         Self::ItlToken,
     ];
 
-    /// Its name in the record, without unit.
+    /// The name in the record, without unit.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ttft => "ttft",
@@ -48,7 +48,8 @@ impl Series {
         }
     }
 
-    /// Its formula. Where another tool computes the same, the id names it: tools mean different things by the same word.
+    /// The formula. It names another tool's metric where that tool computes the same, because tools use the same word
+    /// for different times.
     pub fn formula(self) -> &'static str {
         match self {
             Self::Ttft => "first frame with text - due",
@@ -63,12 +64,13 @@ impl Series {
         }
     }
 
-    /// Whether only streamed answers have it.
+    /// Whether only streamed responses have it.
     pub fn needs_stream(self) -> bool {
         !matches!(self, Self::E2e | Self::E2eFromSend)
     }
 
-    /// Whether each answer has one value at most. Gaps between frames are several per answer, and depend on one another.
+    /// Whether each response has at most one value. Gaps between frames are several per response, and depend on one
+    /// another.
     pub fn is_per_answer(self) -> bool {
         self != Self::ItlChunk
     }

@@ -1,4 +1,4 @@
-//! The workloads that ship with the program.
+//! The workloads that ship with poolproof.
 
 /// Their names and texts.
 pub const SHIPPED: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Service level objectives: what is asked of the answers of a load run.
+//! Service level objectives for the responses of a load run.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use poolproof_stats::interval::CONFIDENCE;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Slo {
-    /// The class that it is about [default: all].
+    /// The class that it applies to [default: all].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// What it is about.
+    /// The metric.
     pub metric: Metric,
-    /// The percentile of a time that is limited, such as 95.
+    /// The percentile of a time, such as 95.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentile: Option<f64>,
     /// The limit of a time, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most_ms: Option<f64>,
-    /// The largest share of `failed`.
+    /// The largest allowed share of `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<f64>,
-    /// The smallest share of `goodput`.
+    /// The smallest allowed share of `goodput`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<f64>,
 }
 
-/// What an objective can be about.
+/// The metric of an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
@@ -50,9 +50,10 @@ pub enum Metric {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Share {
-    /// Those that failed.
+    /// Failed requests.
     Failed,
-    /// Those, failed ones included, that were within every time limit of the workload that is about whole answers.
+    /// Requests that met every time limit of the workload on whole responses. The share is that of all requests,
+    /// including failed ones.
     Goodput,
 }
 
@@ -62,7 +63,7 @@ impl Metric {
     /// [`Share::Goodput`]
     pub const GOODPUT: Self = Self::Share(Share::Goodput);
 
-    /// The times that it is about.
+    /// The series of a time metric.
     pub fn series(self) -> Option<Series> {
         match self {
             Self::Time(series) => Some(series),
@@ -70,7 +71,7 @@ impl Metric {
         }
     }
 
-    /// Its name in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Time(series) => series.name(),
@@ -80,11 +81,11 @@ impl Metric {
     }
 }
 
-/// The share of requests that may fail where a workload does not say.
+/// The default limit on the share of failed requests.
 const FAILED_MAX: f64 = 0.01;
 
 impl Slo {
-    /// What is asked of every workload that says nothing about failures.
+    /// The default objective on failures.
     pub fn few_failures() -> Self {
         Self {
             class: None,
@@ -96,7 +97,7 @@ impl Slo {
         }
     }
 
-    /// Fails on objectives that say nothing, or are about what is not measured.
+    /// Fails on incomplete objectives, and on metrics that are not measured.
     pub fn check(&self, mix: &[Class]) -> Result<()> {
         let mut classes = mix.iter().filter(|class| self.is_about(&class.class));
         if let (Some(class), true) = (&self.class, classes.clone().next().is_none()) {
@@ -152,19 +153,19 @@ impl Slo {
         Ok(())
     }
 
-    /// The smallest sample that can show that it is met: of which all observations are good.
+    /// The size of the smallest sample that can show that the objective is met, if all of its observations are good.
     pub fn observations_min(&self) -> u64 {
         let bad = match (self.percentile, self.at_most, self.at_least) {
             (Some(percentile), ..) => 1.0 - percentile / 100.0,
             (_, Some(at_most), _) => at_most,
             (.., at_least) => 1.0 - at_least.unwrap_or(0.0),
         };
-        // Where nothing was seen in n, the interval of Clopper and Pearson ends at 1 - tail^(1/n).
+        // With no hit in n, the interval of Clopper and Pearson ends at 1 - tail^(1/n).
         let tail = (1.0 - CONFIDENCE) / 2.0;
         (tail.ln() / (1.0 - bad).ln()).ceil() as u64
     }
 
-    /// Whether it is about this class.
+    /// Whether the objective applies to this class.
     pub fn is_about(&self, class: &str) -> bool {
         self.class.as_deref().is_none_or(|own| own == class)
     }
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_objective_about_what_is_not_measured_is_an_error() {
+    fn an_objective_on_a_metric_that_is_not_measured_is_an_error() {
         let whole: Class =
             toml::from_str("class = 'c'\nstream = false\ninput_tokens = 1\noutput_tokens = 1")
                 .unwrap();

@@ -1,4 +1,4 @@
-//! Recorded traffic: when requests came, and how long they were.
+//! Recorded traffic: arrival times and token counts.
 //!
 //! Sources: Mooncake's traces (kvcache-ai/Mooncake, FAST25-release/traces: JSON lines `timestamp` in ms, `input_length`,
 //! `output_length`, `hash_ids` of blocks of 512 tokens); Azure's LLM inference traces (Azure/AzurePublicDataset: CSV
@@ -9,10 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Tokens of a block that a `hash_ids` entry of Mooncake's stands for.
+/// The tokens of a block, which a `hash_ids` entry of Mooncake identifies.
 pub const BLOCK_TOKENS: u32 = 512;
 
-/// Recorded requests, in the order in which they came.
+/// Recorded requests, in order of arrival.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// The requests.
@@ -22,18 +22,18 @@ pub struct Trace {
 /// One recorded request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// When it came, in milliseconds after the first one.
+    /// The arrival time, in milliseconds after the first request.
     pub at_ms: f64,
-    /// Tokens of its prompt.
+    /// The tokens of the prompt.
     pub input_tokens: u32,
-    /// Tokens of its answer.
+    /// The tokens of the response.
     pub output_tokens: u32,
-    /// Its blocks of [`BLOCK_TOKENS`]; equal ones have equal text. Empty where the trace does not say.
+    /// The blocks of [`BLOCK_TOKENS`] tokens; equal ids mean equal text. Empty if the trace has no blocks.
     pub blocks: Vec<u64>,
 }
 
 impl Trace {
-    /// Reads a trace; its first characters tell the format.
+    /// Reads a trace. The first character determines the format.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("reading trace {}", path.display()))?;
@@ -41,16 +41,17 @@ impl Trace {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let mut rows = match text.trim_start().starts_with('{') {
-            true => mooncake(text)?,
-            false => azure(text)?,
+        let mut rows = if text.trim_start().starts_with('{') {
+            mooncake(text)?
+        } else {
+            azure(text)?
         };
-        let first_ms = rows.first().context("it has no requests")?.at_ms;
+        let first_ms = rows.first().context("the trace has no requests")?.at_ms;
         let mut before_ms = first_ms;
         for (number, row) in rows.iter_mut().enumerate() {
             ensure!(
                 row.at_ms >= before_ms,
-                "request {}: it comes before the one above it",
+                "request {}: its timestamp is earlier than that of the previous request",
                 number + 1
             );
             before_ms = row.at_ms;
@@ -75,7 +76,7 @@ fn mooncake(text: &str) -> Result<Vec<Row>> {
         .filter(|(_, line)| !line.trim().is_empty());
     let rows = lines.map(|(number, line)| {
         let line: Line = serde_json::from_str(line)
-            .with_context(|| format!("line {}: not a line of Mooncake's", number + 1))?;
+            .with_context(|| format!("line {}: not a line of Mooncake's format", number + 1))?;
         Ok(Row {
             at_ms: line.timestamp,
             input_tokens: line.input_length.max(1),
@@ -88,14 +89,16 @@ fn mooncake(text: &str) -> Result<Vec<Row>> {
 
 fn azure(text: &str) -> Result<Vec<Row>> {
     let mut lines = text.lines().enumerate();
-    let (_, head) = lines.next().context("it is empty")?;
+    let (_, head) = lines.next().context("the trace is empty")?;
     let names: Vec<&str> = head
         .trim_start_matches('\u{feff}')
         .split(',')
         .map(str::trim)
         .collect();
     let column = |name: &str| {
-        let place = names.iter().position(|it| it.eq_ignore_ascii_case(name));
+        let place = names
+            .iter()
+            .position(|column_name| column_name.eq_ignore_ascii_case(name));
         place.with_context(|| {
             format!(
                 "line 1: no column {name:?}, so it is neither Azure's CSV nor Mooncake's JSON lines"
@@ -135,11 +138,11 @@ fn azure(text: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A timestamp as Azure writes it, such as `2023-11-16 18:17:03.9799600`, on a line of milliseconds.
+/// The milliseconds of a timestamp in Azure's format, such as `2023-11-16 18:17:03.9799600`.
 fn milliseconds(text: &str) -> Result<f64> {
     let text = text.trim_end_matches("+00:00").trim_end_matches('Z');
     let Ok(moment) = text.parse::<jiff::civil::DateTime>() else {
-        bail!("TIMESTAMP {text:?}: not like 2023-11-16 18:17:03.9799600");
+        bail!("TIMESTAMP {text:?}: not in the format 2023-11-16 18:17:03.9799600");
     };
     let zoned = moment
         .to_zoned(jiff::tz::TimeZone::UTC)
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_the_line() {
+    fn a_parse_error_names_the_line() {
         for (text, named) in [
             ("", "empty"),
             ("a,b\n1,2\n", "TIMESTAMP"),

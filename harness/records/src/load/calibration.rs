@@ -1,4 +1,4 @@
-//! How far off this tool is on a machine, as it is kept for that machine and saved with every load run.
+//! The measurement error of poolproof on a machine. It is kept for that machine and saved with every load run.
 
 use std::path::PathBuf;
 
@@ -9,45 +9,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::folders;
 
-/// What a calibration found.
+/// The result of a calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// When it was made.
     pub made: Timestamp,
     /// Processors of the machine.
     pub cores: usize,
-    /// What was found, by the number of open streams.
+    /// The measurements, by the number of open streams.
     pub levels: Vec<Level>,
 }
 
-/// What was found with so many streams open at once.
+/// The measurement with one number of open streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Level {
-    /// Streams that were open at once.
+    /// The number of streams open at once.
     pub streams: usize,
-    /// Answers.
+    /// The number of responses.
     pub answers: u64,
-    /// Time to the first token.
+    /// The time to first token.
     pub ttft: Twice,
-    /// Between two tokens.
+    /// The time between two tokens.
     pub itl: Twice,
-    /// p99 of how late requests left, in milliseconds.
+    /// p99 of the send lag of requests, in milliseconds.
     pub lag_p99_ms: f64,
-    /// Processor time of the client for each token, in microseconds.
+    /// Processor time of the client per token, in microseconds.
     pub cpu_us_per_token: f64,
 }
 
-/// One time, as the server wrote it and as the client read it, in milliseconds.
+/// A time measured by the server and by the client, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Twice {
-    /// p50 and p99 by the server.
+    /// p50 and p99 measured by the server.
     pub server_ms: (f64, f64),
-    /// p50 and p99 by the client.
+    /// p50 and p99 measured by the client.
     pub client_ms: (f64, f64),
 }
 
 impl Twice {
-    /// By how much the client is off, at p50 and p99, in milliseconds.
+    /// The error of the client at p50 and p99, in milliseconds.
     pub fn error_ms(&self) -> (f64, f64) {
         (
             self.client_ms.0 - self.server_ms.0,
@@ -62,7 +62,7 @@ impl Calibration {
         serde_json::from_slice(&std::fs::read(path().ok()?).ok()?).ok()
     }
 
-    /// Keeps it as the last one of this machine.
+    /// Saves it as the last calibration of this machine.
     pub fn save(&self) -> Result<PathBuf> {
         let path = path()?;
         let text = serde_json::to_string_pretty(self).context("writing the calibration")?;

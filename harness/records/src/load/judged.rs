@@ -1,4 +1,4 @@
-//! What became of an objective.
+//! The result of an objective.
 
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
@@ -9,34 +9,34 @@ use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 use poolproof_model::workload::slo::{Metric, Slo};
 
-/// What became of an objective.
+/// The result of an objective.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {
-    /// The objective. Records of before have it in words.
+    /// The objective. Older records contain it as a sentence.
     #[serde(deserialize_with = "typed_or_in_words")]
     #[schemars(with = "TypedOrInWords")]
     pub slo: Slo,
     /// Pass, fail, inconclusive, or invalid.
     pub verdict: Verdict,
-    /// What was drawn: requests; for gaps between frames, the answers that had some.
+    /// The sample size in requests. For gaps between frames, the number of responses with gaps.
     pub n: u64,
-    /// Of an objective about gaps between frames, how many gaps the answers had. Left out for others, and in records that counted
-    /// the gaps themselves as `n`.
+    /// For an objective on gaps between frames, the number of gaps. Absent for others, and in older records, whose `n`
+    /// counted the gaps themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gaps: Option<u64>,
-    /// The share of requests, or of gaps, that were beyond the limit, failed, or (for goodput) were good.
+    /// The observed share of requests, or of gaps: those beyond the limit, failed, or (for goodput) good.
     pub share: f64,
-    /// What covers the true share at 95 %.
+    /// The confidence interval of the true share at 95 %.
     pub share_interval: (f64, f64),
-    /// The share that decides.
+    /// The limit of the share.
     pub share_limit: f64,
-    /// The percentile itself, if the sample supports one.
+    /// The percentile itself, if the sample supports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<Ms>,
 }
 
 impl Judged {
-    /// What [`Judged::n`] counts, in the plural.
+    /// The unit of [`Judged::n`], in the plural.
     pub fn unit(&self) -> &'static str {
         match (self.slo.metric, self.gaps) {
             (Metric::Time(Series::ItlChunk), Some(_)) => "answers",
@@ -45,7 +45,7 @@ impl Judged {
         }
     }
 
-    /// What [`Judged::share`] is a share of, and what those that it counts are.
+    /// What [`Judged::share`] is a share of, in words.
     pub fn share_of(&self) -> &'static str {
         match self.slo.metric {
             Metric::GOODPUT => "good",
@@ -56,18 +56,18 @@ impl Judged {
     }
 }
 
-/// The two forms in which records have an objective.
+/// The two forms of an objective in records.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected an objective")]
 #[schemars(inline)]
 enum TypedOrInWords {
-    /// As it is written today.
+    /// The current form.
     Typed(Slo),
-    /// As a sentence, in older records.
+    /// A sentence, in older records.
     InWords(String),
 }
 
-/// Reads an objective as it is written today, or as the sentence that older records have.
+/// Reads an objective in its current form, or as the sentence of older records.
 fn typed_or_in_words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Slo, D::Error> {
     match TypedOrInWords::deserialize(deserializer)? {
         TypedOrInWords::Typed(slo) => Ok(slo),
@@ -77,7 +77,7 @@ fn typed_or_in_words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Slo, 
     }
 }
 
-/// The objective of a sentence of older records: `[CLASS: ]NAME pP at most LIMIT ms`, `[CLASS: ]failed at most SHARE %` or
+/// Parses the sentence of older records: `[CLASS: ]NAME pP at most LIMIT ms`, `[CLASS: ]failed at most SHARE %` or
 /// `[CLASS: ]goodput at least SHARE %`.
 fn from_words(text: &str) -> Result<Slo> {
     let (class, what) = match text.rsplit_once(": ") {
@@ -86,7 +86,7 @@ fn from_words(text: &str) -> Result<Slo> {
     };
     let number = |text: &str| {
         text.parse::<f64>()
-            .with_context(|| format!("{text:?} is no number"))
+            .with_context(|| format!("{text:?} is not a number"))
     };
     let words: Vec<&str> = what.split(' ').collect();
     let mut slo = Slo {
@@ -104,11 +104,11 @@ fn from_words(text: &str) -> Result<Slo> {
             slo.metric = Metric::Time(series.with_context(|| format!("no time {name:?}"))?);
             let percentile = percentile
                 .strip_prefix('p')
-                .context("no percentile such as p95")?;
+                .context("no percentile, such as p95")?;
             slo.percentile = Some(number(percentile)?);
             (slo.at_most, slo.at_most_ms) = (None, Some(number(ms)?));
         }
-        _ => bail!("not the sentence of an objective"),
+        _ => bail!("not an objective in words"),
     }
     Ok(slo)
 }

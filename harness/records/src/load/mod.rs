@@ -1,4 +1,4 @@
-//! The record of a load run, as it is saved in `load.json`.
+//! The record of a load run, saved as `load.json`.
 
 pub mod calibration;
 mod cost;
@@ -41,13 +41,13 @@ pub struct Record {
     pub schema: String,
     /// The version of poolproof.
     pub tool_version: String,
-    /// When the clock began to run.
+    /// When the clock started.
     pub started: Timestamp,
-    /// For how long requests were counted, in seconds: the warm-up is not.
+    /// The duration in which requests were counted, in seconds, without the warm-up.
     pub window_s: f64,
-    /// Whether it was interrupted.
+    /// Whether the run was interrupted.
     pub interrupted: bool,
-    /// Whether it was ended because requests piled up.
+    /// Whether the run was aborted because requests piled up.
     #[serde(default)]
     pub saturated: bool,
     /// The seed of the schedule and of the requests.
@@ -58,90 +58,91 @@ pub struct Record {
     pub workload: Workload,
     /// The name of the stack.
     pub stack: String,
-    /// The defect that was put in, if any.
+    /// The flaw that was switched on, if any.
     pub flaw: Option<String>,
-    /// What the stack consists of, as found.
+    /// The components of the stack, as detected.
     pub components: Vec<Component>,
     /// The stack under load.
     pub target: Target,
-    /// Why the measurement is not to be trusted; empty if it is.
+    /// Why the measurement cannot be trusted; empty if it can.
     pub doubts: Vec<String>,
-    /// The objectives, judged.
+    /// The results of the objectives.
     pub slos: Vec<Judged>,
     /// The formula of each time.
     pub formulas: BTreeMap<String, String>,
-    /// All requests that were counted.
+    /// All counted requests.
     pub total: Group,
     /// By class.
     pub classes: Vec<Group>,
-    /// By class and LoRA adapter, where a class names some.
+    /// By class and LoRA adapter, for classes with adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<AdapterShare>,
-    /// By stage, where there are several; of sessions, by turn.
+    /// By stage, if there are several. In workloads with sessions, by turn.
     pub stages: Vec<Group>,
-    /// By pool and endpoint, as answers named them.
+    /// By pool and endpoint, as identified by responses.
     pub pools: Vec<PoolShare>,
-    /// Requests whose answers named no endpoint, or one that the target does not have.
+    /// Requests whose responses identified no endpoint, or one that is not in the target.
     pub unattributed: u64,
     /// Examples of failures.
     pub examples: Vec<Example>,
-    /// What the client itself did and took; where there are workers, all of them.
+    /// The behaviour and resource use of the client; with workers, of all workers.
     pub client: Client,
-    /// The tokenizer that prompts were made for; left out where they are of common words, which are about one token each.
+    /// The tokenizer of the prompts. If absent, prompts consist of common words of about one token each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<TokenizerFile>,
-    /// The machine of the client, before the stack was started; records of before have none.
+    /// The machine of the client, before the start of the stack. Absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
-    /// The workers, where several processes sent.
+    /// The workers, if several processes sent requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<Worker>,
 }
 
-/// Requests that have something in common.
+/// A group of requests.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
-    /// What they have in common.
+    /// The name of the group.
     pub name: String,
     /// Requests that were due.
     pub requests: u64,
-    /// Of these, those that were answered as a whole.
+    /// How many of them got a complete response.
     pub answered: u64,
-    /// Those that failed, by kind.
+    /// Failed requests, by kind of failure.
     pub failed: BTreeMap<String, u64>,
-    /// Those that kept every time limit of the workload, over all requests.
+    /// The share of all requests that met every time limit of the workload.
     pub goodput: f64,
-    /// Requests that were answered, per second.
+    /// Responses per second.
     pub answered_per_s: f64,
-    /// Tokens of prompts, as their servers counted them.
+    /// Prompt tokens, as counted by the servers.
     pub input_tokens: u64,
-    /// Tokens of answers.
+    /// Response tokens.
     pub output_tokens: u64,
-    /// The same, per second.
+    /// Response tokens per second.
     pub output_tokens_per_s: f64,
-    /// Frames with text that arrived together with the one before, over all: above 0, somebody on the way gathers them.
+    /// The share of text frames that arrived in the same read as the previous one. Above 0, something on the path
+    /// buffers them.
     pub chunks_together: f64,
-    /// Answers that did not say how many tokens they had.
+    /// Responses that did not report their token count.
     pub without_usage: u64,
-    /// Times.
+    /// The measured times.
     pub times: BTreeMap<String, Times>,
 }
 
-/// The times of a group. In percentiles, failures are later than any answer.
+/// The times of a group. In percentiles, failures count as infinitely late.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
-    /// Values.
+    /// The number of values.
     pub n: u64,
-    /// The mean of the values, in milliseconds: of what was answered only.
+    /// The mean in milliseconds, over responses only.
     pub mean_ms: f64,
-    /// The smallest, in milliseconds.
+    /// The smallest value, in milliseconds.
     pub min_ms: f64,
-    /// The largest, in milliseconds.
+    /// The largest value, in milliseconds.
     pub max_ms: f64,
-    /// Those that the sample supports.
+    /// The percentiles that the sample supports.
     pub percentiles: Vec<Percentile>,
-    /// All values, as pairs of a value in microseconds and how often it was seen, to three digits: of classes, so that runs can be
-    /// merged; all else is made of these.
+    /// All values, as pairs of a value in microseconds and its count, to three digits. Present for classes, so that
+    /// runs can be merged; all other groups are derived from them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub histogram_us: Vec<(u64, u64)>,
 }
@@ -149,106 +150,107 @@ pub struct Times {
 /// A pool's share of the requests.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PoolShare {
-    /// Its name.
+    /// The name of the pool.
     pub pool: String,
-    /// The model whose requests it gets.
+    /// The model that the pool serves.
     pub model: String,
-    /// Its share of the requests of its model.
+    /// Its share of the requests of the model.
     pub share: f64,
-    /// The share that its weight stands for.
+    /// The share according to its weight.
     pub weight_share: f64,
-    /// Jain's index over its endpoints: 1 if all got the same, 1/n if one got all (Jain, Chiu, Hawe 1984).
+    /// Jain's index over its endpoints: 1 if all got the same number of requests, 1/n if one got all (Jain, Chiu, Hawe
+    /// 1984).
     pub jain: f64,
-    /// Its endpoints, also those that got nothing.
+    /// Its endpoints, including those without requests.
     pub endpoints: Vec<Group>,
 }
 
-/// The requests of a class that named an adapter as their model.
+/// The requests of a class for one adapter.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AdapterShare {
     /// The class.
     pub class: String,
-    /// The requests, under the name of the adapter.
+    /// The requests. The group has the name of the adapter.
     pub group: Group,
-    /// How many of them which endpoint served.
+    /// The requests by the endpoint that served them.
     pub endpoints: Vec<Served>,
 }
 
-/// Requests that an endpoint served.
+/// The requests that an endpoint served.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Served {
-    /// Its pool.
+    /// The pool of the endpoint.
     pub pool: String,
-    /// Its name.
+    /// The name of the endpoint.
     pub endpoint: String,
-    /// How many.
+    /// The number of requests.
     pub requests: u64,
 }
 
-/// A failure, as an example.
+/// An example of a failure.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
-    /// Its kind.
+    /// The kind of failure.
     pub kind: String,
     /// The number of the request.
     pub request: u64,
-    /// What there is to say about it.
+    /// The details.
     pub detail: String,
 }
 
-/// What the client did and took.
+/// The behaviour and resource use of the client.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Client {
     /// Processors of the machine.
     pub cores: usize,
-    /// Requests that were started, those of the warm-up included.
+    /// Requests that were started, including the warm-up.
     pub started_requests: u64,
-    /// Of these, those that had not ended when the run was interrupted.
+    /// How many of them had not ended when the run was interrupted.
     pub unfinished: u64,
-    /// How late requests left, after they were due.
+    /// The send lag: the time from due to sent.
     pub lag: Option<Times>,
-    /// Requests that left more than [`LATE_MS`] after they were due, over all.
+    /// The share of requests that were sent more than [`LATE_MS`] after they were due.
     pub late: f64,
-    /// How long it took to open a connection.
+    /// The time to open a connection.
     pub connect: Option<Times>,
-    /// What each thread took.
+    /// The resource use of each thread.
     pub threads: Vec<Cost>,
-    /// Processor time for each request, in microseconds.
+    /// Processor time per request, in microseconds.
     pub cpu_us_per_request: f64,
-    /// How far off this tool was on this machine when that was last measured.
+    /// The last calibration of this machine.
     pub calibration: Option<Calibration>,
 }
 
-/// The file of a tokenizer.
+/// A tokenizer file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenizerFile {
-    /// Where it was, as it was named.
+    /// The path, as given by the user.
     pub file: String,
-    /// The SHA-256 of what was in it, in hexadecimal digits.
+    /// The SHA-256 of its content, in hexadecimal.
     pub sha256: String,
 }
 
 impl TokenizerFile {
-    /// Both in words.
+    /// Path and hash in words.
     pub fn in_words(&self) -> String {
         format!("{} (sha256:{})", self.file, self.sha256)
     }
 }
 
-/// What all of it says.
+/// The conclusion of a load run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
     /// Every objective was met.
     Met,
-    /// One was missed, or requests piled up without an end.
+    /// An objective was missed, or requests piled up without end.
     Missed,
-    /// None was missed, but one was not decided; or the measurement is not to be trusted.
+    /// No objective was missed, but one was not decided or the measurement cannot be trusted.
     Undecided,
     /// The run was interrupted.
     Interrupted,
 }
 
-/// A request is late if it leaves so long after it was due, in milliseconds.
+/// A request counts as late if it is sent this long after it was due, in milliseconds.
 pub const LATE_MS: f64 = 10.0;
 
 impl Record {
@@ -262,7 +264,7 @@ impl Record {
         file::save(self, path)
     }
 
-    /// What all of it says.
+    /// The conclusion over all objectives.
     pub fn conclusion(&self) -> Conclusion {
         let some = |verdict| self.slos.iter().any(|slo| slo.verdict == verdict);
         if self.interrupted {
@@ -280,24 +282,25 @@ impl Record {
 }
 
 impl Group {
-    /// Requests that failed, of all kinds.
+    /// The number of failed requests of all kinds.
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
     }
 
-    /// A percentile of one of its times, in milliseconds, if its sample supports it; the inner `None` is later than any.
+    /// A percentile of a series in milliseconds, if the sample supports it. The inner `None` means later than any
+    /// response.
     pub fn percentile_ms(&self, series: Series, percentile: f64) -> Option<Option<f64>> {
         self.times.get(series.name())?.percentile_ms(percentile)
     }
 }
 
 impl Times {
-    /// One of its percentiles, as [`Group::percentile_ms`] has it.
+    /// A percentile, as in [`Group::percentile_ms`].
     pub fn percentile_ms(&self, percentile: f64) -> Option<Option<f64>> {
         let found = self
             .percentiles
             .iter()
-            .find(|it| it.percentile == percentile)?;
+            .find(|known| known.percentile == percentile)?;
         Some(found.ms)
     }
 }

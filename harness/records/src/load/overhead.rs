@@ -1,5 +1,4 @@
-//! The record of a comparison of the way through the gateway with round robin over the same endpoints, as it is saved in
-//! `overhead.json`.
+//! The record of a comparison between the gateway and round robin over the same endpoints, saved as `overhead.json`.
 
 use std::path::Path;
 
@@ -16,14 +15,14 @@ use poolproof_stats::interval;
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/overhead/1";
 
-/// What was compared.
+/// A comparison of the gateway with round robin.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Overhead {
     /// [`SCHEMA`].
     pub schema: String,
     /// The version of poolproof.
     pub tool_version: String,
-    /// When it was started.
+    /// When the comparison was started.
     #[serde(default)]
     pub started: Timestamp,
     /// The workload of a block.
@@ -32,30 +31,30 @@ pub struct Overhead {
     pub seed: u64,
     /// The name of the stack.
     pub stack: String,
-    /// What the stack consists of, as found.
+    /// The components of the stack, as detected.
     pub components: Vec<Component>,
-    /// The pool that all requests went to.
+    /// The pool that served all requests.
     pub pool: String,
-    /// How many times as slow its first endpoint was made.
+    /// The factor by which its first endpoint was slowed down.
     pub uneven: Option<f64>,
-    /// Pairs of blocks that came to their end.
+    /// Completed pairs of blocks.
     #[serde(default)]
     pub pairs: usize,
-    /// `first` is the way through the gateway, `second` round robin.
+    /// The compared figures. `first` is the gateway, `second` is round robin.
     pub compared: Vec<Compared>,
 }
 
-/// What is compared, once for each block.
+/// A figure that is compared, with one value per block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Figure {
-    /// A percentile of a time, in milliseconds; failures are later than any answer.
+    /// A percentile of a time, in milliseconds. Failures count as infinitely late.
     Time(Series, u8),
-    /// The share of all requests that kept the limits of the workload, in percent.
+    /// The share of all requests that met the limits of the workload, in percent.
     Goodput,
 }
 
 impl Figure {
-    /// All of them, in the order in which they are shown.
+    /// All figures, in display order.
     pub const ALL: [Self; 7] = [
         Self::Time(Series::Ttft, 50),
         Self::Time(Series::Ttft, 95),
@@ -66,7 +65,7 @@ impl Figure {
         Self::Goodput,
     ];
 
-    /// Its name, without its unit.
+    /// The name without the unit.
     pub fn label(self) -> String {
         match self {
             Self::Time(series, percentile) => format!("{} p{percentile}", series.name()),
@@ -74,7 +73,7 @@ impl Figure {
         }
     }
 
-    /// Its unit.
+    /// The unit.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Time(..) => "ms",
@@ -82,18 +81,18 @@ impl Figure {
         }
     }
 
-    /// Its name with its unit, by which records name it.
+    /// The name with the unit, as stored in records.
     pub fn name(self) -> String {
         format!("{} {}", self.label(), self.unit())
     }
 
-    /// Whether more of it is better.
+    /// Whether higher is better.
     pub fn more_is_better(self) -> bool {
         self == Self::Goodput
     }
 }
 
-/// Pairs of blocks under which nothing is said about a median.
+/// The least number of pairs of blocks that supports a median.
 pub const BLOCKS_MIN: usize = (interval::BEYOND_MIN / 0.5) as usize;
 
 /// One figure, compared.
@@ -101,23 +100,24 @@ pub const BLOCKS_MIN: usize = (interval::BEYOND_MIN / 0.5) as usize;
 pub struct Compared {
     /// The figure, with its unit.
     pub figure: String,
-    /// Its median over the blocks of either way.
+    /// The median over the blocks of the first path.
     pub first: f64,
-    /// As `first`.
+    /// The median over the blocks of the second path.
     pub second: f64,
     /// The median of first - second over the blocks.
     pub difference: f64,
-    /// What covers the true median difference at 95 %.
+    /// The confidence interval of the true median difference at 95 %.
     pub interval: (f64, f64),
-    /// The median of first / second over the blocks, and what covers the true one at 95 %; `None` where a block had no such ratio.
+    /// The median of first / second over the blocks, and its confidence interval at 95 %. `None` if a block had no such
+    /// ratio.
     #[serde(default)]
     pub ratio: Option<(f64, (f64, f64))>,
-    /// Blocks.
+    /// The number of blocks.
     pub blocks: usize,
 }
 
 impl Compared {
-    /// The figure that its name stands for; `None` for one that this version does not know.
+    /// The figure with this name; `None` if this version does not know it.
     pub fn which(&self) -> Option<Figure> {
         let mut all = Figure::ALL.into_iter();
         all.find(|figure| figure.name() == self.figure)

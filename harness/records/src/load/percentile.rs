@@ -1,4 +1,4 @@
-//! Percentiles in which failures count: a request that failed is infinitely late.
+//! Percentiles that include failures: a failed request is infinitely late.
 
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
@@ -7,21 +7,22 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 
 use poolproof_stats::interval::{BEYOND_MIN, CONFIDENCE};
 
-/// A time, in milliseconds; `None` is later than any.
+/// A time in milliseconds; `None` is infinitely late.
 pub type Ms = Option<f64>;
 
 /// A percentile of a sample that supports it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentile {
-    /// Which, such as 99.
+    /// The percentile, such as 99.
     pub percentile: f64,
-    /// The percentile of the sample.
+    /// The value in the sample.
     pub ms: Ms,
-    /// What covers the true one at 95 %: two order statistics.
+    /// The confidence interval of the true value at 95 %, from two order statistics.
     pub interval_ms: (Ms, Ms),
 }
 
-/// A percentile of recorded times and of failures beside them; `None` if the sample is too small for it (p99 under 1,000, p99.9 under 10,000).
+/// A percentile over recorded times and failures. Returns `None` if the sample is too small (p99 under 1,000, p99.9
+/// under 10,000).
 pub fn percentile(times_us: &Histogram<u64>, failed: u64, percentile: f64) -> Option<Percentile> {
     let n = times_us.len() + failed;
     let q = percentile / 100.0;
@@ -45,13 +46,13 @@ pub fn percentile(times_us: &Histogram<u64>, failed: u64, percentile: f64) -> Op
 pub fn at_rank(times_us: &Histogram<u64>, rank: u64) -> Ms {
     let answered = times_us.len();
     (rank <= answered).then(|| {
-        // Half a rank down, so that no rounding reaches the next one.
+        // Half a rank lower, so that rounding never reaches the next rank.
         let quantile = (rank.max(1) as f64 - 0.5) / answered as f64;
         times_us.value_at_quantile(quantile) as f64 / 1000.0
     })
 }
 
-/// Values above a limit, in milliseconds. The limit is met by all values that are recorded as the same as it.
+/// The number of values above a limit in milliseconds. Values recorded in the same bucket as the limit meet it.
 pub fn above(times_us: &Histogram<u64>, limit_ms: f64) -> u64 {
     let limit_us = (limit_ms * 1000.0).round() as u64;
     let highest = times_us.highest_equivalent(limit_us);
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_those_of_the_sorted_sample() {
+    fn percentiles_are_those_of_the_sorted_sample() {
         let values: Vec<u64> = (0..1500).map(|number| (number * 37) % 1500).collect();
         let times = histogram(values.iter().copied());
         let exact: Vec<f64> = values.iter().map(|us| *us as f64 / 1000.0).collect();
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_met_by_what_is_equal_to_it() {
+    fn a_value_equal_to_the_limit_meets_it() {
         let times = histogram([99_900, 100_000, 100_200, 200_000]);
         assert_eq!(above(&times, 100.0), 2);
         assert_eq!(above(&times, 1000.0), 0);

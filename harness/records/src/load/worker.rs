@@ -1,39 +1,41 @@
-//! The workers of a run that several processes sent together.
+//! The workers of a distributed run.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A worker, and what it did.
+/// A worker and its contribution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
-    /// Its name.
+    /// The name of the worker.
     pub name: String,
-    /// Where it ran: a process of this machine, or a pod and its node.
+    /// Where it ran: a process on this machine, or a pod and its node.
     pub place: String,
-    /// Requests of its part, those of the warm-up included; `None` in a closed loop, where that is for the server to say.
+    /// Requests in its part, including the warm-up. `None` in a closed loop, where the server determines the number.
     pub planned: Option<u64>,
-    /// Of these, those that it started; of a lost one, as far as was heard.
+    /// How many of them it started. For a lost worker, the last known number.
     pub sent: u64,
-    /// Its clock less that of the coordinator before the start, in milliseconds: it was told to start by so much later.
+    /// The offset of its clock from the coordinator's before the start, in milliseconds. Its start time was shifted by
+    /// this offset.
     pub clock_offset_ms: f64,
-    /// By how much that may be wrong at most, in milliseconds: workers began together to twice the largest of these.
+    /// The largest error of that offset, in milliseconds. Start times of workers differ by at most twice the largest of
+    /// these.
     pub clock_uncertainty_ms: f64,
-    /// The processors that it may use; `None` of a lost one.
+    /// The processors available to it; `None` for a lost worker.
     pub cores: Option<usize>,
-    /// Processor time of its sending threads, in milliseconds; `None` of a lost one.
+    /// Processor time of its sending threads, in milliseconds; `None` for a lost worker.
     pub cpu_ms: Option<f64>,
-    /// Why it did not hand over what it measured, if it did not: nothing that it sent is counted then.
+    /// Why its measurement is missing, if it is. None of its requests are counted then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
 }
 
 impl Worker {
-    /// Requests of its part that it did not start, as far as was heard.
+    /// Requests in its part that it did not start, as far as known.
     pub fn not_sent(&self) -> Option<u64> {
         Some(self.planned?.saturating_sub(self.sent))
     }
 
-    /// Why a run is not to be trusted of which this worker was a part, if it is not.
+    /// Why this worker makes the run untrustworthy, if it does.
     pub fn doubt(&self) -> Option<String> {
         let lost = self.lost.as_ref()?;
         let share = match (self.planned, self.not_sent()) {
@@ -43,7 +45,7 @@ impl Worker {
             _ => format!("it had sent {} requests", self.sent),
         };
         Some(format!(
-            "{} ({}) was lost: {lost}; {share}, and nothing of it is counted",
+            "{} ({}) was lost: {lost}; {share}, none of its requests are counted",
             self.name, self.place
         ))
     }

@@ -1,10 +1,11 @@
-//! Sequential binomial tests: the same questions as fixed samples answer, with looks on the way, so that a sample ends as soon as
+//! Sequential binomial tests. They answer the same questions as fixed samples, but check on the way and stop as soon as
 //! the question is settled.
 //!
-//! Source: Wald, "Sequential Analysis", 1947: a likelihood ratio against each deviation that matters fails the system above one
-//! bound and clears it of that deviation below another; between null and deviation both are indifferent. Sobel and Wald 1949 for
-//! two deviations at once. Truncated at a last look; both error rates are then computed exactly over all paths (Jennison and
-//! Turnbull, "Group Sequential Methods", 2000, section 12.1), and the last look is the smallest that keeps both.
+//! Source: Wald, "Sequential Analysis", 1947. A likelihood ratio against each deviation that matters fails the system
+//! above one bound and rules that deviation out below another; between null and deviation, either verdict is
+//! acceptable. Sobel and Wald 1949 for two deviations at once. The test is truncated at a last look. Both error rates
+//! are computed exactly over all paths (Jennison and Turnbull, "Group Sequential Methods", 2000, section 12.1). The
+//! last look is the earliest that keeps both.
 
 mod paths;
 
@@ -18,11 +19,11 @@ use super::interval;
 use crate::Statistic;
 use paths::Paths;
 
-/// The share of alpha that looks before the last one may spend, at most.
+/// The largest share of alpha that looks before the last one may spend.
 const EARLY_ALPHA: f64 = 0.9;
-/// The share of the chance to miss that looks before the last one may spend, at most.
+/// The largest share of the miss rate that looks before the last one may spend.
 const EARLY_MISS: f64 = 0.7;
-/// Looks of a sample of the fixed size, about.
+/// The approximate number of looks within the fixed sample size.
 const LOOKS: u64 = 40;
 /// The largest sample, as a multiple of the fixed one.
 const LONGEST: f64 = 2.0;
@@ -30,17 +31,17 @@ const LONGEST: f64 = 2.0;
 /// A sequential test, planned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sequential {
-    /// What is asked.
+    /// The question.
     pub question: Question,
     /// The looks, in order; the last one always decides.
     pub looks: Vec<Look>,
-    /// The chance of failing a correct system that was asked for.
+    /// The requested chance of failing a correct system.
     pub alpha: f64,
-    /// How it behaves at the null.
+    /// The behaviour at the null.
     pub at_null: Behaviour,
-    /// How it behaves at the deviation that is hardest to catch.
+    /// The behaviour at the deviation that is hardest to catch.
     pub at_deviation: Behaviour,
-    /// The sample that a test without looks takes.
+    /// The sample size of a test without looks.
     pub fixed_n: u64,
 }
 
@@ -55,7 +56,7 @@ pub struct Look {
     pub bearable: RangeInclusive<u64>,
 }
 
-/// What a sequential test does with a system whose share is known, over all paths.
+/// The behaviour of a sequential test at a known share, over all paths.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Behaviour {
     /// The chance that the system fails.
@@ -64,19 +65,19 @@ pub struct Behaviour {
     pub mean_n: f64,
 }
 
-/// What a sample says so far.
+/// The state of a test, given a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing yet: so many observations are missing for the next look.
+    /// Undecided: the next look needs more observations.
     Open {
-        /// The observations that are missing.
+        /// The number of observations missing for the next look.
         missing: u64,
     },
     /// The test has ended.
     Ended {
         /// The number of the look, from 0.
         look: usize,
-        /// The hits until then.
+        /// The hits up to that look.
         hits: u64,
     },
 }
@@ -104,7 +105,7 @@ impl Sequential {
         )
     }
 
-    /// The test whose last look is at `last`; its last bounds spend what is left of alpha.
+    /// The test whose last look is at `last`. Its last bounds spend the rest of alpha.
     fn until(
         question: Question,
         alpha: f64,
@@ -151,17 +152,17 @@ impl Sequential {
         self.looks.last().map_or(0, |look| look.n)
     }
 
-    /// Whether so many hits at a look fail the system.
+    /// Whether `hits` hits at a look fail the system.
     pub fn fails(&self, look: usize, hits: u64) -> bool {
         !self.looks[look].bearable.contains(&hits)
     }
 
-    /// How it behaves where the share is this one.
+    /// The behaviour at this share.
     pub fn at(&self, share: f64) -> Behaviour {
         Paths::default().walk(&self.looks, self.n_max(), share)
     }
 
-    /// What a sample says, whose observations are given in the order in which they were made.
+    /// The state of the test after these observations, given in the order in which they were made.
     pub fn progress(&self, observations: impl IntoIterator<Item = bool>) -> Progress {
         let (mut n, mut hits) = (0, 0);
         let mut looks = self.looks.iter().enumerate().peekable();
@@ -180,7 +181,7 @@ impl Sequential {
         }
     }
 
-    /// What the test says that ended at a look with so many hits.
+    /// The decision of a test that ended at `look` with `hits` hits.
     pub fn decide(&self, of: impl Into<String>, look: usize, hits: u64) -> Statistic {
         let at = &self.looks[look];
         let share = |count: u64| count as f64 / at.n as f64;
@@ -201,7 +202,7 @@ impl Sequential {
         }
     }
 
-    /// The chances, where the share is `p`, that the test ends with a share of at most, and of at least, the observed one: the
+    /// The chances at share `p` that the test ends with a share of at most, and of at least, the observed one. Uses the
     /// ordering by the sample mean (Jennison and Turnbull, section 8.4).
     fn tails(&self, p: f64, observed: f64) -> (f64, f64) {
         let (mut at_most, mut at_least) = (0.0, 0.0);
@@ -229,8 +230,8 @@ impl Look {
 }
 
 impl Question {
-    /// A look at which the likelihood ratio against a deviation fails the system from `fail_at` on, and clears it of that
-    /// deviation up to `pass_at`, both in natural logarithms.
+    /// A look at which the likelihood ratio against a deviation fails the system from `fail_at` on, and rules the
+    /// deviation out up to `pass_at`. Both are natural logarithms.
     fn look(self, n: u64, fail_at: f64, pass_at: f64) -> Look {
         let null = self.null();
         let (mut passing, mut bearable) = ((0.0_f64, n as f64), (0.0_f64, n as f64));
@@ -254,11 +255,12 @@ impl Question {
     }
 }
 
-/// Counts between, none if the end is below 0 or below the start.
+/// The integers between two bounds; empty if the end is below 0 or below the start.
 fn whole((from, to): (f64, f64)) -> RangeInclusive<u64> {
-    match to < from.max(0.0) {
-        true => RangeInclusive::new(1, 0),
-        false => from.max(0.0) as u64..=to as u64,
+    if to < from.max(0.0) {
+        RangeInclusive::new(1, 0)
+    } else {
+        from.max(0.0) as u64..=to as u64
     }
 }
 
@@ -340,10 +342,10 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_says_pass_or_fail_by_what_it_accepts() {
+    fn a_decision_passes_if_and_only_if_it_accepts_the_observed_share() {
         let test = Sequential::new(CANARY, 1e-4, 0.99).unwrap();
         for (every, passes) in [(10, true), (5, false)] {
-            // A smooth split: deterministic, with no spread at all.
+            // A perfectly even split: deterministic, without variance.
             let sample = (1..=test.n_max()).map(|number| number % every == 0);
             let Progress::Ended { look, hits } = test.progress(sample) else {
                 unreachable!("the last look decides")
@@ -358,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_sample_is_open_and_says_how_many_are_missing() {
+    fn a_short_sample_is_open_and_reports_how_many_observations_are_missing() {
         let test = Sequential::new(BUSY, 1e-4, 0.99).unwrap();
         let first = test.looks[0].n;
         assert_eq!(test.progress([]), Progress::Open { missing: first });

@@ -1,4 +1,4 @@
-//! All paths of a sample at once: the chances of the counts that have not ended a test so far.
+//! All paths of a sample at once: the probabilities of the counts at which the test has not ended.
 
 use std::ops::RangeInclusive;
 
@@ -7,11 +7,11 @@ use statrs::distribution::{Binomial, Discrete};
 use super::super::binomial::Question;
 use super::{Behaviour, Look};
 
-/// The chances of all counts that have not ended the test so far.
+/// The probabilities of all counts at which the test has not ended.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     n: u64,
-    /// The count that the first chance is of.
+    /// The count of the first probability.
     from: u64,
     chances: Vec<f64>,
 }
@@ -27,7 +27,7 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// Goes through all looks, and on to `n` where nothing ends.
+    /// Walks through all looks, and then on to `n` without further looks.
     pub(super) fn walk(&mut self, looks: &[Look], n: u64, share: f64) -> Behaviour {
         let mut behaviour = Behaviour {
             fails: 0.0,
@@ -46,13 +46,13 @@ impl Paths {
         behaviour
     }
 
-    /// Makes observations until there are `n`.
+    /// Adds observations up to a total of `n`.
     pub(super) fn advance(&mut self, n: u64, share: f64) {
         let more = n - self.n;
         if more == 0 {
             return;
         }
-        // The share is one, and every binomial of a share is one that `Binomial` takes.
+        // A share lies within 0 to 1, so `Binomial` always accepts it.
         let law = Binomial::new(share.clamp(0.0, 1.0), more)
             .unwrap_or_else(|_| unreachable!("share {share} of {more}"));
         let steps: Vec<f64> = (0..=more).map(|hits| law.pmf(hits)).collect();
@@ -67,7 +67,7 @@ impl Paths {
         (self.n, self.chances) = (n, chances);
     }
 
-    /// Takes out the counts that end the test at a look, telling each with its chance.
+    /// Removes the counts that end the test at a look, and passes each with its probability to `ended`.
     pub(super) fn end(&mut self, look: &Look, mut ended: impl FnMut(u64, f64)) {
         for (count, chance) in (self.from..).zip(&mut self.chances) {
             if look.decides(count) {
@@ -86,7 +86,8 @@ impl Paths {
         self.from += first as u64;
     }
 
-    /// The tightest counts outside of which at most `alpha` lies, half of it on either side where the question has two.
+    /// The tightest bounds outside of which at most `alpha` lies. A two-sided question spends half of it on either
+    /// side.
     pub(super) fn bounds(&self, alpha: f64, question: Question) -> RangeInclusive<u64> {
         let tail = alpha / question.deviations().len() as f64;
         let (mut low, mut high) = (0, self.n);
@@ -99,12 +100,11 @@ impl Paths {
             chances.take_while(fits).count() as u64
         };
         for share in question.deviations() {
-            match share > question.null() {
-                true => {
-                    let above = within(&mut self.chances.iter().rev());
-                    high = (self.from + self.chances.len() as u64).saturating_sub(above + 1);
-                }
-                false => low = self.from + within(&mut self.chances.iter()),
+            if share > question.null() {
+                let above = within(&mut self.chances.iter().rev());
+                high = (self.from + self.chances.len() as u64).saturating_sub(above + 1);
+            } else {
+                low = self.from + within(&mut self.chances.iter());
             }
         }
         low..=high

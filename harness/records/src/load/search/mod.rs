@@ -1,4 +1,4 @@
-//! The search for the highest rate at which every objective is met: its probes, and its record.
+//! The search for the highest rate that meets every objective: its probes, and its record.
 
 mod probes;
 mod record;

@@ -1,7 +1,7 @@
-//! The search for the highest rate at which every objective is met.
+//! The search for the highest rate that meets every objective.
 //!
-//! It doubles the rate until one is missed, then halves the gap on a scale of ratios. All probes have the same seed, so that their
-//! schedules are one schedule, pressed together or drawn apart, and more load is never an easier load.
+//! The search doubles the rate until an objective is missed, then bisects on a logarithmic scale. All probes have the
+//! same seed: their schedules are one schedule, compressed or stretched, so a higher rate is never an easier load.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,27 +10,27 @@ use crate::load::{Conclusion, Record};
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 
-/// What a probe at one rate showed.
+/// The result of a probe at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
     /// Requests per second.
     pub rate_per_s: f64,
-    /// Whether every objective was met: pass, fail, or inconclusive.
+    /// The verdict over all objectives: pass, fail, or inconclusive.
     pub verdict: Verdict,
-    /// The objectives that were missed or not decided, each with what was found.
+    /// The objectives that were missed or not decided, each with its result.
     pub broke: Vec<String>,
-    /// Why the measurement is not to be trusted.
+    /// Why the measurement cannot be trusted.
     pub doubts: Vec<String>,
-    /// Requests that were counted.
+    /// The counted requests.
     pub requests: u64,
-    /// TTFT p95, in milliseconds, if the sample supports it; the inner `None` is that of a failure.
+    /// TTFT p95 in milliseconds, if the sample supports it. The inner `None` is a failure.
     pub ttft_p95_ms: Option<Option<f64>>,
-    /// Tokens of answers, per second.
+    /// Response tokens per second.
     pub output_tokens_per_s: f64,
 }
 
 impl Probe {
-    /// The probe that a run was.
+    /// The probe for the record of a run.
     pub fn new(rate_per_s: f64, record: &Record) -> Self {
         let broke = record
             .slos
@@ -69,28 +69,28 @@ impl Probe {
         }
     }
 
-    /// What broke, and why the measurement is not to be trusted.
+    /// The missed or undecided objectives, and the reasons to doubt the measurement.
     pub fn remarks(&self) -> String {
         [self.broke.as_slice(), &self.doubts].concat().join("; ")
     }
 }
 
-/// A search, with the probes that it has made.
+/// A search, with its probes so far.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Search {
     /// The rate of the first probe, per second.
     pub first_per_s: f64,
-    /// How close the rates on both sides of the limit are to come, as a ratio above 1.
+    /// The target ratio, above 1, between the rates on both sides of the limit.
     pub precision: f64,
     /// The probes, in the order in which they were made.
     pub probes: Vec<Probe>,
 }
 
-/// Rates are searched up to so many times the first one, and down to so small a part of it.
+/// The largest factor between the first rate and any other rate, up or down.
 const SPAN: f64 = 4096.0;
 
 impl Search {
-    /// A search that has made no probe.
+    /// A search without probes.
     pub fn new(first_per_s: f64, precision: f64) -> Self {
         Self {
             first_per_s,
@@ -99,7 +99,7 @@ impl Search {
         }
     }
 
-    /// The highest rate at which every objective was met, below all that were not.
+    /// The highest rate that met every objective, below all rates that did not.
     pub fn met(&self) -> Option<&Probe> {
         let bad = self
             .not_met()
@@ -107,17 +107,20 @@ impl Search {
         let met = self
             .probes
             .iter()
-            .filter(|it| it.verdict == Verdict::Pass && it.rate_per_s < bad);
+            .filter(|probe| probe.verdict == Verdict::Pass && probe.rate_per_s < bad);
         met.max_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s))
     }
 
-    /// The lowest rate at which an objective was missed, or not decided.
+    /// The lowest rate at which an objective was missed or not decided.
     pub fn not_met(&self) -> Option<&Probe> {
-        let bad = self.probes.iter().filter(|it| it.verdict != Verdict::Pass);
+        let bad = self
+            .probes
+            .iter()
+            .filter(|probe| probe.verdict != Verdict::Pass);
         bad.min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s))
     }
 
-    /// Whether the client was the bottleneck of the last probe: then it is not the server's limit that is found.
+    /// Whether the client was the bottleneck of the last probe. Then the search has not found the limit of the server.
     pub fn client_was_the_limit(&self) -> bool {
         self.probes
             .last()
@@ -164,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn it_closes_in_on_the_limit_from_both_sides() {
+    fn the_search_closes_in_on_the_limit_from_both_sides() {
         for (first, limit) in [(1.0, 777.0), (1000.0, 12.5), (50.0, 50.0)] {
             let search = search(first, limit);
-            let met = search.met().map(|it| it.rate_per_s);
-            let bad = search.not_met().map(|it| it.rate_per_s);
+            let met = search.met().map(|probe| probe.rate_per_s);
+            let bad = search.not_met().map(|probe| probe.rate_per_s);
             let (Some(met), Some(bad)) = (met, bad) else {
                 unreachable!("{search:?}")
             };
@@ -181,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_where_there_is_no_limit_or_nothing_below_it() {
+    fn the_search_ends_without_a_limit_or_without_a_rate_below_it() {
         assert!(search(1.0, f64::INFINITY).not_met().is_none());
         assert!(search(1.0, 0.0).met().is_none());
     }
 
     #[test]
-    fn it_ends_when_the_client_is_the_limit() {
+    fn the_search_ends_when_the_client_is_the_limit() {
         let mut search = search(1.0, 100.0);
         search.probes.truncate(3);
         assert!(search.next_per_s().is_some());

@@ -1,4 +1,4 @@
-//! The record of a search for the highest rate that meets every objective, as it is saved in `limit.json`.
+//! The record of a search for the highest rate that meets every objective, saved as `limit.json`.
 
 use std::path::Path;
 
@@ -23,29 +23,29 @@ pub struct Limit {
     pub schema: String,
     /// The version of poolproof.
     pub tool_version: String,
-    /// When it was started.
+    /// When the search was started.
     pub started: Timestamp,
-    /// Whether it was interrupted.
+    /// Whether the search was interrupted.
     pub interrupted: bool,
     /// The name of the workload.
     pub name: String,
-    /// The workload, as it was asked for: each probe has a rate of its own, and low ones last longer.
+    /// The workload as requested. Each probe has its own rate, and probes at low rates last longer.
     pub workload: Workload,
     /// The seed of the schedules and of the requests.
     pub seed: u64,
     /// The name of the stack.
     pub stack: String,
-    /// The defect that was put in, if any.
+    /// The flaw that was switched on, if any.
     pub flaw: Option<String>,
-    /// What the stack consists of, as found.
+    /// The components of the stack, as detected.
     pub components: Vec<Component>,
-    /// The machine of the client, before the stack was started.
+    /// The machine of the client, before the start of the stack.
     pub environment: Environment,
-    /// The rates that were tried, and what each showed.
+    /// The search with its probes.
     pub search: Search,
 }
 
-/// What a search has come to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The limit lies between a rate that meets every objective and one that does not.
@@ -62,7 +62,7 @@ impl Limit {
         read_as(path, SCHEMA)
     }
 
-    /// What it has come to.
+    /// The result.
     pub fn found(&self) -> Found {
         match (self.search.met(), self.search.not_met()) {
             _ if self.interrupted || self.search.client_was_the_limit() => Found::Undecided,
@@ -72,7 +72,7 @@ impl Limit {
         }
     }
 
-    /// The same in a sentence.
+    /// The result in a sentence.
     pub fn conclusion(&self) -> String {
         let search = &self.search;
         if search.client_was_the_limit() {
@@ -91,10 +91,7 @@ impl Limit {
                 bad.broke.first().map_or("-", String::as_str)
             ),
             (Some(met), None) => {
-                format!(
-                    "{interrupted}no limit was found up to {:.2} req/s",
-                    met.rate_per_s
-                )
+                format!("{interrupted}no limit up to {:.2} req/s", met.rate_per_s)
             }
             (None, Some(bad)) => format!(
                 "{interrupted}not even {:.2} req/s meet every objective: {}",
@@ -114,33 +111,48 @@ mod tests {
     use poolproof_model::verdict::Verdict;
 
     #[test]
-    fn a_search_comes_to_a_limit_to_nothing_or_to_no_decision() {
+    fn a_search_ends_with_a_limit_nothing_or_undecided() {
         let found = |change: fn(&mut Limit)| {
             let mut record = limit();
             change(&mut record);
             (record.found(), record.conclusion())
         };
-        let (limit, said) = found(|_| {});
+        let (limit, conclusion) = found(|_| {});
         assert_eq!(limit, Found::Limit);
         assert!(
-            said.starts_with("limit: 20.00 req/s; ") && said.contains("at 24.00"),
-            "{said}"
+            conclusion.starts_with("limit: 20.00 req/s; ") && conclusion.contains("at 24.00"),
+            "{conclusion}"
         );
 
-        let (nothing, said) = found(|it| it.search.probes.retain(|it| it.verdict == Verdict::Fail));
+        let (nothing, conclusion) = found(|record| {
+            record
+                .search
+                .probes
+                .retain(|probe| probe.verdict == Verdict::Fail)
+        });
         assert_eq!(nothing, Found::Nothing);
-        assert!(said.starts_with("not even 28.00 req/s"), "{said}");
+        assert!(
+            conclusion.starts_with("not even 28.00 req/s"),
+            "{conclusion}"
+        );
 
-        let (undecided, said) = found(|it| it.search.probes.truncate(2));
+        let (undecided, conclusion) = found(|record| record.search.probes.truncate(2));
         assert_eq!(undecided, Found::Undecided);
-        assert!(said.ends_with("up to 20.00 req/s"), "{said}");
+        assert!(conclusion.ends_with("up to 20.00 req/s"), "{conclusion}");
 
-        let (undecided, said) = found(|it| it.interrupted = true);
+        let (undecided, conclusion) = found(|record| record.interrupted = true);
         assert_eq!(undecided, Found::Undecided);
-        assert!(said.starts_with("interrupted; limit: "), "{said}");
+        assert!(
+            conclusion.starts_with("interrupted; limit: "),
+            "{conclusion}"
+        );
 
-        let (undecided, said) = found(|it| it.search.probes[4].doubts.push("busy".to_owned()));
+        let (undecided, conclusion) =
+            found(|record| record.search.probes[4].doubts.push("busy".to_owned()));
         assert_eq!(undecided, Found::Undecided);
-        assert!(said.contains("the client was the bottleneck"), "{said}");
+        assert!(
+            conclusion.contains("the client was the bottleneck"),
+            "{conclusion}"
+        );
     }
 }
