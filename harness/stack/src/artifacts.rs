@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::process::Nursery;
+use super::process::ProcessGroup;
 use super::tools::Missing;
 use crate::versions::{Published, Versions};
 use poolproof_client as client;
@@ -74,7 +74,7 @@ impl Artifacts {
     }
 
     /// The packed chart of this name.
-    pub(crate) async fn chart(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn chart(&self, group: &ProcessGroup, name: &str) -> Result<PathBuf> {
         let chart = published(&self.versions.charts, name)?;
         let file = self.chart_file(name)?;
         self.have(&file, &chart.url, async |path| {
@@ -82,7 +82,7 @@ impl Artifacts {
             let mut helm = Command::new("helm");
             helm.args(["pull", &chart.url, "--version", &chart.version, "-d"])
                 .arg(folder.path());
-            run(nursery, "helm-pull", &helm).await?;
+            run(group, "helm-pull", &helm).await?;
             let packed = std::fs::read_dir(folder.path())?.next();
             let packed = packed.context("helm pull left no file")??;
             Ok(std::fs::rename(packed.path(), path)?)
@@ -103,15 +103,15 @@ impl Artifacts {
     }
 
     /// The archive of the image of this name.
-    pub(crate) async fn image(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn image(&self, group: &ProcessGroup, name: &str) -> Result<PathBuf> {
         let image = self.versions.image(name)?;
         let file = self.image_file(name)?;
         self.have(&file, image, async |path| {
             let mut pull = Command::new("docker");
-            run(nursery, "docker-pull", pull.args(["pull", image])).await?;
+            run(group, "docker-pull", pull.args(["pull", image])).await?;
             let mut save = Command::new("docker");
             save.args(["save", image, "-o"]).arg(path);
-            run(nursery, "docker-save", &save).await
+            run(group, "docker-save", &save).await
         })
         .await
     }
@@ -206,22 +206,22 @@ impl Artifacts {
 pub async fn pull(folder: &Path, vllm: bool, tell: &mut dyn FnMut(&Path)) -> Result<()> {
     let artifacts = Artifacts::fill(folder)?;
     let program = std::env::current_exe().context("finding the poolproof program")?;
-    let (nursery, _folder) = Nursery::in_new_folder(program)?;
+    let (group, _folder) = ProcessGroup::in_new_folder(program)?;
     for name in artifacts.versions.crds.keys() {
         tell(&artifacts.crds(name).await?);
     }
     for name in artifacts.versions.charts.keys() {
-        tell(&artifacts.chart(&nursery, name).await?);
+        tell(&artifacts.chart(&group, name).await?);
     }
     let images = artifacts.versions.images.keys();
     for name in images.filter(|name| vllm || *name != "vllm") {
-        tell(&artifacts.image(&nursery, name).await?);
+        tell(&artifacts.image(&group, name).await?);
     }
     Ok(())
 }
 
-async fn run(nursery: &Nursery, name: &str, command: &Command) -> Result<()> {
-    let process = nursery.start(name, command)?;
+async fn run(group: &ProcessGroup, name: &str, command: &Command) -> Result<()> {
+    let process = group.start(name, command)?;
     process.finish(PULL_TIMEOUT).await.map(|_| ())
 }
 

@@ -9,7 +9,7 @@ use super::kubernetes::{Cluster, Opened};
 use super::running::Stack;
 use poolproof_model::target::Target;
 
-/// Where pods of the cluster reach what ways lead to from here.
+/// Where pods of the cluster reach what forwards lead to from here.
 #[derive(Clone)]
 pub struct ClusterView {
     /// The gateway.
@@ -21,11 +21,11 @@ pub struct ClusterView {
 impl Stack {
     /// The stack as pods see it, if it is in a cluster and its gateway is known there.
     pub fn cluster_view(&self) -> Option<ClusterView> {
-        let (pods, ways) = self.running.in_cluster()?;
+        let (pods, forwards) = self.running.in_cluster()?;
         Some(ClusterView {
             gateway: pods.gateway.clone()?,
             cluster: pods.cluster.clone(),
-            opened: ways.opened.clone(),
+            opened: forwards.opened.clone(),
         })
     }
 }

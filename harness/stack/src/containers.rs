@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::artifacts::Artifacts;
 use super::own_image;
-use super::process::{Nursery, PID_LABEL, RUN_LABEL, is_alive};
+use super::process::{PID_LABEL, ProcessGroup, RUN_LABEL, is_alive};
 
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,17 +25,17 @@ pub(crate) struct Image {
 
 /// Sees to it that the engine has these images of `kind/versions.toml`; one that it lacks is loaded, never pulled by it.
 pub(crate) async fn load(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     artifacts: &Artifacts,
     names: &[&'static str],
 ) -> Result<BTreeMap<&'static str, Image>> {
     let mut images = BTreeMap::new();
     for name in names {
         let image = artifacts.versions().image(name)?;
-        let loaded = have(nursery, image, async || {
-            let archive = artifacts.image(nursery, name).await?;
+        let loaded = have(group, image, async || {
+            let archive = artifacts.image(group, name).await?;
             let mut load = docker(&["load", "--input"]);
-            let loading = nursery.start("docker-load", load.arg(&archive))?;
+            let loading = group.start("docker-load", load.arg(&archive))?;
             let loaded = loading.finish(LOAD_TIMEOUT).await;
             loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
             Ok(())
@@ -46,25 +46,25 @@ pub(crate) async fn load(
 }
 
 /// Sees to it that the engine has the image of this program, and none of another build that nothing uses.
-pub(crate) async fn load_own(nursery: &Nursery, program: &Path) -> Result<Image> {
+pub(crate) async fn load_own(group: &ProcessGroup, program: &Path) -> Result<Image> {
     let image = own_image::name(program)?;
-    have(nursery, &image, async || {
-        own_image::make(nursery, program, &image).await
+    have(group, &image, async || {
+        own_image::make(group, program, &image).await
     })
     .await
 }
 
 /// The image of this name, which is brought first if the engine lacks it.
 async fn have(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     image: &str,
     bring: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<Image> {
-    let digest = match digest(nursery, image).await {
+    let digest = match digest(group, image).await {
         Ok(digest) => digest,
         Err(_) => {
             bring().await?;
-            let brought = digest(nursery, image).await;
+            let brought = digest(group, image).await;
             brought.with_context(|| format!("image {image}"))?
         }
     };
@@ -74,10 +74,10 @@ async fn have(
     })
 }
 
-async fn digest(nursery: &Nursery, image: &str) -> Result<String> {
+async fn digest(group: &ProcessGroup, image: &str) -> Result<String> {
     const FORMAT: &str = "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}";
     let inspect = docker(&["image", "inspect", "--format", FORMAT, image]);
-    let said = nursery.start("docker-image", &inspect)?;
+    let said = group.start("docker-image", &inspect)?;
     let said = said.finish(PROGRAM_TIMEOUT).await?;
     let (_, digest) = said.trim().rsplit_once("sha256:").context("no digest")?;
     Ok(format!("sha256:{digest}"))
@@ -91,9 +91,9 @@ pub(crate) struct Containers {
 }
 
 impl Containers {
-    /// Those of the run of this nursery.
-    pub(crate) fn of(nursery: &Nursery) -> Result<Self> {
-        let run = nursery.run()?.to_owned();
+    /// Those of the run of this group.
+    pub(crate) fn of(group: &ProcessGroup) -> Result<Self> {
+        let run = group.run()?.to_owned();
         Ok(Self { run })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::process::Nursery;
+use super::process::ProcessGroup;
 
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Where the image has the program.
@@ -42,17 +42,17 @@ pub(crate) fn name(program: &Path) -> Result<String> {
 }
 
 /// Makes the image in the Docker engine. Images of other builds that nothing uses are removed.
-pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Result<()> {
+pub(crate) async fn make(group: &ProcessGroup, program: &Path, image: &str) -> Result<()> {
     let mut prune = Command::new("docker");
     prune.args(["image", "prune", "--all", "--force", "--filter"]);
     prune.arg(format!("label={LABEL}"));
-    let pruned = nursery
+    let pruned = group
         .start("docker-prune", &prune)?
         .finish(IMPORT_TIMEOUT)
         .await;
     pruned.context("removing images of poolproof that nothing uses")?;
-    let archive = nursery.logs.join("image.tar");
-    let libraries = libraries(nursery, program).await?;
+    let archive = group.logs.join("image.tar");
+    let libraries = libraries(group, program).await?;
     pack(program, &libraries, &archive)
         .with_context(|| format!("packing {}", program.display()))?;
     let entry_point = format!("ENTRYPOINT [\"{PROGRAM}\"]");
@@ -69,7 +69,7 @@ pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Resu
         ])
         .arg(&archive)
         .arg(image);
-    let imported = nursery
+    let imported = group
         .start("docker-import", &import)?
         .finish(IMPORT_TIMEOUT)
         .await;
@@ -78,8 +78,8 @@ pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Resu
 }
 
 /// The libraries that a program is linked with, its loader among them.
-async fn libraries(nursery: &Nursery, program: &Path) -> Result<BTreeSet<PathBuf>> {
-    let asked = nursery.start("ldd", Command::new("ldd").arg(program))?;
+async fn libraries(group: &ProcessGroup, program: &Path) -> Result<BTreeSet<PathBuf>> {
+    let asked = group.start("ldd", Command::new("ldd").arg(program))?;
     let said = asked.finish(IMPORT_TIMEOUT).await;
     let said = said.context("asking for the libraries of poolproof")?;
     let words = said.split_whitespace();

@@ -7,7 +7,7 @@ use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
-use super::kubernetes::{Pods, Ways};
+use super::kubernetes::{Forwards, Pods};
 use super::options::Options;
 use super::parts;
 use super::progress::Progress;
@@ -67,8 +67,8 @@ pub(crate) trait Running: Send + Sync {
         None
     }
 
-    /// How pods beside it are run, and the ways to its own, if it is in a cluster.
-    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
+    /// How pods beside it are run, and the forwards to its own, if it is in a cluster.
+    fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
         None
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::artifacts::{Artifacts, Wanted};
 use super::containers::{self, Image};
 use super::own_image;
-use super::process::{Launch, Nursery};
+use super::process::{Launch, ProcessGroup};
 use super::tools::{self, Missing};
 use crate::versions;
 use poolproof_records::folders;
@@ -44,7 +44,7 @@ impl Programs {
 
     /// Images of those needed, which are loaded where the engine lacks them.
     pub(crate) async fn images(
-        nursery: &Nursery,
+        group: &ProcessGroup,
         own: &Path,
         artifacts: Option<&Path>,
         needed: &[Program],
@@ -64,8 +64,8 @@ impl Programs {
         for name in &wanted.crds {
             definitions.push(artifacts.crds(name).await?);
         }
-        let mut images = containers::load(nursery, &artifacts, &names).await?;
-        images.insert(OWN.name, containers::load_own(nursery, own).await?);
+        let mut images = containers::load(group, &artifacts, &names).await?;
+        images.insert(OWN.name, containers::load_own(group, own).await?);
         Ok(Self::Images {
             images,
             definitions,

@@ -13,7 +13,7 @@ use url::Url;
 use super::options::Options;
 use super::places::deployment::load_job::{self, LoadJob};
 use super::places::place;
-use super::process::{Folder, Nursery, Process};
+use super::process::{Folder, Process, ProcessGroup};
 use super::running::Stack;
 use super::worker;
 
@@ -67,12 +67,12 @@ pub fn planned_job(options: &Options, count: usize) -> Result<Option<Value>> {
 }
 
 async fn processes(count: usize, program: &Path) -> Result<Workers> {
-    let (nursery, folder) = Nursery::in_new_folder(program.to_owned())?;
+    let (group, folder) = ProcessGroup::in_new_folder(program.to_owned())?;
     let mut processes = Vec::new();
     for number in 0..count {
         let mut command = Command::new(program);
         command.args(["serve", "worker"]);
-        let process = nursery.start(&worker::name(number), &command)?;
+        let process = group.start(&worker::name(number), &command)?;
         let place = format!("process {}", process.id());
         processes.push((place, Process::Child(process)));
     }

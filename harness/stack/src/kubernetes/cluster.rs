@@ -22,6 +22,11 @@ pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     text.unwrap_or_default()
 }
 
+/// The elements of a JSON array; none if the value is not an array.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
 /// Labels as requests for a list take them: `KEY=VALUE,...`.
 pub(crate) fn selector(labels: &Value) -> String {
     let labels = labels.as_object().into_iter().flatten();

@@ -207,7 +207,7 @@ impl Deployment {
     }
 
     /// A way to a port of the gateway's pod, for as long as it is kept.
-    pub(crate) async fn way_to_gateway(&self, cluster: &Cluster, port: u16) -> Result<Forward> {
+    pub(crate) async fn forward_to_gateway(&self, cluster: &Cluster, port: u16) -> Result<Forward> {
         let to = To::Labelled(self.gateway_pod.0.clone());
         Forward::start(&cluster.client, &self.namespace, to, port).await
     }

@@ -1,4 +1,4 @@
-//! Ways from this machine to a port of a pod, through the cluster's API: one local address for each.
+//! Forwards from this machine to a port of a pod, through the cluster's API: one local address for each.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -73,7 +73,7 @@ where
     }
 }
 
-/// Copies both ways until either side ends: HTTP clients do not close by halves, and a model server is to see at once that
+/// Copies both forwards until either side ends: HTTP clients do not close by halves, and a model server is to see at once that
 /// its client has left.
 async fn connect(
     mut local: TcpStream,

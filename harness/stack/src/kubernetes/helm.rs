@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The helm program, with the kubeconfig of the cluster in which it installs.
 pub(crate) struct Helm<'a> {
-    pub(crate) nursery: &'a Nursery,
+    pub(crate) group: &'a ProcessGroup,
     pub(crate) kubeconfig: &'a Path,
     pub(crate) context: Option<&'a str>,
 }
@@ -26,7 +26,7 @@ impl Helm<'_> {
         chart: &Path,
         values: &Value,
     ) -> Result<()> {
-        let file = self.nursery.logs.join(format!("{release}-values.json"));
+        let file = self.group.logs.join(format!("{release}-values.json"));
         std::fs::write(&file, values.to_string())
             .with_context(|| format!("writing {}", file.display()))?;
         let mut command = self.command(namespace);
@@ -35,7 +35,7 @@ impl Helm<'_> {
             .arg(chart)
             .arg("--values")
             .arg(&file);
-        let process = self.nursery.start(&format!("helm-{release}"), &command)?;
+        let process = self.group.start(&format!("helm-{release}"), &command)?;
         let done = process.finish(TIMEOUT).await;
         done.with_context(|| format!("installing chart {}", chart.display()))?;
         Ok(())
@@ -46,7 +46,7 @@ impl Helm<'_> {
         let mut command = self.command(namespace);
         command.args(["uninstall", "--ignore-not-found", "--wait", release]);
         let name = format!("helm-uninstall-{release}");
-        let done = self.nursery.start(&name, &command)?.finish(TIMEOUT).await;
+        let done = self.group.start(&name, &command)?.finish(TIMEOUT).await;
         done.with_context(|| format!("uninstalling chart {release}"))?;
         Ok(())
     }

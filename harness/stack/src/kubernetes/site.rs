@@ -10,7 +10,7 @@ use url::Url;
 use super::cluster::Cluster;
 use super::helm::Helm;
 use crate::artifacts::Artifacts;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 /// A cluster, and how programs on this machine reach it.
 pub(crate) struct Site<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct Site<'a> {
     /// The context of it; `None`: its current one.
     pub(crate) context: Option<&'a str>,
     /// How programs are started.
-    pub(crate) nursery: &'a Nursery,
+    pub(crate) group: &'a ProcessGroup,
     /// Where charts and definitions come from.
     pub(crate) artifacts: &'a Artifacts,
     /// How the gateway is reached from here; `None`: through the API of the cluster, like everything else.
@@ -38,9 +38,9 @@ impl Site<'_> {
         chart: &str,
         values: &Value,
     ) -> Result<()> {
-        let packed = self.artifacts.chart(self.nursery, chart).await?;
+        let packed = self.artifacts.chart(self.group, chart).await?;
         let helm = Helm {
-            nursery: self.nursery,
+            group: self.group,
             kubeconfig: self.kubeconfig,
             context: self.context,
         };

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::kubernetes::{Cluster, Deployment, Helm, Site};
 use crate::ports::Ports;
-use crate::process::{Nursery, Process};
+use crate::process::{Process, ProcessGroup};
 use crate::programs::{Program, Programs};
 use poolproof_model::parts::StackKind;
 use poolproof_model::topology::Topology;
@@ -108,7 +108,7 @@ pub(crate) trait GatewayPart: Sync {
 /// What the processes of a gateway are started from.
 pub(crate) struct Start<'a> {
     pub(crate) programs: &'a Programs,
-    pub(crate) nursery: &'a Nursery,
+    pub(crate) group: &'a ProcessGroup,
     pub(crate) ports: &'a mut Ports,
     pub(crate) http: &'a reqwest::Client,
     /// The Kubernetes API of the stack, and the namespace of its models there.

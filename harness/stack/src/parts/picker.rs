@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::kubernetes::Deployment;
 use crate::ports::Ports;
-use crate::process::{Launch, Nursery};
+use crate::process::{Launch, ProcessGroup};
 use crate::programs::{Program, Programs};
 use poolproof_model::change::Kind;
 use poolproof_model::parts::StackKind;
@@ -64,7 +64,7 @@ pub(crate) struct Start<'a> {
     /// The name of the process.
     pub(crate) name: &'a str,
     pub(crate) programs: &'a Programs,
-    pub(crate) nursery: &'a Nursery,
+    pub(crate) group: &'a ProcessGroup,
     pub(crate) ports: &'a PickerPorts,
     pub(crate) topology: &'a Topology,
     pub(crate) pool: &'a Pool,

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exec::addressee;
-use super::group::{Nursery, Output, STOP_TIMEOUT};
+use super::group::{Output, ProcessGroup, STOP_TIMEOUT};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Child {
     child: std::process::Child,
 }
 
-impl Nursery {
+impl ProcessGroup {
     /// Starts a program that ends when we do. To be called on a thread that lives as long as the child is to.
     pub(crate) fn start(&self, name: &str, command: &Command) -> Result<Child> {
         let (output, stdout, stderr) = Output::create(&self.logs, name)?;

@@ -12,7 +12,7 @@ use testcontainers::core::logs::LogFrame;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
-use super::group::{Nursery, Output, STOP_TIMEOUT};
+use super::group::{Output, ProcessGroup, STOP_TIMEOUT};
 
 /// The label by which the containers of a run are known.
 pub(crate) const RUN_LABEL: &str = "poolproof.dev/run";
@@ -29,21 +29,21 @@ pub(crate) struct Container {
 impl Container {
     /// Starts the program of an image. It runs as whoever runs us, so that it can read what we write for it.
     pub(super) async fn start(
-        nursery: &Nursery,
+        group: &ProcessGroup,
         name: &str,
         image: &str,
         command: &Command,
     ) -> Result<Self> {
-        let (output, stdout, stderr) = Output::create(&nursery.logs, name)?;
+        let (output, stdout, stderr) = Output::create(&group.logs, name)?;
         let (repository, tag) = image.rsplit_once(':').context("the image has no tag")?;
-        let folder = nursery.logs.to_str().context("its folder is no text")?;
+        let folder = group.logs.to_str().context("its folder is no text")?;
         let owner = std::fs::metadata(folder).with_context(|| format!("reading {folder}"))?;
         let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
         let mut request = GenericImage::new(repository, tag)
             .with_entrypoint(&text(command.get_program()))
             .with_cmd(command.get_args().map(text))
-            .with_container_name(format!("{}-{name}", nursery.run()?))
-            .with_label(RUN_LABEL, nursery.run()?)
+            .with_container_name(format!("{}-{name}", group.run()?))
+            .with_label(RUN_LABEL, group.run()?)
             .with_label(PID_LABEL, std::process::id().to_string())
             .with_network("host")
             .with_user(format!("{}:{}", owner.uid(), owner.gid()))

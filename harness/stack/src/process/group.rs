@@ -16,14 +16,14 @@ const LOG_TAIL_BYTES: usize = 2000;
 
 /// How children and containers are started.
 #[derive(Clone, Debug)]
-pub(crate) struct Nursery {
+pub(crate) struct ProcessGroup {
     /// The poolproof program: a child of it becomes the program that is wanted.
     pub(crate) program: PathBuf,
     /// The folder for what they write; containers see it under the same path.
     pub(crate) logs: PathBuf,
 }
 
-impl Nursery {
+impl ProcessGroup {
     /// One whose children write into a new folder, which is gone when what is returned beside it is dropped.
     pub(crate) fn in_new_folder(program: PathBuf) -> Result<(Self, Folder)> {
         let folder = Folder::new()?;

@@ -20,7 +20,7 @@ pub(crate) use child::Child;
 pub(crate) use container::{Container, PID_LABEL, RUN_LABEL};
 pub use exec::exec_child;
 pub(crate) use folder::Folder;
-pub(crate) use group::Nursery;
+pub(crate) use group::ProcessGroup;
 use group::{Output, POLL_INTERVAL};
 
 /// How a part of a stack is started.
@@ -41,7 +41,7 @@ pub(crate) enum Process {
     Container(Box<Container>),
 }
 
-impl Nursery {
+impl ProcessGroup {
     /// Starts a part of a stack, here or in a container.
     pub(crate) async fn launch(&self, name: &str, launch: &Launch) -> Result<Process> {
         match &launch.image {

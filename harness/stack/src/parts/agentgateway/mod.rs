@@ -143,12 +143,12 @@ async fn run(start: Start<'_>) -> Result<Running> {
         readiness: start.ports.take()?,
         pickers: start.pickers.to_vec(),
     };
-    let file = start.nursery.logs.join("agentgateway.yaml");
+    let file = start.group.logs.join("agentgateway.yaml");
     let text = config::text(start.topology, &addresses, start.flaw);
     write(&file, &text)?;
     let mut launch = start.programs.launch(&PROGRAM)?;
     launch.command.arg("-f").arg(&file);
-    let mut process = start.nursery.launch("agentgateway", &launch).await?;
+    let mut process = start.group.launch("agentgateway", &launch).await?;
 
     let ready: Url = format!("http://{}/healthz/ready", addresses.readiness).parse()?;
     let (http, ready, listener) = (start.http, &ready, addresses.listener);

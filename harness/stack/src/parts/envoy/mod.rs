@@ -83,7 +83,7 @@ impl GatewayPart for Envoy {
 async fn run(start: Start<'_>) -> Result<Running> {
     let Start {
         programs,
-        nursery,
+        group,
         ports,
         topology,
         flaw,
@@ -98,7 +98,7 @@ async fn run(start: Start<'_>) -> Result<Running> {
         .args(router_ports.flags())
         .args(["--streaming", "--secure-serving=false"])
         .args(["--metrics-endpoint-auth=false", "--tracing=false"]);
-    let mut router = nursery.launch("bbr", &launch).await?;
+    let mut router = group.launch("bbr", &launch).await?;
 
     let addresses = Addresses {
         listener: ports.take()?,
@@ -106,8 +106,8 @@ async fn run(start: Start<'_>) -> Result<Running> {
         bbr: router_ports.grpc.into(),
         pickers: start.pickers.iter().map(|it| (*it).into()).collect(),
     };
-    let file = nursery.logs.join("envoy.json");
-    let routes = nursery.logs.join("routes.json");
+    let file = group.logs.join("envoy.json");
+    let routes = group.logs.join("routes.json");
     write(&routes, &config::routes_file(topology, flaw).to_string())?;
     let config = config::bootstrap(topology, &addresses, &routes, flaw);
     write(&file, &format!("{config:#}"))?;
@@ -119,7 +119,7 @@ async fn run(start: Start<'_>) -> Result<Running> {
         "warning",
         "--disable-hot-restart",
     ]);
-    let mut gateway = nursery.launch("envoy", &launch).await?;
+    let mut gateway = group.launch("envoy", &launch).await?;
 
     for (process, what, address) in [
         (&mut router, "gRPC health", router_ports.health),
@@ -189,11 +189,11 @@ async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topolo
             .merge(("v1", "Pod"), namespace, name, &changed)
             .await?;
     }
-    let way = deployment
-        .way_to_gateway(cluster, manifests::ADMIN_PORT)
+    let forward = deployment
+        .forward_to_gateway(cluster, manifests::ADMIN_PORT)
         .await?;
     let of_routes = "config_dump?resource=dynamic_route_configs";
-    let dump = format!("http://{}/{of_routes}", way.address).parse()?;
+    let dump = format!("http://{}/{of_routes}", forward.address).parse()?;
     let http = client::http(0)?;
     wait("Envoy with other routes", CONDITIONS_TIMEOUT, || async {
         Ok(match evidence::get(&http, &dump).await {

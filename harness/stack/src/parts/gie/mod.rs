@@ -38,7 +38,7 @@ impl PickerPart for Gie {
 
     fn launch(&self, start: &Start<'_>) -> Result<Launch> {
         let pool = start.pool;
-        let config_file = start.nursery.logs.join(format!("{}.yaml", start.name));
+        let config_file = start.group.logs.join(format!("{}.yaml", start.name));
         let config = config::config(start.topology, pool, start.flaw);
         write(&config_file, &config.to_string())?;
         let mut launch = start.programs.launch(&PROGRAM)?;

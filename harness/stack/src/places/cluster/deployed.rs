@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use crate::kubernetes::{Cluster, Helm};
 use crate::parts;
 use crate::places::deployment::remove;
-use crate::process::{Folder, Nursery};
+use crate::process::{Folder, ProcessGroup};
 use poolproof_model::parts::{Gateway, Named};
 
 /// What was brought to a cluster. Dropping it removes it, and waits until it is gone.
@@ -16,8 +16,8 @@ pub(super) struct Deployed {
     pub(super) config: Config,
     pub(super) kubeconfig: PathBuf,
     pub(super) context: Option<String>,
-    pub(super) nursery: Nursery,
-    /// The folder of the nursery.
+    pub(super) group: ProcessGroup,
+    /// The folder of the group.
     pub(super) _folder: Folder,
     /// The namespace of the Gateway, which names the stack.
     pub(super) namespace: String,
@@ -29,7 +29,7 @@ impl Deployed {
         let cluster = Cluster::new(client);
         remove(&cluster, &self.namespace).await?;
         let helm = Helm {
-            nursery: &self.nursery,
+            group: &self.group,
             kubeconfig: &self.kubeconfig,
             context: self.context.as_deref(),
         };

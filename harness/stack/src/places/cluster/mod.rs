@@ -17,10 +17,10 @@ use kube::{Client, Config};
 
 use super::deployment::{self, Operator, deploy, remove};
 use crate::artifacts::Artifacts;
-use crate::kubernetes::{Cluster, Deployment, Pods, Site, Ways};
+use crate::kubernetes::{Cluster, Deployment, Forwards, Pods, Site};
 use crate::options::{ClusterOptions, Options};
 use crate::place::{self, Running, Started};
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 use crate::progress::Progress;
 use deployed::Deployed;
 use poolproof_model::change::Kind;
@@ -75,7 +75,7 @@ impl place::Place for Place {
 /// A running cluster stack. Dropping it removes what was deployed, and waits until it is gone.
 struct Attached {
     // Before what it leads to goes.
-    ways: Ways,
+    forwards: Forwards,
     pods: Pods,
     /// Who makes changes: only of what was deployed.
     operator: Option<Arc<Operator>>,
@@ -89,8 +89,8 @@ impl Running for Attached {
         Some(operator)
     }
 
-    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
-        Some((&self.pods, &self.ways))
+    fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
+        Some((&self.pods, &self.forwards))
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
@@ -111,10 +111,10 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         .and_then(|it| it)?;
     progress.done(format!("cluster, Kubernetes {version}"));
     if options.cluster.existing {
-        let (target, components, ways, beside) =
+        let (target, components, forwards, beside) =
             existing::read(&cluster, options, progress).await?;
         let attached = Attached {
-            ways,
+            forwards,
             pods: Pods {
                 namespace: beside.namespace,
                 image: own_image(&options.cluster).to_owned(),
@@ -127,7 +127,7 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         return Ok(started(target, components, attached));
     }
 
-    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
+    let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
     let deployment = plan(options)?;
     // Strays of a run that was killed.
@@ -137,7 +137,7 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         config,
         kubeconfig,
         context: options.cluster.context.clone(),
-        nursery,
+        group,
         _folder: folder,
         namespace: deployment.namespace.clone(),
     };
@@ -145,15 +145,15 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         cluster: &cluster,
         kubeconfig: &deployed.kubeconfig,
         context: deployed.context.as_deref(),
-        nursery: &deployed.nursery,
+        group: &deployed.group,
         artifacts: &artifacts,
         gateway: options.cluster.gateway_url.clone(),
         node: None,
     };
-    let (mut target, components, ways) = deploy(&site, &deployment, progress).await?;
+    let (mut target, components, forwards) = deploy(&site, &deployment, progress).await?;
     target.name = format!("cluster ({})", options.parts.gateway);
     let attached = Attached {
-        ways,
+        forwards,
         pods: deployment.own_pods(&cluster),
         operator: Some(Operator::new(cluster, deployment, &target)),
         _deployed: Some(deployed),

@@ -10,7 +10,7 @@ use super::ready::{first_answer, knows_its_endpoints};
 use crate::kubernetes::deployment::{EPP_METRICS_PORT, GATEWAY, MODEL_SERVER_PORT, STACK_LABEL};
 use crate::kubernetes::diagnose::diagnose;
 use crate::kubernetes::ready::{PODS_TIMEOUT, State, pods, wait};
-use crate::kubernetes::{Cluster, Deployment, Site, To, Ways, crds};
+use crate::kubernetes::{Cluster, Deployment, Forwards, Site, To, crds};
 use crate::parts;
 use crate::progress::Progress;
 use poolproof_client as client;
@@ -27,7 +27,7 @@ pub(crate) async fn deploy(
     site: &Site<'_>,
     deployment: &Deployment,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways)> {
+) -> Result<(Target, Vec<Component>, Forwards)> {
     match steps(site, deployment, progress).await {
         Ok(deployed) => Ok(deployed),
         Err(error) => {
@@ -46,7 +46,7 @@ async fn steps(
     site: &Site<'_>,
     deployment: &Deployment,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways)> {
+) -> Result<(Target, Vec<Component>, Forwards)> {
     let cluster = site.cluster;
     let gateway = parts::gateway(deployment.parts.gateway);
     for name in DEFINITIONS {
@@ -65,10 +65,10 @@ async fn steps(
     progress.done("model servers");
 
     let http = client::http(usize::MAX)?;
-    let mut ways = Ways::by_node(site.node).await;
+    let mut forwards = Forwards::by_node(site.node).await;
     let mut pools = Vec::new();
     for pool in deployment.topology.pools() {
-        pools.push(pool_ready(cluster, deployment, pool, &http, &mut ways).await?);
+        pools.push(pool_ready(cluster, deployment, pool, &http, &mut forwards).await?);
     }
     progress.done("endpoint pickers, each with all its endpoints");
 
@@ -80,8 +80,8 @@ async fn steps(
         Some(gateway) => gateway.clone(),
         None => {
             let (labels, port) = deployment.gateway_pod.clone();
-            let way = ways.add(cluster, namespace, To::Labelled(labels), port);
-            way.await?.parse()?
+            let forward = forwards.add(cluster, namespace, To::Labelled(labels), port);
+            forward.await?.parse()?
         }
     };
     for model in &deployment.topology.models {
@@ -95,7 +95,7 @@ async fn steps(
     };
     let target = parts::target(&deployment.topology, deployment.parts, urls)?;
     let components = components::deployed(cluster, deployment).await?;
-    Ok((target, components, ways))
+    Ok((target, components, forwards))
 }
 
 /// Applies all objects, and the charts of endpoint pickers.
@@ -143,27 +143,27 @@ pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     .await
 }
 
-/// Waits until the endpoint picker of a pool knows all endpoints, and opens ways to it and to them.
+/// Waits until the endpoint picker of a pool knows all endpoints, and opens forwards to it and to them.
 async fn pool_ready(
     cluster: &Cluster,
     deployment: &Deployment,
     pool: &Pool,
     http: &reqwest::Client,
-    ways: &mut Ways,
+    forwards: &mut Forwards,
 ) -> Result<PoolUrls> {
     let names = deployment.names(pool);
     let namespace = &names.namespace;
     pods(cluster, "Deployment", namespace, &names.picker).await?;
     let picker = To::Labelled(names.picker_labels.clone());
-    let metrics = ways
+    let metrics = forwards
         .add(cluster, namespace, picker, EPP_METRICS_PORT)
         .await?;
     let metrics: Url = format!("{metrics}/metrics").parse()?;
     knows_its_endpoints(http, &metrics, pool).await?;
     let mut endpoints = Vec::new();
     for name in pool.endpoint_names() {
-        let way = ways.add(cluster, namespace, To::Pod(name), MODEL_SERVER_PORT);
-        endpoints.push(way.await?.parse()?);
+        let forward = forwards.add(cluster, namespace, To::Pod(name), MODEL_SERVER_PORT);
+        endpoints.push(forward.await?.parse()?);
     }
     Ok(PoolUrls {
         epp_metrics: metrics,

@@ -14,7 +14,7 @@ use super::lock::{Lock, state_folder};
 use crate::kubernetes::Cluster;
 use crate::kubernetes::deployment::GATEWAY_NODE_PORT;
 use crate::ports::Ports;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 /// The name of the cluster.
 pub(super) const CLUSTER: &str = "poolproof";
@@ -37,16 +37,16 @@ pub(super) struct Node {
 impl Node {
     /// Makes a cluster, or takes the one that is there, if it is ours and answers.
     pub(super) async fn create_or_reuse(
-        nursery: &Nursery,
+        group: &ProcessGroup,
         image: &str,
         keep: bool,
     ) -> Result<Self> {
-        if let Some(node) = Self::reuse(nursery, keep).await? {
+        if let Some(node) = Self::reuse(group, keep).await? {
             return Ok(node);
         }
         let mut node = Self::kept()?;
         node.gateway_port = Ports::new().take()?.port();
-        let file = nursery.logs.join("cluster.json");
+        let file = group.logs.join("cluster.json");
         std::fs::write(&file, cluster_config(node.gateway_port).to_string())
             .with_context(|| format!("writing {}", file.display()))?;
         let mut create = kind(&["create", "cluster"]);
@@ -57,7 +57,7 @@ impl Node {
             .arg(&node.kubeconfig);
         // From here on there is something to delete, also if this future is dropped.
         node.keep = false;
-        let created = nursery.start("kind-create", &create)?;
+        let created = group.start("kind-create", &create)?;
         let created = created.finish(CREATE_TIMEOUT).await;
         created.with_context(|| format!("creating a kind cluster from node image {image}"))?;
         node.keep = keep;
@@ -65,9 +65,9 @@ impl Node {
     }
 
     /// The cluster that is there, if there is one. Fails if it is not ours, or does not answer.
-    async fn reuse(nursery: &Nursery, keep: bool) -> Result<Option<Self>> {
+    async fn reuse(group: &ProcessGroup, keep: bool) -> Result<Option<Self>> {
         let mut list = Command::new("kind");
-        let list = nursery.start("kind-get", list.args(["get", "clusters"]))?;
+        let list = group.start("kind-get", list.args(["get", "clusters"]))?;
         let clusters = list.finish(PROGRAM_TIMEOUT).await?;
         if !clusters.lines().any(|name| name == CLUSTER) {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Node {
         let mut node = Self::kept()?;
         let mut export = kind(&["export", "kubeconfig"]);
         export.arg("--kubeconfig").arg(&node.kubeconfig);
-        let export = nursery.start("kind-export", &export)?;
+        let export = group.start("kind-export", &export)?;
         export.finish(PROGRAM_TIMEOUT).await?;
         node.gateway_port = node.port_of_ours().await?;
         node.reused = true;
@@ -152,8 +152,8 @@ pub async fn down(program: PathBuf) -> Result<bool> {
         return Ok(false);
     }
     let _lock = Lock::take()?;
-    let (nursery, _folder) = Nursery::in_new_folder(program)?;
-    let node = Node::reuse(&nursery, false).await?;
+    let (group, _folder) = ProcessGroup::in_new_folder(program)?;
+    let node = Node::reuse(&group, false).await?;
     Ok(node.is_some())
 }
 

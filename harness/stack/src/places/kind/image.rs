@@ -13,7 +13,7 @@ use super::create::{CLUSTER, kind};
 use crate::artifacts::{Artifacts, image_digest};
 use crate::kubernetes::{Cluster, text};
 use crate::own_image;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 /// vLLM's image has ten gigabytes.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
@@ -21,7 +21,7 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Loads an upstream image, unless the node has the very image of the archive. Returns whether it was loaded.
 pub(super) async fn load(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     artifacts: &Artifacts,
     name: &str,
     on_node: &BTreeMap<String, String>,
@@ -30,25 +30,25 @@ pub(super) async fn load(
     if on_node.contains_key(image) && !artifacts.has_image(name)? {
         return Ok(false);
     }
-    let archive = artifacts.image(nursery, name).await?;
+    let archive = artifacts.image(group, name).await?;
     let read = archive.clone();
     let digest = tokio::task::spawn_blocking(move || image_digest(&read)).await??;
     if on_node.get(image) == Some(&digest) {
         return Ok(false);
     }
     let mut command = kind(&["load", "image-archive"]);
-    let loading = nursery.start("kind-load", command.arg(&archive))?;
+    let loading = group.start("kind-load", command.arg(&archive))?;
     let loaded = loading.finish(LOAD_TIMEOUT).await;
     loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
     Ok(true)
 }
 
 /// The images of the node: their digests by their names, as its container runtime lists them.
-pub(super) async fn on_node(nursery: &Nursery) -> Result<BTreeMap<String, String>> {
+pub(super) async fn on_node(group: &ProcessGroup) -> Result<BTreeMap<String, String>> {
     let node = format!("{CLUSTER}-control-plane");
     let mut list = Command::new("docker");
     list.args(["exec", &node, "crictl", "images", "--output", "json"]);
-    let listed = nursery.start("crictl-images", &list)?;
+    let listed = group.start("crictl-images", &list)?;
     let listed = listed.finish(LIST_TIMEOUT).await;
     digests(&listed.context("listing the images of the node")?)
 }
@@ -101,17 +101,17 @@ pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
 
 /// Makes the image with the poolproof program and loads it, unless it is there. Gives its name.
 pub(super) async fn load_own(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     program: &Path,
     there: &BTreeSet<&str>,
 ) -> Result<String> {
     let image = own_image::name(program)?;
     if !there.contains(image.as_str()) {
-        own_image::make(nursery, program, &image).await?;
+        own_image::make(group, program, &image).await?;
         let mut command = kind(&["load", "docker-image"]);
-        let loading = nursery.start("kind-load", command.arg(&image))?;
+        let loading = group.start("kind-load", command.arg(&image))?;
         let loaded = loading.finish(LOAD_TIMEOUT).await;
-        let removed = nursery.start("docker-rmi", Command::new("docker").args(["rmi", &image]))?;
+        let removed = group.start("docker-rmi", Command::new("docker").args(["rmi", &image]))?;
         loaded.with_context(|| format!("loading image {image}"))?;
         removed.finish(LOAD_TIMEOUT).await?;
     }

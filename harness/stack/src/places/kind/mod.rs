@@ -14,10 +14,10 @@ use futures_util::future::{BoxFuture, ready};
 
 use super::deployment::{self, Operator, deploy, plan};
 use crate::artifacts::{Artifacts, Wanted};
-use crate::kubernetes::{Cluster, Pods, Site, Ways};
+use crate::kubernetes::{Cluster, Forwards, Pods, Site};
 use crate::options::Options;
 use crate::place::{self, Running, Started};
-use crate::process::{Folder, Nursery};
+use crate::process::{Folder, ProcessGroup};
 use crate::progress::Progress;
 use crate::tools::{self, Missing, Tool};
 use crate::{own_image, parts};
@@ -68,9 +68,9 @@ impl place::Place for Place {
 struct Kind {
     operator: Arc<Operator>,
     pods: Pods,
-    nursery: Nursery,
-    // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
-    ways: Ways,
+    group: ProcessGroup,
+    // In this order: forwards end before the cluster does, and nobody else touches it before it is gone.
+    forwards: Forwards,
     _node: Node,
     _folder: Folder,
     _lock: Lock,
@@ -81,8 +81,8 @@ impl Running for Kind {
         Some(self.operator.clone())
     }
 
-    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
-        Some((&self.pods, &self.ways))
+    fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
+        Some((&self.pods, &self.forwards))
     }
 
     /// All logs of the node and of its pods, as kind collects them.
@@ -90,7 +90,7 @@ impl Running for Kind {
         async move {
             let mut export = create::kind(&["export", "logs"]);
             export.arg(to);
-            let export = self.nursery.start("kind-export-logs", &export)?;
+            let export = self.group.start("kind-export-logs", &export)?;
             export.finish(EXPORT_TIMEOUT).await?;
             Ok(true)
         }
@@ -120,13 +120,13 @@ pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
 /// Brings up a cluster and the topology in it.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let lock = Lock::take()?;
-    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
+    let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
     tools::none_missing("stack kind", &missing(options).await?)?;
 
     let image = options.kind_cluster.node_image.as_deref();
     let image = image.unwrap_or(&artifacts.versions().kind.node_image);
-    let node = Node::create_or_reuse(&nursery, image, options.kind_cluster.keep).await?;
+    let node = Node::create_or_reuse(&group, image, options.kind_cluster.keep).await?;
     progress.done(if node.reused {
         "kind cluster, used again"
     } else {
@@ -136,10 +136,10 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
     let cluster = Cluster::new(node.client().await?);
     let nodes = cluster.list("v1", "Node", "", "").await?;
     let there = image::names(&nodes);
-    let own_image = image::load_own(&nursery, &options.program, &there).await?;
-    let on_node = image::on_node(&nursery).await?;
+    let own_image = image::load_own(&group, &options.program, &there).await?;
+    let on_node = image::on_node(&group).await?;
     for name in images(options.parts) {
-        if image::load(&nursery, &artifacts, name, &on_node).await? && node.reused {
+        if image::load(&group, &artifacts, name, &on_node).await? && node.reused {
             image::restart_pods(&cluster, artifacts.versions().image(name)?).await?;
         }
     }
@@ -149,19 +149,19 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         cluster: &cluster,
         kubeconfig: &node.kubeconfig,
         context: None,
-        nursery: &nursery,
+        group: &group,
         artifacts: &artifacts,
         gateway: Some(format!("http://127.0.0.1:{}", node.gateway_port).parse()?),
         node: create::address(&nodes),
     };
     let deployment = plan(options, NAMESPACE, own_image)?;
-    let (mut target, components, ways) = deploy(&site, &deployment, progress).await?;
+    let (mut target, components, forwards) = deploy(&site, &deployment, progress).await?;
     target.name = format!("kind ({})", options.parts.gateway);
     let running = Kind {
         pods: deployment.own_pods(&cluster),
         operator: Operator::new(cluster.clone(), deployment, &target),
-        nursery: nursery.clone(),
-        ways,
+        group: group.clone(),
+        forwards,
         _node: node,
         _folder: folder,
         _lock: lock,

@@ -10,7 +10,7 @@ use poolproof_fixtures::kube_api;
 use serde_json::Value;
 
 use crate::ports::Ports;
-use crate::process::{Nursery, write};
+use crate::process::{ProcessGroup, write};
 use crate::programs::{Program, Programs};
 use poolproof_model::parts::KubeApi;
 
@@ -35,7 +35,7 @@ enum Api {
 pub(super) async fn start(
     which: KubeApi,
     programs: &Programs,
-    nursery: &Nursery,
+    group: &ProcessGroup,
     ports: &mut Ports,
 ) -> Result<Kube> {
     let (api, kubeconfig, version) = match which {
@@ -47,13 +47,13 @@ pub(super) async fn start(
             (Api::StandIn(api), kubeconfig, version)
         }
         KubeApi::Real => {
-            let server = real::start(programs, nursery, ports).await?;
+            let server = real::start(programs, group, ports).await?;
             let kubeconfig = server.kubeconfig();
             let version = server.version.clone();
             (Api::Real(Box::new(server)), kubeconfig, version)
         }
     };
-    let path = nursery.logs.join("kubeconfig");
+    let path = group.logs.join("kubeconfig");
     write(&path, &kubeconfig)?;
     Ok(Kube {
         api,

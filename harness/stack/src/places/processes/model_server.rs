@@ -11,7 +11,7 @@ use url::Url;
 use crate::options::Options;
 use crate::parts;
 use crate::ports::Ports;
-use crate::process::{Launch, Nursery, Process};
+use crate::process::{Launch, Process, ProcessGroup};
 use crate::programs::Programs;
 use poolproof_client::evidence;
 
@@ -35,7 +35,7 @@ pub(super) struct Server {
 pub(super) async fn start_all<'a>(
     options: &'a Options,
     programs: &Programs,
-    (nursery, ports, http): (&Nursery, &mut Ports, &reqwest::Client),
+    (group, ports, http): (&ProcessGroup, &mut Ports, &reqwest::Client),
     servers: &mut Vec<Server>,
 ) -> Result<Endpoints<'a>> {
     let part = parts::model_server(options.parts.model_server);
@@ -54,7 +54,7 @@ pub(super) async fn start_all<'a>(
                     model: model.name.clone(),
                     process: None,
                 };
-                server.start(nursery).await?;
+                server.start(group).await?;
                 servers.push(server);
             }
         }
@@ -73,9 +73,9 @@ pub(super) async fn start_all<'a>(
 
 impl Server {
     /// Starts it, if it is down. [`Server::ready`] says when it serves.
-    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
+    pub(super) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
+            self.process = Some(group.launch(&self.name, &self.launch).await?);
         }
         Ok(())
     }

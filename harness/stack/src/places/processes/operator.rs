@@ -15,7 +15,7 @@ use super::running::Local;
 use super::{kinds_of_changes, model_server};
 use crate::parts::gateway::Control;
 use crate::place;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::parts::Parts;
 use poolproof_model::topology::Topology;
@@ -27,7 +27,7 @@ pub(super) struct Changing {
     pub(super) parts: Parts,
     pub(super) flaw: Option<Flaw>,
     pub(super) control: Box<dyn Control>,
-    pub(super) nursery: Nursery,
+    pub(super) group: ProcessGroup,
     pub(super) http: reqwest::Client,
 }
 
@@ -111,7 +111,7 @@ impl Local {
             picker.stop().await;
             return Ok(());
         }
-        picker.start(&changing.nursery).await?;
+        picker.start(&changing.group).await?;
         picker.ready(&changing.http).await
     }
 
@@ -127,7 +127,7 @@ impl Local {
                 .stands(&self.model_servers[number], Standing::NotReady)
                 .await;
         }
-        server.start(&changing.nursery).await?;
+        server.start(&changing.group).await?;
         server.ready(&changing.http).await?;
         self.stands(&self.model_servers[number], Standing::Ready)
             .await?;

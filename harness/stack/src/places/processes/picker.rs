@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::parts;
 use crate::parts::picker as part;
-use crate::process::{Launch, Nursery, Process};
+use crate::process::{Launch, Process, ProcessGroup};
 use crate::programs::Programs;
 use poolproof_client::evidence;
 use poolproof_model::parts::EndpointPicker;
@@ -43,9 +43,9 @@ impl Picker {
     }
 
     /// Starts it, if it is down. [`Picker::ready`] says when it knows its endpoints.
-    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
+    pub(super) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
+            self.process = Some(group.launch(&self.name, &self.launch).await?);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::kubernetes::api::{GATEWAY_API, INFERENCE_POOL, OBJECTIVE, of_gateway};
-use crate::kubernetes::{Cluster, To, Ways, selector, text};
+use crate::kubernetes::{Cluster, Forwards, To, list, selector, text};
 use crate::parts::gie::config::ADAPTERS_LABEL;
 use crate::places::deployment::components;
 use crate::progress::Progress;
@@ -30,12 +30,12 @@ pub(super) struct Beside {
     pub(super) gateway: Option<Url>,
 }
 
-/// Reads the cluster and opens ways to its pods. `progress` hears what was understood.
+/// Reads the cluster and opens forwards to its pods. `progress` hears what was understood.
 pub(super) async fn read(
     cluster: &Cluster,
     options: &crate::options::Options,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways, Beside)> {
+) -> Result<(Target, Vec<Component>, Forwards, Beside)> {
     let namespace = options.cluster.namespace.as_deref().unwrap_or_default();
     let routes = cluster
         .list(GATEWAY_API, "HTTPRoute", namespace, "")
@@ -53,7 +53,7 @@ pub(super) async fn read(
             .fold(String::new(), |all, reason| all + "\n  " + reason)
     );
     let http = client::http(usize::MAX)?;
-    let mut ways = Ways::default();
+    let mut forwards = Forwards::default();
     let adapters = adapters(cluster, namespace).await;
     let mut objectives = BTreeMap::new();
     let (mut pickers, mut model_servers) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ pub(super) async fn read(
     for route in &routes {
         let mut pools = Vec::new();
         for backend in &route.pools {
-            let found = pool(cluster, backend, &http, &mut ways).await?;
+            let found = pool(cluster, backend, &http, &mut forwards).await?;
             let pool = found.pool;
             pickers.extend(found.picker);
             model_servers.extend(found.endpoints);
@@ -108,7 +108,7 @@ pub(super) async fn read(
         .with_context(|| format!("there is no Gateway {gateway_namespace}/{gateway_name}"))?;
     let url = match &options.cluster.gateway_url {
         Some(url) => url.clone(),
-        None => gateway_url(cluster, &gateway, &mut ways).await?,
+        None => gateway_url(cluster, &gateway, &mut forwards).await?,
     };
     progress.done(format!(
         "gateway {gateway_namespace}/{gateway_name} at {url}"
@@ -144,7 +144,7 @@ pub(super) async fn read(
             named => named.to_owned(),
         },
     };
-    Ok((target, components, ways, beside))
+    Ok((target, components, forwards, beside))
 }
 
 /// The base models that the first endpoint that answers lists in `/v1/models`; none where no endpoint does.
@@ -181,7 +181,7 @@ async fn pool(
     cluster: &Cluster,
     backend: &Backend,
     http: &reqwest::Client,
-    ways: &mut Ways,
+    forwards: &mut Forwards,
 ) -> Result<Found> {
     let namespace = backend.namespace.as_str();
     let (api, kind) = INFERENCE_POOL;
@@ -197,7 +197,7 @@ async fn pool(
     let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
     for pod in &pods {
         let name = text(pod, "/metadata/name").to_owned();
-        let url = ways
+        let url = forwards
             .add(cluster, namespace, To::Pod(name.clone()), port)
             .await?;
         let url: Url = url.parse()?;
@@ -211,7 +211,7 @@ async fn pool(
             control: ours.then_some(control),
         });
     }
-    let picker = picker::read(cluster, namespace, &pool, http, ways).await?;
+    let picker = picker::read(cluster, namespace, &pool, http, forwards).await?;
     Ok(Found {
         pool: target::Pool {
             name: backend.name.clone(),
@@ -259,7 +259,7 @@ async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<
 }
 
 /// Where a Gateway says that it listens; if it does not say, through the API of the cluster to its pods.
-async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Result<Url> {
+async fn gateway_url(cluster: &Cluster, gateway: &Value, forwards: &mut Forwards) -> Result<Url> {
     let (scheme, port) = listener(gateway);
     let address = text(gateway, "/status/addresses/0/value");
     // The name of a Service says nothing outside of the cluster.
@@ -277,10 +277,10 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
         return Ok(format!("{scheme}://{address}:{port}").parse()?);
     }
     let labels = of_gateway(name);
-    let way = ways
+    let forward = forwards
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
-    Ok(way.parse()?)
+    Ok(forward.parse()?)
 }
 
 /// Where a pod of the cluster reaches a Gateway: by the Service that was made for it (GEP-1762), else where the Gateway says.
@@ -321,10 +321,6 @@ fn is_cluster_ip(address: &str, services: &[Value]) -> bool {
         let spec = &service["spec"];
         spec["clusterIP"] == address || list(&spec["clusterIPs"]).any(|ip| ip == address)
     })
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use anyhow::Result;
 use serde_json::Value;
 use url::Url;
 
-use super::list;
 use crate::kubernetes::deployment::EPP_METRICS_PORT;
-use crate::kubernetes::{Cluster, To, Ways, selector, text};
+use crate::kubernetes::{Cluster, Forwards, To, list, selector, text};
 use poolproof_client::evidence;
 
 #[derive(Default)]
@@ -27,7 +26,7 @@ pub(super) async fn read(
     namespace: &str,
     pool: &Value,
     http: &reqwest::Client,
-    ways: &mut Ways,
+    forwards: &mut Forwards,
 ) -> Result<Picker> {
     let service = text(pool, "/spec/endpointPickerRef/name");
     let Some(service) = cluster.get("v1", "Service", namespace, service).await? else {
@@ -42,7 +41,7 @@ pub(super) async fn read(
     let named = ports.filter(|it| it["name"].as_str().is_some_and(|it| it.contains("metrics")));
     let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
     let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
-    let url = ways
+    let url = forwards
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
     let metrics: Url = format!("{url}/metrics").parse()?;

@@ -4,9 +4,8 @@ use anyhow::{Context, Result};
 use regex::Regex;
 use serde_json::Value;
 
-use super::list;
 use crate::kubernetes::api::INFERENCE_POOL;
-use crate::kubernetes::text;
+use crate::kubernetes::{list, text};
 
 /// The headers that GIE's body-based router and its successors set to the name of the model.
 const MODEL_HEADERS: [&str; 2] = ["x-gateway-base-model-name", "x-gateway-model-name"];

@@ -1,4 +1,4 @@
-//! Ways from this machine to ports of pods: past everything, by a port of a node that can be reached from here, or else through the
+//! Forwards from this machine to ports of pods: past everything, by a port of a node that can be reached from here, or else through the
 //! API of the cluster.
 
 use std::net::IpAddr;
@@ -21,9 +21,9 @@ const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The API server of a kind cluster listens there on its node.
 const API_PORT: u16 = 6443;
 
-/// The ways of a stack. Those through the API go when it is dropped.
+/// The forwards of a stack. Those through the API go when it is dropped.
 #[derive(Debug, Default)]
-pub struct Ways {
+pub struct Forwards {
     node: Option<IpAddr>,
     forwards: Vec<Forward>,
     /// All of them.
@@ -40,16 +40,16 @@ pub(crate) struct Opened {
     port: u16,
 }
 
-impl Ways {
-    /// Ways by ports of a node, if it can be reached from here. An engine in a virtual machine keeps its networks to itself.
+impl Forwards {
+    /// Forwards by ports of a node, if it can be reached from here. An engine in a virtual machine keeps its networks to itself.
     pub(crate) async fn by_node(node: Option<IpAddr>) -> Self {
-        let mut ways = Self::default();
+        let mut forwards = Self::default();
         if let Some(node) = node {
             let connected = TcpStream::connect((node, API_PORT));
             let connected = tokio::time::timeout(REACH_TIMEOUT, connected).await;
-            ways.node = matches!(connected, Ok(Ok(_))).then_some(node);
+            forwards.node = matches!(connected, Ok(Ok(_))).then_some(node);
         }
-        ways
+        forwards
     }
 
     /// The URL of a way to a port of a pod, without path.
@@ -89,9 +89,9 @@ impl Ways {
             .await?;
             return Ok(format!("http://{node}:{port}"));
         }
-        let way = Forward::start(&cluster.client, namespace, to, port).await?;
-        let url = format!("http://{}", way.address);
-        self.forwards.push(way);
+        let forward = Forward::start(&cluster.client, namespace, to, port).await?;
+        let url = format!("http://{}", forward.address);
+        self.forwards.push(forward);
         Ok(url)
     }
 }
