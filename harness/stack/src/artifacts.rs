@@ -1,8 +1,8 @@
-//! Charts, custom resource definitions and images of a cluster, as files of a folder.
+//! Charts, custom resource definitions and images of a cluster, as files in a folder.
 //!
-//! The folder holds `charts/NAME-VERSION.tgz`, `crds/NAME-VERSION.yaml` and `images/NAME-TAG.tar` (as `docker save` writes
-//! it), by the names of `kind/versions.toml`. One that is filled serves where there is no network; the cache folder fills
-//! itself where there is one.
+//! The folder holds `charts/NAME-VERSION.tgz`, `crds/NAME-VERSION.yaml` and `images/NAME-TAG.tar` (as `docker save`
+//! writes it), by the names of `kind/versions.toml`. A complete folder works without a network. The cache folder is
+//! filled on demand.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use poolproof_client as client;
 /// vLLM's image has ten gigabytes.
 const PULL_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// The longest manifest of an image archive that is read.
+/// The maximum size of an image archive's manifest.
 const MANIFEST_MAX_BYTES: u64 = 1 << 20;
 
 /// What a stack takes from the folder, by the names of `kind/versions.toml`.
@@ -30,7 +30,7 @@ pub(super) struct Wanted {
     pub(super) images: Vec<&'static str>,
 }
 
-/// The folder, and whether what is missing there may be fetched.
+/// The folder, and whether missing files may be fetched.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     folder: PathBuf,
@@ -39,7 +39,7 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// A folder of the user's, from which alone everything is taken; or the cache, where what is missing is fetched.
+    /// The user's folder, whose files alone are used; or the cache, for which missing files are fetched.
     pub fn open(folder: Option<&Path>) -> Result<Self> {
         let versions = Versions::load()?;
         if let Some(folder) = folder {
@@ -59,7 +59,7 @@ impl Artifacts {
         })
     }
 
-    /// A folder that is to be filled.
+    /// A folder to fill.
     pub fn fill(folder: &Path) -> Result<Self> {
         Ok(Self {
             may_pull: true,
@@ -68,7 +68,7 @@ impl Artifacts {
         })
     }
 
-    /// The versions that it goes by.
+    /// The versions it uses.
     pub fn versions(&self) -> &Versions {
         &self.versions
     }
@@ -116,7 +116,7 @@ impl Artifacts {
         .await
     }
 
-    /// The files of these that are not there and may not be fetched, each with what provides it.
+    /// The missing files that must not be fetched, each with the program that provides it.
     pub(super) fn missing(&self, wanted: &Wanted) -> Result<Vec<Missing>> {
         if self.may_pull {
             return Ok(Vec::new());
@@ -146,7 +146,7 @@ impl Artifacts {
             .collect())
     }
 
-    /// Whether the archive of an image is in the folder.
+    /// Whether the image's archive is in the folder.
     pub(super) fn has_image(&self, name: &str) -> Result<bool> {
         Ok(self.folder.join(self.image_file(name)?).exists())
     }
@@ -173,7 +173,7 @@ impl Artifacts {
         format!("`poolproof artifacts pull {folder}` on a machine with a network")
     }
 
-    /// The path of a file, which is fetched first if it is not there and may be.
+    /// The path of a file. A missing file is fetched first, if allowed.
     async fn have(
         &self,
         file: &str,
@@ -193,7 +193,7 @@ impl Artifacts {
         }
         let folder = parent(&path)?;
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        // Under another name until it is whole.
+        // The file gets its final name only when it is complete.
         let part = path.with_extension("part");
         let fetched = fetch(&part).await;
         fetched.with_context(|| format!("fetching {from} into {}", path.display()))?;
@@ -202,7 +202,7 @@ impl Artifacts {
     }
 }
 
-/// Fills a folder with everything that `kind/versions.toml` names but vLLM, whose image is asked for by name.
+/// Fills a folder with everything in `kind/versions.toml` except vLLM, whose image must be requested by name.
 pub async fn pull(folder: &Path, vllm: bool, tell: &mut dyn FnMut(&Path)) -> Result<()> {
     let artifacts = Artifacts::fill(folder)?;
     let program = std::env::current_exe().context("finding the poolproof program")?;
@@ -238,7 +238,7 @@ fn parent(path: &Path) -> Result<&Path> {
         .with_context(|| format!("{} has no folder", path.display()))
 }
 
-/// The digest of an image's configuration, by which engines know the image, in an archive that `docker save` wrote.
+/// The digest of an image's configuration, which is the image's id, from an archive of `docker save`.
 pub(super) fn image_digest(archive: &Path) -> Result<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]

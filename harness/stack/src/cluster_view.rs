@@ -9,7 +9,7 @@ use super::kubernetes::{Cluster, Opened};
 use super::running::Stack;
 use poolproof_model::target::Target;
 
-/// Where pods of the cluster reach what forwards lead to from here.
+/// Maps local addresses of forwards to addresses for pods.
 #[derive(Clone)]
 pub struct ClusterView {
     /// The gateway.
@@ -19,7 +19,7 @@ pub struct ClusterView {
 }
 
 impl Stack {
-    /// The stack as pods see it, if it is in a cluster and its gateway is known there.
+    /// The stack as pods see it, if it is in a cluster and its gateway's address there is known.
     pub fn cluster_view(&self) -> Option<ClusterView> {
         let (pods, forwards) = self.running.in_cluster()?;
         Some(ClusterView {
@@ -31,7 +31,7 @@ impl Stack {
 }
 
 impl ClusterView {
-    /// The target with the addresses that pods have now. Nobody inside takes changes.
+    /// The target with the current addresses of pods. It takes no changes from inside the cluster.
     pub async fn seen_inside(&self, target: &Target) -> Result<Target> {
         let mut seen = target.clone();
         seen.url = self.gateway.clone();

@@ -1,4 +1,4 @@
-//! What a stack of containers needs of the Docker engine: the images of its parts, and that nothing of it is left.
+//! The Docker engine of a stack of containers: loading images, and removing leftover containers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,16 +14,16 @@ use super::process::{PID_LABEL, ProcessGroup, RUN_LABEL, is_alive};
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An image that the engine has.
+/// An image in the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// Its name, as containers name it.
+    /// Its name for containers.
     pub(crate) name: String,
-    /// Its digest, where it was pulled; else its id.
+    /// Its digest if it was pulled, otherwise its id.
     pub(crate) digest: String,
 }
 
-/// Sees to it that the engine has these images of `kind/versions.toml`; one that it lacks is loaded, never pulled by it.
+/// Loads those images of `kind/versions.toml` that the engine lacks. The engine never pulls.
 pub(crate) async fn load(
     group: &ProcessGroup,
     artifacts: &Artifacts,
@@ -45,7 +45,7 @@ pub(crate) async fn load(
     Ok(images)
 }
 
-/// Sees to it that the engine has the image of this program, and none of another build that nothing uses.
+/// Loads the image of this program if the engine lacks it, and removes unused images of other builds.
 pub(crate) async fn load_own(group: &ProcessGroup, program: &Path) -> Result<Image> {
     let image = own_image::name(program)?;
     have(group, &image, async || {
@@ -54,7 +54,7 @@ pub(crate) async fn load_own(group: &ProcessGroup, program: &Path) -> Result<Ima
     .await
 }
 
-/// The image of this name, which is brought first if the engine lacks it.
+/// The image of this name, which is loaded first if the engine lacks it.
 async fn have(
     group: &ProcessGroup,
     image: &str,
@@ -83,15 +83,14 @@ async fn digest(group: &ProcessGroup, image: &str) -> Result<String> {
     Ok(format!("sha256:{digest}"))
 }
 
-/// The containers of a run. Dropping it removes those that are still there: one that was being made when its start was given up
-/// is nobody else's.
+/// The containers of a run. Dropping it removes the remaining ones, including one whose start was abandoned half-way.
 #[derive(Debug)]
 pub(crate) struct Containers {
     run: String,
 }
 
 impl Containers {
-    /// Those of the run of this group.
+    /// The containers of this group's run.
     pub(crate) fn of(group: &ProcessGroup) -> Result<Self> {
         let run = group.run()?.to_owned();
         Ok(Self { run })
@@ -108,9 +107,9 @@ impl Drop for Containers {
     }
 }
 
-/// Removes the containers of runs whose process was killed before it could do so; says how many there were.
+/// Removes the containers of killed runs. Returns their number.
 pub async fn remove_strays() -> Result<usize> {
-    // The Docker client takes its time; what is removed here is also removed where no runtime runs.
+    // The docker program is slow, and the calls block: `Drop` shares them and may run without a runtime.
     tokio::task::spawn_blocking(remove_strays_now)
         .await
         .context("removing containers of runs that were killed")?
@@ -131,7 +130,7 @@ fn remove_strays_now() -> Result<usize> {
 
 fn list(filter: &str, format: &str) -> Result<Vec<String>> {
     let mut list = docker(&["ps", "--all", "--filter", filter, "--format", format]);
-    // Where there is no engine, there are no containers.
+    // Without an engine there are no containers.
     let Ok(output) = list.output() else {
         return Ok(Vec::new());
     };

@@ -1,4 +1,4 @@
-//! The image with the poolproof program: the program itself and the libraries that it is linked with, nothing pulled.
+//! The image with the poolproof program, built from the program and its shared libraries without pulling anything.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,14 +13,14 @@ use anyhow::{Context, Result};
 use super::process::ProcessGroup;
 
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Where the image has the program.
+/// The path of the program in the image.
 pub(crate) const PROGRAM: &str = "/usr/local/bin/poolproof";
-/// By it the engine knows images of ours.
+/// The label of our images in the engine.
 const LABEL: &str = "poolproof.dev/own";
-/// Clusters that allow no root want a number.
+/// A numeric user: clusters that forbid root cannot verify a name.
 const USER: &str = "65532";
 
-/// The name of the image of this program: another program has another name.
+/// The name of the image, unique for this build of the program.
 pub(crate) fn name(program: &Path) -> Result<String> {
     let describe = || format!("reading {}", program.display());
     let metadata = std::fs::metadata(program).with_context(describe)?;
@@ -28,7 +28,7 @@ pub(crate) fn name(program: &Path) -> Result<String> {
     let read = File::open(program)
         .and_then(|mut it| it.read(&mut start))
         .with_context(describe)?;
-    // The linker's build id is in its first page.
+    // The linker's build id is in the first page.
     let text = format!(
         "{:?} {} {}",
         &start[..read],
@@ -41,7 +41,7 @@ pub(crate) fn name(program: &Path) -> Result<String> {
     ))
 }
 
-/// Makes the image in the Docker engine. Images of other builds that nothing uses are removed.
+/// Imports the image into the Docker engine. Unused images of other builds are removed.
 pub(crate) async fn make(group: &ProcessGroup, program: &Path, image: &str) -> Result<()> {
     let mut prune = Command::new("docker");
     prune.args(["image", "prune", "--all", "--force", "--filter"]);
@@ -77,7 +77,7 @@ pub(crate) async fn make(group: &ProcessGroup, program: &Path, image: &str) -> R
     std::fs::remove_file(&archive).with_context(|| format!("removing {}", archive.display()))
 }
 
-/// The libraries that a program is linked with, its loader among them.
+/// The shared libraries of a program, including its loader.
 async fn libraries(group: &ProcessGroup, program: &Path) -> Result<BTreeSet<PathBuf>> {
     let asked = group.start("ldd", Command::new("ldd").arg(program))?;
     let said = asked.finish(IMPORT_TIMEOUT).await;
@@ -89,14 +89,14 @@ async fn libraries(group: &ProcessGroup, program: &Path) -> Result<BTreeSet<Path
         .collect())
 }
 
-/// Packs a file system of these files: libraries where they are here, the program where it belongs.
+/// Packs a file system: libraries at their paths here, and the program at its path in the image.
 fn pack(program: &Path, libraries: &BTreeSet<PathBuf>, archive: &Path) -> Result<()> {
     let mut tar = tar::Builder::new(File::create(archive)?);
-    // The Docker engine does not know GNU's sparse files.
+    // The Docker engine cannot read GNU sparse files.
     tar.sparse(false);
     tar.append_path_with_name(program, PROGRAM.trim_start_matches('/'))?;
     for library in libraries {
-        // What it is called may be a link to the file.
+        // The library's path may be a symbolic link.
         let name = library.strip_prefix("/")?;
         tar.append_file(name, &mut File::open(library)?)?;
     }

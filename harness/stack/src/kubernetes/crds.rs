@@ -1,4 +1,4 @@
-//! Custom resource definitions: applied where they are missing, refused where the cluster serves another version.
+//! Custom resource definitions: missing ones are applied, conflicting versions refused.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,8 @@ const SERVED_TIMEOUT: Duration = Duration::from_secs(30);
 const API_VERSION: &str = "apiextensions.k8s.io/v1";
 const KIND: &str = "CustomResourceDefinition";
 
-/// Applies the definitions of a file that the cluster lacks. One that it has must serve every version that the file's serves.
+/// Applies those definitions of a file that the cluster lacks. An existing definition must serve every version that the
+/// file's serves.
 pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
     let yaml =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
@@ -46,7 +47,8 @@ pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a definition is established, and the kind is served in all its versions: the one comes a moment after the other.
+/// Whether a definition is established and its kind is served in all versions; the second follows shortly after the
+/// first.
 async fn served(cluster: &Cluster, definition: &Value, name: &str) -> Result<State> {
     let found = cluster.get(API_VERSION, KIND, "", name).await?;
     let state = conditions(found.as_ref(), "/status/conditions", &["Established"]);

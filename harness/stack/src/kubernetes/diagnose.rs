@@ -1,4 +1,4 @@
-//! What a cluster says of itself when a step of a start has failed: pods that are not ready, warnings, last lines of logs.
+//! A diagnosis after a failed start: pods that are not ready, warnings, last lines of logs.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::cluster::{Cluster, text};
 use super::ready::{State, conditions, waiting};
 
-/// How much is told of each kind.
+/// The maximum number of findings of each kind.
 const PODS_MAX: usize = 5;
 const EVENTS_MAX: usize = 8;
 const LOG_LINES: i64 = 5;
 
-/// Tells about these namespaces, one finding a line. What cannot be read is left out: something is broken already.
+/// The findings about these namespaces, one per line. Unreadable data is skipped: the start has failed already.
 pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<String> {
     let mut told = Vec::new();
     for namespace in namespaces {
@@ -56,7 +56,7 @@ fn is_ready(pod: &Value) -> bool {
     )
 }
 
-/// The last lines of what its container wrote, before its last end if it has ended.
+/// The last log lines of its container; those before its last end, if it has ended.
 async fn log(cluster: &Cluster, namespace: &str, pod: &str) -> Vec<String> {
     let pods = Api::<Pod>::namespaced(cluster.client.clone(), namespace);
     for previous in [true, false] {

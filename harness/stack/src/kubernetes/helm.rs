@@ -1,4 +1,4 @@
-//! Charts, by the helm program.
+//! Installs and removes charts with the helm program.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::process::ProcessGroup;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The helm program, with the kubeconfig of the cluster in which it installs.
+/// The helm program, with the kubeconfig of its cluster.
 pub(crate) struct Helm<'a> {
     pub(crate) group: &'a ProcessGroup,
     pub(crate) kubeconfig: &'a Path,
@@ -19,7 +19,7 @@ pub(crate) struct Helm<'a> {
 }
 
 impl Helm<'_> {
-    /// Installs a chart, or brings what was installed to these values. It does not wait for what the chart starts.
+    /// Installs a chart, or upgrades it to these values. Does not wait until its objects are ready.
     pub(crate) async fn install(
         &self,
         (release, namespace): (&str, &str),
@@ -41,7 +41,7 @@ impl Helm<'_> {
         Ok(())
     }
 
-    /// Removes what a chart made, and waits until it is gone. It need not be there.
+    /// Uninstalls a chart if it is installed, and waits until its objects are gone.
     pub(crate) async fn uninstall(&self, (release, namespace): (&str, &str)) -> Result<()> {
         let mut command = self.command(namespace);
         command.args(["uninstall", "--ignore-not-found", "--wait", release]);

@@ -1,5 +1,5 @@
-//! What stacks need of a Kubernetes cluster: its client, forwards to its pods, waiting, charts and definitions, and the names of what is
-//! deployed.
+//! Access to a Kubernetes cluster: its client, forwards to pods, waiting, charts, definitions, and the names of
+//! deployed objects.
 
 pub(crate) mod api;
 mod cluster;

@@ -1,4 +1,4 @@
-//! Envoy with GIE's body-based router: its configuration is made from the topology, here and in a cluster.
+//! Envoy with GIE's body-based router: its configuration is derived from the topology, locally and in a cluster.
 
 mod config;
 mod manifests;
@@ -43,7 +43,7 @@ const ENVOY: Program = Program {
 pub(super) struct Envoy;
 
 impl GatewayPart for Envoy {
-    /// Bodies are streamed through it.
+    /// It streams bodies.
     fn body_limit_bytes(&self) -> Option<usize> {
         None
     }
@@ -148,7 +148,7 @@ async fn run(start: Start<'_>) -> Result<Running> {
     })
 }
 
-/// The file of its routes; Envoy reads it when another is moved to its place.
+/// The file of its routes. Envoy reloads it when another file is moved over it.
 struct Routes {
     file: PathBuf,
 }
@@ -171,7 +171,7 @@ impl Control for Routes {
     }
 }
 
-/// Writes the routes of Envoy in a cluster, and waits until it has read them.
+/// Writes Envoy's routes in a cluster, and waits until it has loaded them.
 async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topology) -> Result<()> {
     let namespace = &deployment.namespace;
     let routes = config::routes_file(now, deployment.flaw);
@@ -180,7 +180,7 @@ async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topolo
     cluster
         .merge(("v1", "ConfigMap"), namespace, GATEWAY, &written)
         .await?;
-    // The kubelet looks at a pod that has changed at once, at any other after a minute.
+    // The kubelet syncs a changed pod at once, and others only every minute.
     let changed = json!({"metadata": {"annotations": {"poolproof.dev/routes": version}}});
     let (labels, _) = &deployment.gateway_pod;
     for pod in cluster.list("v1", "Pod", namespace, labels).await? {

@@ -60,7 +60,7 @@ impl PickerPart for Gie {
         Ok(launch)
     }
 
-    /// Its build, by its own metrics.
+    /// Its name, with the build from its own metrics.
     fn version(&self, programs: &Programs, metrics: &str) -> String {
         let info = metrics
             .lines()
@@ -81,7 +81,7 @@ impl PickerPart for Gie {
         &[CHART]
     }
 
-    /// As its chart gives them.
+    /// The labels that its chart sets.
     fn labels(&self, name: &str) -> String {
         format!("inferencepool={name}")
     }

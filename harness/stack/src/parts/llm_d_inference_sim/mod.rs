@@ -1,7 +1,7 @@
 //! The simulator of llm-d.
 //!
 //! Source: llm-d-inference-sim v0.8.2, pkg/common/config.go (flags), pkg/communication/http.go (headers of answers). It
-//! listens on every address of the machine, and ends with status 0 whatever went wrong, so that only its answers count.
+//! listens on every address of the machine. It exits with status 0 on any error, so only its answers count.
 
 mod config;
 
@@ -42,7 +42,7 @@ impl ModelServerPart for LlmDInferenceSim {
         Ok(launch(programs.launch(&PROGRAM)?, endpoint, seed))
     }
 
-    /// It does not report its version: the one that is asked for is named.
+    /// It does not report its version, so the requested one is named.
     fn version(&self, programs: &Programs) -> Result<String> {
         let name = PROGRAM.name;
         let wanted = versions::source(name)?.version;

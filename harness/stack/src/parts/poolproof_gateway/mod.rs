@@ -1,4 +1,4 @@
-//! The reference gateway of poolproof, as a program of its own.
+//! The reference gateway of poolproof as a separate program.
 
 mod config;
 mod manifests;
@@ -35,7 +35,7 @@ impl GatewayPart for PoolproofGateway {
         Some(BODY_LIMIT_BYTES)
     }
 
-    /// In a cluster it has its failure mode from its arguments.
+    /// In a cluster its failure mode is fixed by its arguments.
     fn changes_failure_mode(&self, kind: StackKind) -> bool {
         !kind.is_cluster()
     }

@@ -1,5 +1,5 @@
-//! A cluster that is already there: the topology is deployed into namespaces of its own and removed afterwards, or what is there
-//! is only read.
+//! An existing cluster: the topology is deployed into its own namespaces and removed afterwards, or what exists is only
+//! read.
 
 mod deployed;
 mod existing;
@@ -28,9 +28,9 @@ use poolproof_model::component::Component;
 use poolproof_model::parts::{Parts, StackKind};
 use poolproof_model::target::Target;
 
-/// The image of poolproof, where none is named.
+/// The default image of poolproof.
 const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
-/// The namespace of the Gateway, where none is named.
+/// The default namespace of the Gateway.
 const NAMESPACE: &str = "poolproof";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -64,7 +64,7 @@ impl place::Place for Place {
         start(options, progress).boxed()
     }
 
-    /// With `existing` and no namespace, theirs is that of the Gateway.
+    /// With `existing` and no namespace, own pods run in the Gateway's namespace.
     fn own_pods(&self, options: &Options) -> Result<Option<(String, String)>> {
         let asked = &options.cluster;
         let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
@@ -72,14 +72,14 @@ impl place::Place for Place {
     }
 }
 
-/// A running cluster stack. Dropping it removes what was deployed, and waits until it is gone.
+/// A running cluster stack. Dropping it removes the deployment, and waits until it is gone.
 struct Attached {
-    // Before what it leads to goes.
+    // Dropped first: forwards end before their pods.
     forwards: Forwards,
     pods: Pods,
-    /// Who makes changes: only of what was deployed.
+    /// Makes changes; `None` for a stack that was not deployed here.
     operator: Option<Arc<Operator>>,
-    /// What is removed when the stack stops.
+    /// The deployment to remove when the stack stops.
     _deployed: Option<Deployed>,
 }
 
@@ -94,13 +94,13 @@ impl Running for Attached {
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
-        // Waits until what was deployed is gone.
+        // Blocks until the deployment is gone.
         drop(self);
         ready(()).boxed()
     }
 }
 
-/// Deploys the topology, or reads what is there.
+/// Deploys the topology, or reads what exists.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let (config, kubeconfig) = config(options).await?;
     let client = Client::try_from(config.clone()).context("client of the cluster")?;
@@ -130,9 +130,9 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
     let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
     let deployment = plan(options)?;
-    // Strays of a run that was killed.
+    // Leftovers of a killed run.
     remove(&cluster, &deployment.namespace).await?;
-    // From here on there is something to remove, also if this future is dropped.
+    // From here on the deployment must be removed, even if this future is dropped.
     let deployed = Deployed {
         config,
         kubeconfig,
@@ -169,7 +169,7 @@ fn started(target: Target, components: Vec<Component>, attached: Attached) -> St
     }
 }
 
-/// How the context that was named is reached, and the kubeconfig that says so.
+/// The client configuration of the named context, and its kubeconfig.
 async fn config(options: &Options) -> Result<(Config, PathBuf)> {
     let (kubeconfig, path) = kubeconfig(&options.cluster)?;
     let named = KubeConfigOptions {
@@ -181,7 +181,7 @@ async fn config(options: &Options) -> Result<(Config, PathBuf)> {
     Ok((config, path))
 }
 
-/// The user's kubeconfig, which is only read. Fails if it does not have the context that was named.
+/// The user's kubeconfig, read only. Fails if it lacks the named context.
 fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
     let wanted = asked.context.as_deref();
     let wanted =

@@ -1,4 +1,4 @@
-//! Brings a deployment to a cluster, and removes it.
+//! Deploys a topology to a cluster, and removes it.
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
@@ -18,11 +18,11 @@ use poolproof_model::component::Component;
 use poolproof_model::target::{PoolUrls, Target, Urls};
 use poolproof_model::topology::Pool;
 
-/// The files of definitions that every cluster needs, by their names in `kind/versions.toml`.
+/// The CRD files that every cluster needs, by their names in `kind/versions.toml`.
 pub(crate) const DEFINITIONS: [&str; 2] = ["gateway-api", "inference-extension"];
 
-/// Brings a deployment to a cluster, and waits until a request gets through to each model. What is there is brought to what is
-/// wanted, or removed if it is of another deployment. On failure the error includes what the cluster reports of itself.
+/// Deploys to a cluster, and waits until a request gets through to each model. Existing objects of the same deployment
+/// are updated; those of another are removed. On failure the error includes a diagnosis of the cluster.
 pub(crate) async fn deploy(
     site: &Site<'_>,
     deployment: &Deployment,
@@ -74,7 +74,7 @@ async fn steps(
 
     let namespace = deployment.namespace.as_str();
     gateway.accepted(cluster, deployment).await?;
-    // `Programmed` is true while the proxy's pod still cannot run.
+    // `Programmed` can be true while the proxy's pod cannot run yet.
     pods(cluster, "Deployment", namespace, GATEWAY).await?;
     let url = match &site.gateway {
         Some(gateway) => gateway.clone(),
@@ -128,7 +128,7 @@ async fn apply(
     Ok(())
 }
 
-/// Removes the namespaces of a stack with all that is in them, and waits until they are gone.
+/// Deletes the namespaces of a stack with everything in them, and waits until they are gone.
 pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     let labels = format!("{STACK_LABEL}={stack}");
     for namespace in cluster.namespaces(&labels).await? {
@@ -143,7 +143,7 @@ pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     .await
 }
 
-/// Waits until the endpoint picker of a pool knows all endpoints, and opens forwards to it and to them.
+/// Waits until a pool's endpoint picker knows all endpoints. Opens forwards to the picker and the endpoints.
 async fn pool_ready(
     cluster: &Cluster,
     deployment: &Deployment,

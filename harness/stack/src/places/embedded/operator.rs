@@ -1,4 +1,4 @@
-//! Changes of the embedded stack: its servers are stopped and started again, or told.
+//! Changes of the embedded stack: servers are restarted or reconfigured.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{READY_TIMEOUT, Servers, State};
 use crate::place;
 use poolproof_model::change::{Change, Kind};
 
-/// Makes changes, on the threads of the servers.
+/// Makes changes on the threads of the servers.
 pub(super) struct Operator {
     servers: Arc<Mutex<Servers>>,
     threads: Handle,
@@ -148,12 +148,12 @@ impl Servers {
     }
 }
 
-/// Takes addresses without listening: who connects is refused, and the system gives none of them to a connection or to a server that
-/// takes any port, as it would within seconds on a machine with many of both.
+/// Binds addresses without listening. Connections are refused, and the system does not assign the ports to anything
+/// else. On a machine with many connections and servers it would reassign them within seconds.
 fn hold(addresses: &[SocketAddr]) -> Result<Vec<TcpSocket>> {
     let held = addresses.iter().map(|address| {
         let socket = TcpSocket::new_v4()?;
-        // Connections that have ended may still linger there.
+        // Closed connections may still linger on these ports.
         socket.set_reuseaddr(true)?;
         let bound = socket.bind(*address);
         bound.with_context(|| format!("holding {address}, whose server is down"))?;
@@ -195,7 +195,7 @@ mod tests {
             servers.make(picker).await.unwrap();
             for address in addresses {
                 assert_eq!(TcpStream::connect(address).await.is_ok(), running);
-                // Whoever takes any port gets none that cannot be bound like this.
+                // A bind to any free port never returns one that fails here.
                 let other = TcpSocket::new_v4().unwrap();
                 assert!(other.bind(address).is_err(), "{address} is not held");
             }

@@ -1,4 +1,4 @@
-//! Images of the node: loaded into it from archives, never pulled by it.
+//! Images of the node: loaded from archives, never pulled by the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::process::ProcessGroup;
 const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
 const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Loads an upstream image, unless the node has the very image of the archive. Returns whether it was loaded.
+/// Loads an upstream image unless the node already has the archive's image. Returns whether it was loaded.
 pub(super) async fn load(
     group: &ProcessGroup,
     artifacts: &Artifacts,
@@ -43,7 +43,7 @@ pub(super) async fn load(
     Ok(true)
 }
 
-/// The images of the node: their digests by their names, as its container runtime lists them.
+/// Maps the names of the node's images to their digests, as its container runtime lists them.
 pub(super) async fn on_node(group: &ProcessGroup) -> Result<BTreeMap<String, String>> {
     let node = format!("{CLUSTER}-control-plane");
     let mut list = Command::new("docker");
@@ -53,7 +53,7 @@ pub(super) async fn on_node(group: &ProcessGroup) -> Result<BTreeMap<String, Str
     digests(&listed.context("listing the images of the node")?)
 }
 
-/// The digests of images by their names, from what `crictl images --output json` wrote.
+/// Maps image names to digests, parsed from the output of `crictl images --output json`.
 fn digests(listed: &str) -> Result<BTreeMap<String, String>> {
     #[derive(Deserialize)]
     struct List {
@@ -80,7 +80,7 @@ fn digests(listed: &str) -> Result<BTreeMap<String, String>> {
         .collect())
 }
 
-/// Removes the pods that run an image of this name, so that their controllers start them again with what it names now.
+/// Deletes the pods that run an image of this name, so that their controllers restart them with the new image.
 pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
     for pod in cluster.list("v1", "Pod", "", "").await? {
         let containers = ["containers", "initContainers"]
@@ -99,7 +99,7 @@ pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the image with the poolproof program and loads it, unless it is there. Gives its name.
+/// Builds and loads the image with the poolproof program, unless the node has it. Returns its name.
 pub(super) async fn load_own(
     group: &ProcessGroup,
     program: &Path,
@@ -118,7 +118,7 @@ pub(super) async fn load_own(
     Ok(image)
 }
 
-/// The images that nodes say they have.
+/// The images that nodes report.
 pub(super) fn names(nodes: &[Value]) -> BTreeSet<&str> {
     let images = nodes
         .iter()

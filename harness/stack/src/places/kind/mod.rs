@@ -1,4 +1,4 @@
-//! A kind cluster of our own: made or used again, filled, and taken down.
+//! A kind cluster of our own: created or reused, filled, and deleted.
 
 mod create;
 mod image;
@@ -32,7 +32,7 @@ use create::Node;
 /// The namespace of the Gateway in a kind cluster.
 const NAMESPACE: &str = "poolproof";
 
-/// What a kind stack needs.
+/// The tools that a kind stack needs.
 pub const TOOLS: [Tool; 3] = [tools::DOCKER, tools::KIND, tools::HELM];
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,12 +64,12 @@ impl place::Place for Place {
     }
 }
 
-/// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
+/// A running kind stack. Dropping it deletes the cluster unless it is kept.
 struct Kind {
     operator: Arc<Operator>,
     pods: Pods,
     group: ProcessGroup,
-    // In this order: forwards end before the cluster does, and nobody else touches it before it is gone.
+    // Drop order matters: forwards end before the cluster, and the lock is released after the cluster is gone.
     forwards: Forwards,
     _node: Node,
     _folder: Folder,
@@ -85,7 +85,7 @@ impl Running for Kind {
         Some((&self.pods, &self.forwards))
     }
 
-    /// All logs of the node and of its pods, as kind collects them.
+    /// Saves all logs of the node and its pods with `kind export logs`.
     fn save_logs<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<bool>> {
         async move {
             let mut export = create::kind(&["export", "logs"]);
@@ -98,13 +98,13 @@ impl Running for Kind {
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
-        // Waits until what was made is gone.
+        // Blocks until everything created is gone.
         drop(self);
         ready(()).boxed()
     }
 }
 
-/// What the stack needs and this machine lacks: programs, and files of a folder that the user named.
+/// Missing programs, and missing files of the user's artifacts folder.
 pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
     let mut missing = tools::missing(&TOOLS).await;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
@@ -117,7 +117,7 @@ pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
     Ok(missing)
 }
 
-/// Brings up a cluster and the topology in it.
+/// Creates a cluster and deploys the topology to it.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let lock = Lock::take()?;
     let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;

@@ -14,15 +14,15 @@ use crate::process::{ProcessGroup, write};
 use crate::programs::{Program, Programs};
 use poolproof_model::parts::KubeApi;
 
-/// The programs of a real one.
+/// The programs of a real Kubernetes API.
 pub(super) const PROGRAMS: &[Program] = real::PROGRAMS;
 
 /// A running Kubernetes API.
 pub(super) struct Kube {
     api: Api,
-    /// How others reach it.
+    /// The kubeconfig for its clients.
     pub(super) kubeconfig: PathBuf,
-    /// What it is.
+    /// Its name and version.
     pub(super) version: String,
 }
 
@@ -31,7 +31,7 @@ enum Api {
     Real(Box<real::Server>),
 }
 
-/// Starts it, and waits until it knows the kinds of the Gateway API Inference Extension.
+/// Starts it, and waits until it serves the kinds of the Gateway API Inference Extension.
 pub(super) async fn start(
     which: KubeApi,
     programs: &Programs,

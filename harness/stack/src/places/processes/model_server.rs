@@ -1,4 +1,4 @@
-//! The model servers, one process for each endpoint.
+//! The model servers, one process per endpoint.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,11 +27,12 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     model: String,
     launch: Launch,
-    /// `None`: it is down.
+    /// `None` while it is down.
     process: Option<Process>,
 }
 
-/// Starts the model servers of all pools and waits until all serve. `servers` gets them, for the caller to stop.
+/// Starts the model servers of all pools and waits until all serve. Started servers are appended to `servers`, so that
+/// the caller can stop them.
 pub(super) async fn start_all<'a>(
     options: &'a Options,
     programs: &Programs,
@@ -72,7 +73,7 @@ pub(super) async fn start_all<'a>(
 }
 
 impl Server {
-    /// Starts it, if it is down. [`Server::ready`] says when it serves.
+    /// Starts it if it is down. [`Server::ready`] waits until it serves.
     pub(super) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
         if self.process.is_none() {
             self.process = Some(group.launch(&self.name, &self.launch).await?);
@@ -87,7 +88,7 @@ impl Server {
         }
     }
 
-    /// Kills it, whatever it is working on.
+    /// Kills it, without draining requests.
     pub(super) fn kill(&mut self) {
         drop(self.process.take());
     }
@@ -109,7 +110,7 @@ impl Server {
     }
 }
 
-/// Whether an answer of `/v1/models` names a model.
+/// Whether an answer of `/v1/models` contains a model.
 fn serves(models: &str, model: &str) -> bool {
     let models: Value = serde_json::from_str(models).unwrap_or_default();
     let ids = models["data"].as_array().into_iter().flatten();

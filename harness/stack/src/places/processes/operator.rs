@@ -1,5 +1,5 @@
-//! Changes of the local stack: its processes are stopped and started again, and the objects that endpoint pickers watch follow, as
-//! a kubelet would see to it.
+//! Changes of the local stack: processes are stopped and restarted, and the objects that endpoint pickers watch are
+//! updated as a kubelet would.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use poolproof_model::change::{Change, Kind};
 use poolproof_model::parts::Parts;
 use poolproof_model::topology::Topology;
 
-/// What changes take, beside the processes.
+/// State that changes need, besides the processes.
 pub(super) struct Changing {
-    /// The topology as it is now.
+    /// The current topology.
     pub(super) topology: Topology,
     pub(super) parts: Parts,
     pub(super) flaw: Option<Flaw>,
@@ -31,13 +31,13 @@ pub(super) struct Changing {
     pub(super) http: reqwest::Client,
 }
 
-/// Makes the changes of a stack, one after the other.
+/// Makes the changes of a stack, one at a time.
 pub(super) struct Operator(pub(super) Arc<Mutex<Local>>);
 
 impl place::Operator for Operator {
     fn kinds(&self) -> BoxFuture<'_, Vec<Kind>> {
         async {
-            // None if it is stopped.
+            // `None` once it is stopped.
             let local = self.0.lock().await;
             let parts = local.changing.as_ref().map(|changing| changing.parts);
             parts.map_or_else(Vec::new, kinds_of_changes)
@@ -139,7 +139,7 @@ impl Local {
             .await
     }
 
-    /// Writes down how an endpoint stands to its pool.
+    /// Updates the object that records an endpoint's membership in its pool.
     async fn stands(&self, server: &model_server::Server, standing: Standing) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
         let kube = self.kube.as_ref().context("the stack is stopped")?;

@@ -1,4 +1,4 @@
-//! How a stack of processes or containers is started.
+//! Starts a stack of processes or containers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use poolproof_model::target::{PoolUrls, Target, Urls};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Starts all processes. A start that fails stops those that run.
+/// Starts all processes. A failed start stops those already running.
 pub(super) async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let mut local = Local::default();
     match local.start(options, progress).await {
@@ -161,7 +161,7 @@ impl Local {
     }
 }
 
-/// Waits until an endpoint answers a request for a model: a gateway that listens may not know its models yet.
+/// Waits until an endpoint answers a request for a model: a gateway may listen before it knows its models.
 async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str) -> Result<()> {
     let url = format!("http://{address}").parse()?;
     let client = Client::new("first", &url, Connections::NewPerRequest, Arc::default())?;

@@ -1,4 +1,4 @@
-//! What a cluster has: Gateways, the routes to InferencePools that match on a model's name, endpoint pickers and Pods. Only read.
+//! Reads an existing cluster: Gateways, HTTPRoutes to InferencePools, endpoint pickers and Pods. Changes nothing.
 
 mod picker;
 mod routes;
@@ -20,17 +20,17 @@ use poolproof_model::component::Component;
 use poolproof_model::target::{self, Target};
 use routes::{Backend, Names};
 
-/// InferenceObjectives: those of GIE v1.5.0, and their successor in llm-d.
+/// The kinds of InferenceObjective: that of GIE v1.5.0, and its successor in llm-d.
 const OBJECTIVES: [(&str, &str); 2] = [OBJECTIVE, ("llm-d.ai/v1alpha2", "InferenceObjective")];
 
-/// Where pods of ours would run beside the Gateway.
+/// The namespace of our own pods beside the Gateway, and its URL.
 pub(super) struct Beside {
     pub(super) namespace: String,
-    /// Where they would reach it, if that can be told.
+    /// The URL of the Gateway for these pods, if known.
     pub(super) gateway: Option<Url>,
 }
 
-/// Reads the cluster and opens forwards to its pods. `progress` hears what was understood.
+/// Reads the cluster and opens forwards to its pods. Reports to `progress` what was recognized.
 pub(super) async fn read(
     cluster: &Cluster,
     options: &crate::options::Options,
@@ -125,7 +125,7 @@ pub(super) async fn read(
         objectives,
     };
     let labels = of_gateway(gateway_name);
-    // Who may not list them, or has a gateway outside of the cluster, knows its class.
+    // Without permission to list pods, or with a gateway outside of the cluster, only the class is known.
     let gateways = cluster.list("v1", "Pod", gateway_namespace, &labels).await;
     let by_class = || Component {
         role: "gateway".to_owned(),
@@ -147,7 +147,7 @@ pub(super) async fn read(
     Ok((target, components, forwards, beside))
 }
 
-/// The base models that the first endpoint that answers lists in `/v1/models`; none where no endpoint does.
+/// The base models in `/v1/models` of the first endpoint that answers; empty if none answers.
 async fn served(http: &reqwest::Client, pools: &[target::Pool]) -> Vec<String> {
     let urls = pools.iter().flat_map(|pool| &pool.endpoints);
     for url in urls.filter_map(|endpoint| endpoint.url.as_ref()) {
@@ -162,21 +162,21 @@ async fn served(http: &reqwest::Client, pools: &[target::Pool]) -> Vec<String> {
     Vec::new()
 }
 
-/// The names in an answer of `/v1/models`, without LoRA adapters, which have a parent.
+/// The names in an answer of `/v1/models`, except LoRA adapters, which have a parent.
 fn base_models(listed: &Value) -> Vec<String> {
     let models = list(&listed["data"]).filter(|model| model["parent"].is_null());
     let names = models.filter_map(|model| model["id"].as_str());
     names.map(str::to_owned).collect()
 }
 
-/// A pool, and the pods that it consists of.
+/// A pool with its pods.
 struct Found {
     pool: target::Pool,
     picker: Vec<Value>,
     endpoints: Vec<Value>,
 }
 
-/// A pool with its endpoints, and what its endpoint picker tells.
+/// Reads a pool with its endpoints and the data of its endpoint picker.
 async fn pool(
     cluster: &Cluster,
     backend: &Backend,
@@ -201,7 +201,7 @@ async fn pool(
             .add(cluster, namespace, To::Pod(name.clone()), port)
             .await?;
         let url: Url = url.parse()?;
-        // Only a model server of ours has one; others answer 404.
+        // Only our own model server has a control API; others answer 404.
         let control = url.join("/poolproof")?;
         let state = control.as_str().trim_end_matches('/').to_owned() + "/state";
         let ours = evidence::get(http, &state.parse()?).await.is_ok();
@@ -225,7 +225,7 @@ async fn pool(
     })
 }
 
-/// The LoRA adapters of base models, as GIE's body-based router is told of them; none where that cannot be read.
+/// The LoRA adapters of base models, from the ConfigMaps of GIE's body-based router; empty if those are not readable.
 async fn adapters(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Vec<String>> {
     let label = format!("{ADAPTERS_LABEL}=true");
     let told = cluster.list("v1", "ConfigMap", namespace, &label).await;
@@ -258,16 +258,16 @@ async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<
     Ok(BTreeMap::new())
 }
 
-/// Where a Gateway says that it listens; if it does not say, through the API of the cluster to its pods.
+/// The address in a Gateway's status; without one, a forward through the cluster's API to its pods.
 async fn gateway_url(cluster: &Cluster, gateway: &Value, forwards: &mut Forwards) -> Result<Url> {
     let (scheme, port) = listener(gateway);
     let address = text(gateway, "/status/addresses/0/value");
-    // The name of a Service says nothing outside of the cluster.
+    // A Service name does not resolve outside of the cluster.
     let (namespace, name) = (
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
-    // Who may not list Services gets a URL by the ranges of kubeadm and k3s alone.
+    // Without permission to list Services, only the default ranges of kubeadm and k3s are recognized.
     let services = cluster.list("v1", "Service", namespace, "").await;
     let services = services.unwrap_or_default();
     if !address.is_empty()
@@ -283,14 +283,14 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, forwards: &mut Forwards
     Ok(forward.parse()?)
 }
 
-/// Where a pod of the cluster reaches a Gateway: by the Service that was made for it (GEP-1762), else where the Gateway says.
+/// The URL of a Gateway for pods: its Service (GEP-1762), otherwise the address in its status.
 async fn url_inside(cluster: &Cluster, gateway: &Value) -> Option<Url> {
     let (namespace, name) = (
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
     let labels = of_gateway(name);
-    // Who may not list Services has the address.
+    // Without permission to list Services, the address of the status remains.
     let services = cluster.list("v1", "Service", namespace, &labels).await;
     let services = services.unwrap_or_default();
     let host = match services.first() {
@@ -311,8 +311,8 @@ fn listener(gateway: &Value) -> (&'static str, u16) {
     (scheme, listener["port"].as_u64().unwrap_or(80) as u16)
 }
 
-/// Whether an address is the cluster IP of one of these Services. Where there are none, whether Kubernetes gives such addresses
-/// to Services by default.
+/// Whether an address is the cluster IP of one of these Services. Without Services: whether it lies in a default
+/// Service range.
 fn is_cluster_ip(address: &str, services: &[Value]) -> bool {
     if services.is_empty() {
         return address.starts_with("10.96.") || address.starts_with("10.43.");
@@ -334,7 +334,7 @@ mod tests {
             [json!({"spec": {"clusterIP": "172.20.0.9", "clusterIPs": ["172.20.0.9", "fd00::9"]}})];
         assert!(is_cluster_ip("172.20.0.9", &services));
         assert!(is_cluster_ip("fd00::9", &services));
-        // A load balancer may have an address of a range that is the default for Services elsewhere.
+        // A load balancer's address may lie in a range that is the default for Services elsewhere.
         assert!(!is_cluster_ip("10.96.1.1", &services));
         assert!(is_cluster_ip("10.96.1.1", &[]));
     }

@@ -1,4 +1,4 @@
-//! What an endpoint picker that is there tells of itself: by its pod, its metrics and its configuration.
+//! Reads an existing endpoint picker: its pod, its metrics and its configuration.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use poolproof_client::evidence;
 
 #[derive(Default)]
 pub(super) struct Picker {
-    /// Where its metrics are, if they can be read.
+    /// The URL of its metrics, if readable.
     pub(super) metrics: Option<Url>,
-    /// Whether it queues by priority, if its configuration can be read.
+    /// Whether it queues by priority, if its configuration is readable.
     pub(super) flow_control: Option<bool>,
     /// Its pods.
     pub(super) pods: Vec<Value>,
@@ -45,7 +45,7 @@ pub(super) async fn read(
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
     let metrics: Url = format!("{url}/metrics").parse()?;
-    // With authentication on, which is its default, nobody without a token may read them.
+    // Authentication is on by default, and then metrics need a token.
     let readable = evidence::get(http, &metrics).await.is_ok();
     let mut flow_control = None;
     if let Some(file) = configuration(pod) {
@@ -63,7 +63,7 @@ pub(super) async fn read(
     })
 }
 
-/// The name of the file that a picker takes its configuration from: GIE's chart mounts others beside it.
+/// The name of the picker's configuration file; GIE's chart mounts other files in the same folder.
 fn configuration(pod: &Value) -> Option<String> {
     let containers = list(&pod["spec"]["containers"]);
     let args = containers.flat_map(|it| list(&it["command"]).chain(list(&it["args"])));
@@ -76,7 +76,7 @@ fn configuration(pod: &Value) -> Option<String> {
     Some(Path::new(path).file_name()?.to_str()?.to_owned())
 }
 
-/// Whether the EndpointPickerConfig of this name among some files has the feature gate `flowControl`.
+/// Whether the EndpointPickerConfig in the file of this name has the feature gate `flowControl`.
 fn queues_by_priority(files: &Value, name: &str) -> Option<bool> {
     let config: Value = serde_saphyr::from_str(files[name].as_str()?).ok()?;
     Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))

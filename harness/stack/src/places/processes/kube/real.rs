@@ -1,4 +1,4 @@
-//! kube-apiserver and etcd, without a kubelet: objects are checked by their schemas, and nothing is run.
+//! kube-apiserver and etcd, without a kubelet: objects are validated by their schemas, and nothing runs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::ports::Ports;
 use crate::process::{Process, ProcessGroup, write};
 use crate::programs::{CRDS, Get, Program, Programs};
 
-/// On two cores, cold, beside other builds: eight seconds.
+/// Measured cold on two cores, beside other builds: eight seconds.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const USER: &str = "poolproof";
 
@@ -28,7 +28,7 @@ const ETCD: Program = Program {
     needed_for: "--kube-api real",
     get: Get::By("the package etcd-server of Debian and Ubuntu, or --kube-api stand-in"),
 };
-/// What it is made of.
+/// The programs it consists of.
 pub(super) const PROGRAMS: &[Program] = &[KUBE_APISERVER, ETCD, CRDS];
 
 /// Running kube-apiserver and etcd.
@@ -41,7 +41,7 @@ pub(super) struct Server {
     pub(super) version: String,
 }
 
-/// Starts both, and puts in the CRDs of the Gateway API Inference Extension.
+/// Starts both, and installs the CRDs of the Gateway API Inference Extension.
 pub(super) async fn start(
     programs: &Programs,
     group: &ProcessGroup,
@@ -54,7 +54,7 @@ pub(super) async fn start(
     let apiserver = start_apiserver(programs, group, etcd_client, address, &token).await?;
 
     let mut config = Config::new(format!("https://{address}").parse()?);
-    // Its certificate is one that it has just signed itself; the token is a secret between us and it.
+    // Its certificate is self-signed at this start; the token is a secret shared only with it.
     config.accept_invalid_certs = true;
     config.auth_info.token = Some(token.clone().into());
     let client = Client::try_from(config).context("client of kube-apiserver")?;
@@ -155,7 +155,7 @@ impl Server {
             .await
     }
 
-    /// Creates an object with its namespace, then writes its status, as a controller would.
+    /// Creates an object with its namespace, then writes its status as a controller would.
     pub(super) async fn apply(&self, mut object: Value) -> Result<()> {
         let namespace = json!({
             "apiVersion": "v1",
