@@ -45,7 +45,7 @@ impl Artifacts {
         if let Some(folder) = folder {
             ensure!(
                 folder.is_dir(),
-                "--artifacts {}: there is no such folder",
+                "--artifacts {}: no such folder",
                 folder.display()
             );
         }
@@ -140,7 +140,7 @@ impl Artifacts {
         Ok(missing
             .map(|(path, from)| Missing {
                 name: path.display().to_string().into(),
-                why: "the file is not there".to_owned(),
+                why: "the file is missing".to_owned(),
                 how: format!("{} fetches {from}", self.remedy()),
             })
             .collect())

@@ -51,7 +51,7 @@ impl ClusterView {
 
     async fn inside(&self, url: &Url) -> Result<Url> {
         let mut opened = self.opened.iter();
-        let opened = opened.find(|it| it.leads_to(url));
+        let opened = opened.find(|forward| forward.leads_to(url));
         let opened = opened.with_context(|| format!("no way into the cluster has {url}"))?;
         opened.inside(&self.cluster, url).await
     }

@@ -77,9 +77,9 @@ async fn have(
 async fn digest(group: &ProcessGroup, image: &str) -> Result<String> {
     const FORMAT: &str = "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}";
     let inspect = docker(&["image", "inspect", "--format", FORMAT, image]);
-    let said = group.start("docker-image", &inspect)?;
-    let said = said.finish(PROGRAM_TIMEOUT).await?;
-    let (_, digest) = said.trim().rsplit_once("sha256:").context("no digest")?;
+    let output = group.start("docker-image", &inspect)?;
+    let output = output.finish(PROGRAM_TIMEOUT).await?;
+    let (_, digest) = output.trim().rsplit_once("sha256:").context("no digest")?;
     Ok(format!("sha256:{digest}"))
 }
 
@@ -134,8 +134,8 @@ fn list(filter: &str, format: &str) -> Result<Vec<String>> {
     let Ok(output) = list.output() else {
         return Ok(Vec::new());
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    Ok(said.lines().map(str::to_owned).collect())
+    let output = String::from_utf8_lossy(&output.stdout);
+    Ok(output.lines().map(str::to_owned).collect())
 }
 
 fn remove(ids: &[String]) -> Result<()> {

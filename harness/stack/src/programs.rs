@@ -96,10 +96,10 @@ impl Programs {
         if launch.image.is_some() {
             return Ok(String::new());
         }
-        let said = launch.command.arg(argument).output();
-        let said = said.with_context(|| format!("{} {argument}", program.name))?;
-        let said = String::from_utf8_lossy(&said.stdout);
-        Ok(format!(" {}", said.trim()))
+        let output = launch.command.arg(argument).output();
+        let output = output.with_context(|| format!("{} {argument}", program.name))?;
+        let output = String::from_utf8_lossy(&output.stdout);
+        Ok(format!(" {}", output.trim()))
     }
 
     /// The image of a program, as a suffix of its description; empty for local files.
@@ -199,7 +199,7 @@ fn find(bin_dir: Option<&Path>, name: &str) -> Result<PathBuf> {
     let mut candidates = folders.map(|folder| folder.join(name));
     candidates
         .find(|candidate| candidate.exists())
-        .with_context(|| format!("{name} is not there"))
+        .with_context(|| format!("{name} is missing"))
 }
 
 /// The folder that `ci/upstream/build` fills.

@@ -76,7 +76,7 @@ impl Tool {
 pub(crate) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
     let lines = missing
         .iter()
-        .map(|it| format!("{} ({}): {}", it.name, it.why, it.how));
+        .map(|tool| format!("{} ({}): {}", tool.name, tool.why, tool.how));
     ensure!(
         missing.is_empty(),
         "{stack} needs what is missing here:\n  {}",

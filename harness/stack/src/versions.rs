@@ -49,7 +49,8 @@ pub struct Source {
 pub fn source(program: &str) -> Result<Source> {
     let file: toml::Table = FILE.parse().context("kind/versions.toml")?;
     let section = file.get(program).context("no such section");
-    let source = section.and_then(|it| it.clone().try_into::<Source>().map_err(Into::into));
+    let source =
+        section.and_then(|section| section.clone().try_into::<Source>().map_err(Into::into));
     source.with_context(|| format!("kind/versions.toml: [{program}]"))
 }
 

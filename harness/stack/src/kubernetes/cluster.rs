@@ -176,7 +176,7 @@ impl Cluster {
         let namespaces = self.list("v1", "Namespace", "", labels).await?;
         let names = namespaces
             .iter()
-            .map(|it| text(it, "/metadata/name").to_owned());
+            .map(|namespace| text(namespace, "/metadata/name").to_owned());
         Ok(names.collect())
     }
 

@@ -20,14 +20,17 @@ pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml)
         .with_context(|| format!("{} is not YAML", file.display()))?;
-    let definitions = || objects.iter().filter(|it| it["kind"] == KIND);
+    let definitions = || objects.iter().filter(|object| object["kind"] == KIND);
     for object in definitions() {
         let name = text(object, "/metadata/name");
         match cluster.get(API_VERSION, KIND, "", name).await? {
             None => cluster.apply(object).await?,
             Some(found) => {
                 let served = versions(&found);
-                if let Some(missing) = versions(object).iter().find(|it| !served.contains(it)) {
+                if let Some(missing) = versions(object)
+                    .iter()
+                    .find(|version| !served.contains(version))
+                {
                     bail!(
                         "the cluster serves {name} in version {}, not in {missing}, which {} has: remove or update it first",
                         served.join(", "),
@@ -74,6 +77,8 @@ fn versions(definition: &Value) -> Vec<&str> {
     let served = versions
         .into_iter()
         .flatten()
-        .filter(|it| it["served"] == true);
-    served.filter_map(|it| it["name"].as_str()).collect()
+        .filter(|version| version["served"] == true);
+    served
+        .filter_map(|version| version["name"].as_str())
+        .collect()
 }

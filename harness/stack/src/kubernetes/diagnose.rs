@@ -14,7 +14,7 @@ const LOG_LINES: i64 = 5;
 
 /// The findings about these namespaces, one per line. Unreadable data is skipped: the start has failed already.
 pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut findings = Vec::new();
     for namespace in namespaces {
         let pods = cluster
             .list("v1", "Pod", namespace, "")
@@ -27,18 +27,21 @@ pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<Stri
                 Some((reason, message)) => format!("{reason}: {message}"),
                 None => phase.to_owned(),
             };
-            told.push(format!("pod {namespace}/{name}: {why}"));
+            findings.push(format!("pod {namespace}/{name}: {why}"));
             for line in log(cluster, namespace, name).await {
-                told.push(format!("  {line}"));
+                findings.push(format!("  {line}"));
             }
         }
         let events = cluster
             .list("v1", "Event", namespace, "")
             .await
             .unwrap_or_default();
-        let warnings = events.iter().rev().filter(|it| it["type"] == "Warning");
+        let warnings = events
+            .iter()
+            .rev()
+            .filter(|event| event["type"] == "Warning");
         for event in warnings.take(EVENTS_MAX) {
-            told.push(format!(
+            findings.push(format!(
                 "event {namespace}/{}: {}: {}",
                 text(event, "/involvedObject/name"),
                 text(event, "/reason"),
@@ -46,7 +49,7 @@ pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<Stri
             ));
         }
     }
-    told
+    findings
 }
 
 fn is_ready(pod: &Value) -> bool {

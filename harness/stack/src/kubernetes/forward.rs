@@ -115,7 +115,7 @@ pub(crate) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<Str
             .as_ref()
             .and_then(|status| status.conditions.as_ref());
         let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
     });
     let ready = ready.with_context(|| format!("no pod with {labels} is ready"))?;
     Ok(ready.name_any())

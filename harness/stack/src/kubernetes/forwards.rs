@@ -108,8 +108,8 @@ impl Opened {
     pub(crate) async fn inside(&self, cluster: &Cluster, url: &Url) -> Result<Url> {
         let pod = forward::pod(&cluster.client, &self.namespace, &self.to).await?;
         let found = cluster.get("v1", "Pod", &self.namespace, &pod).await?;
-        let address = found.as_ref().map(|it| text(it, "/status/podIP"));
-        let address = address.and_then(|it| it.parse::<IpAddr>().ok());
+        let address = found.as_ref().map(|pod| text(pod, "/status/podIP"));
+        let address = address.and_then(|address| address.parse::<IpAddr>().ok());
         let address = address.with_context(|| format!("pod {pod} has no address"))?;
         let mut inside = url.clone();
         let set = inside
@@ -147,7 +147,7 @@ async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Re
     let made = cluster.get("v1", "Service", namespace, &name).await?;
     let port = made
         .as_ref()
-        .and_then(|it| it.pointer("/spec/ports/0/nodePort")?.as_u64());
+        .and_then(|service| service.pointer("/spec/ports/0/nodePort")?.as_u64());
     let port = port.and_then(|port| u16::try_from(port).ok());
     port.with_context(|| format!("Service {namespace}/{name} has no node port"))
 }

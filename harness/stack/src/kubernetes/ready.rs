@@ -106,7 +106,7 @@ pub(crate) fn waiting(pod: &Value) -> Option<(&str, &str)> {
     let containers = pod["status"]["containerStatuses"].as_array()?;
     let waiting = containers
         .iter()
-        .find_map(|it| it["state"].get("waiting"))?;
+        .find_map(|status| status["state"].get("waiting"))?;
     let message = waiting["message"].as_str().unwrap_or_default();
     Some((waiting["reason"].as_str()?, message))
 }
@@ -118,7 +118,9 @@ pub(crate) fn conditions(object: Option<&Value>, path: &str, wanted: &[&str]) ->
         return State::NotYet("it has no conditions".to_owned());
     };
     for wanted in wanted {
-        let condition = conditions.iter().find(|it| it["type"] == *wanted);
+        let condition = conditions
+            .iter()
+            .find(|condition| condition["type"] == *wanted);
         match condition {
             Some(condition) if condition["status"] == "True" => {}
             Some(condition) => {

@@ -79,7 +79,7 @@ async fn reach(target: &Target) -> Result<()> {
     };
     connected.with_context(|| {
         format!(
-            "the gateway of target {:?} is not there: `url` {url}",
+            "the gateway of target {:?} is unreachable: `url` {url}",
             target.name
         )
     })

@@ -52,7 +52,7 @@ impl Child {
             return Ok(());
         };
         bail!(
-            "{} ended: {status}; it said: {}",
+            "{} ended: {status}; its output: {}",
             self.output.name,
             self.output.tail()
         )

@@ -36,7 +36,7 @@ impl Container {
     ) -> Result<Self> {
         let (output, stdout, stderr) = Output::create(&group.logs, name)?;
         let (repository, tag) = image.rsplit_once(':').context("the image has no tag")?;
-        let folder = group.logs.to_str().context("its folder is no text")?;
+        let folder = group.logs.to_str().context("its folder is not UTF-8")?;
         let owner = std::fs::metadata(folder).with_context(|| format!("reading {folder}"))?;
         let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
         let mut request = GenericImage::new(repository, tag)
@@ -65,16 +65,20 @@ impl Container {
             return Ok(());
         };
         let output = &self.output;
-        bail!("{} ended: {code}; it said: {}", output.name, output.tail())
+        bail!(
+            "{} ended: {code}; its output: {}",
+            output.name,
+            output.tail()
+        )
     }
 
     /// Asks it to stop, and waits until it is gone. Kills it after a timeout.
     pub(super) async fn stop(self) {
-        let asked = self
+        let stopped = self
             .container
             .stop_with_timeout(Some(STOP_TIMEOUT.as_secs() as i32));
         // Dropping it removes it in any case.
-        if let Err(error) = asked.await {
+        if let Err(error) = stopped.await {
             tracing::warn!("stopping {}: {error:#}", self.output.name);
         }
     }

@@ -45,12 +45,12 @@ impl Folder {
 /// Removes folders whose lock is free. Folders that cannot be removed, such as those of other users, stay.
 fn remove_left(parent: &Path, min_age: Duration) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    for entry in entries.filter(|it| it.file_name().to_string_lossy().starts_with(PREFIX)) {
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else {
             continue;
         };
-        let made = lock.metadata().and_then(|it| it.modified());
-        let age = made.ok().and_then(|it| it.elapsed().ok());
+        let made = lock.metadata().and_then(|metadata| metadata.modified());
+        let age = made.ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age >= min_age) && lock.try_lock().is_ok() {
             let _ = std::fs::remove_dir_all(entry.path());
         }

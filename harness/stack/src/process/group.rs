@@ -33,7 +33,7 @@ impl ProcessGroup {
 
     /// The name of this run, which is the name of its folder.
     pub(crate) fn run(&self) -> Result<&str> {
-        let name = self.logs.file_name().and_then(|it| it.to_str());
+        let name = self.logs.file_name().and_then(|name| name.to_str());
         name.context("the folder for what processes write has no name")
     }
 }

@@ -50,7 +50,7 @@ impl ProcessGroup {
             Some(image) => Container::start(self, name, image, &launch.command)
                 .await
                 .with_context(|| format!("starting {name} in a container of {image}"))
-                .map(|it| Process::Container(Box::new(it))),
+                .map(|container| Process::Container(Box::new(container))),
         }
     }
 }
@@ -83,7 +83,7 @@ impl Process {
             let output = self.output();
             ensure!(
                 Instant::now() < deadline,
-                "{}: no {what} within {timeout:?}; it said: {}",
+                "{}: no {what} within {timeout:?}; its output: {}",
                 output.name,
                 output.tail()
             );

@@ -314,7 +314,7 @@ mod tests {
         let clusters = route["weighted_clusters"]["clusters"].as_array().unwrap();
         let pickers: Vec<_> = clusters
             .iter()
-            .map(|it| it.pointer(picker).unwrap())
+            .map(|route| route.pointer(picker).unwrap())
             .collect();
         assert_eq!(
             pickers,

@@ -104,7 +104,11 @@ async fn run(start: Start<'_>) -> Result<Running> {
         listener: ports.take()?,
         admin: ports.take()?,
         bbr: router_ports.grpc.into(),
-        pickers: start.pickers.iter().map(|it| (*it).into()).collect(),
+        pickers: start
+            .pickers
+            .iter()
+            .map(|picker| (*picker).into())
+            .collect(),
     };
     let file = group.logs.join("envoy.json");
     let routes = group.logs.join("routes.json");

@@ -49,7 +49,7 @@ pub(super) fn args(model: &Model, port: u16) -> Vec<String> {
     let adapters = lora::args(model, |name| {
         json!({"name": name, "path": "none"}).to_string()
     });
-    let own = own.iter().map(|it| (*it).to_owned());
-    let settings = SETTINGS.iter().map(|it| (*it).to_owned());
+    let own = own.iter().map(|argument| (*argument).to_owned());
+    let settings = SETTINGS.iter().map(|argument| (*argument).to_owned());
     own.chain(adapters).chain(settings).collect()
 }

@@ -100,14 +100,17 @@ mod tests {
         };
         let model = &topology_showing(Some(Flaw::AdapterUnrouted)).models[0];
         let command = super::launch(launch, ("model-a-0", model, address), 7).command;
-        let words: Vec<_> = command.get_args().map(|it| it.to_str().unwrap()).collect();
-        let value = |flag: &str| words[words.iter().position(|it| *it == flag).unwrap() + 1];
+        let words: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_str().unwrap())
+            .collect();
+        let value = |flag: &str| words[words.iter().position(|word| *word == flag).unwrap() + 1];
         assert_eq!(value("--port"), "8001");
         assert_eq!(value("--served-model-name"), "model-a");
         assert_eq!(value("--seed"), "7");
         let adapter = r#"{"name":"model-a-lora","path":"none"}"#;
         assert_eq!(value("--lora-modules"), adapter);
-        let after = words.iter().position(|it| *it == "model-a").unwrap() + 1;
+        let after = words.iter().position(|word| *word == "model-a").unwrap() + 1;
         assert!(words[after].starts_with("--"), "the list has ended");
         let named = command.get_envs().any(|(name, value)| {
             name == "POD_NAME" && value.is_some_and(|value| value == "model-a-0")

@@ -197,7 +197,7 @@ fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
     let contexts: Vec<&str> = kubeconfig
         .contexts
         .iter()
-        .map(|it| it.name.as_str())
+        .map(|context| context.name.as_str())
         .collect();
     anyhow::ensure!(
         contexts.contains(&wanted),

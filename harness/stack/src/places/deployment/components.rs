@@ -34,8 +34,8 @@ fn image(pod: &Value) -> String {
     let status = statuses
         .into_iter()
         .flatten()
-        .find(|it| it["name"] == container["name"]);
-    let id = status.map_or("", |it| text(it, "/imageID"));
+        .find(|status| status["name"] == container["name"]);
+    let id = status.map_or("", |status| text(status, "/imageID"));
     let name = text(container, "/image");
     match id.rsplit_once("sha256:") {
         Some((_, digits)) => format!("{name} (sha256:{digits})"),

@@ -109,11 +109,11 @@ impl LoadJob {
             }
             Err(error) => {
                 let namespaces = [inside.namespace.as_str()];
-                let told = diagnose::diagnose(&inside.cluster, &namespaces).await;
+                let diagnosis = diagnose::diagnose(&inside.cluster, &namespaces).await;
                 job.stop().await;
-                Err(match told.as_slice() {
+                Err(match diagnosis.as_slice() {
                     [] => error,
-                    _ => anyhow!("{error:#}\n  {}", told.join("\n  ")),
+                    _ => anyhow!("{error:#}\n  {}", diagnosis.join("\n  ")),
                 })
             }
         }
@@ -126,9 +126,10 @@ impl LoadJob {
         let what = format!("Job {namespace}/{}", self.name);
         wait(&what, PODS_TIMEOUT, || async {
             let running = self.running().await?.len();
-            Ok(match running >= count {
-                true => State::Ready,
-                false => State::NotYet(format!("{running} of {count} pods run")),
+            Ok(if running >= count {
+                State::Ready
+            } else {
+                State::NotYet(format!("{running} of {count} pods run"))
             })
         })
         .await?;
@@ -172,11 +173,11 @@ impl LoadJob {
                 anyhow::bail!("pod {name} cannot start: {reason}: {message}");
             }
             if let Some(end) = ended(&pod) {
-                anyhow::bail!("pod {name} has ended before it was told anything: {end}");
+                anyhow::bail!("pod {name} ended before it got any work: {end}");
             }
             if text(&pod, "/status/phase") == "Running" {
                 let index = pod["metadata"]["annotations"][INDEX].as_str();
-                let index = index.and_then(|it| it.parse().ok());
+                let index = index.and_then(|index| index.parse().ok());
                 let index = index.with_context(|| format!("pod {name} has no index"))?;
                 let node = text(&pod, "/spec/nodeName").to_owned();
                 running.insert(index, (name.to_owned(), node));
@@ -235,16 +236,16 @@ fn ended(pod: &Value) -> Option<String> {
     if !matches!(phase, "Failed" | "Succeeded") && terminated.is_null() {
         return None;
     }
-    let mut said = vec![format!("its pod {}", phase.to_lowercase())];
+    let mut parts = vec![format!("its pod {}", phase.to_lowercase())];
     for path in ["/status/reason", "/status/message"] {
-        said.push(text(pod, path).to_owned());
+        parts.push(text(pod, path).to_owned());
     }
-    said.push(text(terminated, "/reason").to_owned());
+    parts.push(text(terminated, "/reason").to_owned());
     if let Some(code) = terminated["exitCode"].as_i64() {
-        said.push(format!("exit code {code}"));
+        parts.push(format!("exit code {code}"));
     }
-    said.retain(|it| !it.is_empty());
-    Some(said.join(", "))
+    parts.retain(|part| !part.is_empty());
+    Some(parts.join(", "))
 }
 
 #[cfg(test)]

@@ -93,8 +93,8 @@ impl Operator {
             pods(&self.cluster, "Deployment", namespace, name).await?;
             let pools = self.target.pools();
             let metrics = pools
-                .filter(|it| it.name == pool.name)
-                .find_map(|it| it.epp_metrics.as_ref());
+                .filter(|known| known.name == pool.name)
+                .find_map(|known| known.epp_metrics.as_ref());
             let metrics = metrics.context("its metrics are nowhere")?;
             return knows_its_endpoints(&client::http(0)?, metrics, pool).await;
         }

@@ -204,7 +204,7 @@ impl Servers {
         .await?;
         let address = gateway.address();
         self.gateway = Some(gateway);
-        for picker in self.pickers.iter().filter_map(|it| it.state.up()) {
+        for picker in self.pickers.iter().filter_map(|picker| picker.state.up()) {
             picker.ready(READY_TIMEOUT).await?;
         }
         let urls = Urls {

@@ -60,12 +60,20 @@ impl Servers {
             }
             Change::FailureMode { pool, open } => {
                 let gateway = self.gateway.as_ref().context("the stack is stopped")?;
-                let picker = self.pickers.iter().find(|it| it.config.pool == pool);
+                let picker = self
+                    .pickers
+                    .iter()
+                    .find(|picker| picker.config.pool == pool);
                 let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
-                let endpoints = picker.config.endpoints.iter().map(|it| it.address);
-                let mode = match open {
-                    true => FailureMode::FailOpen(endpoints.collect()),
-                    false => FailureMode::FailClose,
+                let endpoints = picker
+                    .config
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.address);
+                let mode = if open {
+                    FailureMode::FailOpen(endpoints.collect())
+                } else {
+                    FailureMode::FailClose
                 };
                 gateway.set_failure_mode(&pool, mode)
             }
@@ -87,7 +95,10 @@ impl Servers {
     }
 
     async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
-        let picker = self.pickers.iter_mut().find(|it| it.config.pool == pool);
+        let picker = self
+            .pickers
+            .iter_mut()
+            .find(|picker| picker.config.pool == pool);
         let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
         match (running, picker.state.take()) {
             (true, State::Down(held)) => {
@@ -114,7 +125,7 @@ impl Servers {
         let server = self
             .model_servers
             .iter_mut()
-            .find(|it| it.config.name == name);
+            .find(|server| server.config.name == name);
         let server = server.with_context(|| format!("there is no endpoint {name:?}"))?;
         match (running, server.state.take()) {
             (true, State::Down(held)) => {
@@ -140,9 +151,9 @@ impl Servers {
 
     /// The running endpoint picker of the pool that an endpoint was started in.
     fn picker_of(&self, endpoint: &str) -> Option<&EndpointPicker> {
-        let picker = self.pickers.iter().find(|it| {
-            let endpoints = &it.config.endpoints;
-            endpoints.iter().any(|it| it.name == endpoint)
+        let picker = self.pickers.iter().find(|picker| {
+            let endpoints = &picker.config.endpoints;
+            endpoints.iter().any(|known| known.name == endpoint)
         });
         picker?.state.up()
     }

@@ -107,9 +107,8 @@ impl Node {
     async fn port_of_ours(&self) -> Result<u16> {
         let cluster = Cluster::new(self.client().await?);
         let nodes = tokio::time::timeout(PROGRAM_TIMEOUT, cluster.list("v1", "Node", "", "")).await;
-        let advice = format!(
-            "`kind delete cluster --name {CLUSTER}` removes it, if nobody needs it any more"
-        );
+        let advice =
+            format!("`kind delete cluster --name {CLUSTER}` deletes it if it is no longer needed");
         let nodes = nodes.map_err(anyhow::Error::from).and_then(|it| it);
         let nodes = nodes.with_context(|| {
             format!("there is a kind cluster {CLUSTER} that does not answer; {advice}")
@@ -129,8 +128,10 @@ pub(super) fn address(nodes: &[Value]) -> Option<IpAddr> {
     let addresses = nodes
         .iter()
         .filter_map(|node| node["status"]["addresses"].as_array());
-    let mut internal = addresses.flatten().filter(|it| it["type"] == "InternalIP");
-    internal.find_map(|it| it["address"].as_str()?.parse().ok())
+    let mut internal = addresses
+        .flatten()
+        .filter(|address| address["type"] == "InternalIP");
+    internal.find_map(|address| address["address"].as_str()?.parse().ok())
 }
 
 impl Drop for Node {
@@ -189,11 +190,11 @@ fn delete() -> Result<()> {
         .stdin(Stdio::null())
         .output()
         .context("starting kind")?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
         "kind delete cluster: {}",
-        said.trim()
+        message.trim()
     );
     Ok(())
 }

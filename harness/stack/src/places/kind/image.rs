@@ -125,7 +125,7 @@ pub(super) fn names(nodes: &[Value]) -> BTreeSet<&str> {
         .filter_map(|node| node["status"]["images"].as_array());
     let names = images
         .flatten()
-        .filter_map(|it| it["names"].as_array())
+        .filter_map(|image| image["names"].as_array())
         .flatten();
     names.filter_map(Value::as_str).collect()
 }

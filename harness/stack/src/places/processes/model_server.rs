@@ -65,8 +65,10 @@ pub(super) async fn start_all<'a>(
     }
     let pools = options.topology.pools();
     let endpoints = pools.map(|pool| {
-        let of_pool = servers.iter().filter(|it| it.pool == pool.name);
-        let endpoints = of_pool.map(|it| (it.name.clone(), it.address)).collect();
+        let of_pool = servers.iter().filter(|server| server.pool == pool.name);
+        let endpoints = of_pool
+            .map(|server| (server.name.clone(), server.address))
+            .collect();
         (pool.name.as_str(), endpoints)
     });
     Ok(endpoints.collect())
@@ -114,7 +116,7 @@ impl Server {
 fn serves(models: &str, model: &str) -> bool {
     let models: Value = serde_json::from_str(models).unwrap_or_default();
     let ids = models["data"].as_array().into_iter().flatten();
-    ids.into_iter().any(|it| it["id"] == model)
+    ids.into_iter().any(|served| served["id"] == model)
 }
 
 #[cfg(test)]

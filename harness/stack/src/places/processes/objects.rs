@@ -132,7 +132,7 @@ mod tests {
         let of_kind = |kind: &str| {
             objects
                 .iter()
-                .filter(|it| it["kind"] == kind)
+                .filter(|object| object["kind"] == kind)
                 .collect::<Vec<_>>()
         };
         assert_eq!(
@@ -148,7 +148,7 @@ mod tests {
         );
         let objectives: Vec<_> = of_kind("InferenceObjective")
             .iter()
-            .map(|it| it["spec"]["priority"].as_i64().unwrap())
+            .map(|objective| objective["spec"]["priority"].as_i64().unwrap())
             .collect();
         assert_eq!(objectives, [-10, 10]);
     }

@@ -56,7 +56,10 @@ impl Local {
             Change::Picker { pool, running } => self.picker(&pool, running).await,
             Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
             Change::Member { endpoint, member } => {
-                let server = self.model_servers.iter().find(|it| it.name == endpoint);
+                let server = self
+                    .model_servers
+                    .iter()
+                    .find(|server| server.name == endpoint);
                 let server =
                     server.with_context(|| format!("there is no endpoint {endpoint:?}"))?;
                 let standing = if member {
@@ -79,8 +82,11 @@ impl Local {
             }
             Change::FailureMode { pool, open } => {
                 let changing = self.changing.as_ref().context("the stack is stopped")?;
-                let of_pool = self.model_servers.iter().filter(|it| it.pool == pool);
-                let endpoints: Vec<SocketAddr> = of_pool.map(|it| it.address).collect();
+                let of_pool = self
+                    .model_servers
+                    .iter()
+                    .filter(|server| server.pool == pool);
+                let endpoints: Vec<SocketAddr> = of_pool.map(|server| server.address).collect();
                 let gateway = &changing.control;
                 gateway
                     .fail(&pool, open.then_some(endpoints.as_slice()), &changing.http)
@@ -105,7 +111,7 @@ impl Local {
 
     async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
-        let picker = self.pickers.iter_mut().find(|it| it.pool == pool);
+        let picker = self.pickers.iter_mut().find(|picker| picker.pool == pool);
         let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
         if !running {
             picker.stop().await;
@@ -118,7 +124,7 @@ impl Local {
     async fn endpoint(&mut self, name: &str, running: bool) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
         let servers = &mut self.model_servers;
-        let number = servers.iter().position(|it| it.name == name);
+        let number = servers.iter().position(|server| server.name == name);
         let number = number.with_context(|| format!("there is no endpoint {name:?}"))?;
         let server = &mut servers[number];
         if !running {
@@ -132,7 +138,7 @@ impl Local {
         self.stands(&self.model_servers[number], Standing::Ready)
             .await?;
         let pool = &self.model_servers[number].pool;
-        let picker = self.pickers.iter_mut().find(|it| it.pool == *pool);
+        let picker = self.pickers.iter_mut().find(|picker| picker.pool == *pool);
         picker
             .context("its pool has no endpoint picker")?
             .ready(&changing.http)
@@ -143,7 +149,10 @@ impl Local {
     async fn stands(&self, server: &model_server::Server, standing: Standing) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
         let kube = self.kube.as_ref().context("the stack is stopped")?;
-        let pool = changing.topology.pools().find(|it| it.name == server.pool);
+        let pool = changing
+            .topology
+            .pools()
+            .find(|pool| pool.name == server.pool);
         let pool = pool.context("its pool is gone")?;
         kube.apply(vec![objects::pod(
             pool,

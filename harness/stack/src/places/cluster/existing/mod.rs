@@ -228,9 +228,9 @@ async fn pool(
 /// The LoRA adapters of base models, from the ConfigMaps of GIE's body-based router; empty if those are not readable.
 async fn adapters(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Vec<String>> {
     let label = format!("{ADAPTERS_LABEL}=true");
-    let told = cluster.list("v1", "ConfigMap", namespace, &label).await;
+    let configs = cluster.list("v1", "ConfigMap", namespace, &label).await;
     let mut adapters: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for config in told.unwrap_or_default() {
+    for config in configs.unwrap_or_default() {
         let of = adapters.entry(text(&config, "/data/baseModel").to_owned());
         let names = serde_saphyr::from_str::<Vec<String>>(text(&config, "/data/adapters"));
         of.or_default().extend(names.unwrap_or_default());
@@ -247,10 +247,10 @@ async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<
         let all = cluster.list(api, kind, &backend.namespace, "").await?;
         let of_pool = all
             .iter()
-            .filter(|it| it["spec"]["poolRef"]["name"] == backend.name.as_str())
-            .filter_map(|it| {
-                let name = it["metadata"]["name"].as_str()?.to_owned();
-                let priority = it["spec"]["priority"].as_i64().unwrap_or(0);
+            .filter(|objective| objective["spec"]["poolRef"]["name"] == backend.name.as_str())
+            .filter_map(|objective| {
+                let name = objective["metadata"]["name"].as_str()?.to_owned();
+                let priority = objective["spec"]["priority"].as_i64().unwrap_or(0);
                 Some((name, i32::try_from(priority).ok()?))
             });
         return Ok(of_pool.collect());

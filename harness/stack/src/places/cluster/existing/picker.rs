@@ -37,9 +37,15 @@ pub(super) async fn read(
     let Some(pod) = pods.first() else {
         return Ok(Picker::default());
     };
-    let ports = list(&pod["spec"]["containers"]).flat_map(|it| list(&it["ports"]));
-    let named = ports.filter(|it| it["name"].as_str().is_some_and(|it| it.contains("metrics")));
-    let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
+    let ports = list(&pod["spec"]["containers"]).flat_map(|container| list(&container["ports"]));
+    let named = ports.filter(|port| {
+        port["name"]
+            .as_str()
+            .is_some_and(|name| name.contains("metrics"))
+    });
+    let port = named
+        .filter_map(|port| port["containerPort"].as_u64())
+        .next();
     let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
     let url = forwards
         .add(cluster, namespace, To::Labelled(labels), port)
@@ -50,7 +56,7 @@ pub(super) async fn read(
     let mut flow_control = None;
     if let Some(file) = configuration(pod) {
         let volumes = list(&pod["spec"]["volumes"]);
-        for name in volumes.filter_map(|it| it["configMap"]["name"].as_str()) {
+        for name in volumes.filter_map(|volume| volume["configMap"]["name"].as_str()) {
             if let Ok(Some(config)) = cluster.get("v1", "ConfigMap", namespace, name).await {
                 flow_control = flow_control.or(queues_by_priority(&config["data"], &file));
             }
@@ -66,7 +72,8 @@ pub(super) async fn read(
 /// The name of the picker's configuration file; GIE's chart mounts other files in the same folder.
 fn configuration(pod: &Value) -> Option<String> {
     let containers = list(&pod["spec"]["containers"]);
-    let args = containers.flat_map(|it| list(&it["command"]).chain(list(&it["args"])));
+    let args = containers
+        .flat_map(|container| list(&container["command"]).chain(list(&container["args"])));
     let mut args = args.filter_map(Value::as_str);
     let path = args.find_map(|arg| {
         let (name, value) = arg.split_once('=').unwrap_or((arg, ""));

@@ -293,7 +293,7 @@ mod tests {
         let pools: Vec<_> = routes[0]
             .pools
             .iter()
-            .map(|it| (it.namespace.as_str(), it.name.as_str(), it.weight))
+            .map(|pool| (pool.namespace.as_str(), pool.name.as_str(), pool.weight))
             .collect();
         assert_eq!(pools, [("web", "stable", 90), ("next", "canary", 10)]);
     }

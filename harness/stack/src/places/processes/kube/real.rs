@@ -163,7 +163,9 @@ impl Server {
             "metadata": {"name": text(&object, "/metadata/namespace")},
         });
         self.cluster.apply(&namespace).await?;
-        let status = object.as_object_mut().and_then(|it| it.remove("status"));
+        let status = object
+            .as_object_mut()
+            .and_then(|fields| fields.remove("status"));
         self.cluster.apply(&object).await?;
         match status {
             Some(status) => self.cluster.write_status(&object, &status).await,
