@@ -116,7 +116,7 @@ impl Artifacts {
         .await
     }
 
-    /// The missing files that must not be fetched, each with the program that provides it.
+    /// The missing files that must not be fetched, each with the command that provides it.
     pub(super) fn missing(&self, wanted: &Wanted) -> Result<Vec<Missing>> {
         if self.may_pull {
             return Ok(Vec::new());

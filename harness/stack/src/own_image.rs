@@ -122,9 +122,9 @@ mod tests {
         let files: Vec<_> = tar
             .entries()
             .unwrap()
-            .map(|it| {
-                let it = it.unwrap();
-                (Path::new("/").join(it.path().unwrap()), it.size())
+            .map(|entry| {
+                let entry = entry.unwrap();
+                (Path::new("/").join(entry.path().unwrap()), entry.size())
             })
             .collect();
         assert_eq!(files, [(PROGRAM.into(), 7), (library, 7)]);

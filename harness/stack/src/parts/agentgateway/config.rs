@@ -214,11 +214,11 @@ mod tests {
     fn each_pool_has_its_weight_and_asks_its_own_picker() {
         let routes = routes_under(None);
         let of_pools: Vec<_> = (routes[1]["backends"].as_array().unwrap().iter())
-            .map(|it| {
-                let picker = &it["policies"]["inferenceRouting"]["endpointPicker"]["host"];
+            .map(|backend| {
+                let picker = &backend["policies"]["inferenceRouting"]["endpointPicker"]["host"];
                 (
-                    it["service"]["name"].clone(),
-                    it["weight"].clone(),
+                    backend["service"]["name"].clone(),
+                    backend["weight"].clone(),
                     picker.clone(),
                 )
             })

@@ -18,7 +18,7 @@ const ROUTER_PORT: u16 = 9004;
 const FOLDER: &str = "/etc/poolproof";
 /// The file of its routes, in Envoy's ConfigMap.
 pub(super) const ROUTES_FILE: &str = "routes.json";
-/// The address of Envoy's admin API. From outside its pod it is reachable only through the cluster's API.
+/// The port of Envoy's admin API. From outside its pod it is reachable only through the cluster's API.
 pub(super) const ADMIN_PORT: u16 = 9901;
 
 pub(super) fn objects(deployment: &Deployment) -> Result<Vec<Value>> {
