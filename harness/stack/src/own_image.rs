@@ -79,8 +79,8 @@ pub(crate) async fn make(group: &ProcessGroup, program: &Path, image: &str) -> R
 
 /// The shared libraries of a program, including its loader.
 async fn libraries(group: &ProcessGroup, program: &Path) -> Result<BTreeSet<PathBuf>> {
-    let asked = group.start("ldd", Command::new("ldd").arg(program))?;
-    let output = asked.finish(IMPORT_TIMEOUT).await;
+    let ldd = group.start("ldd", Command::new("ldd").arg(program))?;
+    let output = ldd.finish(IMPORT_TIMEOUT).await;
     let output = output.context("asking for the libraries of poolproof")?;
     let words = output.split_whitespace();
     Ok(words

@@ -54,11 +54,11 @@ pub async fn missing(tools: &[Tool]) -> Vec<Missing> {
 
 impl Tool {
     async fn missing(&self) -> Option<Missing> {
-        let asked = Command::new(self.name)
+        let output = Command::new(self.name)
             .args(self.ask)
             .kill_on_drop(true)
             .output();
-        let why = match asked.await {
+        let why = match output.await {
             Ok(output) if output.status.success() => return None,
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => "not in PATH".to_owned(),

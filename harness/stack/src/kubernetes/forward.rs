@@ -130,10 +130,10 @@ mod tests {
     #[tokio::test]
     async fn a_failed_accept_is_repeated_after_a_pause() {
         const FAILURES: u32 = 2;
-        let asked = AtomicU32::new(0);
+        let attempts = AtomicU32::new(0);
         let started = std::time::Instant::now();
         let accepted = accept(|| async {
-            match asked.fetch_add(1, Ordering::Relaxed) {
+            match attempts.fetch_add(1, Ordering::Relaxed) {
                 ..FAILURES => Err(io::Error::other("too many open files")),
                 number => Ok(number),
             }

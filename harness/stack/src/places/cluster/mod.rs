@@ -39,9 +39,9 @@ pub(super) struct Place;
 
 impl place::Place for Place {
     fn check(&self, options: &Options) -> Result<()> {
-        let asked = &options.cluster;
-        kubeconfig(asked)?;
-        if asked.existing {
+        let cluster_options = &options.cluster;
+        kubeconfig(cluster_options)?;
+        if cluster_options.existing {
             if let Some(flaw) = options.flaw {
                 anyhow::bail!(
                     "--flaw {flaw}: a stack that is already there cannot be given a flaw"
@@ -66,9 +66,12 @@ impl place::Place for Place {
 
     /// With `existing` and no namespace, own pods run in the Gateway's namespace.
     fn own_pods(&self, options: &Options) -> Result<Option<(String, String)>> {
-        let asked = &options.cluster;
-        let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
-        Ok(Some((namespace.to_owned(), own_image(asked).to_owned())))
+        let cluster_options = &options.cluster;
+        let namespace = cluster_options.namespace.as_deref().unwrap_or(NAMESPACE);
+        Ok(Some((
+            namespace.to_owned(),
+            own_image(cluster_options).to_owned(),
+        )))
     }
 }
 
@@ -182,8 +185,8 @@ async fn config(options: &Options) -> Result<(Config, PathBuf)> {
 }
 
 /// The user's kubeconfig, read only. Fails if it lacks the named context.
-fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
-    let wanted = asked.context.as_deref();
+fn kubeconfig(cluster_options: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
+    let wanted = cluster_options.context.as_deref();
     let wanted =
         wanted.context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
     let path = match std::env::var_os("KUBECONFIG") {
@@ -212,11 +215,11 @@ fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
 }
 
 fn plan(options: &Options) -> Result<Deployment> {
-    let asked = &options.cluster;
-    let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
-    deployment::plan(options, namespace, own_image(asked).to_owned())
+    let cluster_options = &options.cluster;
+    let namespace = cluster_options.namespace.as_deref().unwrap_or(NAMESPACE);
+    deployment::plan(options, namespace, own_image(cluster_options).to_owned())
 }
 
-fn own_image(asked: &ClusterOptions) -> &str {
-    asked.own_image.as_deref().unwrap_or(OWN_IMAGE)
+fn own_image(cluster_options: &ClusterOptions) -> &str {
+    cluster_options.own_image.as_deref().unwrap_or(OWN_IMAGE)
 }
