@@ -1,8 +1,8 @@
-//! Charts, custom resource definitions and images of a cluster, as files of a folder.
+//! Charts, custom resource definitions and images of a cluster, as files in a folder.
 //!
-//! The folder holds `charts/NAME-VERSION.tgz`, `crds/NAME-VERSION.yaml` and `images/NAME-TAG.tar` (as `docker save` writes
-//! it), by the names of `kind/versions.toml`. One that is filled serves where there is no network; the cache folder fills
-//! itself where there is one.
+//! The folder holds `charts/NAME-VERSION.tgz`, `crds/NAME-VERSION.yaml` and `images/NAME-TAG.tar` (as `docker save`
+//! writes it), by the names of `kind/versions.toml`. A complete folder works without a network. The cache folder is
+//! filled on demand.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::process::Nursery;
+use super::process::ProcessGroup;
 use super::tools::Missing;
 use crate::versions::{Published, Versions};
 use poolproof_client as client;
@@ -19,7 +19,7 @@ use poolproof_client as client;
 /// vLLM's image has ten gigabytes.
 const PULL_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// The longest manifest of an image archive that is read.
+/// The maximum size of an image archive's manifest.
 const MANIFEST_MAX_BYTES: u64 = 1 << 20;
 
 /// What a stack takes from the folder, by the names of `kind/versions.toml`.
@@ -30,7 +30,7 @@ pub(super) struct Wanted {
     pub(super) images: Vec<&'static str>,
 }
 
-/// The folder, and whether what is missing there may be fetched.
+/// The folder, and whether missing files may be fetched.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     folder: PathBuf,
@@ -39,13 +39,13 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// A folder of the user's, from which alone everything is taken; or the cache, where what is missing is fetched.
+    /// The user's folder, whose files alone are used; or the cache, for which missing files are fetched.
     pub fn open(folder: Option<&Path>) -> Result<Self> {
         let versions = Versions::load()?;
         if let Some(folder) = folder {
             ensure!(
                 folder.is_dir(),
-                "--artifacts {}: there is no such folder",
+                "--artifacts {}: no such folder",
                 folder.display()
             );
         }
@@ -59,7 +59,7 @@ impl Artifacts {
         })
     }
 
-    /// A folder that is to be filled.
+    /// A folder to fill.
     pub fn fill(folder: &Path) -> Result<Self> {
         Ok(Self {
             may_pull: true,
@@ -68,13 +68,13 @@ impl Artifacts {
         })
     }
 
-    /// The versions that it goes by.
+    /// The versions it uses.
     pub fn versions(&self) -> &Versions {
         &self.versions
     }
 
     /// The packed chart of this name.
-    pub(crate) async fn chart(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn chart(&self, group: &ProcessGroup, name: &str) -> Result<PathBuf> {
         let chart = published(&self.versions.charts, name)?;
         let file = self.chart_file(name)?;
         self.have(&file, &chart.url, async |path| {
@@ -82,7 +82,7 @@ impl Artifacts {
             let mut helm = Command::new("helm");
             helm.args(["pull", &chart.url, "--version", &chart.version, "-d"])
                 .arg(folder.path());
-            run(nursery, "helm-pull", &helm).await?;
+            run(group, "helm-pull", &helm).await?;
             let packed = std::fs::read_dir(folder.path())?.next();
             let packed = packed.context("helm pull left no file")??;
             Ok(std::fs::rename(packed.path(), path)?)
@@ -103,20 +103,20 @@ impl Artifacts {
     }
 
     /// The archive of the image of this name.
-    pub(crate) async fn image(&self, nursery: &Nursery, name: &str) -> Result<PathBuf> {
+    pub(crate) async fn image(&self, group: &ProcessGroup, name: &str) -> Result<PathBuf> {
         let image = self.versions.image(name)?;
         let file = self.image_file(name)?;
         self.have(&file, image, async |path| {
             let mut pull = Command::new("docker");
-            run(nursery, "docker-pull", pull.args(["pull", image])).await?;
+            run(group, "docker-pull", pull.args(["pull", image])).await?;
             let mut save = Command::new("docker");
             save.args(["save", image, "-o"]).arg(path);
-            run(nursery, "docker-save", &save).await
+            run(group, "docker-save", &save).await
         })
         .await
     }
 
-    /// The files of these that are not there and may not be fetched, each with what provides it.
+    /// The missing files that must not be fetched, each with the command that provides it.
     pub(super) fn missing(&self, wanted: &Wanted) -> Result<Vec<Missing>> {
         if self.may_pull {
             return Ok(Vec::new());
@@ -140,13 +140,13 @@ impl Artifacts {
         Ok(missing
             .map(|(path, from)| Missing {
                 name: path.display().to_string().into(),
-                why: "the file is not there".to_owned(),
+                why: "the file is missing".to_owned(),
                 how: format!("{} fetches {from}", self.remedy()),
             })
             .collect())
     }
 
-    /// Whether the archive of an image is in the folder.
+    /// Whether the image's archive is in the folder.
     pub(super) fn has_image(&self, name: &str) -> Result<bool> {
         Ok(self.folder.join(self.image_file(name)?).exists())
     }
@@ -173,7 +173,7 @@ impl Artifacts {
         format!("`poolproof artifacts pull {folder}` on a machine with a network")
     }
 
-    /// The path of a file, which is fetched first if it is not there and may be.
+    /// The path of a file. A missing file is fetched first, if allowed.
     async fn have(
         &self,
         file: &str,
@@ -193,7 +193,7 @@ impl Artifacts {
         }
         let folder = parent(&path)?;
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        // Under another name until it is whole.
+        // The file gets its final name only when it is complete.
         let part = path.with_extension("part");
         let fetched = fetch(&part).await;
         fetched.with_context(|| format!("fetching {from} into {}", path.display()))?;
@@ -202,26 +202,26 @@ impl Artifacts {
     }
 }
 
-/// Fills a folder with everything that `kind/versions.toml` names but vLLM, whose image is asked for by name.
+/// Fills a folder with everything in `kind/versions.toml` except vLLM, whose image must be requested by name.
 pub async fn pull(folder: &Path, vllm: bool, tell: &mut dyn FnMut(&Path)) -> Result<()> {
     let artifacts = Artifacts::fill(folder)?;
     let program = std::env::current_exe().context("finding the poolproof program")?;
-    let (nursery, _folder) = Nursery::in_new_folder(program)?;
+    let (group, _folder) = ProcessGroup::in_new_folder(program)?;
     for name in artifacts.versions.crds.keys() {
         tell(&artifacts.crds(name).await?);
     }
     for name in artifacts.versions.charts.keys() {
-        tell(&artifacts.chart(&nursery, name).await?);
+        tell(&artifacts.chart(&group, name).await?);
     }
     let images = artifacts.versions.images.keys();
     for name in images.filter(|name| vllm || *name != "vllm") {
-        tell(&artifacts.image(&nursery, name).await?);
+        tell(&artifacts.image(&group, name).await?);
     }
     Ok(())
 }
 
-async fn run(nursery: &Nursery, name: &str, command: &Command) -> Result<()> {
-    let process = nursery.start(name, command)?;
+async fn run(group: &ProcessGroup, name: &str, command: &Command) -> Result<()> {
+    let process = group.start(name, command)?;
     process.finish(PULL_TIMEOUT).await.map(|_| ())
 }
 
@@ -238,7 +238,7 @@ fn parent(path: &Path) -> Result<&Path> {
         .with_context(|| format!("{} has no folder", path.display()))
 }
 
-/// The digest of an image's configuration, by which engines know the image, in an archive that `docker save` wrote.
+/// The digest of an image's configuration, which is the image's id, from an archive of `docker save`.
 pub(super) fn image_digest(archive: &Path) -> Result<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]

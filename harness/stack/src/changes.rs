@@ -1,4 +1,4 @@
-//! The address at which a running stack of ours takes changes, and who makes them.
+//! The address at which a running stack takes changes, and its server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ async fn make(
     State(operator): State<Arc<dyn Operator>>,
     Json(change): Json<Change>,
 ) -> Result<StatusCode, (StatusCode, String)> {
-    // A task of its own: a client that leaves must not leave a change half made.
+    // A separate task: a client that disconnects must not leave a change half made.
     let made = tokio::spawn(async move { operator.make(change).await }).await;
     made.unwrap_or_else(|panic| Err(panic.into()))
         .map(|()| StatusCode::NO_CONTENT)

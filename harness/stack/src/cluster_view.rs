@@ -9,7 +9,7 @@ use super::kubernetes::{Cluster, Opened};
 use super::running::Stack;
 use poolproof_model::target::Target;
 
-/// Where pods of the cluster reach what ways lead to from here.
+/// Maps local addresses of forwards to addresses for pods.
 #[derive(Clone)]
 pub struct ClusterView {
     /// The gateway.
@@ -19,19 +19,19 @@ pub struct ClusterView {
 }
 
 impl Stack {
-    /// The stack as pods see it, if it is in a cluster and its gateway is known there.
+    /// The stack as pods see it, if it is in a cluster and its gateway's address there is known.
     pub fn cluster_view(&self) -> Option<ClusterView> {
-        let (pods, ways) = self.running.in_cluster()?;
+        let (pods, forwards) = self.running.in_cluster()?;
         Some(ClusterView {
             gateway: pods.gateway.clone()?,
             cluster: pods.cluster.clone(),
-            opened: ways.opened.clone(),
+            opened: forwards.opened.clone(),
         })
     }
 }
 
 impl ClusterView {
-    /// The target with the addresses that pods have now. Nobody inside takes changes.
+    /// The target with the current addresses of pods. It takes no changes from inside the cluster.
     pub async fn seen_inside(&self, target: &Target) -> Result<Target> {
         let mut seen = target.clone();
         seen.url = self.gateway.clone();
@@ -51,7 +51,7 @@ impl ClusterView {
 
     async fn inside(&self, url: &Url) -> Result<Url> {
         let mut opened = self.opened.iter();
-        let opened = opened.find(|it| it.leads_to(url));
+        let opened = opened.find(|forward| forward.leads_to(url));
         let opened = opened.with_context(|| format!("no way into the cluster has {url}"))?;
         opened.inside(&self.cluster, url).await
     }

@@ -1,4 +1,4 @@
-//! What a stack of containers needs of the Docker engine: the images of its parts, and that nothing of it is left.
+//! The Docker engine of a stack of containers: loading images, and removing leftover containers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,33 +9,33 @@ use anyhow::{Context, Result};
 
 use super::artifacts::Artifacts;
 use super::own_image;
-use super::process::{Nursery, PID_LABEL, RUN_LABEL, is_alive};
+use super::process::{PID_LABEL, ProcessGroup, RUN_LABEL, is_alive};
 
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An image that the engine has.
+/// An image in the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// Its name, as containers name it.
+    /// Its name for containers.
     pub(crate) name: String,
-    /// Its digest, where it was pulled; else its id.
+    /// Its digest if it was pulled, otherwise its id.
     pub(crate) digest: String,
 }
 
-/// Sees to it that the engine has these images of `kind/versions.toml`; one that it lacks is loaded, never pulled by it.
+/// Loads those images of `kind/versions.toml` that the engine lacks. The engine never pulls.
 pub(crate) async fn load(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     artifacts: &Artifacts,
     names: &[&'static str],
 ) -> Result<BTreeMap<&'static str, Image>> {
     let mut images = BTreeMap::new();
     for name in names {
         let image = artifacts.versions().image(name)?;
-        let loaded = have(nursery, image, async || {
-            let archive = artifacts.image(nursery, name).await?;
+        let loaded = have(group, image, async || {
+            let archive = artifacts.image(group, name).await?;
             let mut load = docker(&["load", "--input"]);
-            let loading = nursery.start("docker-load", load.arg(&archive))?;
+            let loading = group.start("docker-load", load.arg(&archive))?;
             let loaded = loading.finish(LOAD_TIMEOUT).await;
             loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
             Ok(())
@@ -45,26 +45,26 @@ pub(crate) async fn load(
     Ok(images)
 }
 
-/// Sees to it that the engine has the image of this program, and none of another build that nothing uses.
-pub(crate) async fn load_own(nursery: &Nursery, program: &Path) -> Result<Image> {
+/// Loads the image of this program if the engine lacks it, and removes unused images of other builds.
+pub(crate) async fn load_own(group: &ProcessGroup, program: &Path) -> Result<Image> {
     let image = own_image::name(program)?;
-    have(nursery, &image, async || {
-        own_image::make(nursery, program, &image).await
+    have(group, &image, async || {
+        own_image::make(group, program, &image).await
     })
     .await
 }
 
-/// The image of this name, which is brought first if the engine lacks it.
+/// The image of this name, which is loaded first if the engine lacks it.
 async fn have(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     image: &str,
     bring: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<Image> {
-    let digest = match digest(nursery, image).await {
+    let digest = match digest(group, image).await {
         Ok(digest) => digest,
         Err(_) => {
             bring().await?;
-            let brought = digest(nursery, image).await;
+            let brought = digest(group, image).await;
             brought.with_context(|| format!("image {image}"))?
         }
     };
@@ -74,26 +74,25 @@ async fn have(
     })
 }
 
-async fn digest(nursery: &Nursery, image: &str) -> Result<String> {
+async fn digest(group: &ProcessGroup, image: &str) -> Result<String> {
     const FORMAT: &str = "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}";
     let inspect = docker(&["image", "inspect", "--format", FORMAT, image]);
-    let said = nursery.start("docker-image", &inspect)?;
-    let said = said.finish(PROGRAM_TIMEOUT).await?;
-    let (_, digest) = said.trim().rsplit_once("sha256:").context("no digest")?;
+    let output = group.start("docker-image", &inspect)?;
+    let output = output.finish(PROGRAM_TIMEOUT).await?;
+    let (_, digest) = output.trim().rsplit_once("sha256:").context("no digest")?;
     Ok(format!("sha256:{digest}"))
 }
 
-/// The containers of a run. Dropping it removes those that are still there: one that was being made when its start was given up
-/// is nobody else's.
+/// The containers of a run. Dropping it removes the remaining ones, including one whose start was abandoned half-way.
 #[derive(Debug)]
 pub(crate) struct Containers {
     run: String,
 }
 
 impl Containers {
-    /// Those of the run of this nursery.
-    pub(crate) fn of(nursery: &Nursery) -> Result<Self> {
-        let run = nursery.run()?.to_owned();
+    /// The containers of this group's run.
+    pub(crate) fn of(group: &ProcessGroup) -> Result<Self> {
+        let run = group.run()?.to_owned();
         Ok(Self { run })
     }
 }
@@ -108,9 +107,9 @@ impl Drop for Containers {
     }
 }
 
-/// Removes the containers of runs whose process was killed before it could do so; says how many there were.
+/// Removes the containers of killed runs. Returns their number.
 pub async fn remove_strays() -> Result<usize> {
-    // The Docker client takes its time; what is removed here is also removed where no runtime runs.
+    // The docker program is slow, and the calls block: `Drop` shares them and may run without a runtime.
     tokio::task::spawn_blocking(remove_strays_now)
         .await
         .context("removing containers of runs that were killed")?
@@ -131,12 +130,12 @@ fn remove_strays_now() -> Result<usize> {
 
 fn list(filter: &str, format: &str) -> Result<Vec<String>> {
     let mut list = docker(&["ps", "--all", "--filter", filter, "--format", format]);
-    // Where there is no engine, there are no containers.
+    // Without an engine there are no containers.
     let Ok(output) = list.output() else {
         return Ok(Vec::new());
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    Ok(said.lines().map(str::to_owned).collect())
+    let output = String::from_utf8_lossy(&output.stdout);
+    Ok(output.lines().map(str::to_owned).collect())
 }
 
 fn remove(ids: &[String]) -> Result<()> {

@@ -1,7 +1,7 @@
-//! Stacks: bring one up (or attach to one), hand back its [`Target`](poolproof_model::target::Target), take it down again.
+//! Stacks: start one or attach to one, return its [`Target`](poolproof_model::target::Target), and stop it again.
 //!
-//! `places` start stacks, `parts` know each gateway, endpoint picker and model server; both use the tools beside them (processes,
-//! programs, artifacts, the Kubernetes client).
+//! `places` start stacks. `parts` configure each gateway, endpoint picker and model server. Both use the modules beside
+//! them (processes, programs, artifacts, the Kubernetes client).
 
 pub mod artifacts;
 mod changes;

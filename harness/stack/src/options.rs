@@ -1,4 +1,4 @@
-//! What a stack is started with: plain values, read from the command line or the environment.
+//! Options of a stack: plain values, read from the command line or the environment.
 
 use std::path::PathBuf;
 
@@ -8,62 +8,63 @@ use url::Url;
 use poolproof_model::parts::{KubeApi, Parts, StackKind};
 use poolproof_model::topology::Topology;
 
-/// What a stack is started with.
+/// The options of a stack.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Which stack.
+    /// The kind of stack.
     pub kind: StackKind,
-    /// What it is to consist of; a `url` stack has its own.
+    /// The topology; a `url` stack has its own.
     pub topology: Topology,
     /// The target file of a `url` stack.
     pub target_file: Option<PathBuf>,
-    /// The defect to put in.
+    /// The flaw to enable.
     pub flaw: Option<Flaw>,
-    /// Seed of every random choice in stand-ins.
+    /// The seed of every random choice in stand-ins.
     pub seed: u64,
-    /// What it is put together from.
+    /// The parts.
     pub parts: Parts,
-    /// The poolproof program itself, which serves its own parts as processes or in containers.
+    /// The poolproof program, which serves its own parts as processes or in containers.
     pub program: PathBuf,
-    /// A folder from which alone charts, definitions and images are taken; `None`: the cache, which fills itself.
+    /// The only folder that charts, definitions and images are taken from; `None`: the cache, which is filled on
+    /// demand.
     pub artifacts: Option<PathBuf>,
-    /// What only stacks `local` and `containers` ask for.
+    /// Options of stacks `local` and `containers`.
     pub processes: ProcessOptions,
-    /// What only a `kind` stack asks for.
+    /// Options of a `kind` stack.
     pub kind_cluster: KindOptions,
-    /// What only a `cluster` stack asks for.
+    /// Options of a `cluster` stack.
     pub cluster: ClusterOptions,
 }
 
-/// What only stacks of processes or containers ask for.
+/// Options of stacks of processes or containers.
 #[derive(Clone, Debug)]
 pub struct ProcessOptions {
-    /// Where the upstream programs are; `None`: the cache folder that `ci/upstream/build` fills, then `PATH`.
+    /// The folder of upstream programs; `None`: the cache folder that `ci/upstream/build` fills, then `PATH`.
     pub bin_dir: Option<PathBuf>,
     /// The Kubernetes API that endpoint pickers watch.
     pub kube_api: KubeApi,
 }
 
-/// What only a kind stack asks for.
+/// Options of a kind stack.
 #[derive(Clone, Debug)]
 pub struct KindOptions {
     /// The node image; `None`: that of `kind/versions.toml`.
     pub node_image: Option<String>,
-    /// Leave the cluster when the stack stops; the next start uses it again.
+    /// Keep the cluster when the stack stops; the next start reuses it.
     pub keep: bool,
 }
 
-/// What only a cluster stack asks for.
+/// Options of a cluster stack.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// The context of the user's kubeconfig; never its current one by accident.
+    /// The context of the user's kubeconfig. It is required, so that the current one is never used by accident.
     pub context: Option<String>,
-    /// The namespace of the Gateway; with `existing` the only one that is looked into.
+    /// The namespace of the Gateway; with `existing` the only namespace that is read.
     pub namespace: Option<String>,
-    /// Only read what is there.
+    /// Only read what exists.
     pub existing: bool,
-    /// Where the gateway is reached from here; `None`: through the API of the cluster, or where its Gateway says.
+    /// The gateway's local URL; `None`: through the cluster's API, or the address in the Gateway's status.
     pub gateway_url: Option<Url>,
-    /// The image of poolproof, where one of its parts is asked for.
+    /// The image of poolproof, if one of its parts is used.
     pub own_image: Option<String>,
 }

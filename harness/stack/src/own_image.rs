@@ -1,4 +1,4 @@
-//! The image with the poolproof program: the program itself and the libraries that it is linked with, nothing pulled.
+//! The image with the poolproof program, built from the program and its shared libraries without pulling anything.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::process::Nursery;
+use super::process::ProcessGroup;
 
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Where the image has the program.
+/// The path of the program in the image.
 pub(crate) const PROGRAM: &str = "/usr/local/bin/poolproof";
-/// By it the engine knows images of ours.
+/// The label of our images in the engine.
 const LABEL: &str = "poolproof.dev/own";
-/// Clusters that allow no root want a number.
+/// A numeric user: clusters that forbid root cannot verify a name.
 const USER: &str = "65532";
 
-/// The name of the image of this program: another program has another name.
+/// The name of the image, unique for this build of the program.
 pub(crate) fn name(program: &Path) -> Result<String> {
     let describe = || format!("reading {}", program.display());
     let metadata = std::fs::metadata(program).with_context(describe)?;
@@ -28,7 +28,7 @@ pub(crate) fn name(program: &Path) -> Result<String> {
     let read = File::open(program)
         .and_then(|mut it| it.read(&mut start))
         .with_context(describe)?;
-    // The linker's build id is in its first page.
+    // The linker's build id is in the first page.
     let text = format!(
         "{:?} {} {}",
         &start[..read],
@@ -41,18 +41,18 @@ pub(crate) fn name(program: &Path) -> Result<String> {
     ))
 }
 
-/// Makes the image in the Docker engine. Images of other builds that nothing uses are removed.
-pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Result<()> {
+/// Imports the image into the Docker engine. Unused images of other builds are removed.
+pub(crate) async fn make(group: &ProcessGroup, program: &Path, image: &str) -> Result<()> {
     let mut prune = Command::new("docker");
     prune.args(["image", "prune", "--all", "--force", "--filter"]);
     prune.arg(format!("label={LABEL}"));
-    let pruned = nursery
+    let pruned = group
         .start("docker-prune", &prune)?
         .finish(IMPORT_TIMEOUT)
         .await;
     pruned.context("removing images of poolproof that nothing uses")?;
-    let archive = nursery.logs.join("image.tar");
-    let libraries = libraries(nursery, program).await?;
+    let archive = group.logs.join("image.tar");
+    let libraries = libraries(group, program).await?;
     pack(program, &libraries, &archive)
         .with_context(|| format!("packing {}", program.display()))?;
     let entry_point = format!("ENTRYPOINT [\"{PROGRAM}\"]");
@@ -69,7 +69,7 @@ pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Resu
         ])
         .arg(&archive)
         .arg(image);
-    let imported = nursery
+    let imported = group
         .start("docker-import", &import)?
         .finish(IMPORT_TIMEOUT)
         .await;
@@ -77,26 +77,26 @@ pub(crate) async fn make(nursery: &Nursery, program: &Path, image: &str) -> Resu
     std::fs::remove_file(&archive).with_context(|| format!("removing {}", archive.display()))
 }
 
-/// The libraries that a program is linked with, its loader among them.
-async fn libraries(nursery: &Nursery, program: &Path) -> Result<BTreeSet<PathBuf>> {
-    let asked = nursery.start("ldd", Command::new("ldd").arg(program))?;
-    let said = asked.finish(IMPORT_TIMEOUT).await;
-    let said = said.context("asking for the libraries of poolproof")?;
-    let words = said.split_whitespace();
+/// The shared libraries of a program, including its loader.
+async fn libraries(group: &ProcessGroup, program: &Path) -> Result<BTreeSet<PathBuf>> {
+    let ldd = group.start("ldd", Command::new("ldd").arg(program))?;
+    let output = ldd.finish(IMPORT_TIMEOUT).await;
+    let output = output.context("asking for the libraries of poolproof")?;
+    let words = output.split_whitespace();
     Ok(words
         .filter(|word| word.starts_with('/'))
         .map(PathBuf::from)
         .collect())
 }
 
-/// Packs a file system of these files: libraries where they are here, the program where it belongs.
+/// Packs a file system: libraries at their paths here, and the program at its path in the image.
 fn pack(program: &Path, libraries: &BTreeSet<PathBuf>, archive: &Path) -> Result<()> {
     let mut tar = tar::Builder::new(File::create(archive)?);
-    // The Docker engine does not know GNU's sparse files.
+    // The Docker engine cannot read GNU sparse files.
     tar.sparse(false);
     tar.append_path_with_name(program, PROGRAM.trim_start_matches('/'))?;
     for library in libraries {
-        // What it is called may be a link to the file.
+        // The library's path may be a symbolic link.
         let name = library.strip_prefix("/")?;
         tar.append_file(name, &mut File::open(library)?)?;
     }
@@ -122,9 +122,9 @@ mod tests {
         let files: Vec<_> = tar
             .entries()
             .unwrap()
-            .map(|it| {
-                let it = it.unwrap();
-                (Path::new("/").join(it.path().unwrap()), it.size())
+            .map(|entry| {
+                let entry = entry.unwrap();
+                (Path::new("/").join(entry.path().unwrap()), entry.size())
             })
             .collect();
         assert_eq!(files, [(PROGRAM.into(), 7), (library, 7)]);

@@ -1,4 +1,4 @@
-//! What the places where stacks run have in common.
+//! The interface of places: where stacks run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
-use super::kubernetes::{Pods, Ways};
+use super::kubernetes::{Forwards, Pods};
 use super::options::Options;
 use super::parts;
 use super::progress::Progress;
@@ -18,13 +18,13 @@ use poolproof_model::target::{Target, Urls};
 
 /// A place where stacks run.
 pub(crate) trait Place: Sync {
-    /// Fails if what was asked for cannot be put together there.
+    /// Fails if the options are impossible there.
     fn check(&self, options: &Options) -> Result<()>;
 
-    /// The changes that can be made of these parts there.
+    /// The changes that these parts support there.
     fn kinds_of_changes(&self, parts: Parts) -> Vec<Kind>;
 
-    /// The target that a stack will have there, as far as that is known before it is started.
+    /// The target of a stack there, as far as it is known before the start.
     fn planned_target(&self, options: &Options) -> Result<Target> {
         let nowhere = Urls::nowhere(&options.topology)?;
         let mut target = parts::target(&options.topology, options.parts, nowhere)?;
@@ -42,12 +42,12 @@ pub(crate) trait Place: Sync {
         progress: &'a mut Progress<'_>,
     ) -> BoxFuture<'a, Result<Started>>;
 
-    /// The namespace and the image of pods of ours beside such a stack; `None` if it is in no cluster.
+    /// The namespace and the image of our own pods beside such a stack; `None` outside of clusters.
     fn own_pods(&self, _options: &Options) -> Result<Option<(String, String)>> {
         Ok(None)
     }
 
-    /// Whether its answers are known to name the endpoint that served them. Else a start asks.
+    /// Whether its answers are known to name the endpoint that served them. Otherwise a start checks.
     fn names_endpoints(&self) -> bool {
         false
     }
@@ -60,30 +60,30 @@ pub(crate) struct Started {
     pub(crate) running: Box<dyn Running>,
 }
 
-/// A running stack. Dropping it takes it down, as far as that can be done without waiting.
+/// A running stack. Dropping it stops it, as far as possible without waiting.
 pub(crate) trait Running: Send + Sync {
-    /// Who makes its changes, if any can be made.
+    /// Makes its changes; `None` if it supports none.
     fn operator(&self) -> Option<Arc<dyn Operator>> {
         None
     }
 
-    /// How pods beside it are run, and the ways to its own, if it is in a cluster.
-    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
+    /// What our own pods beside it need, and the forwards to its pods, if it is in a cluster.
+    fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
         None
     }
 
-    /// Copies what its parts have written into a folder. Returns whether there was anything to copy.
+    /// Copies the output of its parts into a folder. Returns whether there was any.
     fn save_logs<'a>(&'a self, _to: &'a Path) -> BoxFuture<'a, Result<bool>> {
         ready(Ok(false)).boxed()
     }
 
-    /// Takes it down, and waits until it is gone.
+    /// Stops it, and waits until it is gone.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
 /// Makes the changes of a running stack.
 pub(crate) trait Operator: Send + Sync {
-    /// The changes that can be made.
+    /// The supported changes.
     fn kinds(&self) -> BoxFuture<'_, Vec<Kind>>;
 
     /// Makes a change.

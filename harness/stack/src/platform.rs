@@ -7,7 +7,8 @@ use poolproof_model::parts::StackKind;
 /// The operating system of this program, as Rust names it: `linux`, `macos`.
 pub const SYSTEM: &str = std::env::consts::OS;
 
-/// Whether a stack can be started on an operating system. Stacks `local`, `containers` and `kind` run programs and images of Linux.
+/// Whether a stack can be started on an operating system. Stacks `local`, `containers` and `kind` need Linux programs
+/// and images.
 pub fn can_run(system: &str, kind: StackKind) -> bool {
     match kind {
         StackKind::Local | StackKind::Containers | StackKind::Kind => system == "linux",

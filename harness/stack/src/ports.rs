@@ -1,28 +1,28 @@
-//! Ports for programs that cannot be told to take any free one and say which.
+//! Ports for programs that cannot bind port 0 and report the result.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Result, bail};
 use rand::RngExt;
 
-/// Below the range from which Linux takes ports for connections (32768 and up), so that none of them is in the way.
+/// Below the range of Linux for ephemeral ports (32768 and up), to avoid collisions with them.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
-/// Addresses of 127.0.0.1 that were free a moment ago.
+/// Addresses of 127.0.0.1 that were free when they were checked.
 #[derive(Debug)]
 pub(crate) struct Ports {
     next: u16,
 }
 
 impl Ports {
-    /// Starts somewhere in the range, so that two runs at once seldom meet.
+    /// Starts at a random port of the range, so that two runs at once seldom collide.
     pub(crate) fn new() -> Self {
         Self {
             next: rand::rng().random_range(RANGE),
         }
     }
 
-    /// A free address that was not given before.
+    /// A free address that was not returned before.
     pub(crate) fn take(&mut self) -> Result<SocketAddr> {
         for _ in RANGE {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.next));

@@ -1,4 +1,4 @@
-//! The programs that a stack is made of: files of this machine, or what images have; and how to get those that are missing.
+//! The programs of a stack, as local files or in images, and how to get the missing ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 use super::artifacts::{Artifacts, Wanted};
 use super::containers::{self, Image};
 use super::own_image;
-use super::process::{Launch, Nursery};
+use super::process::{Launch, ProcessGroup};
 use super::tools::{self, Missing};
 use crate::versions;
 use poolproof_records::folders;
 
-/// The definitions of the Gateway API Inference Extension, by the name that `kind/versions.toml` has for them.
+/// The CRDs of the Gateway API Inference Extension, by their name in `kind/versions.toml`.
 const DEFINITIONS: &str = "inference-extension";
 
 /// Where programs come from.
@@ -33,7 +33,7 @@ pub(crate) enum Programs {
 }
 
 impl Programs {
-    /// Files of this machine. Fails, with a remedy for each, if some of those needed are missing.
+    /// Local files. Fails if needed ones are missing, with a remedy for each.
     pub(crate) fn files(own: &Path, bin_dir: Option<&Path>, needed: &[Program]) -> Result<Self> {
         tools::none_missing("the local stack", &missing(bin_dir, needed))?;
         Ok(Self::Files {
@@ -42,9 +42,9 @@ impl Programs {
         })
     }
 
-    /// Images of those needed, which are loaded where the engine lacks them.
+    /// Images of the needed programs; those that the engine lacks are loaded.
     pub(crate) async fn images(
-        nursery: &Nursery,
+        group: &ProcessGroup,
         own: &Path,
         artifacts: Option<&Path>,
         needed: &[Program],
@@ -64,15 +64,15 @@ impl Programs {
         for name in &wanted.crds {
             definitions.push(artifacts.crds(name).await?);
         }
-        let mut images = containers::load(nursery, &artifacts, &names).await?;
-        images.insert(OWN.name, containers::load_own(nursery, own).await?);
+        let mut images = containers::load(group, &artifacts, &names).await?;
+        images.insert(OWN.name, containers::load_own(group, own).await?);
         Ok(Self::Images {
             images,
             definitions,
         })
     }
 
-    /// How a program is started; its arguments are for the caller to add.
+    /// How to start a program; the caller adds its arguments.
     pub(crate) fn launch(&self, program: &Program) -> Result<Launch> {
         let name = program.name;
         let (image, path) = match self {
@@ -90,19 +90,19 @@ impl Programs {
         })
     }
 
-    /// What a program says of its version when it is asked by this argument, behind a blank; nothing of one that is in an image.
+    /// The version that a program prints for this argument, after a space; empty for a program in an image.
     pub(crate) fn version(&self, program: &Program, argument: &str) -> Result<String> {
         let mut launch = self.launch(program)?;
         if launch.image.is_some() {
             return Ok(String::new());
         }
-        let said = launch.command.arg(argument).output();
-        let said = said.with_context(|| format!("{} {argument}", program.name))?;
-        let said = String::from_utf8_lossy(&said.stdout);
-        Ok(format!(" {}", said.trim()))
+        let output = launch.command.arg(argument).output();
+        let output = output.with_context(|| format!("{} {argument}", program.name))?;
+        let output = String::from_utf8_lossy(&output.stdout);
+        Ok(format!(" {}", output.trim()))
     }
 
-    /// The image that a program is in, to be added to what it is; of files nothing.
+    /// The image of a program, as a suffix of its description; empty for local files.
     pub(crate) fn origin(&self, program: &Program) -> String {
         match self {
             Self::Files { .. } => String::new(),
@@ -113,7 +113,7 @@ impl Programs {
         }
     }
 
-    /// The files of the definitions of the Gateway API Inference Extension.
+    /// The CRD files of the Gateway API Inference Extension.
     pub(crate) fn definitions(&self) -> Result<Vec<PathBuf>> {
         match self {
             Self::Files { bin_dir, .. } => {
@@ -127,11 +127,11 @@ impl Programs {
     }
 }
 
-/// A program, and what is reported where it is missing.
+/// A program, and the report if it is missing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
-    /// Where its image has it.
+    /// Its path in its image.
     pub(crate) in_image: &'static str,
     pub(crate) needed_for: &'static str,
     pub(crate) get: Get,
@@ -140,20 +140,20 @@ pub(crate) struct Program {
 /// How to get a program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Get {
-    /// In these words.
+    /// As this text describes.
     By(&'static str),
-    /// Built by the user from its public sources; or these words.
+    /// Built by the user from its public sources; or as this text describes.
     BuildOr(&'static str),
 }
 
-/// poolproof itself, whose parts are subcommands of it.
+/// poolproof itself; its parts are subcommands.
 pub(crate) const OWN: Program = Program {
     name: "poolproof",
     in_image: own_image::PROGRAM,
     needed_for: "every stack",
     get: Get::By("cargo build"),
 };
-/// The definitions of the Gateway API Inference Extension: a folder that comes with the programs.
+/// The CRDs of the Gateway API Inference Extension: a folder that comes with the programs.
 pub(crate) const CRDS: Program = Program {
     name: "crds",
     in_image: "",
@@ -161,7 +161,7 @@ pub(crate) const CRDS: Program = Program {
     get: Get::By("ci/upstream/build --kube-api, or --kube-api stand-in"),
 };
 
-/// Those of the needed programs that are not there.
+/// The missing ones among the needed programs.
 pub(crate) fn missing(bin_dir: Option<&Path>, needed: &[Program]) -> Vec<Missing> {
     let missing = needed.iter();
     let missing = missing.filter(|program| find(bin_dir, program.name).is_err());
@@ -190,7 +190,7 @@ impl Program {
     }
 }
 
-/// Where a program (or a folder that comes with them) is: in the folder for them, else in `PATH`.
+/// The path of a program (or of a folder that comes with them): in their folder, otherwise in `PATH`.
 fn find(bin_dir: Option<&Path>, name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = folder(bin_dir)
@@ -199,7 +199,7 @@ fn find(bin_dir: Option<&Path>, name: &str) -> Result<PathBuf> {
     let mut candidates = folders.map(|folder| folder.join(name));
     candidates
         .find(|candidate| candidate.exists())
-        .with_context(|| format!("{name} is not there"))
+        .with_context(|| format!("{name} is missing"))
 }
 
 /// The folder that `ci/upstream/build` fills.

@@ -1,10 +1,10 @@
-//! How the start of a stack goes on, and why it failed.
+//! The progress of a start, and its errors.
 
 use std::time::{Duration, Instant};
 
 use poolproof_model::component::Step;
 
-/// Reports how a start goes on, and measures its steps.
+/// Reports the progress of a start, and measures its steps.
 pub struct Progress<'a> {
     steps: Vec<Step>,
     since: Instant,
@@ -12,7 +12,7 @@ pub struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Calls `tell` with the name of each step that is done.
+    /// Calls `tell` with the name of each finished step.
     pub(crate) fn new(tell: &'a mut (dyn FnMut(&str) + Send)) -> Self {
         Self {
             steps: Vec::new(),
@@ -21,7 +21,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Ends the step that ran until now.
+    /// Ends the current step.
     pub fn done(&mut self, step: impl Into<String>) {
         let took: Duration = self.since.elapsed();
         self.since = Instant::now();
@@ -33,7 +33,7 @@ impl<'a> Progress<'a> {
         });
     }
 
-    /// The steps that are done.
+    /// The finished steps.
     pub(crate) fn into_steps(self) -> Vec<Step> {
         self.steps
     }
@@ -42,8 +42,8 @@ impl<'a> Progress<'a> {
 /// Why a stack could not be started.
 #[derive(Debug)]
 pub enum StartError {
-    /// What was asked for makes no sense: wrong use or a wrong file.
+    /// The request is invalid: a usage error or a wrong file.
     Config(anyhow::Error),
-    /// It was not there, or did not come up.
+    /// The stack was not found, or did not start.
     Unavailable(anyhow::Error),
 }

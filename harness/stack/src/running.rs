@@ -1,4 +1,4 @@
-//! A running stack, in whatever place.
+//! A running stack, in any place.
 
 use std::path::Path;
 
@@ -14,23 +14,23 @@ use poolproof_client::evidence::served;
 use poolproof_model::component::{Component, Step};
 use poolproof_model::target::Target;
 
-/// A running stack. [`Stack::stop`] takes it down; dropping it does so too, without waiting.
+/// A running stack. [`Stack::stop`] stops it; dropping it does so too, without waiting.
 pub struct Stack {
-    /// Its name: the kind, and what distinguishes it.
+    /// Its name: the kind and its distinguishing property.
     pub name: String,
     /// Its addresses.
     pub target: Target,
-    /// What it consists of.
+    /// Its components.
     pub components: Vec<Component>,
-    /// How its start went.
+    /// The steps of its start, with their times.
     pub steps: Vec<Step>,
     pub(crate) running: Box<dyn Running>,
     changes: Option<changes::Server>,
 }
 
 impl Options {
-    /// The target that the stack will have; its addresses lead nowhere, unless it is there already. Fails where a start would,
-    /// for what was asked for.
+    /// The target that the stack will have. Its addresses are placeholders unless the stack exists already. Fails for
+    /// the same invalid options as a start.
     pub fn planned_target(&self) -> Result<Target> {
         let place = place(self.kind);
         place.check(self)?;
@@ -39,8 +39,8 @@ impl Options {
 }
 
 impl Stack {
-    /// Brings a stack up. Calls `tell` with the name of each step that is done. A start that fails, or whose future is dropped,
-    /// leaves nothing behind.
+    /// Starts a stack. Calls `tell` with the name of each finished step. A start that fails, or whose future is
+    /// dropped, leaves nothing behind.
     pub async fn start(
         options: &Options,
         tell: &mut (dyn FnMut(&str) + Send),
@@ -78,13 +78,12 @@ impl Stack {
         })
     }
 
-    /// Copies what its parts have written into a folder, to find out why a case failed. Returns whether there was anything to
-    /// copy.
+    /// Copies the output of its parts into a folder, for the analysis of failed cases. Returns whether there was any.
     pub async fn save_logs(&self, folder: &Path) -> Result<bool> {
         self.running.save_logs(folder).await
     }
 
-    /// Takes down what was started, and waits until it is gone.
+    /// Stops everything that was started, and waits until it is gone.
     pub async fn stop(self) {
         drop(self.changes);
         self.running.stop().await;

@@ -1,4 +1,4 @@
-//! The programs with which containers and clusters are made: whether they are there and answer.
+//! The programs that manage containers and clusters, and checks that they exist and work.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -11,12 +11,12 @@ use tokio::process::Command;
 #[derive(Clone, Copy, Debug)]
 pub struct Tool {
     name: &'static str,
-    /// Arguments with which it says that it works.
+    /// Arguments that make it exit with success if it works.
     ask: &'static [&'static str],
     get: &'static str,
 }
 
-/// The client of a Docker engine that answers.
+/// The Docker client; it needs an engine that answers.
 pub const DOCKER: Tool = Tool {
     name: "docker",
     ask: &["version", "--format", "{{.Server.Version}}"],
@@ -35,10 +35,10 @@ pub const HELM: Tool = Tool {
     get: "https://helm.sh/docs/intro/install",
 };
 
-/// A program or a file that is not there, or does not work.
+/// A program or file that is missing or does not work.
 #[derive(Clone, Debug)]
 pub struct Missing {
-    /// Its name; of a file, its path.
+    /// Its name; for a file, its path.
     pub name: Cow<'static, str>,
     /// What needs it, or what is wrong with it.
     pub why: String,
@@ -46,7 +46,7 @@ pub struct Missing {
     pub how: String,
 }
 
-/// Those of the tools that are not there or do not answer. Asks all of them at once.
+/// Those tools that are missing or do not answer. All are checked at once.
 pub async fn missing(tools: &[Tool]) -> Vec<Missing> {
     let missing = join_all(tools.iter().map(Tool::missing)).await;
     missing.into_iter().flatten().collect()
@@ -54,11 +54,11 @@ pub async fn missing(tools: &[Tool]) -> Vec<Missing> {
 
 impl Tool {
     async fn missing(&self) -> Option<Missing> {
-        let asked = Command::new(self.name)
+        let output = Command::new(self.name)
             .args(self.ask)
             .kill_on_drop(true)
             .output();
-        let why = match asked.await {
+        let why = match output.await {
             Ok(output) if output.status.success() => return None,
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => "not in PATH".to_owned(),
@@ -72,11 +72,11 @@ impl Tool {
     }
 }
 
-/// Fails if something of a stack is missing. The error lists all of it, and how to get it.
+/// Fails if anything that a stack needs is missing. The error lists each item and how to get it.
 pub(crate) fn none_missing(stack: &str, missing: &[Missing]) -> Result<()> {
     let lines = missing
         .iter()
-        .map(|it| format!("{} ({}): {}", it.name, it.why, it.how));
+        .map(|tool| format!("{} ({}): {}", tool.name, tool.why, tool.how));
     ensure!(
         missing.is_empty(),
         "{stack} needs what is missing here:\n  {}",

@@ -1,4 +1,4 @@
-//! Every version that a stack depends on: `kind/versions.toml`, as it was when this program was built.
+//! Every version that a stack depends on: `kind/versions.toml` at build time.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 const FILE: &str = include_str!("../../../kind/versions.toml");
 
-/// What `kind/versions.toml` says about clusters and containers.
+/// The content of `kind/versions.toml` about clusters and containers.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Versions {
     /// The kind cluster.
@@ -23,38 +23,39 @@ pub struct Versions {
 /// The kind cluster.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Kind {
-    /// The node image, where no other is asked for.
+    /// The default node image.
     pub node_image: String,
 }
 
-/// Something that is published in a version.
+/// A published artifact with a version.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Published {
     /// Its version.
     pub version: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
 }
 
 /// A program that is built from its repository.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Source {
-    /// Where it is.
+    /// Its URL.
     pub repository: String,
-    /// The version that is wanted.
+    /// The required version.
     pub version: String,
 }
 
-/// Where a program comes from, by the name of its section.
+/// The source of a program, by the name of its section.
 pub fn source(program: &str) -> Result<Source> {
     let file: toml::Table = FILE.parse().context("kind/versions.toml")?;
     let section = file.get(program).context("no such section");
-    let source = section.and_then(|it| it.clone().try_into::<Source>().map_err(Into::into));
+    let source =
+        section.and_then(|section| section.clone().try_into::<Source>().map_err(Into::into));
     source.with_context(|| format!("kind/versions.toml: [{program}]"))
 }
 
 impl Versions {
-    /// Reads what was compiled in.
+    /// Parses the embedded file.
     pub fn load() -> Result<Self> {
         toml::from_str(FILE).context("kind/versions.toml")
     }

@@ -1,4 +1,4 @@
-//! A worker of a load run, whether it is a process or a pod.
+//! A worker of a load run, either a process or a pod.
 
 use url::Url;
 
@@ -9,11 +9,11 @@ pub struct Worker {
     pub name: String,
     /// Where it runs.
     pub place: String,
-    /// Where it is told what to do.
+    /// The URL of its API.
     pub url: Url,
 }
 
-/// The name of a worker, by its number.
+/// The name of the worker with this number.
 pub(crate) fn name(number: usize) -> String {
     format!("worker-{number}")
 }

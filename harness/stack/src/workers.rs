@@ -1,4 +1,4 @@
-//! The workers of a load run that several processes send: children of ours beside a stack of this machine, pods beside one in a cluster.
+//! The workers of a distributed load run: child processes on this machine, or pods beside a stack in a cluster.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,20 +13,20 @@ use url::Url;
 use super::options::Options;
 use super::places::deployment::load_job::{self, LoadJob};
 use super::places::place;
-use super::process::{Folder, Nursery, Process};
+use super::process::{Folder, Process, ProcessGroup};
 use super::running::Stack;
 use super::worker;
 
 pub use super::worker::Worker;
 
-/// A process is there within milliseconds, but of many on a busy machine some wait.
+/// A process listens within milliseconds; many at once on a busy machine take longer.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Running workers. [`Workers::stop`] ends them.
 pub struct Workers {
     /// The workers, in the order of their parts.
     pub list: Vec<Worker>,
-    /// Where they reach the gateway, if not where its target says.
+    /// The gateway's URL for workers, if it differs from that of the target.
     pub gateway: Option<Url>,
     running: Running,
 }
@@ -37,8 +37,8 @@ enum Running {
 }
 
 impl Stack {
-    /// Starts so many workers, and waits until all of them listen: pods of a Job in the stack's cluster if it is in one, else processes
-    /// of this machine. A start that fails, or is ended by `stop`, leaves nothing behind.
+    /// Starts `count` workers and waits until all of them listen. They are pods of a Job if the stack is in a cluster,
+    /// otherwise processes of this machine. A start that fails, or is cancelled by `stop`, leaves nothing behind.
     pub async fn start_workers(
         &self,
         count: usize,
@@ -57,7 +57,8 @@ impl Stack {
     }
 }
 
-/// The Job that a stack of these options would have for so many workers; `None` if they would be processes of this machine.
+/// The Job that a stack of these options would create for `count` workers; `None` if workers would be processes of this
+/// machine.
 pub fn planned_job(options: &Options, count: usize) -> Result<Option<Value>> {
     let Some((namespace, image)) = place(options.kind).own_pods(options)? else {
         return Ok(None);
@@ -67,12 +68,12 @@ pub fn planned_job(options: &Options, count: usize) -> Result<Option<Value>> {
 }
 
 async fn processes(count: usize, program: &Path) -> Result<Workers> {
-    let (nursery, folder) = Nursery::in_new_folder(program.to_owned())?;
+    let (group, folder) = ProcessGroup::in_new_folder(program.to_owned())?;
     let mut processes = Vec::new();
     for number in 0..count {
         let mut command = Command::new(program);
         command.args(["serve", "worker"]);
-        let process = nursery.start(&worker::name(number), &command)?;
+        let process = group.start(&worker::name(number), &command)?;
         let place = format!("process {}", process.id());
         processes.push((place, Process::Child(process)));
     }
@@ -99,7 +100,7 @@ async fn processes(count: usize, program: &Path) -> Result<Workers> {
 }
 
 impl Workers {
-    /// Whether they are pods, elsewhere than this process.
+    /// Whether the workers are pods instead of local processes.
     pub fn are_pods(&self) -> bool {
         matches!(self.running, Running::Pods(_))
     }
@@ -119,7 +120,7 @@ impl Workers {
         }
     }
 
-    /// Ends them, and waits until they and all that was made for them is gone.
+    /// Ends the workers, and waits until they and everything created for them are gone.
     pub async fn stop(self) {
         match self.running {
             Running::Processes(processes, _folder) => {

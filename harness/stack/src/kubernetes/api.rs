@@ -1,4 +1,4 @@
-//! Kinds, labels and plain objects that more than one part deploys.
+//! Kinds, labels and simple objects that several parts deploy.
 
 use serde_json::{Value, json};
 
@@ -11,15 +11,15 @@ pub(crate) const OBJECTIVE: (&str, &str) = (
     "inference.networking.x-k8s.io/v1alpha2",
     "InferenceObjective",
 );
-/// The label of what poolproof has made.
+/// The label of everything that poolproof creates.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
-/// An object's metadata, with the label of what poolproof has made.
+/// An object's metadata, with poolproof's label.
 pub(crate) fn metadata(name: &str, namespace: &str) -> Value {
     json!({"name": name, "namespace": namespace, "labels": {MANAGED_BY: "poolproof"}})
 }
 
-/// A Deployment of one pod, and nothing about where it runs or how much it may use.
+/// A Deployment of one pod, without placement or resource limits.
 pub(crate) fn deployment(name: &str, namespace: &str, pod: Value) -> Value {
     json!({
         "apiVersion": "apps/v1",
@@ -33,7 +33,7 @@ pub(crate) fn deployment(name: &str, namespace: &str, pod: Value) -> Value {
     })
 }
 
-/// The label by which what was made for a Gateway, its pods and its Service, names it (Gateway API, GEP-1762).
+/// The label that names the Gateway of a pod or Service (Gateway API, GEP-1762).
 pub(crate) fn of_gateway(name: &str) -> String {
     format!("gateway.networking.k8s.io/gateway-name={name}")
 }

@@ -1,4 +1,4 @@
-//! A Kubernetes cluster, as far as a stack needs it: objects are applied, looked at and removed, by server-side apply.
+//! A client of a Kubernetes cluster: applies objects by server-side apply, reads and deletes them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,25 +16,30 @@ use tokio::sync::Mutex;
 
 const FIELD_MANAGER: &str = "poolproof";
 
-/// The text at a JSON pointer of an object; empty if there is none.
+/// The text at a JSON pointer of an object, or an empty text.
 pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     let text = object.pointer(path).and_then(Value::as_str);
     text.unwrap_or_default()
 }
 
-/// Labels as requests for a list take them: `KEY=VALUE,...`.
+/// The elements of a JSON array; none if the value is not an array.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Labels in the form of list requests: `KEY=VALUE,...`.
 pub(crate) fn selector(labels: &Value) -> String {
     let labels = labels.as_object().into_iter().flatten();
     let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
     labels.collect::<Vec<_>>().join(",")
 }
 
-/// A cluster. Cloned handles share what was found out of it.
+/// A cluster. Clones share the cache of discovered kinds.
 #[derive(Clone)]
 pub struct Cluster {
     /// Its client.
     pub(crate) client: Client,
-    /// The kinds that were asked for.
+    /// Kinds discovered so far.
     kinds: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>>>,
 }
 
@@ -72,7 +77,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies objects one after the other.
+    /// Applies objects in order.
     pub async fn apply_all(&self, objects: &[Value]) -> Result<()> {
         for object in objects {
             self.apply(object).await?;
@@ -80,7 +85,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// An object, if it is there.
+    /// Reads an object; `None` if it does not exist.
     pub async fn get(
         &self,
         api_version: &str,
@@ -94,7 +99,7 @@ impl Cluster {
         Ok(object.map(serde_json::to_value).transpose()?)
     }
 
-    /// All objects of a kind with these labels, in a namespace or, if it is empty, in all.
+    /// Lists the objects of a kind with these labels, in one namespace, or in all if the namespace is empty.
     pub async fn list(
         &self,
         api_version: &str,
@@ -122,7 +127,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Removes an object, if it is there; what hangs on it goes in the background.
+    /// Deletes an object if it exists; dependent objects are deleted in the background.
     pub async fn delete(
         &self,
         (api_version, kind): (&str, &str),
@@ -141,7 +146,7 @@ impl Cluster {
         }
     }
 
-    /// Removes a Pod at once, without asking it to end.
+    /// Deletes a Pod without a grace period.
     pub async fn kill_pod(&self, namespace: &str, name: &str) -> Result<()> {
         let api = self.api("v1", "Pod", namespace).await?;
         let parameters = DeleteParams::default().grace_period(0);
@@ -150,7 +155,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Changes some fields of an object.
+    /// Merges fields into an object.
     pub async fn merge(
         &self,
         (api_version, kind): (&str, &str),
@@ -171,7 +176,7 @@ impl Cluster {
         let namespaces = self.list("v1", "Namespace", "", labels).await?;
         let names = namespaces
             .iter()
-            .map(|it| text(it, "/metadata/name").to_owned());
+            .map(|namespace| text(namespace, "/metadata/name").to_owned());
         Ok(names.collect())
     }
 

@@ -1,4 +1,4 @@
-//! Custom resource definitions: applied where they are missing, refused where the cluster serves another version.
+//! Custom resource definitions: missing ones are applied, conflicting versions refused.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,20 +13,24 @@ const SERVED_TIMEOUT: Duration = Duration::from_secs(30);
 const API_VERSION: &str = "apiextensions.k8s.io/v1";
 const KIND: &str = "CustomResourceDefinition";
 
-/// Applies the definitions of a file that the cluster lacks. One that it has must serve every version that the file's serves.
+/// Applies those definitions of a file that the cluster lacks. An existing definition must serve every version that the
+/// file's serves.
 pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
     let yaml =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml)
         .with_context(|| format!("{} is not YAML", file.display()))?;
-    let definitions = || objects.iter().filter(|it| it["kind"] == KIND);
+    let definitions = || objects.iter().filter(|object| object["kind"] == KIND);
     for object in definitions() {
         let name = text(object, "/metadata/name");
         match cluster.get(API_VERSION, KIND, "", name).await? {
             None => cluster.apply(object).await?,
             Some(found) => {
                 let served = versions(&found);
-                if let Some(missing) = versions(object).iter().find(|it| !served.contains(it)) {
+                if let Some(missing) = versions(object)
+                    .iter()
+                    .find(|version| !served.contains(version))
+                {
                     bail!(
                         "the cluster serves {name} in version {}, not in {missing}, which {} has: remove or update it first",
                         served.join(", "),
@@ -46,7 +50,8 @@ pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a definition is established, and the kind is served in all its versions: the one comes a moment after the other.
+/// Whether a definition is established and its kind is served in all versions; the second follows shortly after the
+/// first.
 async fn served(cluster: &Cluster, definition: &Value, name: &str) -> Result<State> {
     let found = cluster.get(API_VERSION, KIND, "", name).await?;
     let state = conditions(found.as_ref(), "/status/conditions", &["Established"]);
@@ -72,6 +77,8 @@ fn versions(definition: &Value) -> Vec<&str> {
     let served = versions
         .into_iter()
         .flatten()
-        .filter(|it| it["served"] == true);
-    served.filter_map(|it| it["name"].as_str()).collect()
+        .filter(|version| version["served"] == true);
+    served
+        .filter_map(|version| version["name"].as_str())
+        .collect()
 }

@@ -1,9 +1,10 @@
-//! A topology as it is deployed to a cluster: all names, namespaces, ports and labels, computed once.
+//! The deployment of a topology to a cluster: all names, namespaces, ports and labels, computed once.
 //!
-//! The Gateway lives in a namespace of its own. Each pool has one beside it, since an InferenceObjective belongs to one pool and has the
-//! name that clients send (GIE v1.5.0, apix/v1alpha2, `InferenceObjectiveSpec.poolRef`). Not with agentgateway: v1.2.1 lets no route
-//! refer to an InferencePool in another namespace, whatever a ReferenceGrant says (it knows Secrets and Services there), so the
-//! pools of a model share one with its route, and only the first of them has objectives.
+//! The Gateway has its own namespace, and so has each pool: an InferenceObjective belongs to one pool, and its name is
+//! the one clients send (GIE v1.5.0, apix/v1alpha2, `InferenceObjectiveSpec.poolRef`). agentgateway is the exception:
+//! v1.2.1 does not let a route refer to an InferencePool in another namespace. It applies a ReferenceGrant only to
+//! Secrets and Services. There the pools of a model share one namespace with its route, and only the first of them has
+//! objectives.
 
 use std::collections::BTreeMap;
 
@@ -20,51 +21,51 @@ use crate::versions::Versions;
 use poolproof_model::parts::Parts;
 use poolproof_model::topology::{Model, Pool, Topology};
 
-/// The name of the Gateway, and of the Service and Deployment in which it runs.
+/// The name of the Gateway, and of its Service and Deployment.
 pub(crate) const GATEWAY: &str = "inference-gateway";
-/// The port of each node of a kind cluster at which its gateway is reached.
+/// The port of a kind cluster's nodes at which its gateway is reached.
 pub(crate) const GATEWAY_NODE_PORT: u16 = 30080;
-/// The port of a gateway that has no controller, in its pod.
+/// The port of a gateway without a controller, in its pod.
 pub(crate) const POD_PORT: u16 = 8080;
-/// The label of every namespace of a stack; its value names the stack.
+/// The label of every namespace of a stack; its value is the stack's name.
 pub(crate) const STACK_LABEL: &str = "poolproof.dev/stack";
 /// The port of every model server.
 pub(crate) const MODEL_SERVER_PORT: u16 = 8000;
-/// The port at which an endpoint picker is asked.
+/// The port of an endpoint picker's ext_proc service.
 pub(crate) const EPP_PORT: u16 = 9002;
 /// The port of an endpoint picker's metrics.
 pub(crate) const EPP_METRICS_PORT: u16 = 9090;
-/// The label by whose value an endpoint is in its pool or not. Nothing but the InferencePool selects by it.
+/// The label whose value puts an endpoint into its pool or takes it out. Only the InferencePool selects by it.
 pub(crate) const MEMBER_LABEL: &str = "poolproof.dev/member";
 
-/// What is deployed, and how everything in it is called.
+/// A deployment, and the names of everything in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Deployment {
     /// The models, pools and objectives.
     pub(crate) topology: Topology,
-    /// Which implementations.
+    /// The implementations.
     pub(crate) parts: Parts,
     /// The image with the poolproof program.
     pub(crate) own_image: String,
-    /// The defect to put in.
+    /// The flaw to enable.
     pub(crate) flaw: Option<Flaw>,
     /// Seed of random choices in stand-ins.
     pub(crate) seed: u64,
-    /// Names of images.
+    /// Image names.
     pub(crate) versions: Versions,
-    /// The namespace of the Gateway; those of pools begin with it.
+    /// The namespace of the Gateway; a prefix of the pools' namespaces.
     pub(crate) namespace: String,
-    /// The port of each node at which the gateway is to be reached; `None`: only inside the cluster.
+    /// The port of the nodes at which the gateway is reached; `None`: only inside the cluster.
     pub(crate) gateway_node_port: Option<u16>,
     /// The labels of the gateway's pod, `KEY=VALUE,...`, and its port for clients.
     pub(crate) gateway_pod: (String, u16),
     /// Whether endpoint pickers speak TLS.
     pub(crate) picker_tls: bool,
-    /// The names of each pool's objects, by the pool.
+    /// The object names of each pool, by pool name.
     pools: BTreeMap<String, PoolNames>,
 }
 
-/// How the objects of a pool are called.
+/// The object names of a pool.
 #[derive(Clone, Debug)]
 pub(crate) struct PoolNames {
     /// Their namespace.
@@ -75,13 +76,13 @@ pub(crate) struct PoolNames {
     pub(crate) picker: String,
     /// The labels of the endpoint picker's pod, `KEY=VALUE,...`.
     pub(crate) picker_labels: String,
-    /// Where the gateway finds the endpoint picker.
+    /// The address of the endpoint picker for the gateway.
     pub(crate) picker_host: String,
     /// The labels of the pods that are its endpoints.
     pub(crate) endpoint_labels: Value,
 }
 
-/// What is asked for of a deployment, and what its parts say of their names.
+/// The request for a deployment, and the constraints of its parts on names.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) topology: Topology,
@@ -92,13 +93,13 @@ pub(crate) struct Asked {
     pub(crate) namespace: String,
     pub(crate) gateway_node_port: Option<u16>,
     pub(crate) gateway_pod: (String, u16),
-    /// Whether the pools of a model have to be in one namespace.
+    /// Whether the pools of a model must share a namespace.
     pub(crate) models_share_namespaces: bool,
     pub(crate) picker_tls: bool,
 }
 
 impl Deployment {
-    /// Computes all names. `picker_labels` gives the labels of an endpoint picker's pod by the name of the picker.
+    /// Computes all names. `picker_labels` maps the name of an endpoint picker to the labels of its pod.
     pub(crate) fn new(asked: Asked, picker_labels: impl Fn(&str) -> String) -> Result<Self> {
         let mut pools = BTreeMap::new();
         for model in &asked.topology.models {
@@ -108,7 +109,7 @@ impl Deployment {
                     _ => &pool.name,
                 };
                 let namespace = format!("{}-{host}", asked.namespace);
-                // As GIE's chart gives it.
+                // The name that GIE's chart uses.
                 let picker = format!("{}-epp", pool.name);
                 let names = PoolNames {
                     has_objectives: *host == pool.name,
@@ -136,7 +137,7 @@ impl Deployment {
         })
     }
 
-    /// Fails if names of the topology cannot be names of objects.
+    /// Fails if names of the topology are invalid as object names.
     pub(crate) fn check(&self) -> Result<()> {
         for pool in self.topology.pools() {
             ensure!(
@@ -159,7 +160,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// How the objects of a pool of its topology are called.
+    /// The object names of a pool of this topology.
     pub(crate) fn names(&self, pool: &Pool) -> &PoolNames {
         &self.pools[&pool.name]
     }
@@ -178,15 +179,15 @@ impl Deployment {
         pool.with_context(|| format!("there is no endpoint {endpoint:?}"))
     }
 
-    /// The name and the namespace of a model's route, which is beside its pools. Model names may hold characters that names of objects
-    /// may not.
+    /// The name and the namespace of a model's route, which is in the namespace of its pools. A model name may contain
+    /// characters that are invalid in object names.
     pub(crate) fn route(&self, number: usize, model: &Model) -> (String, &str) {
         let pool = model.pools.first();
         let namespace = pool.map_or(&self.namespace, |pool| &self.names(pool).namespace);
         (format!("model-{number}"), namespace)
     }
 
-    /// All namespaces, that of the Gateway first.
+    /// All namespaces, the Gateway's first.
     pub(crate) fn namespaces(&self) -> Vec<&str> {
         let mut namespaces = vec![self.namespace.as_str()];
         let pools = self.topology.pools();
@@ -195,7 +196,7 @@ impl Deployment {
         namespaces
     }
 
-    /// What pods of ours beside the gateway are made of, and where they reach it.
+    /// What our own pods beside the gateway need.
     pub(crate) fn own_pods(&self, cluster: &Cluster) -> Pods {
         let gateway = format!("http://{GATEWAY}.{}.svc/", self.namespace);
         Pods {
@@ -206,13 +207,13 @@ impl Deployment {
         }
     }
 
-    /// A way to a port of the gateway's pod, for as long as it is kept.
-    pub(crate) async fn way_to_gateway(&self, cluster: &Cluster, port: u16) -> Result<Forward> {
+    /// A forward to a port of the gateway's pod. It closes when dropped.
+    pub(crate) async fn forward_to_gateway(&self, cluster: &Cluster, port: u16) -> Result<Forward> {
         let to = To::Labelled(self.gateway_pod.0.clone());
         Forward::start(&cluster.client, &self.namespace, to, port).await
     }
 
-    /// A Deployment of a part of poolproof's own, which is ready when the first of its ports listens.
+    /// A Deployment of one of poolproof's own parts, ready when the first of its ports listens.
     pub(crate) fn own_part(
         &self,
         (name, namespace): (&str, &str),
@@ -235,7 +236,7 @@ impl Deployment {
         deployment(name, namespace, pod)
     }
 
-    /// The Service by which a gateway without a controller is reached.
+    /// The Service of a gateway without a controller.
     pub(crate) fn gateway_service(&self) -> Value {
         let mut spec = self.gateway_ports(POD_PORT);
         spec["selector"] = json!({"app": GATEWAY});

@@ -1,4 +1,4 @@
-//! What a cluster says of itself when a step of a start has failed: pods that are not ready, warnings, last lines of logs.
+//! A diagnosis after a failed start: pods that are not ready, warnings, last lines of logs.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
@@ -7,14 +7,14 @@ use serde_json::Value;
 use super::cluster::{Cluster, text};
 use super::ready::{State, conditions, waiting};
 
-/// How much is told of each kind.
+/// The maximum number of findings of each kind.
 const PODS_MAX: usize = 5;
 const EVENTS_MAX: usize = 8;
 const LOG_LINES: i64 = 5;
 
-/// Tells about these namespaces, one finding a line. What cannot be read is left out: something is broken already.
+/// The findings about these namespaces, one per line. Unreadable data is skipped: the start has failed already.
 pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut findings = Vec::new();
     for namespace in namespaces {
         let pods = cluster
             .list("v1", "Pod", namespace, "")
@@ -27,18 +27,21 @@ pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<Stri
                 Some((reason, message)) => format!("{reason}: {message}"),
                 None => phase.to_owned(),
             };
-            told.push(format!("pod {namespace}/{name}: {why}"));
+            findings.push(format!("pod {namespace}/{name}: {why}"));
             for line in log(cluster, namespace, name).await {
-                told.push(format!("  {line}"));
+                findings.push(format!("  {line}"));
             }
         }
         let events = cluster
             .list("v1", "Event", namespace, "")
             .await
             .unwrap_or_default();
-        let warnings = events.iter().rev().filter(|it| it["type"] == "Warning");
+        let warnings = events
+            .iter()
+            .rev()
+            .filter(|event| event["type"] == "Warning");
         for event in warnings.take(EVENTS_MAX) {
-            told.push(format!(
+            findings.push(format!(
                 "event {namespace}/{}: {}: {}",
                 text(event, "/involvedObject/name"),
                 text(event, "/reason"),
@@ -46,7 +49,7 @@ pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<Stri
             ));
         }
     }
-    told
+    findings
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -56,7 +59,7 @@ fn is_ready(pod: &Value) -> bool {
     )
 }
 
-/// The last lines of what its container wrote, before its last end if it has ended.
+/// The last log lines of its container; those before its last end, if it has ended.
 async fn log(cluster: &Cluster, namespace: &str, pod: &str) -> Vec<String> {
     let pods = Api::<Pod>::namespaced(cluster.client.clone(), namespace);
     for previous in [true, false] {

@@ -1,4 +1,4 @@
-//! Ways from this machine to a port of a pod, through the cluster's API: one local address for each.
+//! Port forwards from this machine to a pod through the cluster's API, each with its own local address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,13 +14,13 @@ use tokio::task::JoinHandle;
 
 use super::to::To;
 
-/// How long to wait after a failed accept: without free file descriptors the next one fails at once as well.
+/// The pause after a failed accept: without free file descriptors the next one would fail at once, too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A listener whose connections end at a pod. It goes when it is dropped, with its connections.
+/// A listener that forwards its connections to a pod. Dropping it closes the listener and its connections.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    /// Where it listens.
+    /// The local address.
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -59,7 +59,7 @@ impl Drop for Forward {
     }
 }
 
-/// The next connection. A failed accept is logged and repeated after [`ACCEPT_PAUSE`].
+/// The next connection. A failed accept is logged and retried after [`ACCEPT_PAUSE`].
 async fn accept<T, F>(accept: impl Fn() -> F) -> T
 where
     F: Future<Output = io::Result<T>>,
@@ -73,8 +73,8 @@ where
     }
 }
 
-/// Copies both ways until either side ends: HTTP clients do not close by halves, and a model server is to see at once that
-/// its client has left.
+/// Copies in both directions until either side ends. HTTP clients do not half-close, and a model server must notice at
+/// once when its client disconnects.
 async fn connect(
     mut local: TcpStream,
     client: &Client,
@@ -93,7 +93,7 @@ async fn connect(
     tokio::select! {
         _ = tokio::io::copy(&mut from_client, &mut to_pod) => {}
         _ = tokio::io::copy(&mut from_pod, &mut to_client) => {
-            // The client may be gone already; the connection to the pod must end all the same.
+            // Even if the client is gone already, the connection to the pod must be closed.
             let _ = to_client.shutdown().await;
         }
     }
@@ -101,7 +101,7 @@ async fn connect(
     Ok(())
 }
 
-/// The name of the pod that a way leads to now.
+/// The name of the pod that a forward leads to now.
 pub(crate) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<String> {
     let labels = match to {
         To::Pod(name) => return Ok(name.clone()),
@@ -115,7 +115,7 @@ pub(crate) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<Str
             .as_ref()
             .and_then(|status| status.conditions.as_ref());
         let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
     });
     let ready = ready.with_context(|| format!("no pod with {labels} is ready"))?;
     Ok(ready.name_any())
@@ -130,10 +130,10 @@ mod tests {
     #[tokio::test]
     async fn a_failed_accept_is_repeated_after_a_pause() {
         const FAILURES: u32 = 2;
-        let asked = AtomicU32::new(0);
+        let attempts = AtomicU32::new(0);
         let started = std::time::Instant::now();
         let accepted = accept(|| async {
-            match asked.fetch_add(1, Ordering::Relaxed) {
+            match attempts.fetch_add(1, Ordering::Relaxed) {
                 ..FAILURES => Err(io::Error::other("too many open files")),
                 number => Ok(number),
             }

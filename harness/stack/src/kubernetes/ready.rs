@@ -1,4 +1,4 @@
-//! Waiting for a cluster to be as it was asked to be: by conditions of its objects.
+//! Waits for conditions of cluster objects.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::cluster::{Cluster, selector, text};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A node that pulls images, or that is busy with other things, takes its time.
+/// Pulling images or other work can keep a node busy for long.
 pub(crate) const PODS_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long an object may take to have its conditions.
+/// The timeout for the conditions of an object.
 pub(crate) const CONDITIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What keeps an image's container from ever starting, by the reasons that a kubelet gives.
+/// The kubelet's reasons why an image's container can never start.
 pub(crate) const HOPELESS: [&str; 5] = [
     "ErrImagePull",
     "ImagePullBackOff",
@@ -22,14 +22,14 @@ pub(crate) const HOPELESS: [&str; 5] = [
     "CreateContainerConfigError",
 ];
 
-/// How things stand.
+/// The result of one poll.
 pub(crate) enum State {
     Ready,
     /// What is missing, in words.
     NotYet(String),
 }
 
-/// Waits until `look` finds things ready. Fails at once if it fails, or after `timeout` with what was missing then.
+/// Polls `look` until it returns ready. Fails when `look` fails, or after `timeout` with what was missing last.
 pub(crate) async fn wait<F>(what: &str, timeout: Duration, look: impl Fn() -> F) -> Result<()>
 where
     F: Future<Output = Result<State>>,
@@ -47,7 +47,8 @@ where
     }
 }
 
-/// Whether a Deployment or StatefulSet has all its pods, of its newest revision, ready. Fails if one of them can never be.
+/// Whether all pods of a Deployment or StatefulSet are ready at its newest revision. Fails if one of them can never be
+/// ready.
 pub(crate) async fn workload(
     cluster: &Cluster,
     kind: &str,
@@ -77,7 +78,7 @@ pub(crate) async fn workload(
     Ok(State::NotYet(format!("{ready} of {wanted} pods are ready")))
 }
 
-/// Waits until a Deployment or StatefulSet has all its pods ready.
+/// Waits until all pods of a Deployment or StatefulSet are ready.
 pub(crate) async fn pods(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<()> {
     wait(&format!("{kind} {namespace}/{name}"), PODS_TIMEOUT, || {
         workload(cluster, kind, namespace, name)
@@ -85,7 +86,7 @@ pub(crate) async fn pods(cluster: &Cluster, kind: &str, namespace: &str, name: &
     .await
 }
 
-/// Waits until all wanted conditions, at a path of an object, are true.
+/// Waits until all these conditions, at a path of an object, are true.
 pub(crate) async fn accepted(
     cluster: &Cluster,
     (api_version, kind): (&str, &str),
@@ -100,24 +101,26 @@ pub(crate) async fn accepted(
     .await
 }
 
-/// Why a container of a pod waits, with the kubelet's own words.
+/// Why a container of a pod is waiting, in the kubelet's words.
 pub(crate) fn waiting(pod: &Value) -> Option<(&str, &str)> {
     let containers = pod["status"]["containerStatuses"].as_array()?;
     let waiting = containers
         .iter()
-        .find_map(|it| it["state"].get("waiting"))?;
+        .find_map(|status| status["state"].get("waiting"))?;
     let message = waiting["message"].as_str().unwrap_or_default();
     Some((waiting["reason"].as_str()?, message))
 }
 
-/// Whether all conditions of these types are true, among those at `path` of an object.
+/// Whether all conditions of these types at `path` of an object are true.
 pub(crate) fn conditions(object: Option<&Value>, path: &str, wanted: &[&str]) -> State {
     let conditions = object.and_then(|object| object.pointer(path)?.as_array());
     let Some(conditions) = conditions else {
         return State::NotYet("it has no conditions".to_owned());
     };
     for wanted in wanted {
-        let condition = conditions.iter().find(|it| it["type"] == *wanted);
+        let condition = conditions
+            .iter()
+            .find(|condition| condition["type"] == *wanted);
         match condition {
             Some(condition) if condition["status"] == "True" => {}
             Some(condition) => {

@@ -10,7 +10,7 @@ use url::Url;
 use super::cluster::Cluster;
 use super::helm::Helm;
 use crate::artifacts::Artifacts;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 /// A cluster, and how programs on this machine reach it.
 pub(crate) struct Site<'a> {
@@ -18,29 +18,29 @@ pub(crate) struct Site<'a> {
     pub(crate) cluster: &'a Cluster,
     /// Its kubeconfig.
     pub(crate) kubeconfig: &'a Path,
-    /// The context of it; `None`: its current one.
+    /// Its context; `None`: the current one.
     pub(crate) context: Option<&'a str>,
-    /// How programs are started.
-    pub(crate) nursery: &'a Nursery,
-    /// Where charts and definitions come from.
+    /// Starts programs.
+    pub(crate) group: &'a ProcessGroup,
+    /// The source of charts and definitions.
     pub(crate) artifacts: &'a Artifacts,
-    /// How the gateway is reached from here; `None`: through the API of the cluster, like everything else.
+    /// The gateway's local URL; `None`: through the cluster's API, like everything else.
     pub(crate) gateway: Option<Url>,
-    /// The address of a node that may be reached from here.
+    /// The address of a node that may be reachable from here.
     pub(crate) node: Option<IpAddr>,
 }
 
 impl Site<'_> {
-    /// Installs a chart of `kind/versions.toml`, or brings what was installed to these values.
+    /// Installs a chart of `kind/versions.toml`, or upgrades it to these values.
     pub(crate) async fn install(
         &self,
         release: (&str, &str),
         chart: &str,
         values: &Value,
     ) -> Result<()> {
-        let packed = self.artifacts.chart(self.nursery, chart).await?;
+        let packed = self.artifacts.chart(self.group, chart).await?;
         let helm = Helm {
-            nursery: self.nursery,
+            group: self.group,
             kubeconfig: self.kubeconfig,
             context: self.context,
         };

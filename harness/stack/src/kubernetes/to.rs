@@ -1,10 +1,10 @@
-//! Which pod a way leads to.
+//! The pod that a forward leads to.
 
-/// Which pod.
+/// The pod that a forward leads to.
 #[derive(Clone, Debug)]
 pub(crate) enum To {
-    /// The one of this name, of a StatefulSet.
+    /// The pod of this name, of a StatefulSet.
     Pod(String),
-    /// Any ready one with these labels, `KEY=VALUE,...`.
+    /// Any ready pod with these labels, `KEY=VALUE,...`.
     Labelled(String),
 }

@@ -1,11 +1,11 @@
-//! What flaws make of a topology before a real component is configured from it: the weights and routes of a gateway, the
+//! The effect of flaws on a topology before a real component is configured from it: weights and routes of a gateway,
 //! priorities of objectives.
 
 use poolproof_fixtures::flaw::Flaw;
 
 use poolproof_model::topology::{Model, Topology};
 
-/// What the flaw `weight-zero-leak` gives to a pool of weight 0, in a hundred.
+/// The weight, in percent, that the flaw `weight-zero-leak` gives to a pool of weight 0.
 const LEAKED_PERCENT: u32 = 1;
 
 /// The weights of a model's pools, in their order.
@@ -35,7 +35,7 @@ pub(super) fn weights(model: &Model, flaw: Option<Flaw>) -> Vec<u32> {
     weights
 }
 
-/// The model to whose pools the route of this one leads.
+/// The model whose pools this model's route leads to.
 pub(super) fn destination(topology: &Topology, number: usize, flaw: Option<Flaw>) -> &Model {
     let models = &topology.models;
     match flaw {
@@ -44,7 +44,7 @@ pub(super) fn destination(topology: &Topology, number: usize, flaw: Option<Flaw>
     }
 }
 
-/// The priority that an objective gets: under some flaws not the one that it is to have.
+/// The configured priority of an objective, which some flaws change.
 pub(crate) fn priority(priority: i32, flaw: Option<Flaw>) -> i32 {
     match flaw {
         Some(Flaw::PriorityIgnored) => 0,

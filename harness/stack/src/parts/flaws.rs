@@ -1,5 +1,5 @@
-//! Which part can show which flaw: the one table. The configuration of a real part can be made to have some of them; a part of
-//! poolproof's own has them all.
+//! The table of which part can show which flaw. A real part can show those that a configuration can cause; poolproof's
+//! own parts can show all.
 
 use anyhow::{Result, bail};
 use poolproof_fixtures::flaw::{Component, Flaw};
@@ -7,7 +7,7 @@ use poolproof_fixtures::flaw::{Component, Flaw};
 use poolproof_model::parts::{EndpointPicker, Gateway, Parts, StackKind};
 use poolproof_model::topology::Topology;
 
-/// The flaws that a part can have.
+/// The flaws that a part can show.
 enum Shows {
     All,
     Only(&'static [Flaw]),
@@ -35,7 +35,7 @@ fn gateway(gateway: Gateway, kind: StackKind) -> Shows {
             Flaw::Unknown200,
             Flaw::ObjectiveLost,
         ]),
-        // Not `prefix-match`: the body-based router leaves the header of a name that it does not know empty.
+        // Not `prefix-match`: for a name that it does not know, the body-based router leaves the header empty.
         Gateway::Envoy => Shows::Only(&[
             Flaw::CatchAllRoute,
             Flaw::AdapterUnrouted,
@@ -53,7 +53,7 @@ fn gateway(gateway: Gateway, kind: StackKind) -> Shows {
 
 fn picker(picker: EndpointPicker) -> Shows {
     match picker {
-        // By its configuration or by its objectives.
+        // Through its configuration or its objectives.
         EndpointPicker::Gie => Shows::Only(&[
             Flaw::Random,
             Flaw::KvIgnored,
@@ -64,7 +64,7 @@ fn picker(picker: EndpointPicker) -> Shows {
     }
 }
 
-/// Whether a stack of this kind and these parts can be made to have a flaw.
+/// Whether a stack of this kind with these parts can show a flaw.
 pub fn can_have(kind: StackKind, parts: Parts, flaw: Flaw) -> bool {
     let shows = match flaw.component() {
         Component::Gateway => gateway(parts.gateway, kind),
@@ -76,7 +76,7 @@ pub fn can_have(kind: StackKind, parts: Parts, flaw: Flaw) -> bool {
     }
 }
 
-/// Fails if a stack of this kind and these parts cannot be made to have the flaw that was asked for.
+/// Fails if a stack of this kind with these parts cannot show the requested flaw.
 pub(crate) fn check(kind: StackKind, parts: Parts, flaw: Option<Flaw>) -> Result<()> {
     if let Some(flaw) = flaw
         && !can_have(kind, parts, flaw)
@@ -89,7 +89,7 @@ pub(crate) fn check(kind: StackKind, parts: Parts, flaw: Option<Flaw>) -> Result
     Ok(())
 }
 
-/// The topology that shows a flaw: the default one, where the flaw is about LoRA adapters with one on each model.
+/// The topology that shows a flaw: the default one, with one LoRA adapter per model if the flaw is about adapters.
 pub fn topology_showing(flaw: Option<Flaw>) -> Topology {
     let mut topology = Topology::default();
     if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {

@@ -1,4 +1,4 @@
-//! What a stack asks of a gateway, whichever it is.
+//! The interface of gateways.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,27 +11,27 @@ use serde_json::Value;
 
 use crate::kubernetes::{Cluster, Deployment, Helm, Site};
 use crate::ports::Ports;
-use crate::process::{Nursery, Process};
+use crate::process::{Process, ProcessGroup};
 use crate::programs::{Program, Programs};
 use poolproof_model::parts::StackKind;
 use poolproof_model::topology::Topology;
 
-/// A gateway: what it offers, how its processes are started, and what it is in a cluster.
+/// A gateway: its properties, its processes, and its objects in a cluster.
 pub(crate) trait GatewayPart: Sync {
-    /// Whether stacks of this kind can have it.
+    /// Whether it is available on this kind of stack.
     fn runs_on(&self, kind: StackKind) -> bool {
         !matches!(kind, StackKind::Embedded | StackKind::Url)
     }
 
-    /// The longest request body that it takes, in bytes; `None`: it has no limit.
+    /// The maximum size of a request body in bytes; `None`: no limit.
     fn body_limit_bytes(&self) -> Option<usize>;
 
-    /// Whether it can be made to fail open or closed while it runs in such a stack.
+    /// Whether its failure mode can be changed while it runs in such a stack.
     fn changes_failure_mode(&self, _kind: StackKind) -> bool {
         false
     }
 
-    /// The programs that it consists of.
+    /// Its programs.
     fn programs(&self) -> &'static [Program];
 
     /// Starts its processes, and waits until they serve.
@@ -48,7 +48,7 @@ pub(crate) trait GatewayPart: Sync {
     /// The labels of its pod, `KEY=VALUE,...`, and the pod's port for clients.
     fn pod(&self) -> (String, u16);
 
-    /// Whether the pools of a model have to be in one namespace of a cluster.
+    /// Whether the pools of a model must share a namespace of a cluster.
     fn models_share_namespaces(&self) -> bool {
         false
     }
@@ -72,12 +72,12 @@ pub(crate) trait GatewayPart: Sync {
         None
     }
 
-    /// Installs its controller where a cluster lacks it. Returns what was done, `None` if there is nothing to do.
+    /// Installs its controller if the cluster lacks it. Returns what was done; `None` if nothing was.
     fn install<'a>(&'a self, _site: &'a Site<'_>) -> BoxFuture<'a, Result<Option<&'static str>>> {
         ready(Ok(None)).boxed()
     }
 
-    /// Removes what [`GatewayPart::install`] has brought to a cluster, unless another stack needs it.
+    /// Removes what [`GatewayPart::install`] added to a cluster, unless another stack needs it.
     fn uninstall<'a>(
         &'a self,
         _cluster: &'a Cluster,
@@ -86,7 +86,7 @@ pub(crate) trait GatewayPart: Sync {
         ready(Ok(())).boxed()
     }
 
-    /// Waits until its objects are accepted; its pod is waited for besides.
+    /// Waits until its objects are accepted. Its pod is waited for separately.
     fn accepted<'a>(
         &'a self,
         _cluster: &'a Cluster,
@@ -95,7 +95,7 @@ pub(crate) trait GatewayPart: Sync {
         ready(Ok(())).boxed()
     }
 
-    /// Gives the pools of a model in a cluster the weights of a topology, and waits until they are taken where that can be seen.
+    /// Sets the weights of a model's pools in a cluster. Waits until they are applied, if the gateway reports that.
     fn weigh<'a>(
         &'a self,
         cluster: &'a Cluster,
@@ -105,13 +105,13 @@ pub(crate) trait GatewayPart: Sync {
     ) -> BoxFuture<'a, Result<()>>;
 }
 
-/// What the processes of a gateway are started from.
+/// What a gateway's processes need at their start.
 pub(crate) struct Start<'a> {
     pub(crate) programs: &'a Programs,
-    pub(crate) nursery: &'a Nursery,
+    pub(crate) group: &'a ProcessGroup,
     pub(crate) ports: &'a mut Ports,
     pub(crate) http: &'a reqwest::Client,
-    /// The Kubernetes API of the stack, and the namespace of its models there.
+    /// The Kubernetes API of the stack, and the namespace of its models.
     pub(crate) kubeconfig: &'a Path,
     pub(crate) models_namespace: &'a str,
     pub(crate) topology: &'a Topology,
@@ -121,20 +121,20 @@ pub(crate) struct Start<'a> {
     pub(crate) seed: u64,
 }
 
-/// A gateway whose processes run.
+/// A gateway with running processes.
 pub(crate) struct Running {
-    /// Its processes, in the order in which they are to be stopped.
+    /// Its processes, in the order in which to stop them.
     pub(crate) processes: Vec<Process>,
     pub(crate) address: SocketAddr,
-    /// How it is changed while it runs.
+    /// Changes it while it runs.
     pub(crate) control: Box<dyn Control>,
-    /// What it is, by role.
+    /// Its components, by role.
     pub(crate) versions: Vec<(&'static str, String)>,
 }
 
-/// How a gateway whose processes run is changed.
+/// Changes a gateway while its processes run.
 pub(crate) trait Control: Send + Sync {
-    /// Makes its weights those of a topology.
+    /// Sets its weights to those of a topology.
     fn weigh<'a>(
         &'a self,
         topology: &'a Topology,
@@ -142,7 +142,7 @@ pub(crate) trait Control: Send + Sync {
         http: &'a reqwest::Client,
     ) -> BoxFuture<'a, Result<()>>;
 
-    /// Makes a pool fail open to these endpoints, or closed.
+    /// Makes a pool fail open to these endpoints, or fail closed.
     fn fail<'a>(
         &'a self,
         _pool: &'a str,

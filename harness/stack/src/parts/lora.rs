@@ -1,8 +1,8 @@
-//! LoRA adapters on the command line of a model server: vLLM's arguments, which stand-ins for it have too.
+//! LoRA adapters on the command line of a model server, with vLLM's arguments, which our stand-ins share.
 
 use poolproof_model::topology::Model;
 
-/// The arguments by which the adapters of a model are served; none if it has none. `module` is how the server wants one written. They
+/// The arguments that serve the adapters of a model; empty without adapters. `module` formats one for the server. They
 /// are a list, which ends at the next argument that starts with two dashes.
 pub(super) fn args(model: &Model, module: impl Fn(&String) -> String) -> Vec<String> {
     if model.adapters.is_empty() {

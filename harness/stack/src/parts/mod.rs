@@ -1,7 +1,8 @@
-//! The parts that stacks are made of: each answers for its configuration, its processes, its objects in a cluster and what it offers.
+//! The parts of stacks. Each part provides its configuration, its processes, its objects in a cluster and its
+//! properties.
 //!
-//! To add a gateway: its folder here, a row in `poolproof_model::parts::Gateway`, a row in [`gateway`], its flaws in [`flaws`], its versions in
-//! `kind/versions.toml`.
+//! To add a gateway: a folder here, a row in `poolproof_model::parts::Gateway`, a row in [`gateway`], its flaws in
+//! [`flaws`], and its versions in `kind/versions.toml`.
 
 mod agentgateway;
 mod envoy;
@@ -62,7 +63,7 @@ pub(crate) fn charts(parts: Parts) -> Vec<&'static str> {
     [gateway(parts.gateway).charts(), picker(parts.epp).charts()].concat()
 }
 
-/// The parts of a stack of this kind: those asked for, else its own. Fails if the kind does not have one of them.
+/// The parts of a stack of this kind: the requested ones, otherwise its defaults. Fails if the kind lacks one of them.
 pub fn choose(kind: StackKind, asked: &Asked) -> Result<Parts> {
     let parts = Parts::asked_for(kind, asked);
     let missing = if !gateway(parts.gateway).runs_on(kind) {
@@ -91,7 +92,7 @@ pub fn choose(kind: StackKind, asked: &Asked) -> Result<Parts> {
     )
 }
 
-/// The target of a stack with these parts and addresses. Its name is for the place to choose.
+/// The target of a stack with these parts and addresses. The place sets its name.
 pub(crate) fn target(topology: &Topology, parts: Parts, urls: Urls) -> Result<Target> {
     Target::of_topology(
         topology,

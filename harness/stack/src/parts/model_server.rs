@@ -1,4 +1,4 @@
-//! What a stack asks of a model server, whichever it is.
+//! The interface of model servers.
 
 use std::net::SocketAddr;
 
@@ -11,9 +11,9 @@ use crate::programs::{Program, Programs};
 use poolproof_model::parts::StackKind;
 use poolproof_model::topology::{Model, Topology};
 
-/// A model server: how its processes are started, and what its container is in a cluster.
+/// A model server: its processes, and its container in a cluster.
 pub(crate) trait ModelServerPart: Sync {
-    /// Whether stacks of this kind can have it.
+    /// Whether it is available on this kind of stack.
     fn runs_on(&self, kind: StackKind) -> bool {
         !matches!(kind, StackKind::Embedded | StackKind::Url)
     }
@@ -23,10 +23,10 @@ pub(crate) trait ModelServerPart: Sync {
         None
     }
 
-    /// The programs that it consists of.
+    /// Its programs.
     fn programs(&self) -> &'static [Program];
 
-    /// What starts the process of an endpoint.
+    /// How to start the process of an endpoint.
     fn launch(
         &self,
         programs: &Programs,
@@ -34,7 +34,7 @@ pub(crate) trait ModelServerPart: Sync {
         seed: u64,
     ) -> Result<Launch>;
 
-    /// What it is.
+    /// Its component.
     fn version(&self, programs: &Programs) -> Result<String>;
 
     /// The images that it needs in a cluster, by their names in `kind/versions.toml`.
@@ -45,6 +45,6 @@ pub(crate) trait ModelServerPart: Sync {
         Ok(())
     }
 
-    /// Puts its image, its arguments and what else it needs into the container of an endpoint.
+    /// Sets the image, the arguments and the other fields of an endpoint's container.
     fn fill(&self, container: &mut Value, deployment: &Deployment, model: &Model) -> Result<()>;
 }

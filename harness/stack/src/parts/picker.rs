@@ -1,4 +1,4 @@
-//! What a stack asks of an endpoint picker, whichever it is.
+//! The interface of endpoint pickers.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,29 +9,29 @@ use serde_json::Value;
 
 use crate::kubernetes::Deployment;
 use crate::ports::Ports;
-use crate::process::{Launch, Nursery};
+use crate::process::{Launch, ProcessGroup};
 use crate::programs::{Program, Programs};
 use poolproof_model::change::Kind;
 use poolproof_model::parts::StackKind;
 use poolproof_model::topology::{Pool, Topology};
 
-/// An endpoint picker: how its processes are started, and what it is in a cluster.
+/// An endpoint picker: its processes, and its objects in a cluster.
 pub(crate) trait PickerPart: Sync {
-    /// Whether stacks of this kind can have it.
+    /// Whether it is available on this kind of stack.
     fn runs_on(&self, kind: StackKind) -> bool {
         !matches!(kind, StackKind::Embedded | StackKind::Url)
     }
 
-    /// The changes of the objects that it watches which it follows while it runs.
+    /// The changes of watched objects that it follows while it runs.
     fn follows(&self) -> &'static [Kind];
 
-    /// The programs that it consists of.
+    /// Its programs.
     fn programs(&self) -> &'static [Program];
 
-    /// What starts the process of a pool's picker.
+    /// How to start the process of a pool's picker.
     fn launch(&self, start: &Start<'_>) -> Result<Launch>;
 
-    /// What it is, by its programs and the text of its metrics.
+    /// Its component, from its programs and the text of its metrics.
     fn version(&self, programs: &Programs, metrics: &str) -> String;
 
     /// The images that it needs in a cluster, by their names in `kind/versions.toml`.
@@ -42,29 +42,30 @@ pub(crate) trait PickerPart: Sync {
         &[]
     }
 
-    /// The labels of its pod, `KEY=VALUE,...`, by its name.
+    /// The labels of its pod, `KEY=VALUE,...`, from its name.
     fn labels(&self, name: &str) -> String;
 
-    /// Whether it speaks TLS in a cluster.
+    /// Whether it uses TLS in a cluster.
     fn tls(&self) -> bool;
 
-    /// The objects of a pool's picker, but for those that its chart makes.
+    /// The objects of a pool's picker, except those that its chart creates.
     fn objects(&self, _deployment: &Deployment, _pool: &Pool) -> Vec<Value> {
         Vec::new()
     }
 
-    /// The chart that brings a pool's picker and its InferencePool, by its name in `kind/versions.toml`, and its values.
+    /// The chart that installs a pool's picker and its InferencePool, by its name in `kind/versions.toml`, and its
+    /// values.
     fn chart(&self, _deployment: &Deployment, _pool: &Pool) -> Option<(&'static str, Value)> {
         None
     }
 }
 
-/// What the process of a pool's endpoint picker is started from.
+/// What the process of a pool's endpoint picker needs at its start.
 pub(crate) struct Start<'a> {
     /// The name of the process.
     pub(crate) name: &'a str,
     pub(crate) programs: &'a Programs,
-    pub(crate) nursery: &'a Nursery,
+    pub(crate) group: &'a ProcessGroup,
     pub(crate) ports: &'a PickerPorts,
     pub(crate) topology: &'a Topology,
     pub(crate) pool: &'a Pool,
@@ -76,7 +77,7 @@ pub(crate) struct Start<'a> {
     pub(crate) flaw: Option<Flaw>,
 }
 
-/// The three addresses of a program of GIE.
+/// The three addresses of a GIE program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PickerPorts {
     pub(crate) grpc: SocketAddr,
@@ -93,7 +94,7 @@ impl PickerPorts {
         })
     }
 
-    /// The flags that set them.
+    /// The flags that set these ports.
     pub(crate) fn flags(&self) -> [String; 3] {
         [
             format!("--grpc-port={}", self.grpc.port()),

@@ -33,7 +33,7 @@ mod tests {
     use poolproof_model::topology::Topology;
     use poolproof_records::run::Record;
 
-    /// What a target offers that parts decide on: a body limit, control of its endpoints, and which changes.
+    /// The properties of a target that parts decide: a body limit, control of endpoints, and supported changes.
     fn offers(target: &Target) -> String {
         let control = target
             .endpoints()
@@ -90,7 +90,7 @@ mod tests {
         };
         assert_eq!(names(&planned), names(&stack.target));
         stack.stop().await;
-        // Those who plan without a stack plan for the reference parts.
+        // Plans without a stack assume the reference parts.
         let plain = Target::planned(&Topology::default()).unwrap();
         assert_eq!(offers(&plain), offers(&planned));
     }

@@ -1,4 +1,4 @@
-//! A stack that is there already: its target file names all that is known of it.
+//! An existing stack. Its target file describes everything that is known of it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use poolproof_model::target::Target;
 
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Wherever the target file leads.
+/// The addresses of the target file.
 pub(super) struct Place;
 
 impl place::Place for Place {
@@ -52,7 +52,7 @@ impl place::Place for Place {
     }
 }
 
-/// A stack that somebody else has started and will stop.
+/// A stack that was started elsewhere and is not stopped here.
 struct NotOurs;
 
 impl Running for NotOurs {
@@ -79,7 +79,7 @@ async fn reach(target: &Target) -> Result<()> {
     };
     connected.with_context(|| {
         format!(
-            "the gateway of target {:?} is not there: `url` {url}",
+            "the gateway of target {:?} is unreachable: `url` {url}",
             target.name
         )
     })

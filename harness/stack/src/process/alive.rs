@@ -1,16 +1,16 @@
-//! Whether a process that a file or a label names still runs.
+//! Whether a process named by a file or a label still runs.
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-/// Whether a process has this id, whoever owns it.
+/// Whether a process has this id, whatever its owner.
 pub(crate) fn is_alive(pid: i32) -> bool {
-    // 0 and negative numbers mean process groups. No signal is sent: kill(2) only checks.
+    // 0 and negative numbers denote process groups. No signal is sent: kill(2) only checks.
     pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
 
-/// Whether this process runs and is a poolproof. A zombie has ended; its parent has only not read its exit code.
+/// Whether this process runs and is a poolproof. A zombie counts as ended: only its exit code has not been read.
 pub fn is_poolproof(pid: i32) -> bool {
     #[cfg(target_os = "linux")]
     let found = stat(pid);
@@ -19,7 +19,7 @@ pub fn is_poolproof(pid: i32) -> bool {
     found.is_some_and(|(name, state)| name == "poolproof" && !state.starts_with('Z'))
 }
 
-/// The name and the state of a process, by `PID (NAME) STATE …` of proc(5).
+/// The name and the state of a process, from `PID (NAME) STATE …` of proc(5).
 #[cfg(target_os = "linux")]
 fn stat(pid: i32) -> Option<(String, String)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -27,7 +27,7 @@ fn stat(pid: i32) -> Option<(String, String)> {
     Some((name.to_owned(), state.to_owned()))
 }
 
-/// The name and the state of a process, by ps(1) of POSIX; macOS prints the path of the program.
+/// The name and the state of a process, from ps(1) of POSIX; macOS prints the path of the program.
 #[cfg(any(not(target_os = "linux"), test))]
 fn ps(pid: i32) -> Option<(String, String)> {
     let mut ps = std::process::Command::new("ps");

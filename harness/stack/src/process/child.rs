@@ -1,4 +1,4 @@
-//! Child processes: started so that they end with us, stopped in order.
+//! Child processes: they end with this process, and stop in order.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exec::addressee;
-use super::group::{Nursery, Output, STOP_TIMEOUT};
+use super::group::{Output, ProcessGroup, STOP_TIMEOUT};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub(crate) struct Child {
     child: std::process::Child,
 }
 
-impl Nursery {
-    /// Starts a program that ends when we do. To be called on a thread that lives as long as the child is to.
+impl ProcessGroup {
+    /// Starts a program that ends with this process. The calling thread must outlive the child.
     pub(crate) fn start(&self, name: &str, command: &Command) -> Result<Child> {
         let (output, stdout, stderr) = Output::create(&self.logs, name)?;
         let mut child = Command::new(&self.program);
@@ -32,7 +32,7 @@ impl Nursery {
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
-            // Ctrl-C in a terminal goes to the whole group; it is for us to stop children in order.
+            // A terminal sends Ctrl-C to its whole process group; children are stopped in order by us instead.
             .process_group(0);
         for (variable, value) in command.get_envs() {
             match value {
@@ -52,14 +52,14 @@ impl Child {
             return Ok(());
         };
         bail!(
-            "{} ended: {status}; it said: {}",
+            "{} ended: {status}; its output: {}",
             self.output.name,
             self.output.tail()
         )
     }
 
-    /// Waits until it has ended by itself, and gives what it wrote to standard output. Fails if it did not succeed, or does
-    /// not end within `timeout`; then it is killed.
+    /// Waits until it ends by itself, and returns its standard output. Fails if it exits with an error or runs longer
+    /// than `timeout`; in the second case it is killed.
     pub(crate) async fn finish(mut self, timeout: Duration) -> Result<String> {
         let Ok(status) = tokio::time::timeout(timeout, self.ended()).await else {
             bail!("{}: not done within {timeout:?}", self.output.name)
@@ -75,9 +75,9 @@ impl Child {
             .with_context(|| format!("output of {}", self.output.name))
     }
 
-    /// Waits until it has ended: the system sends SIGCHLD when any child ends.
+    /// Waits until it has ended. The system sends SIGCHLD when any child ends.
     async fn ended(&mut self) -> std::io::Result<ExitStatus> {
-        // Before the first look, so that no end falls between the look and the wait.
+        // Subscribed before the first check, so that an end between check and wait is not missed.
         let mut ends = signal(SignalKind::child())?;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -87,7 +87,7 @@ impl Child {
         }
     }
 
-    /// Asks it to end, and waits until it has; kills it if it takes too long.
+    /// Sends SIGTERM and waits until it has ended. Kills it after a timeout.
     pub(super) async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         let ended = tokio::time::timeout(STOP_TIMEOUT, self.ended()).await;
@@ -106,7 +106,7 @@ impl Child {
     }
 
     fn signal(&self, signal: Signal) {
-        // It may have ended by itself; it is still ours to wait for, so the pid is nobody else's.
+        // It may have ended by itself. It has not been waited for, so its pid is not reused.
         let _ = kill(addressee(self.id() as i32), signal);
     }
 }
@@ -115,7 +115,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             self.signal(Signal::SIGKILL);
-            // It cannot resist, and leaves no zombie.
+            // SIGKILL cannot be caught; waiting prevents a zombie.
             let _ = self.child.wait();
         }
     }

@@ -1,5 +1,5 @@
-//! Containers: in the network of this machine, so that nothing stands between client and gateway that is not part of the stack, and
-//! with the folder of the run under its own path.
+//! Containers. They use the network of this machine, so that nothing outside the stack is between client and gateway.
+//! The run's folder is mounted under its own path.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -12,11 +12,11 @@ use testcontainers::core::logs::LogFrame;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
-use super::group::{Nursery, Output, STOP_TIMEOUT};
+use super::group::{Output, ProcessGroup, STOP_TIMEOUT};
 
-/// The label by which the containers of a run are known.
+/// The label of a run's containers.
 pub(crate) const RUN_LABEL: &str = "poolproof.dev/run";
-/// The label that says which process they belong to.
+/// The label with the process that a container belongs to.
 pub(crate) const PID_LABEL: &str = "poolproof.dev/pid";
 
 /// A running container. Dropping it removes it.
@@ -27,23 +27,23 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Starts the program of an image. It runs as whoever runs us, so that it can read what we write for it.
+    /// Starts the program of an image. It runs as the current user, so that it can read the files we write for it.
     pub(super) async fn start(
-        nursery: &Nursery,
+        group: &ProcessGroup,
         name: &str,
         image: &str,
         command: &Command,
     ) -> Result<Self> {
-        let (output, stdout, stderr) = Output::create(&nursery.logs, name)?;
+        let (output, stdout, stderr) = Output::create(&group.logs, name)?;
         let (repository, tag) = image.rsplit_once(':').context("the image has no tag")?;
-        let folder = nursery.logs.to_str().context("its folder is no text")?;
+        let folder = group.logs.to_str().context("its folder is not UTF-8")?;
         let owner = std::fs::metadata(folder).with_context(|| format!("reading {folder}"))?;
         let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
         let mut request = GenericImage::new(repository, tag)
             .with_entrypoint(&text(command.get_program()))
             .with_cmd(command.get_args().map(text))
-            .with_container_name(format!("{}-{name}", nursery.run()?))
-            .with_label(RUN_LABEL, nursery.run()?)
+            .with_container_name(format!("{}-{name}", group.run()?))
+            .with_label(RUN_LABEL, group.run()?)
             .with_label(PID_LABEL, std::process::id().to_string())
             .with_network("host")
             .with_user(format!("{}:{}", owner.uid(), owner.gid()))
@@ -65,22 +65,26 @@ impl Container {
             return Ok(());
         };
         let output = &self.output;
-        bail!("{} ended: {code}; it said: {}", output.name, output.tail())
+        bail!(
+            "{} ended: {code}; its output: {}",
+            output.name,
+            output.tail()
+        )
     }
 
-    /// Asks it to end, and waits until it is gone; kills it if it takes too long.
+    /// Asks it to stop, and waits until it is gone. Kills it after a timeout.
     pub(super) async fn stop(self) {
-        let asked = self
+        let stopped = self
             .container
             .stop_with_timeout(Some(STOP_TIMEOUT.as_secs() as i32));
-        // Dropped, it is removed whatever it does.
-        if let Err(error) = asked.await {
+        // Dropping it removes it in any case.
+        if let Err(error) = stopped.await {
             tracing::warn!("stopping {}: {error:#}", self.output.name);
         }
     }
 }
 
-/// Writes what a container says into files: standard output, and errors.
+/// Writes a container's standard output and standard error to files.
 fn keep(files: [std::fs::File; 2]) -> impl Fn(&LogFrame) + Send + Sync {
     let files = files.map(Mutex::new);
     move |frame| {
@@ -88,7 +92,7 @@ fn keep(files: [std::fs::File; 2]) -> impl Fn(&LogFrame) + Send + Sync {
             LogFrame::StdOut(bytes) => (&files[0], bytes),
             LogFrame::StdErr(bytes) => (&files[1], bytes),
         };
-        // A line that is lost is missing from a log; nothing else depends on it.
+        // A lost line is missing from a log; nothing else depends on it.
         if let Ok(mut file) = file.lock() {
             let _ = file.write_all(bytes);
         }

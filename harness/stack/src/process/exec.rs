@@ -1,7 +1,7 @@
-//! The process between poolproof and a program that it starts: it ties the program's life to ours.
+//! The process between poolproof and a program that it starts: it ties the program's life to poolproof's.
 //!
-//! On Linux it becomes the program, and the kernel kills it when the thread that started it ends. Elsewhere it stays beside the
-//! program as its parent, watches for the end of its own parent, and passes on the exit code.
+//! On Linux it execs the program, and the kernel kills the program when the thread that started it ends. Elsewhere it
+//! stays the program's parent, watches for the end of its own parent, and passes on the exit code.
 
 use std::convert::Infallible;
 use std::process::Command;
@@ -32,19 +32,19 @@ pub fn exec_child(parent: u32, command: &[String]) -> Result<Infallible> {
     watch(parent, command).map(|code| std::process::exit(code))
 }
 
-/// What a signal for a child is sent to: the child, which is the program itself.
+/// The target of a signal for a child: the child, which is the program itself.
 #[cfg(target_os = "linux")]
 pub(super) fn addressee(child: i32) -> Pid {
     Pid::from_raw(child)
 }
 
-/// What a signal for a child is sent to: its process group, in which the program is.
+/// The target of a signal for a child: its process group, which contains the program.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn addressee(child: i32) -> Pid {
     Pid::from_raw(-child)
 }
 
-/// Runs a program to its end and returns its exit code; kills it when `parent` is no longer our parent.
+/// Runs a program to its end and returns its exit code. Kills it once `parent` is no longer our parent.
 #[cfg(any(not(target_os = "linux"), test))]
 fn watch(parent: u32, command: &[String]) -> Result<i32> {
     use std::os::unix::process::{ExitStatusExt, parent_id};
@@ -56,7 +56,7 @@ fn watch(parent: u32, command: &[String]) -> Result<i32> {
         .with_context(|| format!("starting {program}"))?;
     loop {
         if let Some(status) = child.try_wait().context("waiting for a process")? {
-            // A shell's code for a program that a signal has ended.
+            // The exit code that a shell reports for a program killed by a signal.
             let signal = status.signal().unwrap_or(0);
             return Ok(status.code().unwrap_or(128 + signal));
         }

@@ -1,5 +1,5 @@
-//! The folder of a run. A file in it is locked for as long as the run lasts, so that the next run knows the folders of those that
-//! were killed, and removes them.
+//! The folder of a run. A lock file in it is held during the run, so that later runs detect and remove the folders of
+//! killed runs.
 
 use std::fs::File;
 use std::path::Path;
@@ -42,15 +42,15 @@ impl Folder {
     }
 }
 
-/// Removes folders of runs that nobody holds. What cannot be removed, for example because it is another user's, stays.
+/// Removes folders whose lock is free. Folders that cannot be removed, such as those of other users, stay.
 fn remove_left(parent: &Path, min_age: Duration) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    for entry in entries.filter(|it| it.file_name().to_string_lossy().starts_with(PREFIX)) {
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else {
             continue;
         };
-        let made = lock.metadata().and_then(|it| it.modified());
-        let age = made.ok().and_then(|it| it.elapsed().ok());
+        let made = lock.metadata().and_then(|metadata| metadata.modified());
+        let age = made.ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age >= min_age) && lock.try_lock().is_ok() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -62,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_run_has_left_is_removed_and_what_others_have_is_not() {
+    fn the_folder_of_a_killed_run_is_removed_and_other_folders_are_not() {
         let parent = tempfile::tempdir().unwrap();
         let used = Folder::new_in(parent.path()).unwrap();
         let results = parent.path().join("poolproof-results");
         std::fs::create_dir(&results).unwrap();
-        // As the system does it when a process ends: the folder stays, the lock does not.
+        // The state after a process ends: the folder remains, its lock is released.
         let Folder {
             folder,
             _lock: lock,

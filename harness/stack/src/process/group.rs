@@ -1,4 +1,4 @@
-//! How children and containers are started, and where their output goes.
+//! Starts children and containers, and collects their output.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,37 +8,37 @@ use anyhow::{Context, Result};
 
 use super::folder::Folder;
 
-/// How long a process may take to end after SIGTERM; Envoy and the endpoint picker end within milliseconds.
+/// The time that a process has to end after SIGTERM. Envoy and the endpoint picker end within milliseconds.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How much of the end of a log is shown when a process has failed.
 const LOG_TAIL_BYTES: usize = 2000;
 
-/// How children and containers are started.
+/// Starts children and containers.
 #[derive(Clone, Debug)]
-pub(crate) struct Nursery {
-    /// The poolproof program: a child of it becomes the program that is wanted.
+pub(crate) struct ProcessGroup {
+    /// The poolproof program: a child of it execs the wanted program.
     pub(crate) program: PathBuf,
-    /// The folder for what they write; containers see it under the same path.
+    /// The folder for their output; containers see it under the same path.
     pub(crate) logs: PathBuf,
 }
 
-impl Nursery {
-    /// One whose children write into a new folder, which is gone when what is returned beside it is dropped.
+impl ProcessGroup {
+    /// A group whose children write into a new folder. Dropping the returned folder removes it.
     pub(crate) fn in_new_folder(program: PathBuf) -> Result<(Self, Folder)> {
         let folder = Folder::new()?;
         let logs = folder.path().to_owned();
         Ok((Self { program, logs }, folder))
     }
 
-    /// The name of this run: that of its folder.
+    /// The name of this run, which is the name of its folder.
     pub(crate) fn run(&self) -> Result<&str> {
-        let name = self.logs.file_name().and_then(|it| it.to_str());
+        let name = self.logs.file_name().and_then(|name| name.to_str());
         name.context("the folder for what processes write has no name")
     }
 }
 
-/// The files of what a process writes.
+/// The output files of a process.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     /// The name of the process.
@@ -48,7 +48,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Makes the files, empty.
+    /// Creates the files, empty.
     pub(super) fn create(folder: &Path, name: &str) -> Result<(Self, File, File)> {
         let output = Self {
             name: name.to_owned(),
@@ -62,7 +62,7 @@ impl Output {
         Ok((output, stdout, stderr))
     }
 
-    /// The end of what it said, of its errors first.
+    /// The end of its standard error, or of its standard output if that is empty.
     pub(super) fn tail(&self) -> String {
         let text = [&self.stderr, &self.stdout]
             .map(|path| std::fs::read(path).unwrap_or_default())

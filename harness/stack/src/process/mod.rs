@@ -1,4 +1,5 @@
-//! What a stack starts: children of this process, or containers. Their output is kept in files, and they end before the stack does.
+//! The processes of a stack: children of this process, or containers. Their output is kept in files, and they end with
+//! the stack.
 
 mod alive;
 mod child;
@@ -20,15 +21,15 @@ pub(crate) use child::Child;
 pub(crate) use container::{Container, PID_LABEL, RUN_LABEL};
 pub use exec::exec_child;
 pub(crate) use folder::Folder;
-pub(crate) use group::Nursery;
+pub(crate) use group::ProcessGroup;
 use group::{Output, POLL_INTERVAL};
 
-/// How a part of a stack is started.
+/// How to start a part of a stack.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    /// The image that the program is in; `None`: it is a file of this machine.
+    /// The image of the program; `None`: a file of this machine.
     pub(crate) image: Option<String>,
-    /// The program, with its arguments and what it finds in its environment.
+    /// The program with its arguments and its environment.
     pub(crate) command: Command,
 }
 
@@ -41,7 +42,7 @@ pub(crate) enum Process {
     Container(Box<Container>),
 }
 
-impl Nursery {
+impl ProcessGroup {
     /// Starts a part of a stack, here or in a container.
     pub(crate) async fn launch(&self, name: &str, launch: &Launch) -> Result<Process> {
         match &launch.image {
@@ -49,7 +50,7 @@ impl Nursery {
             Some(image) => Container::start(self, name, image, &launch.command)
                 .await
                 .with_context(|| format!("starting {name} in a container of {image}"))
-                .map(|it| Process::Container(Box::new(it))),
+                .map(|container| Process::Container(Box::new(container))),
         }
     }
 }
@@ -63,7 +64,7 @@ impl Process {
         }
     }
 
-    /// Waits until `ready` gives a value. Fails if the process ends before, or after `timeout`.
+    /// Polls `ready` until it returns a value. Fails if the process ends first, or after `timeout`.
     pub(crate) async fn wait_for<T, F>(
         &mut self,
         what: &str,
@@ -82,7 +83,7 @@ impl Process {
             let output = self.output();
             ensure!(
                 Instant::now() < deadline,
-                "{}: no {what} within {timeout:?}; it said: {}",
+                "{}: no {what} within {timeout:?}; its output: {}",
                 output.name,
                 output.tail()
             );
@@ -90,7 +91,7 @@ impl Process {
         }
     }
 
-    /// Waits until a component of poolproof prints where it listens.
+    /// Waits until a component of poolproof prints its address.
     pub(crate) async fn listening_on(&mut self, timeout: Duration) -> Result<SocketAddr> {
         let output = self.stdout();
         let listening = || {
@@ -104,12 +105,12 @@ impl Process {
         self.wait_for("address", timeout, listening).await
     }
 
-    /// The file of what it writes to standard output.
+    /// The file with its standard output.
     pub(crate) fn stdout(&self) -> PathBuf {
         self.output().stdout.clone()
     }
 
-    /// Asks it to end, and waits until it has; kills it if it takes too long.
+    /// Asks it to end, and waits until it has. Kills it after a timeout.
     pub(crate) async fn stop(self) {
         match self {
             Self::Child(child) => child.stop().await,

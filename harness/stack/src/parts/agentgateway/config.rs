@@ -1,4 +1,4 @@
-//! agentgateway's configuration: the model name lifted from the body into a header, a route for each model, the endpoint
+//! agentgateway's configuration: the model name copied from the body into a header, a route per model, the endpoint
 //! picker of the chosen pool.
 //!
 //! Source: agentgateway v1.2.1, crates/agentgateway/src/types/local.rs, http/ext_proc.rs, http/transformation_cel.rs. A pool is a service
@@ -16,10 +16,10 @@ use poolproof_model::topology::{Model, Pool, Topology};
 const MODEL_HEADER: &str = "X-Gateway-Base-Model-Name";
 const MODEL: &str = "string(json(request.body).model)";
 const NAMESPACE: &str = "poolproof";
-/// The port of every service. It leads nowhere, since pickers say where requests go.
+/// The port of every service. It is never dialled, since pickers set the destination.
 const SERVICE_PORT: u16 = 8000;
 
-/// Where agentgateway and what it talks to are. Its listener is on every address of the machine: a bind has but a port.
+/// The addresses of agentgateway and its peers. It listens on every address of the machine: a bind has only a port.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
     pub(super) listener: SocketAddr,
@@ -30,7 +30,7 @@ pub(super) struct Addresses {
     pub(super) pickers: Vec<SocketAddr>,
 }
 
-/// The text of the whole configuration. What looks like a variable of the environment would be replaced.
+/// The text of the whole configuration, with `$` escaped: agentgateway expands environment variables in it.
 pub(super) fn text(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> String {
     format!("{:#}", config(topology, at, flaw)).replace('$', "$$")
 }
@@ -38,7 +38,7 @@ pub(super) fn text(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> S
 fn config(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> Value {
     json!({
         "config": {
-            // Else it could not start where IPv6 is off.
+            // Without this setting it cannot start where IPv6 is off.
             "enableIpv6": false,
             "adminAddr": at.admin.to_string(),
             "statsAddr": at.stats.to_string(),
@@ -58,7 +58,7 @@ fn config(topology: &Topology, at: &Addresses, flaw: Option<Flaw>) -> Value {
     })
 }
 
-/// A pool. Model servers take what is HTTP/2 for something else.
+/// A pool. Its protocol is HTTP/1: model servers misread HTTP/2.
 fn service(pool: &Pool) -> Value {
     let port = SERVICE_PORT.to_string();
     json!({
@@ -71,8 +71,8 @@ fn service(pool: &Pool) -> Value {
     })
 }
 
-/// What is done to a request before its route is chosen. A header that is set takes the place of the client's, also if the
-/// body has no model; one that is added stands behind it, and the first one is matched.
+/// Transforms a request before its route is chosen. Setting a header replaces the client's value, even if the body has
+/// no model. Adding one would append it, and only the first value is matched.
 fn lift_model(flaw: Option<Flaw>) -> Value {
     match flaw {
         Some(Flaw::TrustedModelHeader) => json!({"add": {MODEL_HEADER: MODEL}}),
@@ -83,8 +83,8 @@ fn lift_model(flaw: Option<Flaw>) -> Value {
     }
 }
 
-/// Routes by the header into which the model name was lifted, whether it is a model's or an adapter's; agentgateway answers 404 to
-/// anything else.
+/// Routes by the header with the model name, whether of a model or an adapter. agentgateway answers 404 to anything
+/// else.
 fn routes(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Vec<Value> {
     let path = match flaw {
         Some(Flaw::ChatRouteMissing) => json!({"exact": "/v1/completions"}),
@@ -112,7 +112,7 @@ fn routes(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Ve
     routes
 }
 
-/// How the name of a model is matched.
+/// The match for a model name.
 fn named(model: &Model, flaw: Option<Flaw>) -> Value {
     let name = escaped(&model.name);
     match flaw {
@@ -123,7 +123,7 @@ fn named(model: &Model, flaw: Option<Flaw>) -> Value {
     }
 }
 
-/// A regular expression that matches a text and nothing else.
+/// A regular expression that matches exactly this text.
 fn escaped(text: &str) -> String {
     let mut expression = String::new();
     for character in text.chars() {
@@ -136,7 +136,7 @@ fn escaped(text: &str) -> String {
     expression
 }
 
-/// What under some flaws becomes of requests that no model's route matches.
+/// The routes that some flaws add for requests that match no model.
 fn rest(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Option<Value> {
     let matches = json!([{"path": {"pathPrefix": "/"}}]);
     let answer = |status: u16, body: &str| {
@@ -214,11 +214,11 @@ mod tests {
     fn each_pool_has_its_weight_and_asks_its_own_picker() {
         let routes = routes_under(None);
         let of_pools: Vec<_> = (routes[1]["backends"].as_array().unwrap().iter())
-            .map(|it| {
-                let picker = &it["policies"]["inferenceRouting"]["endpointPicker"]["host"];
+            .map(|backend| {
+                let picker = &backend["policies"]["inferenceRouting"]["endpointPicker"]["host"];
                 (
-                    it["service"]["name"].clone(),
-                    it["weight"].clone(),
+                    backend["service"]["name"].clone(),
+                    backend["weight"].clone(),
                     picker.clone(),
                 )
             })

@@ -1,4 +1,4 @@
-//! The controller of agentgateway: installed where a cluster has none, and removed again by whoever installed it.
+//! The controller of agentgateway: installed if a cluster has none, and removed again only if poolproof installed it.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::kubernetes::{Cluster, Helm, Site, text};
 const CLASS: (&str, &str) = (GATEWAY_API, "GatewayClass");
 pub(super) const DEFINITIONS: &str = "agentgateway-crds";
 
-/// Installs the controller, unless the cluster has another's, and waits until its GatewayClass is accepted.
+/// Installs the controller unless the cluster has one, and waits until its GatewayClass is accepted.
 pub(super) async fn install(site: &Site<'_>) -> Result<()> {
     let cluster = site.cluster;
     let namespace = namespace(cluster).await?;
@@ -31,7 +31,7 @@ pub(super) async fn install(site: &Site<'_>) -> Result<()> {
     accepted(cluster, CLASS, ("", CONTROLLER), accepted_by).await
 }
 
-/// Removes a controller that poolproof has installed, unless a Gateway is left that needs it.
+/// Removes a controller that poolproof has installed, unless another Gateway needs it.
 pub(super) async fn uninstall(cluster: &Cluster, helm: &Helm<'_>) -> Result<()> {
     if !namespace(cluster).await?.as_ref().is_some_and(is_ours) {
         return Ok(());
@@ -44,7 +44,7 @@ pub(super) async fn uninstall(cluster: &Cluster, helm: &Helm<'_>) -> Result<()> 
     for chart in [CONTROLLER, DEFINITIONS] {
         helm.uninstall((chart, CONTROLLER_NAMESPACE)).await?;
     }
-    // The controller has made it, not the chart.
+    // The controller creates the GatewayClass; the chart does not.
     cluster.delete(CLASS, "", CONTROLLER).await?;
     let own = ("v1", "Namespace");
     cluster.delete(own, "", CONTROLLER_NAMESPACE).await?;

@@ -1,4 +1,4 @@
-//! agentgateway: the Gateway, the policy that lifts the model name, a route for each model.
+//! agentgateway: the Gateway, the policy that copies the model name into a header, a route per model.
 //!
 //! Source: agentgateway v1.2.1, api/v1alpha1; Gateway API v1.5.1.
 
@@ -9,14 +9,14 @@ use crate::kubernetes::api::{GATEWAY_API, MANAGED_BY, metadata};
 use crate::kubernetes::deployment::{GATEWAY, STACK_LABEL};
 use crate::parts::flawed::weights;
 
-/// The namespace and the name of its controller, as its own documentation has them.
+/// The namespace and the name of its controller, as in its documentation.
 pub(super) const CONTROLLER_NAMESPACE: &str = "agentgateway-system";
 /// The Deployment of its controller, and its GatewayClass.
 pub(super) const CONTROLLER: &str = "agentgateway";
 
 const MODEL_HEADER: &str = "X-Gateway-Base-Model-Name";
 
-/// The namespace of a controller that poolproof installs.
+/// The namespace of a controller that poolproof has installed.
 pub(super) fn controller_namespace() -> Value {
     json!({
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! agentgateway: as a process with a configuration file, and in a cluster by its controller.
+//! agentgateway: a process with a configuration file, or managed by its controller in a cluster.
 
 mod config;
 mod controller;
@@ -27,7 +27,7 @@ use poolproof_model::target::BODY_LIMIT_BYTES;
 use poolproof_model::topology::Topology;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most matches of a rule (Gateway API v1.5.1, HTTPRouteRule).
+/// The maximum number of matches of a rule (Gateway API v1.5.1, HTTPRouteRule).
 const MATCHES_MAX: usize = 64;
 
 const PROGRAM: Program = Program {
@@ -134,7 +134,7 @@ impl GatewayPart for Agentgateway {
     }
 }
 
-/// Starts it, and waits until it says that it is ready and listens.
+/// Starts it, and waits until it reports ready and listens.
 async fn run(start: Start<'_>) -> Result<Running> {
     let addresses = config::Addresses {
         listener: start.ports.take()?,
@@ -143,12 +143,12 @@ async fn run(start: Start<'_>) -> Result<Running> {
         readiness: start.ports.take()?,
         pickers: start.pickers.to_vec(),
     };
-    let file = start.nursery.logs.join("agentgateway.yaml");
+    let file = start.group.logs.join("agentgateway.yaml");
     let text = config::text(start.topology, &addresses, start.flaw);
     write(&file, &text)?;
     let mut launch = start.programs.launch(&PROGRAM)?;
     launch.command.arg("-f").arg(&file);
-    let mut process = start.nursery.launch("agentgateway", &launch).await?;
+    let mut process = start.group.launch("agentgateway", &launch).await?;
 
     let ready: Url = format!("http://{}/healthz/ready", addresses.readiness).parse()?;
     let (http, ready, listener) = (start.http, &ready, addresses.listener);
@@ -207,7 +207,7 @@ async fn objects_accepted(cluster: &Cluster, deployment: &Deployment) -> Result<
     Ok(())
 }
 
-/// Writes the weights of a model's pools into its HTTPRoute.
+/// Sets the weights of a model's pools in its HTTPRoute.
 async fn weigh_route(
     cluster: &Cluster,
     deployment: &Deployment,

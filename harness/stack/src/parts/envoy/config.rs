@@ -1,7 +1,7 @@
-//! Envoy's configuration: the body-based router, a route for each model, the endpoint picker of the chosen pool.
+//! Envoy's configuration: the body-based router, a route per model, the endpoint picker of the chosen pool.
 //!
 //! Source: Envoy 1.39 API, config.bootstrap.v3.Bootstrap; GIE v1.5.0, docs/proposals/004-endpoint-picker-protocol. The
-//! filter for endpoint pickers does nothing by itself; each route, or weighted cluster, names its own picker.
+//! filter for endpoint pickers does nothing by itself; each route or weighted cluster names its own picker.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,16 +15,16 @@ use poolproof_model::topology::{Model, Pool, Topology};
 
 const MODEL_HEADER: &str = "x-gateway-base-model-name";
 const DESTINATION_HEADER: &str = "x-gateway-destination-endpoint";
-/// What a client must not say: it is for the body-based router and the endpoint picker.
+/// Headers that are removed from client requests: only the body-based router and the endpoint picker may set them.
 const RESERVED_HEADERS: [&str; 3] = [MODEL_HEADER, "x-gateway-model-name", DESTINATION_HEADER];
 
 const CHAT_PATH: &str = "/v1/chat/completions";
-/// Above the longest time that a request may be held.
+/// Longer than any request may be held.
 const MESSAGE_TIMEOUT: &str = "120s";
-/// Envoy's default limits of 1,024 answer an empty 500 when more requests are held.
+/// With Envoy's default limits of 1,024, more held requests get an empty 500.
 const LIMIT: u32 = 40_000;
 
-/// Where Envoy and what it talks to are.
+/// The addresses of Envoy and its peers.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
     pub(super) listener: SocketAddr,
@@ -34,18 +34,18 @@ pub(super) struct Addresses {
     pub(super) pickers: Vec<Upstream>,
 }
 
-/// A gRPC server that Envoy talks to.
+/// A gRPC server that Envoy calls.
 #[derive(Clone, Debug)]
 pub(super) struct Upstream {
-    /// An address, or a name that DNS knows.
+    /// An address or a DNS name.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Whether it speaks TLS; its certificate is one that it has signed itself, so it is not verified.
+    /// Whether it uses TLS. Its certificate is self-signed, so it is not verified.
     pub(super) tls: bool,
 }
 
 impl From<SocketAddr> for Upstream {
-    /// One that does not speak TLS.
+    /// A server without TLS.
     fn from(address: SocketAddr) -> Self {
         Self {
             host: address.ip().to_string(),
@@ -59,7 +59,7 @@ impl From<SocketAddr> for Upstream {
 const ROUTES: &str = "models";
 const ROUTES_TYPE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
-/// The routes as a file. Other routes have another version, by which Envoy says that it has them.
+/// The routes as a file. Different routes have a different version, which Envoy reports once it has loaded them.
 pub(super) fn routes_file(topology: &Topology, flaw: Option<Flaw>) -> Value {
     let routes = json!({
         "@type": ROUTES_TYPE,
@@ -69,8 +69,8 @@ pub(super) fn routes_file(topology: &Topology, flaw: Option<Flaw>) -> Value {
     json!({"version_info": format!("{:016x}", fnv(&routes.to_string())), "resources": [routes]})
 }
 
-/// The whole configuration but for the routes, which Envoy has from a file: another that is moved to its place, or to that of a
-/// link beside it, is taken up at once.
+/// The whole configuration except the routes, which Envoy reads from a file. It reloads the file when another is moved
+/// over it, or over the symbolic link beside it.
 pub(super) fn bootstrap(
     topology: &Topology,
     at: &Addresses,
@@ -167,7 +167,7 @@ fn ext_proc(name: &str, cluster: &str, processing_mode: Value) -> Value {
 }
 const EXT_PROC_TYPE: &str = "envoy.extensions.filters.http.ext_proc.v3.";
 
-/// Routes by the header into which the body-based router has lifted the model name; anything else is not found.
+/// Routes by the header with the model name, which the body-based router has set. Other requests get 404.
 fn routes(topology: &Topology, flaw: Option<Flaw>) -> Vec<Value> {
     let mut routes = Vec::new();
     if flaw == Some(Flaw::ChatRouteMissing) {
@@ -239,7 +239,7 @@ fn grpc_service(cluster: &str) -> Value {
     json!({"envoy_grpc": {"cluster_name": cluster}, "timeout": MESSAGE_TIMEOUT})
 }
 
-/// Sends a request to the address that the endpoint picker put into a header.
+/// Forwards a request to the address in the header that the endpoint picker has set.
 fn destination_cluster() -> Value {
     json!({
         "name": "destination",
@@ -314,7 +314,7 @@ mod tests {
         let clusters = route["weighted_clusters"]["clusters"].as_array().unwrap();
         let pickers: Vec<_> = clusters
             .iter()
-            .map(|it| it.pointer(picker).unwrap())
+            .map(|route| route.pointer(picker).unwrap())
             .collect();
         assert_eq!(
             pickers,

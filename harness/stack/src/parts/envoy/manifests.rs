@@ -1,4 +1,4 @@
-//! Envoy with GIE's body-based router: no controller, its configuration is made from the topology.
+//! Envoy with GIE's body-based router, without a controller: its configuration is derived from the topology.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,9 +16,9 @@ use crate::parts::gie::config::known_model;
 const ROUTER: &str = "body-based-router";
 const ROUTER_PORT: u16 = 9004;
 const FOLDER: &str = "/etc/poolproof";
-/// The file of its routes, in the ConfigMap of Envoy.
+/// The file of its routes, in Envoy's ConfigMap.
 pub(super) const ROUTES_FILE: &str = "routes.json";
-/// Where Envoy says which routes it has; nobody outside its pod reaches it but by the API of the cluster.
+/// The port of Envoy's admin API. From outside its pod it is reachable only through the cluster's API.
 pub(super) const ADMIN_PORT: u16 = 9901;
 
 pub(super) fn objects(deployment: &Deployment) -> Result<Vec<Value>> {
@@ -27,7 +27,7 @@ pub(super) fn objects(deployment: &Deployment) -> Result<Vec<Value>> {
     Ok(objects)
 }
 
-/// The body-based router, what it may read, and the models that it is to know.
+/// The body-based router, its permissions, and the ConfigMaps of its models.
 fn router(deployment: &Deployment) -> Result<Vec<Value>> {
     let namespace = &deployment.namespace;
     let pod = json!({
@@ -118,7 +118,7 @@ fn gateway(deployment: &Deployment) -> Result<Vec<Value>> {
         "volumes": [{"name": "config", "configMap": {"name": GATEWAY}}],
     });
     let mut gateway = deployment_of(GATEWAY, namespace, pod);
-    // A changed configuration makes a new pod.
+    // A changed configuration creates a new pod.
     gateway["spec"]["template"]["metadata"]["annotations"] =
         json!({"poolproof.dev/config": format!("{:x}", fnv(&(config.clone() + &routes)))});
     Ok(vec![

@@ -1,4 +1,4 @@
-//! Envoy with GIE's body-based router: its configuration is made from the topology, here and in a cluster.
+//! Envoy with GIE's body-based router: its configuration is derived from the topology, locally and in a cluster.
 
 mod config;
 mod manifests;
@@ -43,7 +43,7 @@ const ENVOY: Program = Program {
 pub(super) struct Envoy;
 
 impl GatewayPart for Envoy {
-    /// Bodies are streamed through it.
+    /// It streams bodies.
     fn body_limit_bytes(&self) -> Option<usize> {
         None
     }
@@ -83,7 +83,7 @@ impl GatewayPart for Envoy {
 async fn run(start: Start<'_>) -> Result<Running> {
     let Start {
         programs,
-        nursery,
+        group,
         ports,
         topology,
         flaw,
@@ -98,16 +98,20 @@ async fn run(start: Start<'_>) -> Result<Running> {
         .args(router_ports.flags())
         .args(["--streaming", "--secure-serving=false"])
         .args(["--metrics-endpoint-auth=false", "--tracing=false"]);
-    let mut router = nursery.launch("bbr", &launch).await?;
+    let mut router = group.launch("bbr", &launch).await?;
 
     let addresses = Addresses {
         listener: ports.take()?,
         admin: ports.take()?,
         bbr: router_ports.grpc.into(),
-        pickers: start.pickers.iter().map(|it| (*it).into()).collect(),
+        pickers: start
+            .pickers
+            .iter()
+            .map(|picker| (*picker).into())
+            .collect(),
     };
-    let file = nursery.logs.join("envoy.json");
-    let routes = nursery.logs.join("routes.json");
+    let file = group.logs.join("envoy.json");
+    let routes = group.logs.join("routes.json");
     write(&routes, &config::routes_file(topology, flaw).to_string())?;
     let config = config::bootstrap(topology, &addresses, &routes, flaw);
     write(&file, &format!("{config:#}"))?;
@@ -119,7 +123,7 @@ async fn run(start: Start<'_>) -> Result<Running> {
         "warning",
         "--disable-hot-restart",
     ]);
-    let mut gateway = nursery.launch("envoy", &launch).await?;
+    let mut gateway = group.launch("envoy", &launch).await?;
 
     for (process, what, address) in [
         (&mut router, "gRPC health", router_ports.health),
@@ -148,7 +152,7 @@ async fn run(start: Start<'_>) -> Result<Running> {
     })
 }
 
-/// The file of its routes; Envoy reads it when another is moved to its place.
+/// The file of its routes. Envoy reloads it when another file is moved over it.
 struct Routes {
     file: PathBuf,
 }
@@ -171,7 +175,7 @@ impl Control for Routes {
     }
 }
 
-/// Writes the routes of Envoy in a cluster, and waits until it has read them.
+/// Writes Envoy's routes in a cluster, and waits until it has loaded them.
 async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topology) -> Result<()> {
     let namespace = &deployment.namespace;
     let routes = config::routes_file(now, deployment.flaw);
@@ -180,7 +184,7 @@ async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topolo
     cluster
         .merge(("v1", "ConfigMap"), namespace, GATEWAY, &written)
         .await?;
-    // The kubelet looks at a pod that has changed at once, at any other after a minute.
+    // The kubelet syncs a changed pod at once, and others only every minute.
     let changed = json!({"metadata": {"annotations": {"poolproof.dev/routes": version}}});
     let (labels, _) = &deployment.gateway_pod;
     for pod in cluster.list("v1", "Pod", namespace, labels).await? {
@@ -189,11 +193,11 @@ async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topolo
             .merge(("v1", "Pod"), namespace, name, &changed)
             .await?;
     }
-    let way = deployment
-        .way_to_gateway(cluster, manifests::ADMIN_PORT)
+    let forward = deployment
+        .forward_to_gateway(cluster, manifests::ADMIN_PORT)
         .await?;
     let of_routes = "config_dump?resource=dynamic_route_configs";
-    let dump = format!("http://{}/{of_routes}", way.address).parse()?;
+    let dump = format!("http://{}/{of_routes}", forward.address).parse()?;
     let http = client::http(0)?;
     wait("Envoy with other routes", CONDITIONS_TIMEOUT, || async {
         Ok(match evidence::get(&http, &dump).await {

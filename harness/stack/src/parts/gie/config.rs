@@ -1,4 +1,4 @@
-//! The configuration of GIE's endpoint picker: the same on every stack that has one.
+//! The configuration of GIE's endpoint picker, the same on every stack.
 
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
@@ -6,26 +6,28 @@ use serde_json::{Value, json};
 use crate::hash::fnv;
 use poolproof_model::topology::{Model, Pool, Topology};
 
-/// GIE's default of 200 ms is missed by a busy machine, and then the pool counts as saturated.
+/// A busy machine exceeds GIE's default of 200 ms, and then the pool counts as saturated.
 const STALENESS: &str = "1s";
-/// How long a held request waits before it is refused.
+/// The time after which a held request is rejected.
 const REQUEST_TTL: &str = "60s";
 
-/// The label of ConfigMaps by which the body-based router knows models (GIE v1.5.0, pkg/bbr/plugins/basemodelextractor).
+/// The label of ConfigMaps that the body-based router reads models from (GIE v1.5.0,
+/// pkg/bbr/plugins/basemodelextractor).
 pub(crate) const ADAPTERS_LABEL: &str = "inference.networking.k8s.io/bbr-managed";
 
-/// What the LoRA affinity of an endpoint counts for: what GIE takes for a scorer whose weight is left out. GIE's own configuration
-/// does not have this scorer.
+/// The weight of LoRA affinity: GIE's default for a scorer without a weight. GIE's own configuration does not have this
+/// scorer.
 pub(crate) const LORA_AFFINITY_WEIGHT: u8 = 1;
 
-/// The time between two scrapes of an endpoint. Where requests are held, a steady rhythm keeps the bursts small in which they are
-/// let go: about one request passes for each millisecond of it. Elsewhere it is GIE's own.
+/// The interval between two scrapes of an endpoint. With flow control, held requests are released in bursts after
+/// scrapes, about one request per millisecond of interval; a short one keeps bursts small. Otherwise it is GIE's
+/// default.
 pub(crate) fn scrape_interval(pool: &Pool) -> &'static str {
     if pool.flow_control { "10ms" } else { "50ms" }
 }
 
-/// An EndpointPickerConfig with GIE's default scorers and thresholds; flow control where the topology has it. Flaws that
-/// a configuration can have leave scorers out.
+/// An EndpointPickerConfig with GIE's default scorers and thresholds, and flow control if the topology has it. Flaws
+/// that are possible in a configuration omit scorers.
 pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
     let mut scorers = vec![
         ("queue-scorer", 2),
@@ -72,13 +74,13 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
     config
 }
 
-/// The ConfigMap by which the body-based router knows a model and its LoRA adapters.
+/// The ConfigMap from which the body-based router reads a model and its LoRA adapters.
 pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) -> Value {
     let mut known = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            // Model names may hold characters that names of objects may not.
+            // A model name may contain characters that are invalid in object names.
             "name": format!("model-{:x}", fnv(&model.name)),
             "namespace": namespace,
             "labels": {ADAPTERS_LABEL: "true"},
@@ -86,7 +88,7 @@ pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) ->
         "data": {"baseModel": model.name},
     });
     if !model.adapters.is_empty() && flaw != Some(Flaw::AdapterUnrouted) {
-        // A list in JSON is one in YAML.
+        // A JSON list is also a YAML list.
         known["data"]["adapters"] = json!(model.adapters).to_string().into();
     }
     known

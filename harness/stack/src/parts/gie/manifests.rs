@@ -1,4 +1,4 @@
-//! The values of the chart that brings GIE's endpoint picker and its InferencePool.
+//! The values of the chart that installs GIE's endpoint picker and its InferencePool.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,8 @@ use crate::kubernetes::Deployment;
 use crate::kubernetes::deployment::MODEL_SERVER_PORT;
 use poolproof_model::topology::Pool;
 
-/// Values of GIE's chart `inferencepool` for a pool: the configuration that every stack gives to its endpoint picker, FailClose,
-/// and no more of the node than it takes.
+/// Values of GIE's chart `inferencepool` for a pool: the configuration of every stack's endpoint picker, FailClose, and
+/// the small resource requests it needs.
 pub(super) fn values(deployment: &Deployment, pool: &Pool) -> Value {
     let config = config::config(&deployment.topology, pool, deployment.flaw);
     json!({
@@ -23,7 +23,7 @@ pub(super) fn values(deployment: &Deployment, pool: &Pool) -> Value {
                 "refresh-prometheus-metrics-interval": "1s",
             },
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}},
-            // Its ServiceAccount may not ask who a reader is, so that with authentication nobody could read.
+            // Its ServiceAccount may not review tokens, so with authentication no client could read the metrics.
             "monitoring": {"prometheus": {"enabled": false, "auth": {"enabled": false}}},
         },
         "inferencePool": {

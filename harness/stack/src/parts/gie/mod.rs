@@ -38,7 +38,7 @@ impl PickerPart for Gie {
 
     fn launch(&self, start: &Start<'_>) -> Result<Launch> {
         let pool = start.pool;
-        let config_file = start.nursery.logs.join(format!("{}.yaml", start.name));
+        let config_file = start.group.logs.join(format!("{}.yaml", start.name));
         let config = config::config(start.topology, pool, start.flaw);
         write(&config_file, &config.to_string())?;
         let mut launch = start.programs.launch(&PROGRAM)?;
@@ -60,7 +60,7 @@ impl PickerPart for Gie {
         Ok(launch)
     }
 
-    /// Its build, by its own metrics.
+    /// Its name, with the build from its own metrics.
     fn version(&self, programs: &Programs, metrics: &str) -> String {
         let info = metrics
             .lines()
@@ -81,7 +81,7 @@ impl PickerPart for Gie {
         &[CHART]
     }
 
-    /// As its chart gives them.
+    /// The labels that its chart sets.
     fn labels(&self, name: &str) -> String {
         format!("inferencepool={name}")
     }

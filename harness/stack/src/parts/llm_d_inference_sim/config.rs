@@ -1,4 +1,4 @@
-//! llm-d-inference-sim v0.8.2: how it is started, on every stack that has it.
+//! llm-d-inference-sim v0.8.2: its arguments, the same on every stack.
 //!
 //! Source: llm-d-inference-sim v0.8.2, pkg/common/config.go.
 
@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::parts::lora;
 use poolproof_model::topology::Model;
 
-/// It asks a hub for the tokenizer of this model and refuses to start without it if the hub knows the name.
+/// It asks a hub for the tokenizer of this model, and does not start without it if the hub has the name.
 const MODEL: &str = "poolproof-none";
-/// As many places as poolproof's own model server. The simulator sleeps once for each token of each request: tokens of 1 ms keep
-/// two cores busy with a loaded stack, and nothing comes in time then. It keeps 8 bytes for each token of `max-model-len`
-/// for each request that may wait.
+/// The same number of slots as poolproof's own model server. The simulator sleeps once per token of each request: with
+/// tokens of 1 ms, a loaded stack keeps two cores busy and misses its deadlines. It keeps 8 bytes per token of
+/// `max-model-len` for each request that may wait.
 const SETTINGS: [&str; 18] = [
     "--max-num-seqs",
     "8",
@@ -28,13 +28,13 @@ const SETTINGS: [&str; 18] = [
     "2048",
     "--block-size",
     "16",
-    // Nobody listens to its KV events; else it would dial for ever.
+    // Without a subscriber to its KV events it would dial forever.
     "--zmq-endpoint=",
     "--v",
     "1",
 ];
 
-/// Its arguments, but for what is a process's own.
+/// Its arguments, except those of a local process.
 pub(super) fn args(model: &Model, port: u16) -> Vec<String> {
     let port = port.to_string();
     // The served names are a list, which ends at the next argument that starts with two dashes.
@@ -49,7 +49,7 @@ pub(super) fn args(model: &Model, port: u16) -> Vec<String> {
     let adapters = lora::args(model, |name| {
         json!({"name": name, "path": "none"}).to_string()
     });
-    let own = own.iter().map(|it| (*it).to_owned());
-    let settings = SETTINGS.iter().map(|it| (*it).to_owned());
+    let own = own.iter().map(|argument| (*argument).to_owned());
+    let settings = SETTINGS.iter().map(|argument| (*argument).to_owned());
     own.chain(adapters).chain(settings).collect()
 }

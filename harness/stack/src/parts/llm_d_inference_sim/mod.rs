@@ -1,7 +1,7 @@
 //! The simulator of llm-d.
 //!
 //! Source: llm-d-inference-sim v0.8.2, pkg/common/config.go (flags), pkg/communication/http.go (headers of answers). It
-//! listens on every address of the machine, and ends with status 0 whatever went wrong, so that only its answers count.
+//! listens on every address of the machine. It exits with status 0 on any error, so only its answers count.
 
 mod config;
 
@@ -42,7 +42,7 @@ impl ModelServerPart for LlmDInferenceSim {
         Ok(launch(programs.launch(&PROGRAM)?, endpoint, seed))
     }
 
-    /// It does not report its version: the one that is asked for is named.
+    /// It does not report its version, so the requested one is named.
     fn version(&self, programs: &Programs) -> Result<String> {
         let name = PROGRAM.name;
         let wanted = versions::source(name)?.version;
@@ -100,14 +100,17 @@ mod tests {
         };
         let model = &topology_showing(Some(Flaw::AdapterUnrouted)).models[0];
         let command = super::launch(launch, ("model-a-0", model, address), 7).command;
-        let words: Vec<_> = command.get_args().map(|it| it.to_str().unwrap()).collect();
-        let value = |flag: &str| words[words.iter().position(|it| *it == flag).unwrap() + 1];
+        let words: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_str().unwrap())
+            .collect();
+        let value = |flag: &str| words[words.iter().position(|word| *word == flag).unwrap() + 1];
         assert_eq!(value("--port"), "8001");
         assert_eq!(value("--served-model-name"), "model-a");
         assert_eq!(value("--seed"), "7");
         let adapter = r#"{"name":"model-a-lora","path":"none"}"#;
         assert_eq!(value("--lora-modules"), adapter);
-        let after = words.iter().position(|it| *it == "model-a").unwrap() + 1;
+        let after = words.iter().position(|word| *word == "model-a").unwrap() + 1;
         assert!(words[after].starts_with("--"), "the list has ended");
         let named = command.get_envs().any(|(name, value)| {
             name == "POD_NAME" && value.is_some_and(|value| value == "model-a-0")

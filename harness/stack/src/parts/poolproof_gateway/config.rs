@@ -1,4 +1,4 @@
-//! The reference gateway: how it is changed while it runs, on every stack that has it as a program of its own.
+//! The reference gateway: its changes while it runs as a separate program.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use poolproof_model::topology::Topology;
 
-/// Makes its weights those of a topology.
+/// Sets its weights to those of a topology.
 pub(super) async fn weigh(
     http: &reqwest::Client,
     management: SocketAddr,
@@ -20,7 +20,7 @@ pub(super) async fn weigh(
     Ok(())
 }
 
-/// Makes a pool fail open to these endpoints, or closed.
+/// Makes a pool fail open to these endpoints, or fail closed.
 pub(super) async fn fail(
     http: &reqwest::Client,
     management: SocketAddr,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::kubernetes::Deployment;
 use crate::kubernetes::deployment::{EPP_PORT, GATEWAY, POD_PORT};
 
-/// The port at which it takes other weights.
+/// The port for changes of weights.
 pub(super) const MANAGEMENT_PORT: u16 = 15020;
 
 pub(super) fn objects(deployment: &Deployment) -> Vec<Value> {

@@ -1,4 +1,4 @@
-//! The reference gateway of poolproof, as a program of its own.
+//! The reference gateway of poolproof as a separate program.
 
 mod config;
 mod manifests;
@@ -35,7 +35,7 @@ impl GatewayPart for PoolproofGateway {
         Some(BODY_LIMIT_BYTES)
     }
 
-    /// In a cluster it has its failure mode from its arguments.
+    /// In a cluster its failure mode is fixed by its arguments.
     fn changes_failure_mode(&self, kind: StackKind) -> bool {
         !kind.is_cluster()
     }
@@ -69,8 +69,8 @@ impl GatewayPart for PoolproofGateway {
     ) -> BoxFuture<'a, Result<()>> {
         async move {
             let port = manifests::MANAGEMENT_PORT;
-            let way = deployment.way_to_gateway(cluster, port).await?;
-            config::weigh(&client::http(0)?, way.address, now).await
+            let forward = deployment.forward_to_gateway(cluster, port).await?;
+            config::weigh(&client::http(0)?, forward.address, now).await
         }
         .boxed()
     }
@@ -108,7 +108,7 @@ async fn run(start: Start<'_>) -> Result<Running> {
     if let Some(flaw) = flaw.filter(|flaw| flaw.component() == Component::Gateway) {
         command.args(["--flaw", flaw.name()]);
     }
-    let mut process = start.nursery.launch("gateway", &launch).await?;
+    let mut process = start.group.launch("gateway", &launch).await?;
     let address = process.listening_on(READY_TIMEOUT).await?;
     let version = env!("CARGO_PKG_VERSION");
     let origin = start.programs.origin(&OWN);

@@ -1,4 +1,4 @@
-//! The model server of poolproof, as a program of its own.
+//! The model server of poolproof as a separate program.
 
 use std::net::SocketAddr;
 

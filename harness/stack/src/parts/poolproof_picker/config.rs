@@ -1,9 +1,9 @@
-//! The reference endpoint picker: how it is started, on every stack that has it as a program of its own.
+//! The reference endpoint picker: its arguments as a separate program, the same on every stack.
 
 use crate::parts::gie::config::{LORA_AFFINITY_WEIGHT, scrape_interval};
 use poolproof_model::topology::{Pool, Topology};
 
-/// Its arguments, but for its defect. `endpoint` is where an endpoint is, by its name.
+/// Its arguments, except its flaw. `endpoint` maps the name of an endpoint to its address.
 pub(super) fn args(
     topology: &Topology,
     pool: &Pool,

@@ -9,7 +9,7 @@ use crate::kubernetes::api::{INFERENCE_POOL, metadata};
 use crate::kubernetes::deployment::{EPP_METRICS_PORT, EPP_PORT, MODEL_SERVER_PORT};
 use poolproof_model::topology::Pool;
 
-/// The objects of a pool. The picker gets its endpoints by the names that DNS has for them.
+/// The objects of a pool. The picker gets its endpoints by their DNS names.
 pub(super) fn objects(deployment: &Deployment, pool: &Pool) -> Vec<Value> {
     let names = deployment.names(pool);
     let (name, namespace) = (&names.picker, names.namespace.as_str());

@@ -1,4 +1,4 @@
-//! The reference endpoint picker of poolproof, as a program of its own.
+//! The reference endpoint picker of poolproof as a separate program.
 
 mod config;
 mod manifests;
@@ -23,7 +23,7 @@ impl PickerPart for PoolproofPicker {
         true
     }
 
-    /// It gets its endpoints and objectives when it starts.
+    /// Its endpoints and objectives are fixed at its start.
     fn follows(&self) -> &'static [Kind] {
         &[]
     }

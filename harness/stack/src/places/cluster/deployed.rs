@@ -1,4 +1,4 @@
-//! What was brought to a cluster, which is removed whatever becomes of the run.
+//! A deployment to a cluster, which is removed however the run ends.
 
 use std::path::PathBuf;
 
@@ -8,18 +8,18 @@ use kube::{Client, Config};
 use crate::kubernetes::{Cluster, Helm};
 use crate::parts;
 use crate::places::deployment::remove;
-use crate::process::{Folder, Nursery};
+use crate::process::{Folder, ProcessGroup};
 use poolproof_model::parts::{Gateway, Named};
 
-/// What was brought to a cluster. Dropping it removes it, and waits until it is gone.
+/// A deployment to a cluster. Dropping it removes it, and waits until it is gone.
 pub(super) struct Deployed {
     pub(super) config: Config,
     pub(super) kubeconfig: PathBuf,
     pub(super) context: Option<String>,
-    pub(super) nursery: Nursery,
-    /// The folder of the nursery.
+    pub(super) group: ProcessGroup,
+    /// The folder of the process group.
     pub(super) _folder: Folder,
-    /// The namespace of the Gateway, which names the stack.
+    /// The namespace of the Gateway, which identifies the stack.
     pub(super) namespace: String,
 }
 
@@ -29,7 +29,7 @@ impl Deployed {
         let cluster = Cluster::new(client);
         remove(&cluster, &self.namespace).await?;
         let helm = Helm {
-            nursery: &self.nursery,
+            group: &self.group,
             kubeconfig: &self.kubeconfig,
             context: self.context.as_deref(),
         };
@@ -39,7 +39,7 @@ impl Deployed {
         Ok(())
     }
 
-    /// On a thread and a runtime of its own: that of the start may be about to end.
+    /// Runs on its own thread and runtime: the runtime of the start may be shutting down.
     fn remove_apart(&self) -> Result<()> {
         let remove = || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();

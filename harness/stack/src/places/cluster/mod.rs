@@ -1,5 +1,5 @@
-//! A cluster that is already there: the topology is deployed into namespaces of its own and removed afterwards, or what is there
-//! is only read.
+//! An existing cluster: the topology is deployed into its own namespaces and removed afterwards, or what exists is only
+//! read.
 
 mod deployed;
 mod existing;
@@ -17,10 +17,10 @@ use kube::{Client, Config};
 
 use super::deployment::{self, Operator, deploy, remove};
 use crate::artifacts::Artifacts;
-use crate::kubernetes::{Cluster, Deployment, Pods, Site, Ways};
+use crate::kubernetes::{Cluster, Deployment, Forwards, Pods, Site};
 use crate::options::{ClusterOptions, Options};
 use crate::place::{self, Running, Started};
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 use crate::progress::Progress;
 use deployed::Deployed;
 use poolproof_model::change::Kind;
@@ -28,9 +28,9 @@ use poolproof_model::component::Component;
 use poolproof_model::parts::{Parts, StackKind};
 use poolproof_model::target::Target;
 
-/// The image of poolproof, where none is named.
+/// The default image of poolproof.
 const OWN_IMAGE: &str = "docker.io/library/poolproof:latest";
-/// The namespace of the Gateway, where none is named.
+/// The default namespace of the Gateway.
 const NAMESPACE: &str = "poolproof";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -39,9 +39,9 @@ pub(super) struct Place;
 
 impl place::Place for Place {
     fn check(&self, options: &Options) -> Result<()> {
-        let asked = &options.cluster;
-        kubeconfig(asked)?;
-        if asked.existing {
+        let cluster_options = &options.cluster;
+        kubeconfig(cluster_options)?;
+        if cluster_options.existing {
             if let Some(flaw) = options.flaw {
                 anyhow::bail!(
                     "--flaw {flaw}: a stack that is already there cannot be given a flaw"
@@ -64,22 +64,25 @@ impl place::Place for Place {
         start(options, progress).boxed()
     }
 
-    /// With `existing` and no namespace, theirs is that of the Gateway.
+    /// With `existing` and no namespace, own pods run in the Gateway's namespace.
     fn own_pods(&self, options: &Options) -> Result<Option<(String, String)>> {
-        let asked = &options.cluster;
-        let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
-        Ok(Some((namespace.to_owned(), own_image(asked).to_owned())))
+        let cluster_options = &options.cluster;
+        let namespace = cluster_options.namespace.as_deref().unwrap_or(NAMESPACE);
+        Ok(Some((
+            namespace.to_owned(),
+            own_image(cluster_options).to_owned(),
+        )))
     }
 }
 
-/// A running cluster stack. Dropping it removes what was deployed, and waits until it is gone.
+/// A running cluster stack. Dropping it removes the deployment, and waits until it is gone.
 struct Attached {
-    // Before what it leads to goes.
-    ways: Ways,
+    // Dropped first: forwards end before their pods.
+    forwards: Forwards,
     pods: Pods,
-    /// Who makes changes: only of what was deployed.
+    /// Makes changes; `None` for a stack that was not deployed here.
     operator: Option<Arc<Operator>>,
-    /// What is removed when the stack stops.
+    /// The deployment to remove when the stack stops.
     _deployed: Option<Deployed>,
 }
 
@@ -89,18 +92,18 @@ impl Running for Attached {
         Some(operator)
     }
 
-    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
-        Some((&self.pods, &self.ways))
+    fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
+        Some((&self.pods, &self.forwards))
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
-        // Waits until what was deployed is gone.
+        // Blocks until the deployment is gone.
         drop(self);
         ready(()).boxed()
     }
 }
 
-/// Deploys the topology, or reads what is there.
+/// Deploys the topology, or reads what exists.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let (config, kubeconfig) = config(options).await?;
     let client = Client::try_from(config.clone()).context("client of the cluster")?;
@@ -111,10 +114,10 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         .and_then(|it| it)?;
     progress.done(format!("cluster, Kubernetes {version}"));
     if options.cluster.existing {
-        let (target, components, ways, beside) =
+        let (target, components, forwards, beside) =
             existing::read(&cluster, options, progress).await?;
         let attached = Attached {
-            ways,
+            forwards,
             pods: Pods {
                 namespace: beside.namespace,
                 image: own_image(&options.cluster).to_owned(),
@@ -127,17 +130,17 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         return Ok(started(target, components, attached));
     }
 
-    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
+    let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
     let deployment = plan(options)?;
-    // Strays of a run that was killed.
+    // Leftovers of a killed run.
     remove(&cluster, &deployment.namespace).await?;
-    // From here on there is something to remove, also if this future is dropped.
+    // From here on the deployment must be removed, even if this future is dropped.
     let deployed = Deployed {
         config,
         kubeconfig,
         context: options.cluster.context.clone(),
-        nursery,
+        group,
         _folder: folder,
         namespace: deployment.namespace.clone(),
     };
@@ -145,15 +148,15 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         cluster: &cluster,
         kubeconfig: &deployed.kubeconfig,
         context: deployed.context.as_deref(),
-        nursery: &deployed.nursery,
+        group: &deployed.group,
         artifacts: &artifacts,
         gateway: options.cluster.gateway_url.clone(),
         node: None,
     };
-    let (mut target, components, ways) = deploy(&site, &deployment, progress).await?;
+    let (mut target, components, forwards) = deploy(&site, &deployment, progress).await?;
     target.name = format!("cluster ({})", options.parts.gateway);
     let attached = Attached {
-        ways,
+        forwards,
         pods: deployment.own_pods(&cluster),
         operator: Some(Operator::new(cluster, deployment, &target)),
         _deployed: Some(deployed),
@@ -169,7 +172,7 @@ fn started(target: Target, components: Vec<Component>, attached: Attached) -> St
     }
 }
 
-/// How the context that was named is reached, and the kubeconfig that says so.
+/// The client configuration of the named context, and its kubeconfig.
 async fn config(options: &Options) -> Result<(Config, PathBuf)> {
     let (kubeconfig, path) = kubeconfig(&options.cluster)?;
     let named = KubeConfigOptions {
@@ -181,9 +184,9 @@ async fn config(options: &Options) -> Result<(Config, PathBuf)> {
     Ok((config, path))
 }
 
-/// The user's kubeconfig, which is only read. Fails if it does not have the context that was named.
-fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
-    let wanted = asked.context.as_deref();
+/// The user's kubeconfig, read only. Fails if it lacks the named context.
+fn kubeconfig(cluster_options: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
+    let wanted = cluster_options.context.as_deref();
     let wanted =
         wanted.context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
     let path = match std::env::var_os("KUBECONFIG") {
@@ -197,7 +200,7 @@ fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
     let contexts: Vec<&str> = kubeconfig
         .contexts
         .iter()
-        .map(|it| it.name.as_str())
+        .map(|context| context.name.as_str())
         .collect();
     anyhow::ensure!(
         contexts.contains(&wanted),
@@ -212,11 +215,11 @@ fn kubeconfig(asked: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)> {
 }
 
 fn plan(options: &Options) -> Result<Deployment> {
-    let asked = &options.cluster;
-    let namespace = asked.namespace.as_deref().unwrap_or(NAMESPACE);
-    deployment::plan(options, namespace, own_image(asked).to_owned())
+    let cluster_options = &options.cluster;
+    let namespace = cluster_options.namespace.as_deref().unwrap_or(NAMESPACE);
+    deployment::plan(options, namespace, own_image(cluster_options).to_owned())
 }
 
-fn own_image(asked: &ClusterOptions) -> &str {
-    asked.own_image.as_deref().unwrap_or(OWN_IMAGE)
+fn own_image(cluster_options: &ClusterOptions) -> &str {
+    cluster_options.own_image.as_deref().unwrap_or(OWN_IMAGE)
 }

@@ -1,6 +1,6 @@
-//! What a cluster stack has to be allowed.
+//! The permissions that a cluster stack needs.
 
-/// The ClusterRole of `--existing`: reading, and ways to pods.
+/// The ClusterRole of `--existing`: read access, and port forwards to pods.
 pub const READER: &str = "\
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

@@ -1,5 +1,5 @@
-//! The manifests under `kind/` are what the default topology gives. To write them anew after a change:
-//! `POOLPROOF_WRITE_MANIFESTS=1 cargo test -p poolproof-harness committed`.
+//! The manifests under `kind/` are those of the default topology. To regenerate them after a change:
+//! `POOLPROOF_WRITE_MANIFESTS=1 cargo test -p poolproof-stack committed`.
 
 use std::path::Path;
 

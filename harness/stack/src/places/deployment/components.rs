@@ -1,4 +1,4 @@
-//! What runs on a cluster: its API server, and images by their names and digests.
+//! The components of a cluster: its API server, and images with names and digests.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(crate) async fn kube_api(cluster: &Cluster) -> Result<Component> {
     })
 }
 
-/// What a role is played by: the images of these pods, each once; none if there are no pods.
+/// The component of a role: the distinct images of these pods; `None` without pods.
 pub(crate) fn of_pods(role: &str, pods: &[Value]) -> Option<Component> {
     let mut images: Vec<String> = pods.iter().map(image).collect();
     images.sort_unstable();
@@ -26,7 +26,7 @@ pub(crate) fn of_pods(role: &str, pods: &[Value]) -> Option<Component> {
     })
 }
 
-/// The image of a pod's first container as its maker named it, and the digest under which the node has it (PodStatus v1,
+/// The image of a pod's first container as specified, and the digest under which the node has it (PodStatus v1,
 /// `containerStatuses.imageID`).
 fn image(pod: &Value) -> String {
     let container = &pod["spec"]["containers"][0];
@@ -34,8 +34,8 @@ fn image(pod: &Value) -> String {
     let status = statuses
         .into_iter()
         .flatten()
-        .find(|it| it["name"] == container["name"]);
-    let id = status.map_or("", |it| text(it, "/imageID"));
+        .find(|status| status["name"] == container["name"]);
+    let id = status.map_or("", |status| text(status, "/imageID"));
     let name = text(container, "/image");
     match id.rsplit_once("sha256:") {
         Some((_, digits)) => format!("{name} (sha256:{digits})"),
@@ -43,7 +43,7 @@ fn image(pod: &Value) -> String {
     }
 }
 
-/// All components of what has been deployed.
+/// All components of a deployment.
 pub(super) async fn deployed(cluster: &Cluster, deployment: &Deployment) -> Result<Vec<Component>> {
     let mut pickers = Vec::new();
     let mut model_servers = Vec::new();

@@ -1,4 +1,4 @@
-//! Brings a deployment to a cluster, and removes it.
+//! Deploys a topology to a cluster, and removes it.
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
@@ -10,7 +10,7 @@ use super::ready::{first_answer, knows_its_endpoints};
 use crate::kubernetes::deployment::{EPP_METRICS_PORT, GATEWAY, MODEL_SERVER_PORT, STACK_LABEL};
 use crate::kubernetes::diagnose::diagnose;
 use crate::kubernetes::ready::{PODS_TIMEOUT, State, pods, wait};
-use crate::kubernetes::{Cluster, Deployment, Site, To, Ways, crds};
+use crate::kubernetes::{Cluster, Deployment, Forwards, Site, To, crds};
 use crate::parts;
 use crate::progress::Progress;
 use poolproof_client as client;
@@ -18,16 +18,16 @@ use poolproof_model::component::Component;
 use poolproof_model::target::{PoolUrls, Target, Urls};
 use poolproof_model::topology::Pool;
 
-/// The files of definitions that every cluster needs, by their names in `kind/versions.toml`.
+/// The CRD files that every cluster needs, by their names in `kind/versions.toml`.
 pub(crate) const DEFINITIONS: [&str; 2] = ["gateway-api", "inference-extension"];
 
-/// Brings a deployment to a cluster, and waits until a request gets through to each model. What is there is brought to what is
-/// wanted, or removed if it is of another deployment. On failure the error includes what the cluster reports of itself.
+/// Deploys to a cluster, and waits until a request gets through to each model. Existing objects of the same deployment
+/// are updated; those of another are removed. On failure the error includes a diagnosis of the cluster.
 pub(crate) async fn deploy(
     site: &Site<'_>,
     deployment: &Deployment,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways)> {
+) -> Result<(Target, Vec<Component>, Forwards)> {
     match steps(site, deployment, progress).await {
         Ok(deployed) => Ok(deployed),
         Err(error) => {
@@ -46,7 +46,7 @@ async fn steps(
     site: &Site<'_>,
     deployment: &Deployment,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways)> {
+) -> Result<(Target, Vec<Component>, Forwards)> {
     let cluster = site.cluster;
     let gateway = parts::gateway(deployment.parts.gateway);
     for name in DEFINITIONS {
@@ -65,23 +65,23 @@ async fn steps(
     progress.done("model servers");
 
     let http = client::http(usize::MAX)?;
-    let mut ways = Ways::by_node(site.node).await;
+    let mut forwards = Forwards::by_node(site.node).await;
     let mut pools = Vec::new();
     for pool in deployment.topology.pools() {
-        pools.push(pool_ready(cluster, deployment, pool, &http, &mut ways).await?);
+        pools.push(pool_ready(cluster, deployment, pool, &http, &mut forwards).await?);
     }
     progress.done("endpoint pickers, each with all its endpoints");
 
     let namespace = deployment.namespace.as_str();
     gateway.accepted(cluster, deployment).await?;
-    // `Programmed` is true while the proxy's pod still cannot run.
+    // `Programmed` can be true while the proxy's pod cannot run yet.
     pods(cluster, "Deployment", namespace, GATEWAY).await?;
     let url = match &site.gateway {
         Some(gateway) => gateway.clone(),
         None => {
             let (labels, port) = deployment.gateway_pod.clone();
-            let way = ways.add(cluster, namespace, To::Labelled(labels), port);
-            way.await?.parse()?
+            let forward = forwards.add(cluster, namespace, To::Labelled(labels), port);
+            forward.await?.parse()?
         }
     };
     for model in &deployment.topology.models {
@@ -95,7 +95,7 @@ async fn steps(
     };
     let target = parts::target(&deployment.topology, deployment.parts, urls)?;
     let components = components::deployed(cluster, deployment).await?;
-    Ok((target, components, ways))
+    Ok((target, components, forwards))
 }
 
 /// Applies all objects, and the charts of endpoint pickers.
@@ -128,7 +128,7 @@ async fn apply(
     Ok(())
 }
 
-/// Removes the namespaces of a stack with all that is in them, and waits until they are gone.
+/// Deletes the namespaces of a stack with everything in them, and waits until they are gone.
 pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     let labels = format!("{STACK_LABEL}={stack}");
     for namespace in cluster.namespaces(&labels).await? {
@@ -143,27 +143,27 @@ pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     .await
 }
 
-/// Waits until the endpoint picker of a pool knows all endpoints, and opens ways to it and to them.
+/// Waits until a pool's endpoint picker knows all endpoints. Opens forwards to the picker and the endpoints.
 async fn pool_ready(
     cluster: &Cluster,
     deployment: &Deployment,
     pool: &Pool,
     http: &reqwest::Client,
-    ways: &mut Ways,
+    forwards: &mut Forwards,
 ) -> Result<PoolUrls> {
     let names = deployment.names(pool);
     let namespace = &names.namespace;
     pods(cluster, "Deployment", namespace, &names.picker).await?;
     let picker = To::Labelled(names.picker_labels.clone());
-    let metrics = ways
+    let metrics = forwards
         .add(cluster, namespace, picker, EPP_METRICS_PORT)
         .await?;
     let metrics: Url = format!("{metrics}/metrics").parse()?;
     knows_its_endpoints(http, &metrics, pool).await?;
     let mut endpoints = Vec::new();
     for name in pool.endpoint_names() {
-        let way = ways.add(cluster, namespace, To::Pod(name), MODEL_SERVER_PORT);
-        endpoints.push(way.await?.parse()?);
+        let forward = forwards.add(cluster, namespace, To::Pod(name), MODEL_SERVER_PORT);
+        endpoints.push(forward.await?.parse()?);
     }
     Ok(PoolUrls {
         epp_metrics: metrics,

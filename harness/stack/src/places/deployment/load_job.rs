@@ -1,5 +1,5 @@
-//! The workers of a load run as pods of an Indexed Job, reached through the API of the cluster. Only the Job has to be removed: what
-//! workers are to do is told to them by that way.
+//! The workers of a load run as pods of an Indexed Job, reached through the cluster's API. Workers get their work that
+//! way too, so only the Job needs removing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +16,15 @@ use crate::worker::{self, Worker};
 use poolproof_client as client;
 use poolproof_client::evidence;
 
-/// The port of a worker, on the loopback of its pod: nobody else in the cluster is to tell it what to send.
+/// The port of a worker. It listens on its pod's loopback only: anyone else in the cluster who could connect could make
+/// it send traffic.
 const PORT: u16 = 9911;
-/// From a container that runs to a worker that listens.
+/// The time from a running container to a listening worker.
 const LISTENS_TIMEOUT: Duration = Duration::from_secs(30);
-/// A Job whose coordinator was killed is removed by the cluster, so long after its workers have given up.
+/// The time after which the cluster removes a finished Job whose coordinator was killed, counted from when its workers
+/// give up.
 const KEPT_FINISHED_S: u32 = 60;
-/// The label of a Job's pods, and the annotation with the place of each among them (batch/v1, Kubernetes 1.27 and later).
+/// The label of a Job's pods, and the annotation with the index of each (batch/v1, Kubernetes 1.27 and later).
 const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
@@ -30,12 +32,12 @@ const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub(crate) struct LoadJob {
     inside: Pods,
     name: String,
-    /// The name of each pod, by its index.
+    /// The name of each pod, by index.
     pods: Vec<String>,
     _forwards: Vec<Forward>,
 }
 
-/// The name of a Job: another one each time, since several may run in one cluster.
+/// A new name for a Job: several may run in one cluster.
 pub(crate) fn new_name() -> String {
     format!("poolproof-load-{:08x}", rand::random::<u32>())
 }
@@ -50,8 +52,8 @@ pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -
             "completionMode": "Indexed",
             "completions": count,
             "parallelism": count,
-            // A worker that ends is not replaced, since its part of the run is lost, and the others go on. Clusters before 1.29 do not
-            // know this: there a new pod comes, to which nobody talks, and which ends by itself.
+            // A failed worker is not replaced: its part of the run is lost, and the others continue. Clusters before
+            // 1.29 lack this field and start a new pod, which gets no work and ends by itself.
             "backoffLimitPerIndex": 0,
             "ttlSecondsAfterFinished": KEPT_FINISHED_S,
             "template": {
@@ -60,7 +62,7 @@ pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": false,
                     "terminationGracePeriodSeconds": 5,
-                    // On as many nodes as there are: workers of one node share its processors.
+                    // Spread over all nodes: workers on one node share its processors.
                     "topologySpreadConstraints": [{
                         "maxSkew": 1,
                         "topologyKey": "kubernetes.io/hostname",
@@ -71,7 +73,7 @@ pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -
                         "name": "worker",
                         "image": image,
                         "imagePullPolicy": "IfNotPresent",
-                        // Whoever asks for none is the last to get any on a busy node, and sends late.
+                        // A pod without a CPU request gets CPU last on a busy node, and sends late.
                         "resources": {"requests": {"cpu": "250m"}},
                         "args": ["serve", "worker", "--listen", format!("127.0.0.1:{PORT}")],
                     }],
@@ -82,8 +84,8 @@ pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -
 }
 
 impl LoadJob {
-    /// Creates the Job, and waits until all its workers listen, or `stop` is cancelled. On failure the error says what the cluster says
-    /// of it, and the Job is removed.
+    /// Creates the Job, and waits until all its workers listen or `stop` is cancelled. On failure the Job is removed,
+    /// and the error includes a diagnosis of the cluster.
     pub(crate) async fn start(
         inside: &Pods,
         count: usize,
@@ -107,11 +109,11 @@ impl LoadJob {
             }
             Err(error) => {
                 let namespaces = [inside.namespace.as_str()];
-                let told = diagnose::diagnose(&inside.cluster, &namespaces).await;
+                let diagnosis = diagnose::diagnose(&inside.cluster, &namespaces).await;
                 job.stop().await;
-                Err(match told.as_slice() {
+                Err(match diagnosis.as_slice() {
                     [] => error,
-                    _ => anyhow!("{error:#}\n  {}", told.join("\n  ")),
+                    _ => anyhow!("{error:#}\n  {}", diagnosis.join("\n  ")),
                 })
             }
         }
@@ -124,9 +126,10 @@ impl LoadJob {
         let what = format!("Job {namespace}/{}", self.name);
         wait(&what, PODS_TIMEOUT, || async {
             let running = self.running().await?.len();
-            Ok(match running >= count {
-                true => State::Ready,
-                false => State::NotYet(format!("{running} of {count} pods run")),
+            Ok(if running >= count {
+                State::Ready
+            } else {
+                State::NotYet(format!("{running} of {count} pods run"))
             })
         })
         .await?;
@@ -159,7 +162,7 @@ impl LoadJob {
         Ok(list)
     }
 
-    /// The pods that run, by their index, each with its node. Fails if one of them can never run.
+    /// The running pods with their nodes, by index. Fails if one of them can never run.
     async fn running(&self) -> Result<BTreeMap<usize, (String, String)>> {
         let mut running = BTreeMap::new();
         for pod in self.list().await? {
@@ -170,11 +173,11 @@ impl LoadJob {
                 anyhow::bail!("pod {name} cannot start: {reason}: {message}");
             }
             if let Some(end) = ended(&pod) {
-                anyhow::bail!("pod {name} has ended before it was told anything: {end}");
+                anyhow::bail!("pod {name} ended before it got any work: {end}");
             }
             if text(&pod, "/status/phase") == "Running" {
                 let index = pod["metadata"]["annotations"][INDEX].as_str();
-                let index = index.and_then(|it| it.parse().ok());
+                let index = index.and_then(|index| index.parse().ok());
                 let index = index.with_context(|| format!("pod {name} has no index"))?;
                 let node = text(&pod, "/spec/nodeName").to_owned();
                 running.insert(index, (name.to_owned(), node));
@@ -191,19 +194,19 @@ impl LoadJob {
         cluster.list("v1", "Pod", namespace, &labels).await
     }
 
-    /// How the pod of a worker has ended, if it has.
+    /// How a worker's pod has ended, if it has.
     pub(crate) async fn gone(&self, index: usize) -> Option<String> {
         let name = self.pods.get(index)?;
         let namespace = &self.inside.namespace;
         match self.inside.cluster.get("v1", "Pod", namespace, name).await {
             Ok(Some(pod)) => ended(&pod),
             Ok(None) => Some("its pod was removed".to_owned()),
-            // Nobody knows; the worker itself answers, or does not.
+            // Unknown; the worker itself answers or does not.
             Err(_) => None,
         }
     }
 
-    /// Removes the Job, and waits until its pods are gone.
+    /// Deletes the Job, and waits until its pods are gone.
     pub(crate) async fn stop(self) {
         if let Err(error) = self.remove().await {
             tracing::error!("removing Job {}: {error:#}", self.name);
@@ -226,23 +229,23 @@ impl LoadJob {
     }
 }
 
-/// How a pod has ended, in the words of its kubelet.
+/// How a pod has ended, as its kubelet reports it.
 fn ended(pod: &Value) -> Option<String> {
     let phase = text(pod, "/status/phase");
     let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
     if !matches!(phase, "Failed" | "Succeeded") && terminated.is_null() {
         return None;
     }
-    let mut said = vec![format!("its pod {}", phase.to_lowercase())];
+    let mut parts = vec![format!("its pod {}", phase.to_lowercase())];
     for path in ["/status/reason", "/status/message"] {
-        said.push(text(pod, path).to_owned());
+        parts.push(text(pod, path).to_owned());
     }
-    said.push(text(terminated, "/reason").to_owned());
+    parts.push(text(terminated, "/reason").to_owned());
     if let Some(code) = terminated["exitCode"].as_i64() {
-        said.push(format!("exit code {code}"));
+        parts.push(format!("exit code {code}"));
     }
-    said.retain(|it| !it.is_empty());
-    Some(said.join(", "))
+    parts.retain(|part| !part.is_empty());
+    Some(parts.join(", "))
 }
 
 #[cfg(test)]
@@ -253,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_pod_is_told_and_no_other_state() {
+    fn only_an_ended_pod_has_an_end() {
         let pod = |status: Value| json!({"status": status});
         let state = |state: Value| json!([{"state": state}]);
         let running =
@@ -285,9 +288,9 @@ mod tests {
         );
         assert_eq!(spec["completionMode"], "Indexed");
         assert_eq!(spec["backoffLimitPerIndex"], 0);
-        // Kubernetes takes the limit by index only with it.
+        // Kubernetes accepts `backoffLimitPerIndex` only with this policy.
         assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
-        // Every field is one of Kubernetes: what its types do not know is lost on the way.
+        // Types of Kubernetes drop fields they do not know, so equality proves that every field exists.
         let typed: Job = serde_json::from_value(job.clone()).unwrap();
         assert_eq!(serde_json::to_value(typed).unwrap(), job);
     }

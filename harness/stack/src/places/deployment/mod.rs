@@ -1,4 +1,4 @@
-//! A topology on a Kubernetes cluster: what stacks `kind` and `cluster` share.
+//! A topology on a Kubernetes cluster: the code that stacks `kind` and `cluster` share.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! Model servers: a StatefulSet for each pool, so that its pods have the names of the topology's endpoints.
+//! Model servers: one StatefulSet per pool, so that its pods have the names of the topology's endpoints.
 
 use anyhow::Result;
 use serde_json::{Value, json};

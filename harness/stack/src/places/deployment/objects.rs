@@ -1,4 +1,4 @@
-//! The Kubernetes objects of a deployment, in the order in which they are applied.
+//! The Kubernetes objects of a deployment, in the order of application.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use crate::kubernetes::deployment::STACK_LABEL;
 use crate::parts;
 use poolproof_model::topology::Pool;
 
-/// The annotation of the Gateway's namespace with the mark of what was deployed.
+/// The annotation of the Gateway's namespace with the hash of the deployment.
 pub(super) const MARK: &str = "poolproof.dev/mark";
 
-/// The objects, by what has to be there before what.
+/// The objects, in the order of their dependencies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
     /// Namespaces.
@@ -25,7 +25,7 @@ pub(super) struct Objects {
     pub(super) gateway: Vec<Value>,
 }
 
-/// All objects but those that charts make.
+/// All objects except those that charts create.
 pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
     let namespaces = deployment.namespaces();
     let namespaces = namespaces.iter().map(|name| {
@@ -55,7 +55,8 @@ pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
 }
 
 impl Objects {
-    /// A mark of all objects, and of those that charts make: of another topology, other parts or another flaw it is another.
+    /// A hash of all objects, including those that charts create. It differs for another topology, other parts or
+    /// another flaw.
     pub(super) fn mark(&self, deployment: &Deployment) -> String {
         let picker = parts::picker(deployment.parts.epp);
         let pools = deployment.topology.pools();
@@ -94,7 +95,7 @@ mod tests {
     use poolproof_model::parts::Gateway;
 
     #[test]
-    fn a_flaw_that_only_a_chart_has_makes_another_mark() {
+    fn a_flaw_in_chart_values_alone_changes_the_mark() {
         let mark = |flaw| {
             let mut deployment = deployment(Gateway::Agentgateway);
             deployment.flaw = flaw;

@@ -1,4 +1,5 @@
-//! Changes of a topology on a cluster: pods are removed, Deployments scaled, routes given other weights, objectives other priorities.
+//! Changes of a topology on a cluster: deleted pods, scaled Deployments, new weights of routes, new priorities of
+//! objectives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,11 +27,11 @@ pub(crate) struct Operator {
     cluster: Cluster,
     deployment: Deployment,
     target: Target,
-    /// The topology as it is now.
+    /// The current topology.
     now: Mutex<Topology>,
 }
 
-/// The changes that can be made of these parts in a cluster.
+/// The changes that these parts support in a cluster.
 pub(crate) fn kinds_of_changes(kind: StackKind, parts: Parts) -> Vec<Kind> {
     let mut kinds = vec![Kind::Picker, Kind::Endpoint, Kind::Weights];
     kinds.extend(parts::picker(parts.epp).follows());
@@ -42,7 +43,7 @@ pub(crate) fn kinds_of_changes(kind: StackKind, parts: Parts) -> Vec<Kind> {
 
 impl place::Operator for Operator {
     fn kinds(&self) -> BoxFuture<'_, Vec<Kind>> {
-        // Both kinds of clusters offer the same.
+        // Stacks `kind` and `cluster` support the same changes.
         ready(kinds_of_changes(StackKind::Cluster, self.deployment.parts)).boxed()
     }
 
@@ -92,8 +93,8 @@ impl Operator {
             pods(&self.cluster, "Deployment", namespace, name).await?;
             let pools = self.target.pools();
             let metrics = pools
-                .filter(|it| it.name == pool.name)
-                .find_map(|it| it.epp_metrics.as_ref());
+                .filter(|known| known.name == pool.name)
+                .find_map(|known| known.epp_metrics.as_ref());
             let metrics = metrics.context("its metrics are nowhere")?;
             return knows_its_endpoints(&client::http(0)?, metrics, pool).await;
         }
@@ -108,7 +109,7 @@ impl Operator {
         .await
     }
 
-    /// Kills the pod of an endpoint, in whose place its StatefulSet puts another; or waits until that is there.
+    /// Kills the pod of an endpoint, which its StatefulSet replaces; or waits for the replacement.
     async fn endpoint(&self, name: &str, running: bool) -> Result<()> {
         let pool = self.deployment.pool_of(name)?;
         let namespace = &self.deployment.names(pool).namespace;
@@ -119,7 +120,7 @@ impl Operator {
         }
     }
 
-    /// Labels the pod of an endpoint so that its InferencePool selects it, or does not.
+    /// Sets the label by which the InferencePool selects the pod of an endpoint, or not.
     async fn member(&self, name: &str, member: bool) -> Result<()> {
         let pool = self.deployment.pool_of(name)?;
         let namespace = &self.deployment.names(pool).namespace;
@@ -129,7 +130,7 @@ impl Operator {
             .await
     }
 
-    /// Gives the pools of a model other weights, and waits until the gateway has taken them where it says so.
+    /// Sets the weights of a model's pools, and waits for the gateway to apply them if it reports that.
     async fn weights(&self, model: &str, weights: &BTreeMap<String, u32>) -> Result<()> {
         let mut now = self.now.lock().await;
         now.set_weights(model, weights)?;
@@ -139,7 +140,7 @@ impl Operator {
             .await
     }
 
-    /// Writes the priority of an objective for each pool that has it.
+    /// Sets the priority of an objective in each pool that has it.
     async fn objective(&self, name: &str, priority: i32) -> Result<()> {
         ensure!(
             self.deployment.topology.objectives.contains_key(name),
@@ -147,7 +148,7 @@ impl Operator {
         );
         let priority = parts::priority(priority, self.deployment.flaw);
         let changed = json!({"spec": {"priority": priority}});
-        // All namespaces but the Gateway's are those of pools.
+        // All namespaces except the Gateway's belong to pools.
         for namespace in self.deployment.namespaces().iter().skip(1) {
             self.cluster
                 .merge(OBJECTIVE, namespace, name, &changed)
@@ -156,7 +157,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Writes into an InferencePool how it fails.
+    /// Sets the failure mode of an InferencePool.
     async fn fail(&self, pool: &Pool, open: bool) -> Result<()> {
         let mode = if open { "FailOpen" } else { "FailClose" };
         let changed = json!({"spec": {"endpointPickerRef": {"failureMode": mode}}});

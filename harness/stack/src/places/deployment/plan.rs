@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::parts::{self, flaws};
 use poolproof_model::parts::StackKind;
 
-/// The deployment that options ask for: names, namespaces, ports and labels.
+/// The deployment of these options: names, namespaces, ports and labels.
 pub(crate) fn plan(options: &Options, namespace: &str, own_image: String) -> Result<Deployment> {
     let parts = options.parts;
     let (gateway, picker) = (parts::gateway(parts.gateway), parts::picker(parts.epp));
@@ -30,7 +30,7 @@ pub(crate) fn plan(options: &Options, namespace: &str, own_image: String) -> Res
     )
 }
 
-/// Fails if a deployment cannot be had: by its names, its parts or its flaw.
+/// Fails if a deployment is impossible because of its names, its parts or its flaw.
 pub(crate) fn check(options: &Options, deployment: &Deployment) -> Result<()> {
     deployment.check()?;
     let (topology, parts) = (&options.topology, options.parts);

@@ -1,4 +1,4 @@
-//! When what was deployed serves: by its metrics and its answers.
+//! Waits until deployed components serve, by their metrics and answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use poolproof_model::topology::Pool;
 
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until an endpoint picker has metrics of all endpoints; its readiness says less.
+/// Waits until an endpoint picker has metrics of all endpoints; its readiness check is not enough.
 pub(super) async fn knows_its_endpoints(
     http: &reqwest::Client,
     metrics: &Url,
@@ -34,7 +34,7 @@ pub(super) async fn knows_its_endpoints(
     .await
 }
 
-/// Waits until an endpoint answers a request for a model that went through the gateway.
+/// Waits until an endpoint answers a request for a model through the gateway.
 pub(super) async fn first_answer(gateway: &Url, model: &str) -> Result<()> {
     let client = Client::new("first", gateway, Connections::NewPerRequest, Arc::default())?;
     wait(&format!("model {model}"), FIRST_ANSWER_TIMEOUT, || async {

@@ -32,7 +32,7 @@ use poolproof_records::limits;
 
 use operator::Operator;
 
-/// Picks follow the load within a few of these; cases wait for four.
+/// Picks follow a change of load within a few of these intervals; cases wait for four.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(20);
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const GATEWAY_EPP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,8 +62,7 @@ impl place::Place for Place {
     }
 }
 
-/// The servers of a running embedded stack. They run on threads of their own, so that they and the client meet only at
-/// sockets.
+/// The servers of a running embedded stack. They run on their own threads, so they share only sockets with the client.
 struct Embedded {
     runtime: Option<Runtime>,
     servers: Arc<Mutex<Servers>>,
@@ -76,7 +75,7 @@ struct Servers {
     model_servers: Vec<Part<model_server::Config, ModelServer>>,
 }
 
-/// A server, and how it is started again at the same address.
+/// A server, and how to restart it at the same address.
 struct Part<C, S> {
     config: C,
     state: State<S>,
@@ -84,7 +83,7 @@ struct Part<C, S> {
 
 enum State<S> {
     Up(S),
-    /// Its addresses are held meanwhile, so that nobody else gets them.
+    /// A stopped server's addresses stay bound, so that no other process takes them.
     Down(Vec<TcpSocket>),
 }
 
@@ -96,7 +95,7 @@ impl<S> State<S> {
         }
     }
 
-    /// What it was; it is down afterwards, and nothing is held.
+    /// Takes the running server out, and leaves the entry stopped with no address bound.
     fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Down(Vec::new()))
     }
@@ -104,7 +103,8 @@ impl<S> State<S> {
 
 /// Starts all servers.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
-    // The other half is for the client: with a thread for each processor, threads are woken more often than requests are served.
+    // The client gets the other half. With one thread per processor, threads are woken more often than requests are
+    // served.
     let threads = limits::cores().div_ceil(2);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -118,7 +118,7 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         let target = servers.start(&topology, flaw, seed).await?;
         anyhow::Ok((servers, target))
     });
-    // Shuts the threads down also if this start fails or is abandoned.
+    // Shuts the threads down if this start fails or is abandoned, too.
     let embedded = Embedded {
         runtime: Some(runtime),
         servers: Arc::default(),
@@ -146,7 +146,7 @@ impl Running for Embedded {
         async move {
             let servers = std::mem::take(&mut *self.servers.lock().await);
             if let Some(runtime) = &self.runtime {
-                // A panic of it has been printed.
+                // The panic hook has already printed it.
                 let _ = runtime.spawn(servers.stop()).await;
             }
         }
@@ -157,7 +157,7 @@ impl Running for Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Waiting for threads is not allowed in asynchronous code; none of them holds anything.
+            // Async code must not block on threads; none of them holds a resource.
             runtime.shutdown_background();
         }
     }
@@ -204,7 +204,7 @@ impl Servers {
         .await?;
         let address = gateway.address();
         self.gateway = Some(gateway);
-        for picker in self.pickers.iter().filter_map(|it| it.state.up()) {
+        for picker in self.pickers.iter().filter_map(|picker| picker.state.up()) {
             picker.ready(READY_TIMEOUT).await?;
         }
         let urls = Urls {
@@ -286,7 +286,7 @@ impl Servers {
         Ok((pool, metrics))
     }
 
-    /// Stops all, the side of the client first.
+    /// Stops all servers, the client's side first.
     async fn stop(self) {
         if let Some(gateway) = self.gateway {
             gateway.stop().await;

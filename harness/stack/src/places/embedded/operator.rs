@@ -1,4 +1,4 @@
-//! Changes of the embedded stack: its servers are stopped and started again, or told.
+//! Changes of the embedded stack: servers are restarted or reconfigured.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{READY_TIMEOUT, Servers, State};
 use crate::place;
 use poolproof_model::change::{Change, Kind};
 
-/// Makes changes, on the threads of the servers.
+/// Makes changes on the threads of the servers.
 pub(super) struct Operator {
     servers: Arc<Mutex<Servers>>,
     threads: Handle,
@@ -60,12 +60,20 @@ impl Servers {
             }
             Change::FailureMode { pool, open } => {
                 let gateway = self.gateway.as_ref().context("the stack is stopped")?;
-                let picker = self.pickers.iter().find(|it| it.config.pool == pool);
+                let picker = self
+                    .pickers
+                    .iter()
+                    .find(|picker| picker.config.pool == pool);
                 let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
-                let endpoints = picker.config.endpoints.iter().map(|it| it.address);
-                let mode = match open {
-                    true => FailureMode::FailOpen(endpoints.collect()),
-                    false => FailureMode::FailClose,
+                let endpoints = picker
+                    .config
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.address);
+                let mode = if open {
+                    FailureMode::FailOpen(endpoints.collect())
+                } else {
+                    FailureMode::FailClose
                 };
                 gateway.set_failure_mode(&pool, mode)
             }
@@ -87,7 +95,10 @@ impl Servers {
     }
 
     async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
-        let picker = self.pickers.iter_mut().find(|it| it.config.pool == pool);
+        let picker = self
+            .pickers
+            .iter_mut()
+            .find(|picker| picker.config.pool == pool);
         let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
         match (running, picker.state.take()) {
             (true, State::Down(held)) => {
@@ -114,7 +125,7 @@ impl Servers {
         let server = self
             .model_servers
             .iter_mut()
-            .find(|it| it.config.name == name);
+            .find(|server| server.config.name == name);
         let server = server.with_context(|| format!("there is no endpoint {name:?}"))?;
         match (running, server.state.take()) {
             (true, State::Down(held)) => {
@@ -140,20 +151,20 @@ impl Servers {
 
     /// The running endpoint picker of the pool that an endpoint was started in.
     fn picker_of(&self, endpoint: &str) -> Option<&EndpointPicker> {
-        let picker = self.pickers.iter().find(|it| {
-            let endpoints = &it.config.endpoints;
-            endpoints.iter().any(|it| it.name == endpoint)
+        let picker = self.pickers.iter().find(|picker| {
+            let endpoints = &picker.config.endpoints;
+            endpoints.iter().any(|known| known.name == endpoint)
         });
         picker?.state.up()
     }
 }
 
-/// Takes addresses without listening: who connects is refused, and the system gives none of them to a connection or to a server that
-/// takes any port, as it would within seconds on a machine with many of both.
+/// Binds addresses without listening. Connections are refused, and the system does not assign the ports to anything
+/// else. On a machine with many connections and servers it would reassign them within seconds.
 fn hold(addresses: &[SocketAddr]) -> Result<Vec<TcpSocket>> {
     let held = addresses.iter().map(|address| {
         let socket = TcpSocket::new_v4()?;
-        // Connections that have ended may still linger there.
+        // Closed connections may still linger on these ports.
         socket.set_reuseaddr(true)?;
         let bound = socket.bind(*address);
         bound.with_context(|| format!("holding {address}, whose server is down"))?;
@@ -195,7 +206,7 @@ mod tests {
             servers.make(picker).await.unwrap();
             for address in addresses {
                 assert_eq!(TcpStream::connect(address).await.is_ok(), running);
-                // Whoever takes any port gets none that cannot be bound like this.
+                // A bind to any free port never returns one that fails here.
                 let other = TcpSocket::new_v4().unwrap();
                 assert!(other.bind(address).is_err(), "{address} is not held");
             }

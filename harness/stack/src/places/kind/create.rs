@@ -1,4 +1,4 @@
-//! The kind cluster itself, by the kind program.
+//! Creates, reuses and deletes the kind cluster with the kind program.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use super::lock::{Lock, state_folder};
 use crate::kubernetes::Cluster;
 use crate::kubernetes::deployment::GATEWAY_NODE_PORT;
 use crate::ports::Ports;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 /// The name of the cluster.
 pub(super) const CLUSTER: &str = "poolproof";
-/// The label by which a node is known for one of ours, whose value is the port of 127.0.0.1 at which its gateway is reached.
+/// The label that marks our nodes. Its value is the port of 127.0.0.1 at which the gateway is reached.
 const OURS: &str = "poolproof.dev/gateway-port";
 
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
@@ -26,7 +26,7 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 const CREATE_TIMEOUT: Duration = Duration::from_secs(600);
 const NODE_READY: &str = "180s";
 
-/// The node of a cluster of ours. Dropping it deletes the cluster, unless it is to be kept.
+/// The node of our cluster. Dropping it deletes the cluster unless `keep` is set.
 pub(super) struct Node {
     pub(super) kubeconfig: PathBuf,
     pub(super) gateway_port: u16,
@@ -35,18 +35,18 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Makes a cluster, or takes the one that is there, if it is ours and answers.
+    /// Creates a cluster, or reuses an existing one if it is ours and answers.
     pub(super) async fn create_or_reuse(
-        nursery: &Nursery,
+        group: &ProcessGroup,
         image: &str,
         keep: bool,
     ) -> Result<Self> {
-        if let Some(node) = Self::reuse(nursery, keep).await? {
+        if let Some(node) = Self::reuse(group, keep).await? {
             return Ok(node);
         }
         let mut node = Self::kept()?;
         node.gateway_port = Ports::new().take()?.port();
-        let file = nursery.logs.join("cluster.json");
+        let file = group.logs.join("cluster.json");
         std::fs::write(&file, cluster_config(node.gateway_port).to_string())
             .with_context(|| format!("writing {}", file.display()))?;
         let mut create = kind(&["create", "cluster"]);
@@ -55,19 +55,19 @@ impl Node {
             .arg(&file)
             .arg("--kubeconfig")
             .arg(&node.kubeconfig);
-        // From here on there is something to delete, also if this future is dropped.
+        // From here on the cluster must be deleted, even if this future is dropped.
         node.keep = false;
-        let created = nursery.start("kind-create", &create)?;
+        let created = group.start("kind-create", &create)?;
         let created = created.finish(CREATE_TIMEOUT).await;
         created.with_context(|| format!("creating a kind cluster from node image {image}"))?;
         node.keep = keep;
         Ok(node)
     }
 
-    /// The cluster that is there, if there is one. Fails if it is not ours, or does not answer.
-    async fn reuse(nursery: &Nursery, keep: bool) -> Result<Option<Self>> {
+    /// The existing cluster, if any. Fails if it is not ours or does not answer.
+    async fn reuse(group: &ProcessGroup, keep: bool) -> Result<Option<Self>> {
         let mut list = Command::new("kind");
-        let list = nursery.start("kind-get", list.args(["get", "clusters"]))?;
+        let list = group.start("kind-get", list.args(["get", "clusters"]))?;
         let clusters = list.finish(PROGRAM_TIMEOUT).await?;
         if !clusters.lines().any(|name| name == CLUSTER) {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Node {
         let mut node = Self::kept()?;
         let mut export = kind(&["export", "kubeconfig"]);
         export.arg("--kubeconfig").arg(&node.kubeconfig);
-        let export = nursery.start("kind-export", &export)?;
+        let export = group.start("kind-export", &export)?;
         export.finish(PROGRAM_TIMEOUT).await?;
         node.gateway_port = node.port_of_ours().await?;
         node.reused = true;
@@ -83,7 +83,7 @@ impl Node {
         Ok(Some(node))
     }
 
-    /// One of which nothing is known yet, and which is not to be deleted.
+    /// A node with unknown address and version, which is not deleted.
     fn kept() -> Result<Self> {
         Ok(Self {
             kubeconfig: state_folder()?.join("kubeconfig"),
@@ -103,13 +103,12 @@ impl Node {
         Client::try_from(config).context("client of the kind cluster")
     }
 
-    /// The port at which the gateway of a cluster of ours is reached.
+    /// The port at which our cluster's gateway is reached.
     async fn port_of_ours(&self) -> Result<u16> {
         let cluster = Cluster::new(self.client().await?);
         let nodes = tokio::time::timeout(PROGRAM_TIMEOUT, cluster.list("v1", "Node", "", "")).await;
-        let advice = format!(
-            "`kind delete cluster --name {CLUSTER}` removes it, if nobody needs it any more"
-        );
+        let advice =
+            format!("`kind delete cluster --name {CLUSTER}` deletes it if it is no longer needed");
         let nodes = nodes.map_err(anyhow::Error::from).and_then(|it| it);
         let nodes = nodes.with_context(|| {
             format!("there is a kind cluster {CLUSTER} that does not answer; {advice}")
@@ -129,8 +128,10 @@ pub(super) fn address(nodes: &[Value]) -> Option<IpAddr> {
     let addresses = nodes
         .iter()
         .filter_map(|node| node["status"]["addresses"].as_array());
-    let mut internal = addresses.flatten().filter(|it| it["type"] == "InternalIP");
-    internal.find_map(|it| it["address"].as_str()?.parse().ok())
+    let mut internal = addresses
+        .flatten()
+        .filter(|address| address["type"] == "InternalIP");
+    internal.find_map(|address| address["address"].as_str()?.parse().ok())
 }
 
 impl Drop for Node {
@@ -141,23 +142,23 @@ impl Drop for Node {
         if let Err(error) = delete() {
             tracing::error!("deleting the kind cluster: {error:#}");
         }
-        // Of no use any more; an older one may never have been written.
+        // The kubeconfig is useless now. It may never have been written.
         let _ = std::fs::remove_file(&self.kubeconfig);
     }
 }
 
-/// Deletes the cluster if there is one; fails if it is not ours. Says whether there was one.
+/// Deletes the cluster if it exists. Returns whether it existed; fails if it is not ours.
 pub async fn down(program: PathBuf) -> Result<bool> {
     if !state_folder()?.join("kubeconfig").exists() {
         return Ok(false);
     }
     let _lock = Lock::take()?;
-    let (nursery, _folder) = Nursery::in_new_folder(program)?;
-    let node = Node::reuse(&nursery, false).await?;
+    let (group, _folder) = ProcessGroup::in_new_folder(program)?;
+    let node = Node::reuse(&group, false).await?;
     Ok(node.is_some())
 }
 
-/// kind's configuration of the cluster: one node, whose port for the gateway is a port of this machine's loopback.
+/// kind's configuration of the cluster: one node, whose gateway port is mapped to the loopback of this machine.
 pub fn cluster_config(gateway_port: u16) -> Value {
     json!({
         "kind": "Cluster",
@@ -182,18 +183,18 @@ pub(super) fn kind(args: &[&str]) -> Command {
     command
 }
 
-/// Deletes the cluster, and waits until it is gone: there may be no runtime any more that could wait.
+/// Deletes the cluster and blocks until it is gone: a runtime may no longer exist.
 fn delete() -> Result<()> {
     let output = kind(&["delete", "cluster"])
         .env("KUBECONFIG", "/dev/null")
         .stdin(Stdio::null())
         .output()
         .context("starting kind")?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
         "kind delete cluster: {}",
-        said.trim()
+        message.trim()
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Images of the node: loaded into it from archives, never pulled by it.
+//! Images of the node: loaded from archives, never pulled by the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,15 +13,15 @@ use super::create::{CLUSTER, kind};
 use crate::artifacts::{Artifacts, image_digest};
 use crate::kubernetes::{Cluster, text};
 use crate::own_image;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 
 /// vLLM's image has ten gigabytes.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
 const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Loads an upstream image, unless the node has the very image of the archive. Returns whether it was loaded.
+/// Loads an upstream image unless the node already has the archive's image. Returns whether it was loaded.
 pub(super) async fn load(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     artifacts: &Artifacts,
     name: &str,
     on_node: &BTreeMap<String, String>,
@@ -30,30 +30,30 @@ pub(super) async fn load(
     if on_node.contains_key(image) && !artifacts.has_image(name)? {
         return Ok(false);
     }
-    let archive = artifacts.image(nursery, name).await?;
+    let archive = artifacts.image(group, name).await?;
     let read = archive.clone();
     let digest = tokio::task::spawn_blocking(move || image_digest(&read)).await??;
     if on_node.get(image) == Some(&digest) {
         return Ok(false);
     }
     let mut command = kind(&["load", "image-archive"]);
-    let loading = nursery.start("kind-load", command.arg(&archive))?;
+    let loading = group.start("kind-load", command.arg(&archive))?;
     let loaded = loading.finish(LOAD_TIMEOUT).await;
     loaded.with_context(|| format!("loading image {image} from {}", archive.display()))?;
     Ok(true)
 }
 
-/// The images of the node: their digests by their names, as its container runtime lists them.
-pub(super) async fn on_node(nursery: &Nursery) -> Result<BTreeMap<String, String>> {
+/// Maps the names of the node's images to their digests, as its container runtime lists them.
+pub(super) async fn on_node(group: &ProcessGroup) -> Result<BTreeMap<String, String>> {
     let node = format!("{CLUSTER}-control-plane");
     let mut list = Command::new("docker");
     list.args(["exec", &node, "crictl", "images", "--output", "json"]);
-    let listed = nursery.start("crictl-images", &list)?;
+    let listed = group.start("crictl-images", &list)?;
     let listed = listed.finish(LIST_TIMEOUT).await;
     digests(&listed.context("listing the images of the node")?)
 }
 
-/// The digests of images by their names, from what `crictl images --output json` wrote.
+/// Maps image names to digests, parsed from the output of `crictl images --output json`.
 fn digests(listed: &str) -> Result<BTreeMap<String, String>> {
     #[derive(Deserialize)]
     struct List {
@@ -80,7 +80,7 @@ fn digests(listed: &str) -> Result<BTreeMap<String, String>> {
         .collect())
 }
 
-/// Removes the pods that run an image of this name, so that their controllers start them again with what it names now.
+/// Deletes the pods that run an image of this name, so that their controllers restart them with the new image.
 pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
     for pod in cluster.list("v1", "Pod", "", "").await? {
         let containers = ["containers", "initContainers"]
@@ -99,33 +99,33 @@ pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the image with the poolproof program and loads it, unless it is there. Gives its name.
+/// Builds and loads the image with the poolproof program, unless the node has it. Returns its name.
 pub(super) async fn load_own(
-    nursery: &Nursery,
+    group: &ProcessGroup,
     program: &Path,
     there: &BTreeSet<&str>,
 ) -> Result<String> {
     let image = own_image::name(program)?;
     if !there.contains(image.as_str()) {
-        own_image::make(nursery, program, &image).await?;
+        own_image::make(group, program, &image).await?;
         let mut command = kind(&["load", "docker-image"]);
-        let loading = nursery.start("kind-load", command.arg(&image))?;
+        let loading = group.start("kind-load", command.arg(&image))?;
         let loaded = loading.finish(LOAD_TIMEOUT).await;
-        let removed = nursery.start("docker-rmi", Command::new("docker").args(["rmi", &image]))?;
+        let removed = group.start("docker-rmi", Command::new("docker").args(["rmi", &image]))?;
         loaded.with_context(|| format!("loading image {image}"))?;
         removed.finish(LOAD_TIMEOUT).await?;
     }
     Ok(image)
 }
 
-/// The images that nodes say they have.
+/// The images that nodes report.
 pub(super) fn names(nodes: &[Value]) -> BTreeSet<&str> {
     let images = nodes
         .iter()
         .filter_map(|node| node["status"]["images"].as_array());
     let names = images
         .flatten()
-        .filter_map(|it| it["names"].as_array())
+        .filter_map(|image| image["names"].as_array())
         .flatten();
     names.filter_map(Value::as_str).collect()
 }

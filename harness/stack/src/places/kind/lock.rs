@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-/// The folder for what outlives a run: the cluster's kubeconfig, and the lock.
+/// The folder for files that outlive a run: the cluster's kubeconfig, and the lock.
 pub(super) fn state_folder() -> Result<PathBuf> {
     let folder = poolproof_records::folders::state()?.join("kind");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
 }
 
-/// Held for as long as the cluster is used; the system gives it back when the process ends.
+/// Held while the cluster is in use. The system releases it when the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,

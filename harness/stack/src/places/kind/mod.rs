@@ -1,4 +1,4 @@
-//! A kind cluster of our own: made or used again, filled, and taken down.
+//! A kind cluster of our own: created or reused, filled, and deleted.
 
 mod create;
 mod image;
@@ -14,10 +14,10 @@ use futures_util::future::{BoxFuture, ready};
 
 use super::deployment::{self, Operator, deploy, plan};
 use crate::artifacts::{Artifacts, Wanted};
-use crate::kubernetes::{Cluster, Pods, Site, Ways};
+use crate::kubernetes::{Cluster, Forwards, Pods, Site};
 use crate::options::Options;
 use crate::place::{self, Running, Started};
-use crate::process::{Folder, Nursery};
+use crate::process::{Folder, ProcessGroup};
 use crate::progress::Progress;
 use crate::tools::{self, Missing, Tool};
 use crate::{own_image, parts};
@@ -32,7 +32,7 @@ use create::Node;
 /// The namespace of the Gateway in a kind cluster.
 const NAMESPACE: &str = "poolproof";
 
-/// What a kind stack needs.
+/// The tools that a kind stack needs.
 pub const TOOLS: [Tool; 3] = [tools::DOCKER, tools::KIND, tools::HELM];
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,13 +64,13 @@ impl place::Place for Place {
     }
 }
 
-/// A running kind stack. Dropping it deletes the cluster, unless it is to be kept.
+/// A running kind stack. Dropping it deletes the cluster unless it is kept.
 struct Kind {
     operator: Arc<Operator>,
     pods: Pods,
-    nursery: Nursery,
-    // In this order: ways end before the cluster does, and nobody else touches it before it is gone.
-    ways: Ways,
+    group: ProcessGroup,
+    // Drop order matters: forwards end before the cluster, and the lock is released after the cluster is gone.
+    forwards: Forwards,
     _node: Node,
     _folder: Folder,
     _lock: Lock,
@@ -81,16 +81,16 @@ impl Running for Kind {
         Some(self.operator.clone())
     }
 
-    fn in_cluster(&self) -> Option<(&Pods, &Ways)> {
-        Some((&self.pods, &self.ways))
+    fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
+        Some((&self.pods, &self.forwards))
     }
 
-    /// All logs of the node and of its pods, as kind collects them.
+    /// Saves all logs of the node and its pods with `kind export logs`.
     fn save_logs<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<bool>> {
         async move {
             let mut export = create::kind(&["export", "logs"]);
             export.arg(to);
-            let export = self.nursery.start("kind-export-logs", &export)?;
+            let export = self.group.start("kind-export-logs", &export)?;
             export.finish(EXPORT_TIMEOUT).await?;
             Ok(true)
         }
@@ -98,13 +98,13 @@ impl Running for Kind {
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
-        // Waits until what was made is gone.
+        // Blocks until everything created is gone.
         drop(self);
         ready(()).boxed()
     }
 }
 
-/// What the stack needs and this machine lacks: programs, and files of a folder that the user named.
+/// Missing programs, and missing files of the user's artifacts folder.
 pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
     let mut missing = tools::missing(&TOOLS).await;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
@@ -117,16 +117,16 @@ pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
     Ok(missing)
 }
 
-/// Brings up a cluster and the topology in it.
+/// Creates a cluster and deploys the topology to it.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let lock = Lock::take()?;
-    let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
+    let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let artifacts = Artifacts::open(options.artifacts.as_deref())?;
     tools::none_missing("stack kind", &missing(options).await?)?;
 
     let image = options.kind_cluster.node_image.as_deref();
     let image = image.unwrap_or(&artifacts.versions().kind.node_image);
-    let node = Node::create_or_reuse(&nursery, image, options.kind_cluster.keep).await?;
+    let node = Node::create_or_reuse(&group, image, options.kind_cluster.keep).await?;
     progress.done(if node.reused {
         "kind cluster, used again"
     } else {
@@ -136,10 +136,10 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
     let cluster = Cluster::new(node.client().await?);
     let nodes = cluster.list("v1", "Node", "", "").await?;
     let there = image::names(&nodes);
-    let own_image = image::load_own(&nursery, &options.program, &there).await?;
-    let on_node = image::on_node(&nursery).await?;
+    let own_image = image::load_own(&group, &options.program, &there).await?;
+    let on_node = image::on_node(&group).await?;
     for name in images(options.parts) {
-        if image::load(&nursery, &artifacts, name, &on_node).await? && node.reused {
+        if image::load(&group, &artifacts, name, &on_node).await? && node.reused {
             image::restart_pods(&cluster, artifacts.versions().image(name)?).await?;
         }
     }
@@ -149,19 +149,19 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         cluster: &cluster,
         kubeconfig: &node.kubeconfig,
         context: None,
-        nursery: &nursery,
+        group: &group,
         artifacts: &artifacts,
         gateway: Some(format!("http://127.0.0.1:{}", node.gateway_port).parse()?),
         node: create::address(&nodes),
     };
     let deployment = plan(options, NAMESPACE, own_image)?;
-    let (mut target, components, ways) = deploy(&site, &deployment, progress).await?;
+    let (mut target, components, forwards) = deploy(&site, &deployment, progress).await?;
     target.name = format!("kind ({})", options.parts.gateway);
     let running = Kind {
         pods: deployment.own_pods(&cluster),
         operator: Operator::new(cluster.clone(), deployment, &target),
-        nursery: nursery.clone(),
-        ways,
+        group: group.clone(),
+        forwards,
         _node: node,
         _folder: folder,
         _lock: lock,

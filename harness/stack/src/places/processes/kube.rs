@@ -10,19 +10,19 @@ use poolproof_fixtures::kube_api;
 use serde_json::Value;
 
 use crate::ports::Ports;
-use crate::process::{Nursery, write};
+use crate::process::{ProcessGroup, write};
 use crate::programs::{Program, Programs};
 use poolproof_model::parts::KubeApi;
 
-/// The programs of a real one.
+/// The programs of a real Kubernetes API.
 pub(super) const PROGRAMS: &[Program] = real::PROGRAMS;
 
 /// A running Kubernetes API.
 pub(super) struct Kube {
     api: Api,
-    /// How others reach it.
+    /// The kubeconfig for its clients.
     pub(super) kubeconfig: PathBuf,
-    /// What it is.
+    /// Its name and version.
     pub(super) version: String,
 }
 
@@ -31,11 +31,11 @@ enum Api {
     Real(Box<real::Server>),
 }
 
-/// Starts it, and waits until it knows the kinds of the Gateway API Inference Extension.
+/// Starts it, and waits until it serves the kinds of the Gateway API Inference Extension.
 pub(super) async fn start(
     which: KubeApi,
     programs: &Programs,
-    nursery: &Nursery,
+    group: &ProcessGroup,
     ports: &mut Ports,
 ) -> Result<Kube> {
     let (api, kubeconfig, version) = match which {
@@ -47,13 +47,13 @@ pub(super) async fn start(
             (Api::StandIn(api), kubeconfig, version)
         }
         KubeApi::Real => {
-            let server = real::start(programs, nursery, ports).await?;
+            let server = real::start(programs, group, ports).await?;
             let kubeconfig = server.kubeconfig();
             let version = server.version.clone();
             (Api::Real(Box::new(server)), kubeconfig, version)
         }
     };
-    let path = nursery.logs.join("kubeconfig");
+    let path = group.logs.join("kubeconfig");
     write(&path, &kubeconfig)?;
     Ok(Kube {
         api,

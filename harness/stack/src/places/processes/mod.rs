@@ -1,5 +1,5 @@
-//! The stacks of real upstream programs: endpoint pickers of GIE v1.5.0, a gateway in front, model servers behind. `local` runs them as
-//! processes of this machine, `containers` as containers; all else is the same.
+//! Stacks of real upstream programs: endpoint pickers of GIE v1.5.0 between a gateway and model servers. `local` runs
+//! them as processes of this machine and `containers` as containers; everything else is the same.
 
 mod kube;
 mod model_server;
@@ -22,7 +22,7 @@ use crate::tools::Missing;
 use poolproof_model::change::Kind;
 use poolproof_model::parts::{KubeApi, Parts, StackKind};
 
-/// This machine, with programs of it or with containers.
+/// This machine, with local programs or with containers.
 pub(super) struct Place;
 
 impl place::Place for Place {
@@ -53,7 +53,7 @@ impl place::Place for Place {
     }
 }
 
-/// The changes that can be made of these parts.
+/// The changes that these parts support.
 fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     let follows = parts::picker(parts.epp).follows();
     let fails = parts::gateway(parts.gateway).changes_failure_mode(StackKind::Local);
@@ -66,7 +66,7 @@ fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     kinds
 }
 
-/// The upstream programs that a stack of these options needs.
+/// The upstream programs that a stack with these options needs.
 fn needed(options: &Options) -> Vec<Program> {
     let picker = parts::picker(options.parts.epp).programs();
     let gateway = parts::gateway(options.parts.gateway).programs();
@@ -78,7 +78,7 @@ fn needed(options: &Options) -> Vec<Program> {
     [picker, gateway, model_server, kube].concat()
 }
 
-/// The programs that a stack of these options needs and that are not there.
+/// The missing ones among the programs that a stack with these options needs.
 pub fn missing(options: &Options) -> Vec<Missing> {
     let bin_dir = options.processes.bin_dir.as_deref();
     programs::missing(bin_dir, &needed(options))

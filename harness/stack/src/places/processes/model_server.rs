@@ -1,4 +1,4 @@
-//! The model servers, one process for each endpoint.
+//! The model servers, one process per endpoint.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use url::Url;
 use crate::options::Options;
 use crate::parts;
 use crate::ports::Ports;
-use crate::process::{Launch, Nursery, Process};
+use crate::process::{Launch, Process, ProcessGroup};
 use crate::programs::Programs;
 use poolproof_client::evidence;
 
@@ -27,15 +27,16 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     model: String,
     launch: Launch,
-    /// `None`: it is down.
+    /// `None` while it is down.
     process: Option<Process>,
 }
 
-/// Starts the model servers of all pools and waits until all serve. `servers` gets them, for the caller to stop.
+/// Starts the model servers of all pools and waits until all serve. Started servers are appended to `servers`, so that
+/// the caller can stop them.
 pub(super) async fn start_all<'a>(
     options: &'a Options,
     programs: &Programs,
-    (nursery, ports, http): (&Nursery, &mut Ports, &reqwest::Client),
+    (group, ports, http): (&ProcessGroup, &mut Ports, &reqwest::Client),
     servers: &mut Vec<Server>,
 ) -> Result<Endpoints<'a>> {
     let part = parts::model_server(options.parts.model_server);
@@ -54,7 +55,7 @@ pub(super) async fn start_all<'a>(
                     model: model.name.clone(),
                     process: None,
                 };
-                server.start(nursery).await?;
+                server.start(group).await?;
                 servers.push(server);
             }
         }
@@ -64,18 +65,20 @@ pub(super) async fn start_all<'a>(
     }
     let pools = options.topology.pools();
     let endpoints = pools.map(|pool| {
-        let of_pool = servers.iter().filter(|it| it.pool == pool.name);
-        let endpoints = of_pool.map(|it| (it.name.clone(), it.address)).collect();
+        let of_pool = servers.iter().filter(|server| server.pool == pool.name);
+        let endpoints = of_pool
+            .map(|server| (server.name.clone(), server.address))
+            .collect();
         (pool.name.as_str(), endpoints)
     });
     Ok(endpoints.collect())
 }
 
 impl Server {
-    /// Starts it, if it is down. [`Server::ready`] says when it serves.
-    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
+    /// Starts it if it is down. [`Server::ready`] waits until it serves.
+    pub(super) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
+            self.process = Some(group.launch(&self.name, &self.launch).await?);
         }
         Ok(())
     }
@@ -87,7 +90,7 @@ impl Server {
         }
     }
 
-    /// Kills it, whatever it is working on.
+    /// Kills it, without draining requests.
     pub(super) fn kill(&mut self) {
         drop(self.process.take());
     }
@@ -109,11 +112,11 @@ impl Server {
     }
 }
 
-/// Whether an answer of `/v1/models` names a model.
+/// Whether an answer of `/v1/models` contains a model.
 fn serves(models: &str, model: &str) -> bool {
     let models: Value = serde_json::from_str(models).unwrap_or_default();
     let ids = models["data"].as_array().into_iter().flatten();
-    ids.into_iter().any(|it| it["id"] == model)
+    ids.into_iter().any(|served| served["id"] == model)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The Kubernetes objects that a topology means: what endpoint pickers and the body-based router watch.
+//! The Kubernetes objects of a topology, which endpoint pickers and the body-based router watch.
 //!
-//! Source: GIE v1.5.0, api/v1, apix/v1alpha2, pkg/bbr. Each pool has a namespace of its own, since an InferenceObjective
-//! belongs to one pool and has the name that clients send.
+//! Source: GIE v1.5.0, api/v1, apix/v1alpha2, pkg/bbr. Each pool has its own namespace: an InferenceObjective belongs
+//! to one pool, and its name is the one clients send.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::parts;
 use poolproof_model::topology::{Pool, Topology};
 
-/// The most ports that an InferencePool may have, and so the most endpoints that may share one address.
+/// The maximum number of ports of an InferencePool, and so of endpoints that can share one address.
 pub(super) const ENDPOINTS_MAX: usize = 8;
 
-/// Where the body-based router looks for models.
+/// The namespace in which the body-based router looks for models.
 pub(super) const MODELS_NAMESPACE: &str = "poolproof";
 
 /// The namespace of a pool's objects.
@@ -70,19 +70,19 @@ pub(super) fn objective(pool: &Pool, name: &str, priority: i32, flaw: Option<Fla
     })
 }
 
-/// How a Pod stands to its pool.
+/// Membership of a Pod in its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is one of its endpoints.
+    /// Ready, and selected by the pool.
     Ready,
-    /// As when its server has ended.
+    /// Not ready, as after its server has ended.
     NotReady,
-    /// It is ready, but the pool does not select it.
+    /// Ready, but not selected by the pool.
     NotSelected,
 }
 
-/// A Pod that no kubelet runs: its model server is a process on this machine. All share one address, so each says which of the
-/// pool's ports is its own.
+/// A Pod without a kubelet: its model server is a process on this machine. All Pods share one address, so each names
+/// its own port among those of the pool.
 pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standing) -> Value {
     let ip = address.ip().to_string();
     let app = match standing {
@@ -132,7 +132,7 @@ mod tests {
         let of_kind = |kind: &str| {
             objects
                 .iter()
-                .filter(|it| it["kind"] == kind)
+                .filter(|object| object["kind"] == kind)
                 .collect::<Vec<_>>()
         };
         assert_eq!(
@@ -148,7 +148,7 @@ mod tests {
         );
         let objectives: Vec<_> = of_kind("InferenceObjective")
             .iter()
-            .map(|it| it["spec"]["priority"].as_i64().unwrap())
+            .map(|objective| objective["spec"]["priority"].as_i64().unwrap())
             .collect();
         assert_eq!(objectives, [-10, 10]);
     }

@@ -1,5 +1,5 @@
-//! Changes of the local stack: its processes are stopped and started again, and the objects that endpoint pickers watch follow, as
-//! a kubelet would see to it.
+//! Changes of the local stack: processes are stopped and restarted, and the objects that endpoint pickers watch are
+//! updated as a kubelet would.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use super::running::Local;
 use super::{kinds_of_changes, model_server};
 use crate::parts::gateway::Control;
 use crate::place;
-use crate::process::Nursery;
+use crate::process::ProcessGroup;
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::parts::Parts;
 use poolproof_model::topology::Topology;
 
-/// What changes take, beside the processes.
+/// State that changes need, besides the processes.
 pub(super) struct Changing {
-    /// The topology as it is now.
+    /// The current topology.
     pub(super) topology: Topology,
     pub(super) parts: Parts,
     pub(super) flaw: Option<Flaw>,
     pub(super) control: Box<dyn Control>,
-    pub(super) nursery: Nursery,
+    pub(super) group: ProcessGroup,
     pub(super) http: reqwest::Client,
 }
 
-/// Makes the changes of a stack, one after the other.
+/// Makes the changes of a stack, one at a time.
 pub(super) struct Operator(pub(super) Arc<Mutex<Local>>);
 
 impl place::Operator for Operator {
     fn kinds(&self) -> BoxFuture<'_, Vec<Kind>> {
         async {
-            // None if it is stopped.
+            // `None` once it is stopped.
             let local = self.0.lock().await;
             let parts = local.changing.as_ref().map(|changing| changing.parts);
             parts.map_or_else(Vec::new, kinds_of_changes)
@@ -56,7 +56,10 @@ impl Local {
             Change::Picker { pool, running } => self.picker(&pool, running).await,
             Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
             Change::Member { endpoint, member } => {
-                let server = self.model_servers.iter().find(|it| it.name == endpoint);
+                let server = self
+                    .model_servers
+                    .iter()
+                    .find(|server| server.name == endpoint);
                 let server =
                     server.with_context(|| format!("there is no endpoint {endpoint:?}"))?;
                 let standing = if member {
@@ -79,8 +82,11 @@ impl Local {
             }
             Change::FailureMode { pool, open } => {
                 let changing = self.changing.as_ref().context("the stack is stopped")?;
-                let of_pool = self.model_servers.iter().filter(|it| it.pool == pool);
-                let endpoints: Vec<SocketAddr> = of_pool.map(|it| it.address).collect();
+                let of_pool = self
+                    .model_servers
+                    .iter()
+                    .filter(|server| server.pool == pool);
+                let endpoints: Vec<SocketAddr> = of_pool.map(|server| server.address).collect();
                 let gateway = &changing.control;
                 gateway
                     .fail(&pool, open.then_some(endpoints.as_slice()), &changing.http)
@@ -105,20 +111,20 @@ impl Local {
 
     async fn picker(&mut self, pool: &str, running: bool) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
-        let picker = self.pickers.iter_mut().find(|it| it.pool == pool);
+        let picker = self.pickers.iter_mut().find(|picker| picker.pool == pool);
         let picker = picker.with_context(|| format!("there is no pool {pool:?}"))?;
         if !running {
             picker.stop().await;
             return Ok(());
         }
-        picker.start(&changing.nursery).await?;
+        picker.start(&changing.group).await?;
         picker.ready(&changing.http).await
     }
 
     async fn endpoint(&mut self, name: &str, running: bool) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
         let servers = &mut self.model_servers;
-        let number = servers.iter().position(|it| it.name == name);
+        let number = servers.iter().position(|server| server.name == name);
         let number = number.with_context(|| format!("there is no endpoint {name:?}"))?;
         let server = &mut servers[number];
         if !running {
@@ -127,23 +133,26 @@ impl Local {
                 .stands(&self.model_servers[number], Standing::NotReady)
                 .await;
         }
-        server.start(&changing.nursery).await?;
+        server.start(&changing.group).await?;
         server.ready(&changing.http).await?;
         self.stands(&self.model_servers[number], Standing::Ready)
             .await?;
         let pool = &self.model_servers[number].pool;
-        let picker = self.pickers.iter_mut().find(|it| it.pool == *pool);
+        let picker = self.pickers.iter_mut().find(|picker| picker.pool == *pool);
         picker
             .context("its pool has no endpoint picker")?
             .ready(&changing.http)
             .await
     }
 
-    /// Writes down how an endpoint stands to its pool.
+    /// Updates the object that records an endpoint's membership in its pool.
     async fn stands(&self, server: &model_server::Server, standing: Standing) -> Result<()> {
         let changing = self.changing.as_ref().context("the stack is stopped")?;
         let kube = self.kube.as_ref().context("the stack is stopped")?;
-        let pool = changing.topology.pools().find(|it| it.name == server.pool);
+        let pool = changing
+            .topology
+            .pools()
+            .find(|pool| pool.name == server.pool);
         let pool = pool.context("its pool is gone")?;
         kube.apply(vec![objects::pod(
             pool,

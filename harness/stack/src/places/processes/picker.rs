@@ -1,4 +1,4 @@
-//! The endpoint pickers, one process for each pool.
+//! The endpoint pickers, one process per pool.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::parts;
 use crate::parts::picker as part;
-use crate::process::{Launch, Nursery, Process};
+use crate::process::{Launch, Process, ProcessGroup};
 use crate::programs::Programs;
 use poolproof_client::evidence;
 use poolproof_model::parts::EndpointPicker;
@@ -24,12 +24,12 @@ pub(super) struct Picker {
     name: String,
     endpoints: usize,
     launch: Launch,
-    /// `None`: it is down.
+    /// `None` while it is down.
     process: Option<Process>,
 }
 
 impl Picker {
-    /// The endpoint picker of a pool, which [`Picker::start`] starts.
+    /// The endpoint picker of a pool, not started yet; see [`Picker::start`].
     pub(super) fn new(which: EndpointPicker, start: &part::Start<'_>) -> Result<Self> {
         Ok(Self {
             address: start.ports.grpc,
@@ -42,10 +42,10 @@ impl Picker {
         })
     }
 
-    /// Starts it, if it is down. [`Picker::ready`] says when it knows its endpoints.
-    pub(super) async fn start(&mut self, nursery: &Nursery) -> Result<()> {
+    /// Starts it if it is down. [`Picker::ready`] waits until it knows its endpoints.
+    pub(super) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(nursery.launch(&self.name, &self.launch).await?);
+            self.process = Some(group.launch(&self.name, &self.launch).await?);
         }
         Ok(())
     }
@@ -57,7 +57,8 @@ impl Picker {
         }
     }
 
-    /// Waits until it has metrics of all endpoints; its health says less (facts of GIE v1.5.0: SERVING without any pod).
+    /// Waits until it has metrics of all endpoints. Its health check is not enough: GIE v1.5.0 reports SERVING without
+    /// any pod.
     pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
         let (metrics, pool, endpoints) = (&self.metrics, &self.pool, self.endpoints);
         let known = || async move {
@@ -73,7 +74,7 @@ impl Picker {
             .await
     }
 
-    /// What it is.
+    /// Its name and version.
     pub(super) async fn version(
         &self,
         which: EndpointPicker,

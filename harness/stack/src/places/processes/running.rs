@@ -23,16 +23,16 @@ pub(super) struct Local {
     pub(super) pickers: Vec<Picker>,
     pub(super) model_servers: Vec<Server>,
     pub(super) kube: Option<Kube>,
-    /// What changes take; `None` until it has started.
+    /// State that changes need; `None` until the stack has started.
     pub(super) changing: Option<Changing>,
-    // In this order: what is left of the containers is removed before the folder that they write into.
+    // Drop order matters: leftover containers are removed before the folder they write into.
     pub(super) containers: Option<Containers>,
-    /// What processes write; gone with the stack.
+    /// The folder for output of processes, removed with the stack.
     pub(super) folder: Option<Folder>,
 }
 
 impl Local {
-    /// Copies the output of all processes; what else lies beside it may be secret.
+    /// Copies the output of all processes. Other files in the folder may hold secrets.
     fn save_logs(&self, to: &Path) -> Result<bool> {
         let Some(from) = &self.folder else {
             return Ok(false);
@@ -53,7 +53,7 @@ impl Local {
         Ok(true)
     }
 
-    /// Stops all processes and waits until they are gone, the side of the client first.
+    /// Stops all processes, the client's side first, and waits until they are gone.
     pub(super) async fn stop(mut self) {
         for process in self.gateway {
             process.stop().await;
@@ -70,7 +70,7 @@ impl Local {
     }
 }
 
-/// A running stack, which changes share.
+/// A running stack, shared with its changes.
 pub(super) struct Stack(Arc<Mutex<Local>>);
 
 impl Stack {
@@ -90,7 +90,7 @@ impl Running for Stack {
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
-            // A change that is being made is waited for.
+            // Waits for a change in progress.
             let local = std::mem::take(&mut *self.0.lock().await);
             local.stop().await;
         }

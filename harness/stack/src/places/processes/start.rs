@@ -1,4 +1,4 @@
-//! How a stack of processes or containers is started.
+//! Starts a stack of processes or containers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::parts::gie::config::known_model;
 use crate::parts::{self, gateway, picker};
 use crate::place::Started;
 use crate::ports::Ports;
-use crate::process::{Nursery, Process};
+use crate::process::{Process, ProcessGroup};
 use crate::programs::Programs;
 use crate::progress::Progress;
 use poolproof_client::evidence::served;
@@ -29,7 +29,7 @@ use poolproof_model::target::{PoolUrls, Target, Urls};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Starts all processes. A start that fails stops those that run.
+/// Starts all processes. A failed start stops those already running.
 pub(super) async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let mut local = Local::default();
     match local.start(options, progress).await {
@@ -51,18 +51,18 @@ impl Local {
         options: &Options,
         progress: &mut Progress<'_>,
     ) -> Result<(Target, Vec<Component>)> {
-        let (nursery, folder) = Nursery::in_new_folder(options.program.clone())?;
+        let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
         self.folder = Some(folder);
         let needed = needed(options);
         let programs = &if options.kind == StackKind::Containers {
             let artifacts = options.artifacts.as_deref();
-            Programs::images(&nursery, &options.program, artifacts, &needed).await?
+            Programs::images(&group, &options.program, artifacts, &needed).await?
         } else {
             let bin_dir = options.processes.bin_dir.as_deref();
             Programs::files(&options.program, bin_dir, &needed)?
         };
         if options.kind == StackKind::Containers {
-            self.containers = Some(Containers::of(&nursery)?);
+            self.containers = Some(Containers::of(&group)?);
             progress.done("images");
         }
         let topology = &options.topology;
@@ -70,11 +70,11 @@ impl Local {
         let http = client::http(usize::MAX)?;
 
         let which = options.processes.kube_api;
-        let kube = kube::start(which, programs, &nursery, &mut ports).await?;
+        let kube = kube::start(which, programs, &group, &mut ports).await?;
         let kube = self.kube.insert(kube);
         progress.done("Kubernetes API");
 
-        let with = (&nursery, &mut ports, &http);
+        let with = (&group, &mut ports, &http);
         let endpoints =
             model_server::start_all(options, programs, with, &mut self.model_servers).await?;
         progress.done("model servers");
@@ -94,7 +94,7 @@ impl Local {
             let start = picker::Start {
                 name: &format!("epp-{}", pool.name),
                 programs,
-                nursery: &nursery,
+                group: &group,
                 ports: &ports,
                 topology,
                 pool,
@@ -104,7 +104,7 @@ impl Local {
                 flaw: options.flaw,
             };
             let mut picker = Picker::new(options.parts.epp, &start)?;
-            picker.start(&nursery).await?;
+            picker.start(&group).await?;
             self.pickers.push(picker);
         }
         let models = topology.models.iter();
@@ -121,7 +121,7 @@ impl Local {
         let gateway = parts::gateway(options.parts.gateway);
         let running = gateway.start(gateway::Start {
             programs,
-            nursery: &nursery,
+            group: &group,
             ports: &mut ports,
             http: &http,
             kubeconfig: &kube.kubeconfig,
@@ -154,14 +154,14 @@ impl Local {
             parts: options.parts,
             flaw: options.flaw,
             control: running.control,
-            nursery,
+            group,
             http,
         });
         Ok((target, components))
     }
 }
 
-/// Waits until an endpoint answers a request for a model: a gateway that listens may not know its models yet.
+/// Waits until an endpoint answers a request for a model: a gateway may listen before it knows its models.
 async fn first_answer(gateway: &mut [Process], address: SocketAddr, model: &str) -> Result<()> {
     let url = format!("http://{address}").parse()?;
     let client = Client::new("first", &url, Connections::NewPerRequest, Arc::default())?;

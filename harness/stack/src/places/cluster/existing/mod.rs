@@ -1,4 +1,4 @@
-//! What a cluster has: Gateways, the routes to InferencePools that match on a model's name, endpoint pickers and Pods. Only read.
+//! Reads an existing cluster: Gateways, HTTPRoutes to InferencePools, endpoint pickers and Pods. Changes nothing.
 
 mod picker;
 mod routes;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::kubernetes::api::{GATEWAY_API, INFERENCE_POOL, OBJECTIVE, of_gateway};
-use crate::kubernetes::{Cluster, To, Ways, selector, text};
+use crate::kubernetes::{Cluster, Forwards, To, list, selector, text};
 use crate::parts::gie::config::ADAPTERS_LABEL;
 use crate::places::deployment::components;
 use crate::progress::Progress;
@@ -20,22 +20,22 @@ use poolproof_model::component::Component;
 use poolproof_model::target::{self, Target};
 use routes::{Backend, Names};
 
-/// InferenceObjectives: those of GIE v1.5.0, and their successor in llm-d.
+/// The kinds of InferenceObjective: that of GIE v1.5.0, and its successor in llm-d.
 const OBJECTIVES: [(&str, &str); 2] = [OBJECTIVE, ("llm-d.ai/v1alpha2", "InferenceObjective")];
 
-/// Where pods of ours would run beside the Gateway.
+/// The namespace of our own pods beside the Gateway, and its URL.
 pub(super) struct Beside {
     pub(super) namespace: String,
-    /// Where they would reach it, if that can be told.
+    /// The URL of the Gateway for these pods, if known.
     pub(super) gateway: Option<Url>,
 }
 
-/// Reads the cluster and opens ways to its pods. `progress` hears what was understood.
+/// Reads the cluster and opens forwards to its pods. Reports to `progress` what was recognized.
 pub(super) async fn read(
     cluster: &Cluster,
     options: &crate::options::Options,
     progress: &mut Progress<'_>,
-) -> Result<(Target, Vec<Component>, Ways, Beside)> {
+) -> Result<(Target, Vec<Component>, Forwards, Beside)> {
     let namespace = options.cluster.namespace.as_deref().unwrap_or_default();
     let routes = cluster
         .list(GATEWAY_API, "HTTPRoute", namespace, "")
@@ -53,7 +53,7 @@ pub(super) async fn read(
             .fold(String::new(), |all, reason| all + "\n  " + reason)
     );
     let http = client::http(usize::MAX)?;
-    let mut ways = Ways::default();
+    let mut forwards = Forwards::default();
     let adapters = adapters(cluster, namespace).await;
     let mut objectives = BTreeMap::new();
     let (mut pickers, mut model_servers) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ pub(super) async fn read(
     for route in &routes {
         let mut pools = Vec::new();
         for backend in &route.pools {
-            let found = pool(cluster, backend, &http, &mut ways).await?;
+            let found = pool(cluster, backend, &http, &mut forwards).await?;
             let pool = found.pool;
             pickers.extend(found.picker);
             model_servers.extend(found.endpoints);
@@ -108,7 +108,7 @@ pub(super) async fn read(
         .with_context(|| format!("there is no Gateway {gateway_namespace}/{gateway_name}"))?;
     let url = match &options.cluster.gateway_url {
         Some(url) => url.clone(),
-        None => gateway_url(cluster, &gateway, &mut ways).await?,
+        None => gateway_url(cluster, &gateway, &mut forwards).await?,
     };
     progress.done(format!(
         "gateway {gateway_namespace}/{gateway_name} at {url}"
@@ -125,7 +125,7 @@ pub(super) async fn read(
         objectives,
     };
     let labels = of_gateway(gateway_name);
-    // Who may not list them, or has a gateway outside of the cluster, knows its class.
+    // Without permission to list pods, or with a gateway outside of the cluster, only the class is known.
     let gateways = cluster.list("v1", "Pod", gateway_namespace, &labels).await;
     let by_class = || Component {
         role: "gateway".to_owned(),
@@ -144,10 +144,10 @@ pub(super) async fn read(
             named => named.to_owned(),
         },
     };
-    Ok((target, components, ways, beside))
+    Ok((target, components, forwards, beside))
 }
 
-/// The base models that the first endpoint that answers lists in `/v1/models`; none where no endpoint does.
+/// The base models in `/v1/models` of the first endpoint that answers; empty if none answers.
 async fn served(http: &reqwest::Client, pools: &[target::Pool]) -> Vec<String> {
     let urls = pools.iter().flat_map(|pool| &pool.endpoints);
     for url in urls.filter_map(|endpoint| endpoint.url.as_ref()) {
@@ -162,26 +162,26 @@ async fn served(http: &reqwest::Client, pools: &[target::Pool]) -> Vec<String> {
     Vec::new()
 }
 
-/// The names in an answer of `/v1/models`, without LoRA adapters, which have a parent.
+/// The names in an answer of `/v1/models`, except LoRA adapters, which have a parent.
 fn base_models(listed: &Value) -> Vec<String> {
     let models = list(&listed["data"]).filter(|model| model["parent"].is_null());
     let names = models.filter_map(|model| model["id"].as_str());
     names.map(str::to_owned).collect()
 }
 
-/// A pool, and the pods that it consists of.
+/// A pool with its pods.
 struct Found {
     pool: target::Pool,
     picker: Vec<Value>,
     endpoints: Vec<Value>,
 }
 
-/// A pool with its endpoints, and what its endpoint picker tells.
+/// Reads a pool with its endpoints and the data of its endpoint picker.
 async fn pool(
     cluster: &Cluster,
     backend: &Backend,
     http: &reqwest::Client,
-    ways: &mut Ways,
+    forwards: &mut Forwards,
 ) -> Result<Found> {
     let namespace = backend.namespace.as_str();
     let (api, kind) = INFERENCE_POOL;
@@ -197,11 +197,11 @@ async fn pool(
     let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
     for pod in &pods {
         let name = text(pod, "/metadata/name").to_owned();
-        let url = ways
+        let url = forwards
             .add(cluster, namespace, To::Pod(name.clone()), port)
             .await?;
         let url: Url = url.parse()?;
-        // Only a model server of ours has one; others answer 404.
+        // Only our own model server has a control API; others answer 404.
         let control = url.join("/poolproof")?;
         let state = control.as_str().trim_end_matches('/').to_owned() + "/state";
         let ours = evidence::get(http, &state.parse()?).await.is_ok();
@@ -211,7 +211,7 @@ async fn pool(
             control: ours.then_some(control),
         });
     }
-    let picker = picker::read(cluster, namespace, &pool, http, ways).await?;
+    let picker = picker::read(cluster, namespace, &pool, http, forwards).await?;
     Ok(Found {
         pool: target::Pool {
             name: backend.name.clone(),
@@ -225,12 +225,12 @@ async fn pool(
     })
 }
 
-/// The LoRA adapters of base models, as GIE's body-based router is told of them; none where that cannot be read.
+/// The LoRA adapters of base models, from the ConfigMaps of GIE's body-based router; empty if those are not readable.
 async fn adapters(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Vec<String>> {
     let label = format!("{ADAPTERS_LABEL}=true");
-    let told = cluster.list("v1", "ConfigMap", namespace, &label).await;
+    let configs = cluster.list("v1", "ConfigMap", namespace, &label).await;
     let mut adapters: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for config in told.unwrap_or_default() {
+    for config in configs.unwrap_or_default() {
         let of = adapters.entry(text(&config, "/data/baseModel").to_owned());
         let names = serde_saphyr::from_str::<Vec<String>>(text(&config, "/data/adapters"));
         of.or_default().extend(names.unwrap_or_default());
@@ -247,10 +247,10 @@ async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<
         let all = cluster.list(api, kind, &backend.namespace, "").await?;
         let of_pool = all
             .iter()
-            .filter(|it| it["spec"]["poolRef"]["name"] == backend.name.as_str())
-            .filter_map(|it| {
-                let name = it["metadata"]["name"].as_str()?.to_owned();
-                let priority = it["spec"]["priority"].as_i64().unwrap_or(0);
+            .filter(|objective| objective["spec"]["poolRef"]["name"] == backend.name.as_str())
+            .filter_map(|objective| {
+                let name = objective["metadata"]["name"].as_str()?.to_owned();
+                let priority = objective["spec"]["priority"].as_i64().unwrap_or(0);
                 Some((name, i32::try_from(priority).ok()?))
             });
         return Ok(of_pool.collect());
@@ -258,16 +258,16 @@ async fn objectives_of(cluster: &Cluster, backend: &Backend) -> Result<BTreeMap<
     Ok(BTreeMap::new())
 }
 
-/// Where a Gateway says that it listens; if it does not say, through the API of the cluster to its pods.
-async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Result<Url> {
+/// The address in a Gateway's status; without one, a forward through the cluster's API to its pods.
+async fn gateway_url(cluster: &Cluster, gateway: &Value, forwards: &mut Forwards) -> Result<Url> {
     let (scheme, port) = listener(gateway);
     let address = text(gateway, "/status/addresses/0/value");
-    // The name of a Service says nothing outside of the cluster.
+    // A Service name does not resolve outside of the cluster.
     let (namespace, name) = (
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
-    // Who may not list Services gets a URL by the ranges of kubeadm and k3s alone.
+    // Without permission to list Services, only the default ranges of kubeadm and k3s are recognized.
     let services = cluster.list("v1", "Service", namespace, "").await;
     let services = services.unwrap_or_default();
     if !address.is_empty()
@@ -277,20 +277,20 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, ways: &mut Ways) -> Res
         return Ok(format!("{scheme}://{address}:{port}").parse()?);
     }
     let labels = of_gateway(name);
-    let way = ways
+    let forward = forwards
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
-    Ok(way.parse()?)
+    Ok(forward.parse()?)
 }
 
-/// Where a pod of the cluster reaches a Gateway: by the Service that was made for it (GEP-1762), else where the Gateway says.
+/// The URL of a Gateway for pods: its Service (GEP-1762), otherwise the address in its status.
 async fn url_inside(cluster: &Cluster, gateway: &Value) -> Option<Url> {
     let (namespace, name) = (
         text(gateway, "/metadata/namespace"),
         text(gateway, "/metadata/name"),
     );
     let labels = of_gateway(name);
-    // Who may not list Services has the address.
+    // Without permission to list Services, the address of the status remains.
     let services = cluster.list("v1", "Service", namespace, &labels).await;
     let services = services.unwrap_or_default();
     let host = match services.first() {
@@ -311,8 +311,8 @@ fn listener(gateway: &Value) -> (&'static str, u16) {
     (scheme, listener["port"].as_u64().unwrap_or(80) as u16)
 }
 
-/// Whether an address is the cluster IP of one of these Services. Where there are none, whether Kubernetes gives such addresses
-/// to Services by default.
+/// Whether an address is the cluster IP of one of these Services. Without Services: whether it lies in a default
+/// Service range.
 fn is_cluster_ip(address: &str, services: &[Value]) -> bool {
     if services.is_empty() {
         return address.starts_with("10.96.") || address.starts_with("10.43.");
@@ -321,10 +321,6 @@ fn is_cluster_ip(address: &str, services: &[Value]) -> bool {
         let spec = &service["spec"];
         spec["clusterIP"] == address || list(&spec["clusterIPs"]).any(|ip| ip == address)
     })
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -338,7 +334,7 @@ mod tests {
             [json!({"spec": {"clusterIP": "172.20.0.9", "clusterIPs": ["172.20.0.9", "fd00::9"]}})];
         assert!(is_cluster_ip("172.20.0.9", &services));
         assert!(is_cluster_ip("fd00::9", &services));
-        // A load balancer may have an address of a range that is the default for Services elsewhere.
+        // A load balancer's address may lie in a range that is the default for Services elsewhere.
         assert!(!is_cluster_ip("10.96.1.1", &services));
         assert!(is_cluster_ip("10.96.1.1", &[]));
     }

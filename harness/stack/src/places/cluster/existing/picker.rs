@@ -1,4 +1,4 @@
-//! What an endpoint picker that is there tells of itself: by its pod, its metrics and its configuration.
+//! Reads an existing endpoint picker: its pod, its metrics and its configuration.
 
 use std::path::Path;
 
@@ -6,16 +6,15 @@ use anyhow::Result;
 use serde_json::Value;
 use url::Url;
 
-use super::list;
 use crate::kubernetes::deployment::EPP_METRICS_PORT;
-use crate::kubernetes::{Cluster, To, Ways, selector, text};
+use crate::kubernetes::{Cluster, Forwards, To, list, selector, text};
 use poolproof_client::evidence;
 
 #[derive(Default)]
 pub(super) struct Picker {
-    /// Where its metrics are, if they can be read.
+    /// The URL of its metrics, if readable.
     pub(super) metrics: Option<Url>,
-    /// Whether it queues by priority, if its configuration can be read.
+    /// Whether it queues by priority, if its configuration is readable.
     pub(super) flow_control: Option<bool>,
     /// Its pods.
     pub(super) pods: Vec<Value>,
@@ -27,7 +26,7 @@ pub(super) async fn read(
     namespace: &str,
     pool: &Value,
     http: &reqwest::Client,
-    ways: &mut Ways,
+    forwards: &mut Forwards,
 ) -> Result<Picker> {
     let service = text(pool, "/spec/endpointPickerRef/name");
     let Some(service) = cluster.get("v1", "Service", namespace, service).await? else {
@@ -38,20 +37,26 @@ pub(super) async fn read(
     let Some(pod) = pods.first() else {
         return Ok(Picker::default());
     };
-    let ports = list(&pod["spec"]["containers"]).flat_map(|it| list(&it["ports"]));
-    let named = ports.filter(|it| it["name"].as_str().is_some_and(|it| it.contains("metrics")));
-    let port = named.filter_map(|it| it["containerPort"].as_u64()).next();
+    let ports = list(&pod["spec"]["containers"]).flat_map(|container| list(&container["ports"]));
+    let named = ports.filter(|port| {
+        port["name"]
+            .as_str()
+            .is_some_and(|name| name.contains("metrics"))
+    });
+    let port = named
+        .filter_map(|port| port["containerPort"].as_u64())
+        .next();
     let port = port.map_or(EPP_METRICS_PORT, |port| port as u16);
-    let url = ways
+    let url = forwards
         .add(cluster, namespace, To::Labelled(labels), port)
         .await?;
     let metrics: Url = format!("{url}/metrics").parse()?;
-    // With authentication on, which is its default, nobody without a token may read them.
+    // Authentication is on by default, and then metrics need a token.
     let readable = evidence::get(http, &metrics).await.is_ok();
     let mut flow_control = None;
     if let Some(file) = configuration(pod) {
         let volumes = list(&pod["spec"]["volumes"]);
-        for name in volumes.filter_map(|it| it["configMap"]["name"].as_str()) {
+        for name in volumes.filter_map(|volume| volume["configMap"]["name"].as_str()) {
             if let Ok(Some(config)) = cluster.get("v1", "ConfigMap", namespace, name).await {
                 flow_control = flow_control.or(queues_by_priority(&config["data"], &file));
             }
@@ -64,10 +69,11 @@ pub(super) async fn read(
     })
 }
 
-/// The name of the file that a picker takes its configuration from: GIE's chart mounts others beside it.
+/// The name of the picker's configuration file; GIE's chart mounts other files in the same folder.
 fn configuration(pod: &Value) -> Option<String> {
     let containers = list(&pod["spec"]["containers"]);
-    let args = containers.flat_map(|it| list(&it["command"]).chain(list(&it["args"])));
+    let args = containers
+        .flat_map(|container| list(&container["command"]).chain(list(&container["args"])));
     let mut args = args.filter_map(Value::as_str);
     let path = args.find_map(|arg| {
         let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
@@ -77,7 +83,7 @@ fn configuration(pod: &Value) -> Option<String> {
     Some(Path::new(path).file_name()?.to_str()?.to_owned())
 }
 
-/// Whether the EndpointPickerConfig of this name among some files has the feature gate `flowControl`.
+/// Whether the EndpointPickerConfig in the file of this name has the feature gate `flowControl`.
 fn queues_by_priority(files: &Value, name: &str) -> Option<bool> {
     let config: Value = serde_saphyr::from_str(files[name].as_str()?).ok()?;
     Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))

@@ -1,14 +1,14 @@
-//! The rules of HTTPRoutes that lead to InferencePools: which of them requests of ours can take, and why the others cannot.
+//! The HTTPRoute rules that lead to InferencePools: which of them our requests can match, and why the others are
+//! unusable.
 
 use anyhow::{Context, Result};
 use regex::Regex;
 use serde_json::Value;
 
-use super::list;
 use crate::kubernetes::api::INFERENCE_POOL;
-use crate::kubernetes::text;
+use crate::kubernetes::{list, text};
 
-/// The headers that GIE's body-based router and its successors set to the name of the model.
+/// The headers that GIE's body-based router and its successors set to the model name.
 const MODEL_HEADERS: [&str; 2] = ["x-gateway-base-model-name", "x-gateway-model-name"];
 /// The path that every usable route serves.
 const PATH: &str = "/v1/completions";
@@ -16,7 +16,7 @@ const PATH: &str = "/v1/completions";
 /// A route to the pools of a model.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// The HTTPRoute, for messages.
+    /// The name of the HTTPRoute, for messages.
     pub(super) of: String,
     pub(super) model: Names,
     /// Its Gateway: namespace and name.
@@ -24,14 +24,14 @@ pub(super) struct Route {
     pub(super) pools: Vec<Backend>,
 }
 
-/// The models that a route takes. In the order of precedence.
+/// The models that a route matches, in order of precedence.
 #[derive(Debug)]
 pub(super) enum Names {
-    /// One of this name.
+    /// The model of this name.
     Exactly(String),
-    /// All whose names match.
+    /// All models whose names match.
     Matching(Regex),
-    /// All.
+    /// All models.
     Any,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Backend {
 }
 
 impl Names {
-    /// Whether a model of this name is taken.
+    /// Whether a model of this name matches.
     pub(super) fn take(&self, name: &str) -> bool {
         match self {
             Self::Exactly(exactly) => exactly == name,
@@ -61,12 +61,12 @@ impl Names {
     }
 }
 
-/// The routes of one Gateway that can be used, at most one for each model and pool; and why each other one that leads to a
-/// pool cannot. `host` is the host of the URL that the user gave for the gateway.
+/// The usable routes of one Gateway, at most one per model and pool, and the reason for each unusable route to a pool.
+/// `host` is the host of the gateway URL that the user gave.
 pub(super) fn read(routes: &[Value], host: Option<&str>) -> (Vec<Route>, Vec<String>) {
     let (mut found, mut unusable) = (Vec::new(), Vec::new());
     let mut routes: Vec<&Value> = routes.iter().collect();
-    // The older one wins, then the first by name: Gateway API, HTTPRouteRule.
+    // The older route wins, then the first by name: Gateway API, HTTPRouteRule.
     routes.sort_by_key(|route| {
         ["creationTimestamp", "namespace", "name"].map(|field| route["metadata"][field].as_str())
     });
@@ -108,7 +108,7 @@ pub(super) fn read(routes: &[Value], host: Option<&str>) -> (Vec<Route>, Vec<Str
 
 /// Why a route cannot be used beside others.
 enum Conflict {
-    /// Another one has the same models and pools.
+    /// Another route has the same models and pools.
     Same,
     Because(String),
 }
@@ -183,7 +183,7 @@ fn pools(route: &Value, rule: &Value) -> Vec<Backend> {
         .collect()
 }
 
-/// Whether requests to a host take a route with these hostnames.
+/// Whether requests to a host match the hostnames of a route.
 fn takes_host(route: &Value, host: Option<&str>) -> Result<(), String> {
     let mut names = list(&route["spec"]["hostnames"]).filter_map(Value::as_str);
     let takes = |name: &str| match (name.strip_prefix('*'), host) {
@@ -202,7 +202,7 @@ fn takes_host(route: &Value, host: Option<&str>) -> Result<(), String> {
     ))
 }
 
-/// What each match of a rule takes.
+/// The models of each match of a rule.
 fn matches(rule: &Value) -> Vec<Result<Names>> {
     let matches: Vec<&Value> = list(&rule["matches"]).collect();
     if matches.is_empty() {
@@ -211,7 +211,7 @@ fn matches(rule: &Value) -> Vec<Result<Names>> {
     matches.into_iter().map(names).collect()
 }
 
-/// The models that a match takes; an error if requests of ours cannot match.
+/// The models of a match; an error if our requests cannot match.
 fn names(of: &Value) -> Result<Names> {
     let path = text(of, "/path/value");
     let takes_path = match of["path"]["type"].as_str() {
@@ -243,7 +243,7 @@ fn names(of: &Value) -> Result<Names> {
     Ok(names)
 }
 
-/// An expression that the whole of a text has to match, as Envoy reads it.
+/// An expression that must match a whole text, as in Envoy.
 fn whole(expression: &str) -> Result<Regex> {
     Regex::new(&format!("^(?:{expression})$"))
         .with_context(|| format!("{expression:?} is no regular expression that can be read here"))
@@ -293,7 +293,7 @@ mod tests {
         let pools: Vec<_> = routes[0]
             .pools
             .iter()
-            .map(|it| (it.namespace.as_str(), it.name.as_str(), it.weight))
+            .map(|pool| (pool.namespace.as_str(), pool.name.as_str(), pool.weight))
             .collect();
         assert_eq!(pools, [("web", "stable", 90), ("next", "canary", 10)]);
     }

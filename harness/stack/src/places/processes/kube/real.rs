@@ -1,4 +1,4 @@
-//! kube-apiserver and etcd, without a kubelet: objects are checked by their schemas, and nothing is run.
+//! kube-apiserver and etcd, without a kubelet: objects are validated by their schemas, and nothing runs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::{Cluster, crds, text};
 use crate::ports::Ports;
-use crate::process::{Nursery, Process, write};
+use crate::process::{Process, ProcessGroup, write};
 use crate::programs::{CRDS, Get, Program, Programs};
 
-/// On two cores, cold, beside other builds: eight seconds.
+/// Measured cold on two cores, beside other builds: eight seconds.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const USER: &str = "poolproof";
 
@@ -28,7 +28,7 @@ const ETCD: Program = Program {
     needed_for: "--kube-api real",
     get: Get::By("the package etcd-server of Debian and Ubuntu, or --kube-api stand-in"),
 };
-/// What it is made of.
+/// The programs it consists of.
 pub(super) const PROGRAMS: &[Program] = &[KUBE_APISERVER, ETCD, CRDS];
 
 /// Running kube-apiserver and etcd.
@@ -41,20 +41,20 @@ pub(super) struct Server {
     pub(super) version: String,
 }
 
-/// Starts both, and puts in the CRDs of the Gateway API Inference Extension.
+/// Starts both, and installs the CRDs of the Gateway API Inference Extension.
 pub(super) async fn start(
     programs: &Programs,
-    nursery: &Nursery,
+    group: &ProcessGroup,
     ports: &mut Ports,
 ) -> Result<Server> {
     let (etcd_client, etcd_peer) = (ports.take()?, ports.take()?);
-    let etcd = start_etcd(programs, nursery, etcd_client, etcd_peer).await?;
+    let etcd = start_etcd(programs, group, etcd_client, etcd_peer).await?;
     let address = ports.take()?;
     let token = format!("{:032x}", rand::random::<u128>());
-    let apiserver = start_apiserver(programs, nursery, etcd_client, address, &token).await?;
+    let apiserver = start_apiserver(programs, group, etcd_client, address, &token).await?;
 
     let mut config = Config::new(format!("https://{address}").parse()?);
-    // Its certificate is one that it has just signed itself; the token is a secret between us and it.
+    // Its certificate is self-signed at this start; the token is a secret shared only with it.
     config.accept_invalid_certs = true;
     config.auth_info.token = Some(token.clone().into());
     let client = Client::try_from(config).context("client of kube-apiserver")?;
@@ -79,7 +79,7 @@ pub(super) async fn start(
 
 async fn start_etcd(
     programs: &Programs,
-    nursery: &Nursery,
+    group: &ProcessGroup,
     client: SocketAddr,
     peer: SocketAddr,
 ) -> Result<Process> {
@@ -88,7 +88,7 @@ async fn start_etcd(
     launch
         .command
         .arg("--data-dir")
-        .arg(nursery.logs.join("etcd"))
+        .arg(group.logs.join("etcd"))
         .args([
             "--listen-client-urls",
             &client,
@@ -102,21 +102,21 @@ async fn start_etcd(
             &peer,
         ])
         .args(["--initial-cluster", &format!("default={peer}")]);
-    nursery.launch("etcd", &launch).await
+    group.launch("etcd", &launch).await
 }
 
 async fn start_apiserver(
     programs: &Programs,
-    nursery: &Nursery,
+    group: &ProcessGroup,
     etcd: SocketAddr,
     address: SocketAddr,
     token: &str,
 ) -> Result<Process> {
-    let tokens = nursery.logs.join("tokens.csv");
+    let tokens = group.logs.join("tokens.csv");
     write(&tokens, &format!("{token},{USER},{USER}\n"))?;
     let (private, public) = (
-        nursery.logs.join("service-accounts.key"),
-        nursery.logs.join("service-accounts.pub"),
+        group.logs.join("service-accounts.key"),
+        group.logs.join("service-accounts.pub"),
     );
     let pair = rcgen::KeyPair::generate().context("a key for service accounts")?;
     write(&private, &pair.serialize_pem())?;
@@ -127,10 +127,7 @@ async fn start_apiserver(
         .arg(format!("--etcd-servers=http://{etcd}"))
         .arg(format!("--bind-address={}", address.ip()))
         .arg(format!("--secure-port={}", address.port()))
-        .arg(format!(
-            "--cert-dir={}",
-            nursery.logs.join("certs").display()
-        ))
+        .arg(format!("--cert-dir={}", group.logs.join("certs").display()))
         .arg(format!("--token-auth-file={}", tokens.display()))
         .arg(format!("--service-account-key-file={}", public.display()))
         .arg(format!(
@@ -141,7 +138,7 @@ async fn start_apiserver(
         .arg("--service-cluster-ip-range=10.0.0.0/24")
         .arg("--authorization-mode=AlwaysAllow")
         .arg("--disable-admission-plugins=ServiceAccount");
-    nursery.launch("kube-apiserver", &launch).await
+    group.launch("kube-apiserver", &launch).await
 }
 
 impl Server {
@@ -158,7 +155,7 @@ impl Server {
             .await
     }
 
-    /// Creates an object with its namespace, then writes its status, as a controller would.
+    /// Creates an object with its namespace, then writes its status as a controller would.
     pub(super) async fn apply(&self, mut object: Value) -> Result<()> {
         let namespace = json!({
             "apiVersion": "v1",
@@ -166,7 +163,9 @@ impl Server {
             "metadata": {"name": text(&object, "/metadata/namespace")},
         });
         self.cluster.apply(&namespace).await?;
-        let status = object.as_object_mut().and_then(|it| it.remove("status"));
+        let status = object
+            .as_object_mut()
+            .and_then(|fields| fields.remove("status"));
         self.cluster.apply(&object).await?;
         match status {
             Some(status) => self.cluster.write_status(&object, &status).await,

@@ -1,5 +1,5 @@
-//! Ways from this machine to ports of pods: past everything, by a port of a node that can be reached from here, or else through the
-//! API of the cluster.
+//! Forwards from this machine to ports of pods: directly by a node's port if the node is reachable, otherwise through
+//! the cluster's API.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,41 +18,42 @@ use super::to::To;
 /// kube-proxy takes a second, on a busy node a few.
 const ROUTE_TIMEOUT: Duration = Duration::from_secs(30);
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The API server of a kind cluster listens there on its node.
+/// The port of the API server on the node of a kind cluster.
 const API_PORT: u16 = 6443;
 
-/// The ways of a stack. Those through the API go when it is dropped.
+/// The forwards of a stack. Dropping it closes those through the API.
 #[derive(Debug, Default)]
-pub struct Ways {
+pub struct Forwards {
     node: Option<IpAddr>,
     forwards: Vec<Forward>,
-    /// All of them.
+    /// All forwards.
     pub(crate) opened: Vec<Opened>,
 }
 
-/// Where a way leads.
+/// The two ends of a forward.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
-    /// Where it begins, here.
+    /// The local URL.
     from: Url,
     namespace: String,
     to: To,
     port: u16,
 }
 
-impl Ways {
-    /// Ways by ports of a node, if it can be reached from here. An engine in a virtual machine keeps its networks to itself.
+impl Forwards {
+    /// Forwards by ports of a node, if it is reachable. A Docker engine in a virtual machine does not expose its
+    /// networks.
     pub(crate) async fn by_node(node: Option<IpAddr>) -> Self {
-        let mut ways = Self::default();
+        let mut forwards = Self::default();
         if let Some(node) = node {
             let connected = TcpStream::connect((node, API_PORT));
             let connected = tokio::time::timeout(REACH_TIMEOUT, connected).await;
-            ways.node = matches!(connected, Ok(Ok(_))).then_some(node);
+            forwards.node = matches!(connected, Ok(Ok(_))).then_some(node);
         }
-        ways
+        forwards
     }
 
-    /// The URL of a way to a port of a pod, without path.
+    /// Opens a forward to a port of a pod. Returns its URL, without path.
     pub(crate) async fn add(
         &mut self,
         cluster: &Cluster,
@@ -79,7 +80,7 @@ impl Ways {
     ) -> Result<String> {
         if let Some(node) = self.node {
             let port = node_port(cluster, namespace, &to, port).await?;
-            // The node's rules for a new port come a moment after the Service.
+            // The node's rules for a new port follow shortly after the Service.
             wait(&format!("way to {to:?}"), ROUTE_TIMEOUT, || async {
                 Ok(match TcpStream::connect((node, port)).await {
                     Ok(_) => State::Ready,
@@ -89,26 +90,26 @@ impl Ways {
             .await?;
             return Ok(format!("http://{node}:{port}"));
         }
-        let way = Forward::start(&cluster.client, namespace, to, port).await?;
-        let url = format!("http://{}", way.address);
-        self.forwards.push(way);
+        let forward = Forward::start(&cluster.client, namespace, to, port).await?;
+        let url = format!("http://{}", forward.address);
+        self.forwards.push(forward);
         Ok(url)
     }
 }
 
 impl Opened {
-    /// Whether a URL of this machine goes this way.
+    /// Whether a local URL goes through this forward.
     pub(crate) fn leads_to(&self, url: &Url) -> bool {
         let end = |it: &Url| (it.host_str().map(str::to_owned), it.port_or_known_default());
         end(&self.from) == end(url)
     }
 
-    /// A URL that goes this way, as pods of the cluster reach the same.
+    /// The URL at which pods of the cluster reach what a local URL reaches through this forward.
     pub(crate) async fn inside(&self, cluster: &Cluster, url: &Url) -> Result<Url> {
         let pod = forward::pod(&cluster.client, &self.namespace, &self.to).await?;
         let found = cluster.get("v1", "Pod", &self.namespace, &pod).await?;
-        let address = found.as_ref().map(|it| text(it, "/status/podIP"));
-        let address = address.and_then(|it| it.parse::<IpAddr>().ok());
+        let address = found.as_ref().map(|pod| text(pod, "/status/podIP"));
+        let address = address.and_then(|address| address.parse::<IpAddr>().ok());
         let address = address.with_context(|| format!("pod {pod} has no address"))?;
         let mut inside = url.clone();
         let set = inside
@@ -119,7 +120,7 @@ impl Opened {
     }
 }
 
-/// The node's port of a Service for these pods, which is made for it.
+/// Creates a NodePort Service for these pods, and returns its node port.
 async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Result<u16> {
     let (of, selector): (&str, Value) = match to {
         To::Pod(name) => (name, json!({"statefulset.kubernetes.io/pod-name": name})),
@@ -137,7 +138,7 @@ async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Re
         "spec": {
             "type": "NodePort",
             "ports": [{"name": "way", "port": port}],
-            // A pod that is not ready is to be reached all the same.
+            // Pods that are not ready must be reachable, too.
             "publishNotReadyAddresses": true,
         },
     });
@@ -146,7 +147,7 @@ async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Re
     let made = cluster.get("v1", "Service", namespace, &name).await?;
     let port = made
         .as_ref()
-        .and_then(|it| it.pointer("/spec/ports/0/nodePort")?.as_u64());
+        .and_then(|service| service.pointer("/spec/ports/0/nodePort")?.as_u64());
     let port = port.and_then(|port| u16::try_from(port).ok());
     port.with_context(|| format!("Service {namespace}/{name} has no node port"))
 }
