@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 
 use super::sse::Frame;
+use super::whole::{self, BodyEnd, Verdict};
 
 /// How an exchange ended. Whatever the other side did is data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,15 +78,23 @@ impl Exchange {
 
     /// Whether the answer says that it is an event stream.
     pub fn is_event_stream(&self) -> bool {
-        self.header("content-type")
-            .is_some_and(|kind| kind.starts_with("text/event-stream"))
+        let content_type = self.headers.get("content-type");
+        content_type.is_some_and(|kind| whole::is_event_stream(kind.as_bytes()))
     }
 
-    /// Whether it was answered with 200 and came to its end; a stream must have said `[DONE]`.
+    /// Whether it was answered with 200 and came to its end; a stream must be whole, as [`whole::judge`] has it.
     pub fn is_success(&self) -> bool {
-        self.status == Some(200)
-            && self.ending == Ending::Complete
-            && (!self.is_event_stream() || self.frames.last().is_some_and(|f| f.data == "[DONE]"))
+        let body = match self.ending {
+            Ending::Complete => BodyEnd::Framed,
+            _ => BodyEnd::Broken,
+        };
+        let whole = if self.is_event_stream() {
+            let frames = self.frames.iter().map(|frame| frame.data.as_bytes());
+            whole::judge(frames, body) == Verdict::Whole
+        } else {
+            body == BodyEnd::Framed
+        };
+        self.status == Some(200) && whole
     }
 
     /// Time from the intended send to the first byte of the body: for a stream, the time to first token.

@@ -14,6 +14,7 @@ use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 use super::http1::{Listener, Outcome};
 use super::transport::Io;
+use poolproof_client::whole::is_event_stream;
 
 /// Requests that share a connection at most: servers allow a hundred and more (RFC 9113, section 6.5.2).
 const STREAMS_MAX: usize = 100;
@@ -112,8 +113,7 @@ impl Connection {
         };
         let served_by = header(listener.served_by_header());
         listener.head(served_by);
-        let event_stream =
-            header("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
+        let event_stream = header("content-type").is_some_and(is_event_stream);
         let status = response.status().as_u16();
         let mut reading = Reading::new(asked, status, event_stream);
         let mut body = response.into_body();

@@ -127,7 +127,7 @@ impl Reading {
                     }
                 };
                 splitter.feed(bytes, |frame| {
-                    let plain = !events.finished && !events.done;
+                    let plain = !events.finished && !events.whole.is_done();
                     let pattern = known.as_ref().filter(|_| plain);
                     if let Some((pattern, text)) =
                         pattern.and_then(|it| Some((it, it.text(frame)?)))
@@ -222,6 +222,8 @@ fn too_long(what: &str, limit_bytes: usize) -> Failed {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use poolproof_client::{Ending, Exchange};
+    use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
     const STREAM: Asked = Asked {
         stream: true,
@@ -320,6 +322,63 @@ mod tests {
         }
         let endless = "x".repeat(1 << 19);
         assert_eq!(read(&vec![endless; 3]).0, Err(Failure::TooLong));
+    }
+
+    /// The client's judgement of a body that ends as framed.
+    fn is_success(body: &[u8], size: usize) -> bool {
+        let now = Instant::now();
+        let mut parser = poolproof_client::sse::Parser::default();
+        let chunks = body.chunks(size);
+        Exchange {
+            id: String::new(),
+            intended_at: now,
+            sent_at: now,
+            head_at: Some(now),
+            first_byte_at: None,
+            ended_at: now,
+            status: Some(200),
+            headers: [(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]
+                .into_iter()
+                .collect(),
+            served_by: None,
+            body: body.to_vec(),
+            frames: chunks.flat_map(|chunk| parser.feed(chunk, now)).collect(),
+            ending: Ending::Complete,
+        }
+        .is_success()
+    }
+
+    #[test]
+    fn client_and_engine_agree_on_whether_a_stream_is_whole() {
+        let answer = token("a ") + FINISH;
+        for (end, wanted) in [
+            ("", Some(Failure::NoDone)),
+            ("data: [DONE]", Some(Failure::NoDone)),
+            ("data: [DONE]\n", Some(Failure::NoDone)),
+            ("data: [DONE] \n\n", Some(Failure::NotJson)),
+            (DONE, None),
+            ("data:[DONE]\r\n\r\n", None),
+            ("data: [DONE]\n\n: bye\n\n", None),
+            ("data: [DONE]\n\ndata: {", None),
+            ("data: [DONE]\n\ndata: [DONE]\n\n", None),
+            ("data: [DONE]\n\ndata: {}\n\n", Some(Failure::OutOfOrder)),
+            (
+                "data: [DONE]\n\ndata: {}\n\ndata: [DONE]\n\n",
+                Some(Failure::OutOfOrder),
+            ),
+        ] {
+            let stream = answer.clone() + end;
+            for size in [1, 7, 1000] {
+                let mut reading = Reading::new(STREAM, 200, true);
+                for chunk in stream.as_bytes().chunks(size) {
+                    reading.data(chunk, Instant::now(), |_| {}).unwrap();
+                }
+                let failed = reading.end().err().map(|failed| failed.kind);
+                assert_eq!(failed, wanted, "{end:?}, chunks of {size}");
+                let success = is_success(stream.as_bytes(), size);
+                assert_eq!(success, wanted.is_none(), "{end:?}, chunks of {size}");
+            }
+        }
     }
 
     #[test]

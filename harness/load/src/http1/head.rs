@@ -2,6 +2,7 @@
 
 use super::body::{Chunked, Framing};
 use crate::failure::{Failed, Failure};
+use poolproof_client::whole::is_event_stream;
 
 /// What there is to know of a head.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl<'a> Head<'a> {
                     head.keep_alive &= !has_token(header.value, b"close");
                 }
                 12 if is("content-type") => {
-                    head.event_stream = starts_with(header.value, b"text/event-stream");
+                    head.event_stream = is_event_stream(header.value);
                 }
                 14 if is("content-length") => {
                     let text = std::str::from_utf8(header.value).ok();
@@ -77,12 +78,6 @@ impl<'a> Head<'a> {
         head.keep_alive &= !head.framing.ends_with_connection();
         Ok(Some(head))
     }
-}
-
-fn starts_with(value: &[u8], beginning: &[u8]) -> bool {
-    value
-        .get(..beginning.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(beginning))
 }
 
 /// Whether a list of tokens has this one.
