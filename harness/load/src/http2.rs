@@ -74,19 +74,18 @@ impl Connection {
         self.open.get() < STREAMS_MAX
     }
 
-    /// Sends a request, which was built for HTTP/1.1, and reads its answer.
+    /// Sends a request and reads its answer.
     pub(super) async fn exchange(
         &mut self,
-        wire: &[u8],
-        authority: &str,
+        request: http::Result<http::Request<Full<Bytes>>>,
         asked: Asked,
         listener: &mut impl Listener,
     ) -> Outcome {
         self.open.set(self.open.get() + 1);
         let _stream = Stream(self.open.clone());
-        let answered = match request(wire, authority) {
+        let answered = match request {
             Ok(request) => self.answer(request, asked, listener).await,
-            Err(failed) => Err(failed),
+            Err(error) => Err(Failed::new(Failure::NoConnection, error)),
         };
         Outcome {
             answered,
@@ -125,22 +124,4 @@ impl Connection {
         }
         reading.end()
     }
-}
-
-/// The request of these bytes of HTTP/1.1, without what belongs to the connection.
-fn request(wire: &[u8], authority: &str) -> Result<http::Request<Full<Bytes>>, Failed> {
-    let failed = |error: &dyn std::fmt::Display| Failed::new(Failure::NoConnection, error);
-    let mut headers = [httparse::EMPTY_HEADER; 96];
-    let mut head = httparse::Request::new(&mut headers);
-    let length = match head.parse(wire).map_err(|error| failed(&error))? {
-        httparse::Status::Complete(length) => length,
-        httparse::Status::Partial => return Err(failed(&"an unfinished request")),
-    };
-    let uri = format!("{authority}{}", head.path.unwrap_or("/"));
-    let mut request = http::Request::post(uri);
-    for header in head.headers.iter().filter(|it| it.name != "host") {
-        request = request.header(header.name, header.value);
-    }
-    let body = Full::new(Bytes::copy_from_slice(&wire[length..]));
-    request.body(body).map_err(|error| failed(&error))
 }

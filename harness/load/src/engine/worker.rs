@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
@@ -265,9 +266,11 @@ impl Worker {
                 tokio::time::timeout(limit, exchange).await
             }
             Connection::Two(connection) => {
-                let wire = self.wire.borrow().clone();
-                let authority = self.job.servers[server].authority();
-                let exchange = connection.exchange(&wire, authority, built.asked, watch);
+                let body = Bytes::copy_from_slice(&self.wire.borrow());
+                let origin = self.job.servers[server].origin();
+                let (class, number) = (built.class, watch.due.number);
+                let request = self.job.requests.http2(class, number, origin, body);
+                let exchange = connection.exchange(request, built.asked, watch);
                 tokio::time::timeout(limit, Box::pin(exchange)).await
             }
         };

@@ -79,10 +79,10 @@ impl Requests {
         conversation.output_tokens = class.output_tokens.draw(rng);
     }
 
-    /// Writes the request of the turn that a conversation is in, over what `wire` held.
+    /// Writes the request of a conversation's current turn over what `wire` held, as [`Requests::build`] does.
     pub fn build_turn(&self, number: u64, of: &Conversation, wire: &mut Vec<u8>) -> Built {
         let template = &self.classes[of.class];
-        template.write(self.run, number, of.model, wire, |wire| {
+        template.write(self.http1_id(number), of.model, wire, |wire| {
             wire.extend_from_slice(&of.messages);
             of.output_tokens
         });
