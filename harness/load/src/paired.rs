@@ -19,7 +19,7 @@ pub fn value(figure: Figure, cell: &Cell) -> Option<f64> {
             let times = cell.series(series);
             let answered = times.map_or(0, Histogram::len);
             let n = answered + failed;
-            let rank = (n * u64::from(percentile)).div_ceil(100);
+            let rank = interval::rank(n, f64::from(percentile) / 100.0);
             let ms = times.and_then(|times| at_rank(times, rank));
             (rank < n).then(|| ms.unwrap_or(f64::INFINITY))
         }
