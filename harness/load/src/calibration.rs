@@ -1,4 +1,4 @@
-//! How far off this tool is on this machine: measured against a server that writes down when it sent what.
+//! Measures the error of this tool on this machine, against a server that logs when it sent each part.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use poolproof_model::workload::{Series, Workload};
 use poolproof_records::load::calibration::{Level, Twice};
 use poolproof_records::load::percentile::of_any_sample;
 
-/// What the server has to do: stream answers of [`TOKENS`] tokens, the first one after [`TTFT_MS`] and the others [`ITL_MS`] apart.
+/// The server streams answers of [`TOKENS`] tokens, the first one after [`TTFT_MS`] and the others [`ITL_MS`] apart.
 pub const TOKENS: u64 = 100;
 /// Until the first token, in milliseconds.
 pub const TTFT_MS: u64 = 50;
@@ -112,7 +112,7 @@ fn p50_and_p99(times_us: &Histogram<u64>) -> (f64, f64) {
     (at(50.0), at(99.0))
 }
 
-/// p50 and p99 of what the server wrote down, in milliseconds.
+/// p50 and p99 of the server's own log, in milliseconds.
 fn of_server(times: impl Iterator<Item = Duration>) -> Result<(f64, f64)> {
     let mut histogram = Histogram::<u64>::new(3).context("a histogram of three digits")?;
     for time in times {

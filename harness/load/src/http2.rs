@@ -35,7 +35,7 @@ impl Drop for Stream {
     }
 }
 
-/// Runs what hyper does for connections on the thread that they belong to.
+/// Runs hyper's background tasks on the thread of their connection.
 #[derive(Clone)]
 struct OnThisThread(Weak<LocalSet>);
 
@@ -48,14 +48,14 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThre
 }
 
 impl Connection {
-    /// Greets a server; `tasks` runs the connection.
+    /// Shakes hands with a server; `tasks` drives the connection.
     pub(super) async fn new(io: Io, tasks: &Rc<LocalSet>) -> Result<Self, Failed> {
         let executor = OnThisThread(Rc::downgrade(tasks));
         let greeted = hyper::client::conn::http2::handshake(executor, TokioIo::new(io)).await;
         let (sender, connection) =
             greeted.map_err(|error| Failed::new(Failure::NoConnection, error))?;
         tasks.spawn_local(async move {
-            // Why it ended is told to every request on it.
+            // Every request on it gets the reason.
             let _ = connection.await;
         });
         Ok(Self {

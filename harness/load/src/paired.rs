@@ -1,4 +1,4 @@
-//! Two ways to the same endpoints, compared block by block: what each block says of both, and the difference with its interval.
+//! Compares two ways to the same endpoints block by block: the figure of both in each block, and the difference with its interval.
 
 use hdrhistogram::Histogram;
 
@@ -38,7 +38,7 @@ pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
         true => 0.0,
         false => first - second,
     };
-    // Nothing is no multiple of nothing.
+    // 0 / 0 has no value.
     let ratio = |(first, second): &(f64, f64)| Some(first / second).filter(|it| !it.is_nan());
     let ratios = pairs.iter().map(ratio).collect::<Option<Vec<f64>>>();
     let ratios = ratios

@@ -1,4 +1,4 @@
-//! The way to a server: TCP, with TLS where its url says so.
+//! Connections to a server: TCP, with TLS for https.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -47,7 +47,7 @@ impl Origin {
     }
 }
 
-/// What is read and written of a connection.
+/// The byte stream of a connection.
 pub(super) enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -128,7 +128,7 @@ fn tls(host: &str, http: Http) -> Result<(TlsConnector, ServerName<'static>)> {
 }
 
 impl Io {
-    /// Whether what was written waits until it is flushed.
+    /// Whether writes are buffered until a flush.
     pub(super) fn is_buffered(&self) -> bool {
         matches!(self, Self::Tls(_))
     }

@@ -6,11 +6,11 @@ use crate::failure::{Failed, Failure};
 use poolproof_client::sse::Splitter;
 use poolproof_client::whole::{BodyEnd, Judge, Kind, Verdict};
 
-/// What the frames so far have said.
+/// The state of a stream after its frames so far.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     pub(super) splitter: Splitter,
-    /// What most frames of it are like, once one was read.
+    /// The pattern of most frames, once one was parsed.
     pub(super) pattern: Option<Pattern>,
     id: Option<String>,
     pub(super) finished: bool,
@@ -19,7 +19,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Takes a frame that is not like the one before; `came` hears that it has text, and of that the content.
+    /// Takes a frame that does not match the pattern; `came` is called with its content if it has text.
     pub(super) fn frame(
         &mut self,
         frame: &[u8],
@@ -64,7 +64,7 @@ impl Events {
         Ok(())
     }
 
-    /// Judges a stream whose body ended as framed; `answered` has what came of it.
+    /// Judges a stream whose body ended as framed; `answered` has what it contained.
     pub(super) fn end(self, mut answered: Answered) -> Result<Answered, Failed> {
         let failure = match self.whole.end(BodyEnd::Framed) {
             Verdict::Whole => None,
@@ -98,7 +98,7 @@ impl Events {
     }
 }
 
-/// What stands between the quotes of a JSON string.
+/// The inside of a JSON string, between its quotes.
 pub(super) fn inside(document: &[u8], place: Option<(usize, usize)>) -> &[u8] {
     place.map_or(&[], |(start, end)| &document[start + 1..end - 1])
 }

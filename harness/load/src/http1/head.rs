@@ -4,7 +4,7 @@ use super::body::{Chunked, Framing};
 use crate::failure::{Failed, Failure};
 use poolproof_client::whole::is_event_stream;
 
-/// What there is to know of a head.
+/// The parts of a head that matter here.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
     pub(super) status: u16,
@@ -47,7 +47,7 @@ impl<'a> Head<'a> {
         let mut chunked = false;
         for header in response.headers.iter() {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            // Told apart by length first: most headers are none of these.
+            // Lengths are compared first, since most headers are none of these.
             match header.name.len() {
                 10 if is("connection") => {
                     head.keep_alive &= !has_token(header.value, b"close");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_for_what_matters() {
+    fn a_head_yields_status_framing_and_endpoint() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\
                      X-Served-By: sim-a-0\r\n\r\n5\r\n";
         let head = parse(text).unwrap().unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_a_failure() {
+    fn an_invalid_head_is_a_failure() {
         let kind = |bytes: &[u8]| parse(bytes).map(|_| ()).unwrap_err().kind;
         assert_eq!(kind(b"SSH-2.0-OpenSSH\r\n"), Failure::NotHttp);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The head of a request: its parts, and how each version of HTTP sends them.
+//! The head of a request: its parts, in the form that each version of HTTP sends.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;

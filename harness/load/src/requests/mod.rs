@@ -1,4 +1,4 @@
-//! What is sent: each request of a workload, from the seed and its number alone; of a session, also from what was answered before.
+//! Builds requests. A request follows from the seed and its number alone; in a session, also from earlier answers.
 
 mod conversation;
 mod head;
@@ -49,7 +49,7 @@ pub struct Built {
     pub class: usize,
     /// The place of its adapter in the class; 0 where that names none.
     pub model: usize,
-    /// What is asked for.
+    /// What the request asks for.
     pub asked: Asked,
     /// Tokens of its prompt.
     pub input_tokens: u32,
@@ -104,12 +104,12 @@ impl Requests {
         })
     }
 
-    /// The same, marked as those of this run: processes that share a run agree on it.
+    /// The same requests, with this mark of the run. Processes that share a run use the same mark.
     pub fn marked(self, run: u32) -> Self {
         Self { run, ..self }
     }
 
-    /// The trace that says when they leave, if one does.
+    /// The trace with the times of requests, if there is one.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_ref()
     }

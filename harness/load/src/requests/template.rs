@@ -1,4 +1,4 @@
-//! What all requests of a class have alike, written once.
+//! The common parts of all requests of a class, written once.
 
 use anyhow::{Context, Result, bail, ensure};
 use rand::RngExt;
@@ -12,7 +12,7 @@ use poolproof_client::Api;
 use poolproof_model::target::Target;
 use poolproof_model::workload::Class;
 
-/// What all requests of a class have alike.
+/// The common parts of all requests of a class.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) class: Class,
@@ -26,7 +26,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The template of a class; in a session, what stands in the place of the prompt is messages, else the text of one.
+    /// The template of a class. In a session, the prompt is a list of messages, else the text of one message.
     pub(super) fn new(
         class: &Class,
         sessions: bool,
@@ -59,7 +59,7 @@ impl Template {
             body.insert("stream".into(), true.into());
             body.insert("stream_options".into(), json!({"include_usage": true}));
         }
-        // The prompt stands at the start, so that prefix caches see what differs.
+        // The prompt comes first, so that prefix caches see the difference.
         let ends = names.iter().map(|name| {
             body.insert("model".into(), (*name).into());
             let rest = Value::Object(body.clone()).to_string();
@@ -87,7 +87,7 @@ impl Template {
         }
     }
 
-    /// Writes a request for one of them over what `wire` held: its body, behind the head of HTTP/1.1 if it has an id for that.
+    /// Writes a request over the contents of `wire`: its body, after a head of HTTP/1.1 if `http1_id` has its id.
     /// `prompt` appends its prompt and returns how many tokens are asked for.
     pub(super) fn write(
         &self,
