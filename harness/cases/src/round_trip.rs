@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use url::Url;
 
 use poolproof_client::{Api, Client, Connections, Request};
+use poolproof_stats::interval::quantile;
 
 pub use poolproof_records::round_trip::{RoundTrip, Vantage};
 
@@ -28,10 +29,10 @@ pub async fn measure(gateway: &Url, from: Vantage) -> Result<RoundTrip> {
         );
         took_ms.push(exchange.latency().as_secs_f64() * 1000.0);
     }
-    took_ms.sort_by(f64::total_cmp);
+    let at = |q| quantile(&took_ms, q).context("too few round trips");
     Ok(RoundTrip {
         from,
-        p50_ms: took_ms[REQUESTS / 2 - 1],
-        p95_ms: took_ms[REQUESTS * 95 / 100 - 1],
+        p50_ms: at(0.5)?.value,
+        p95_ms: at(0.95)?.value,
     })
 }

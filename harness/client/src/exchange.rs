@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 
 use super::sse::Frame;
+use super::whole::{self, BodyEnd, Verdict};
 
 /// How an exchange ended. Any behaviour of the other side is data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,15 +78,23 @@ impl Exchange {
 
     /// Whether the content type of the response is that of an event stream.
     pub fn is_event_stream(&self) -> bool {
-        self.header("content-type")
-            .is_some_and(|kind| kind.starts_with("text/event-stream"))
+        let content_type = self.headers.get("content-type");
+        content_type.is_some_and(|kind| whole::is_event_stream(kind.as_bytes()))
     }
 
-    /// Whether the response is a complete 200. A stream must also contain `[DONE]`.
+    /// Whether the response is a complete 200. A stream must be whole by [`whole::judge`].
     pub fn is_success(&self) -> bool {
-        self.status == Some(200)
-            && self.ending == Ending::Complete
-            && (!self.is_event_stream() || self.frames.last().is_some_and(|f| f.data == "[DONE]"))
+        let body = match self.ending {
+            Ending::Complete => BodyEnd::Framed,
+            _ => BodyEnd::Broken,
+        };
+        let whole = if self.is_event_stream() {
+            let frames = self.frames.iter().map(|frame| frame.data.as_bytes());
+            whole::judge(frames, body) == Verdict::Whole
+        } else {
+            body == BodyEnd::Framed
+        };
+        self.status == Some(200) && whole
     }
 
     /// The time from the intended send to the first byte of the body: for a stream, the time to first token.

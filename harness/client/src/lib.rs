@@ -11,6 +11,7 @@ pub mod prompt;
 mod request;
 pub mod sse;
 pub mod tls;
+pub mod whole;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};

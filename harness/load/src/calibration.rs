@@ -1,4 +1,4 @@
-//! How far off this tool is on this machine: measured against a server that writes down when it sent what.
+//! Measures the error of this tool on this machine, against a server that logs when it sent each part.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use super::recorder::Cell;
 use poolproof_model::target::Target;
 use poolproof_model::workload::{Series, Workload};
 use poolproof_records::load::calibration::{Level, Twice};
+use poolproof_records::load::percentile::of_any_sample;
 
-/// What the server has to do: stream answers of [`TOKENS`] tokens, the first one after [`TTFT_MS`] and the others [`ITL_MS`] apart.
+/// The server streams answers of [`TOKENS`] tokens, the first one after [`TTFT_MS`] and the others [`ITL_MS`] apart.
 pub const TOKENS: u64 = 100;
 /// Until the first token, in milliseconds.
 pub const TTFT_MS: u64 = 50;
@@ -78,8 +79,7 @@ fn level(
 ) -> Result<Level> {
     let of_client = |series: Series| {
         let times = cell.series(series).context("nothing was answered")?;
-        let at = |q: f64| times.value_at_quantile(q) as f64 / 1000.0;
-        anyhow::Ok((at(0.5), at(0.99)))
+        anyhow::Ok(p50_and_p99(times))
     };
     // Those of the warm-up came first; the client does not count them.
     written.sort_by_key(|it| it.arrived_at);
@@ -94,25 +94,30 @@ fn level(
         streams,
         answers: cell.answered,
         ttft: Twice {
-            server_ms: quantiles(first)?,
+            server_ms: of_server(first)?,
             client_ms: of_client(Series::TtftFromSend)?,
         },
         itl: Twice {
-            server_ms: quantiles(gaps.map(|pair| pair[1] - pair[0]))?,
+            server_ms: of_server(gaps.map(|pair| pair[1] - pair[0]))?,
             client_ms: of_client(Series::ItlChunk)?,
         },
-        lag_p99_ms: measured.recorder.lag.0.value_at_quantile(0.99) as f64 / 1000.0,
+        lag_p99_ms: of_any_sample(&measured.recorder.lag.0, 99.0).unwrap_or(0.0),
         cpu_us_per_token: cpu_ms * 1000.0 / tokens.max(1) as f64,
     })
 }
 
-/// p50 and p99, in milliseconds.
-fn quantiles(times: impl Iterator<Item = Duration>) -> Result<(f64, f64)> {
+/// p50 and p99, in milliseconds; 0 if there are no times.
+fn p50_and_p99(times_us: &Histogram<u64>) -> (f64, f64) {
+    let at = |percentile| of_any_sample(times_us, percentile).unwrap_or(0.0);
+    (at(50.0), at(99.0))
+}
+
+/// p50 and p99 of the server's own log, in milliseconds.
+fn of_server(times: impl Iterator<Item = Duration>) -> Result<(f64, f64)> {
     let mut histogram = Histogram::<u64>::new(3).context("a histogram of three digits")?;
     for time in times {
         let us = time.as_micros() as u64;
         histogram.record(us).context("a time")?;
     }
-    let at = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
-    Ok((at(0.5), at(0.99)))
+    Ok(p50_and_p99(&histogram))
 }

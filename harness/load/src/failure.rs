@@ -1,4 +1,4 @@
-//! How a request can fail. A stream that was not whole is a failure, however it ended.
+//! How a request can fail. A stream that is not whole is a failure, however it ended.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Why a request is not counted as answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Failure {
-    /// No connection could be had: refused, no answer, no handshake.
+    /// Connecting failed: refused, no answer, no handshake.
     NoConnection,
     /// No connection could be made, because this machine has no port or no descriptor left.
     ClientLimit,
@@ -20,25 +20,25 @@ pub enum Failure {
     TimedOut,
     /// Answered with this status, and not 200.
     Status(u16),
-    /// What came is not HTTP/1.1.
+    /// The answer is not HTTP/1.1.
     NotHttp,
-    /// Longer than what is kept.
+    /// Longer than the limit of its kind.
     TooLong,
     /// The answer is not the JSON of the API.
     NotJson,
     /// Status 200, but neither text nor a reason why there is none.
     NoAnswer,
-    /// Status 200, but the body says that it failed.
+    /// Status 200, but the body is an error.
     ErrorBody,
     /// A stream was asked for, something else came.
     NotStreamed,
-    /// A stream said that it failed.
+    /// A stream contained an error event.
     ErrorEvent,
     /// A stream ended without `[DONE]`.
     NoDone,
-    /// A stream had more text frames than its usage counts tokens: some came twice.
+    /// A stream had more text frames than its usage counts tokens: some were duplicated.
     Repeated,
-    /// A stream had text behind its finish reason or behind `[DONE]`: the order was lost.
+    /// A stream had text after its finish reason or after `[DONE]`: frames were reordered.
     OutOfOrder,
     /// The frames of a stream have different ids.
     Mixed,
@@ -69,17 +69,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A failure, and what there is to say about it.
+/// A failure, with its details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// Its kind.
     pub kind: Failure,
-    /// What a person wants to know: the error, or the beginning of the answer. May come from anywhere.
+    /// The error, or the beginning of the answer. Untrusted text.
     pub detail: String,
 }
 
 impl Failed {
-    /// A failure with something to say about it.
+    /// A failure with details.
     pub fn new(kind: Failure, detail: impl fmt::Display) -> Self {
         Self {
             kind,
@@ -93,14 +93,15 @@ impl Failed {
         let own = error
             .raw_os_error()
             .is_some_and(|code| OWN.contains(&Errno::from_raw(code)));
-        let kind = match own {
-            true => Failure::ClientLimit,
-            false => Failure::NoConnection,
+        let kind = if own {
+            Failure::ClientLimit
+        } else {
+            Failure::NoConnection
         };
         Self::new(kind, error)
     }
 
-    /// A failure with the beginning of what came.
+    /// A failure with the beginning of the answer.
     pub fn with_bytes(kind: Failure, bytes: &[u8]) -> Self {
         const SHOWN_BYTES: usize = 300;
         let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];

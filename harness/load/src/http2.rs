@@ -14,6 +14,7 @@ use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 use super::http1::{Listener, Outcome};
 use super::transport::Io;
+use poolproof_client::whole::is_event_stream;
 
 /// Requests that share a connection at most: servers allow a hundred and more (RFC 9113, section 6.5.2).
 const STREAMS_MAX: usize = 100;
@@ -34,7 +35,7 @@ impl Drop for Stream {
     }
 }
 
-/// Runs what hyper does for connections on the thread that they belong to.
+/// Runs hyper's background tasks on the thread of their connection.
 #[derive(Clone)]
 struct OnThisThread(Weak<LocalSet>);
 
@@ -47,14 +48,14 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThre
 }
 
 impl Connection {
-    /// Greets a server; `tasks` runs the connection.
+    /// Shakes hands with a server; `tasks` drives the connection.
     pub(super) async fn new(io: Io, tasks: &Rc<LocalSet>) -> Result<Self, Failed> {
         let executor = OnThisThread(Rc::downgrade(tasks));
         let greeted = hyper::client::conn::http2::handshake(executor, TokioIo::new(io)).await;
         let (sender, connection) =
             greeted.map_err(|error| Failed::new(Failure::NoConnection, error))?;
         tasks.spawn_local(async move {
-            // Why it ended is told to every request on it.
+            // Every request on it gets the reason.
             let _ = connection.await;
         });
         Ok(Self {
@@ -73,19 +74,18 @@ impl Connection {
         self.open.get() < STREAMS_MAX
     }
 
-    /// Sends a request, which was built for HTTP/1.1, and reads its answer.
+    /// Sends a request and reads its answer.
     pub(super) async fn exchange(
         &mut self,
-        wire: &[u8],
-        authority: &str,
+        request: http::Result<http::Request<Full<Bytes>>>,
         asked: Asked,
         listener: &mut impl Listener,
     ) -> Outcome {
         self.open.set(self.open.get() + 1);
         let _stream = Stream(self.open.clone());
-        let answered = match request(wire, authority) {
+        let answered = match request {
             Ok(request) => self.answer(request, asked, listener).await,
-            Err(failed) => Err(failed),
+            Err(error) => Err(Failed::new(Failure::NoConnection, error)),
         };
         Outcome {
             answered,
@@ -112,8 +112,7 @@ impl Connection {
         };
         let served_by = header(listener.served_by_header());
         listener.head(served_by);
-        let event_stream =
-            header("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
+        let event_stream = header("content-type").is_some_and(is_event_stream);
         let status = response.status().as_u16();
         let mut reading = Reading::new(asked, status, event_stream);
         let mut body = response.into_body();
@@ -125,22 +124,4 @@ impl Connection {
         }
         reading.end()
     }
-}
-
-/// The request of these bytes of HTTP/1.1, without what belongs to the connection.
-fn request(wire: &[u8], authority: &str) -> Result<http::Request<Full<Bytes>>, Failed> {
-    let failed = |error: &dyn std::fmt::Display| Failed::new(Failure::NoConnection, error);
-    let mut headers = [httparse::EMPTY_HEADER; 96];
-    let mut head = httparse::Request::new(&mut headers);
-    let length = match head.parse(wire).map_err(|error| failed(&error))? {
-        httparse::Status::Complete(length) => length,
-        httparse::Status::Partial => return Err(failed(&"an unfinished request")),
-    };
-    let uri = format!("{authority}{}", head.path.unwrap_or("/"));
-    let mut request = http::Request::post(uri);
-    for header in head.headers.iter().filter(|it| it.name != "host") {
-        request = request.header(header.name, header.value);
-    }
-    let body = Full::new(Bytes::copy_from_slice(&wire[length..]));
-    request.body(body).map_err(|error| failed(&error))
 }

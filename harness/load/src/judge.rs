@@ -1,4 +1,4 @@
-//! Judges objectives by what was measured.
+//! Judges objectives by measurements.
 //!
 //! Every objective is about a share, with its interval at 95 %: it is met if the whole interval is within it, missed if the whole
 //! interval is without, and else not decided. A percentile is such a share: p95 is within a limit exactly if at most 5 % are beyond it.
@@ -16,7 +16,7 @@ use poolproof_stats::binomial;
 use poolproof_stats::clusters::Clusters;
 use poolproof_stats::interval::CONFIDENCE;
 
-/// Judges an objective by all that was measured of its classes.
+/// Judges an objective by the measurements of its classes.
 pub fn judge(slo: &Slo, cell: &Cell) -> Judged {
     let limit = match slo.metric {
         Metric::Time(_) => 1.0 - slo.percentile.unwrap_or(50.0) / 100.0,
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// Requests of which so many are fast, slow and failed.
+    /// A cell with these numbers of fast, slow and failed requests.
     fn cell(fast: u64, slow: u64, failed: u64) -> Cell {
         let mut cell = Cell::default();
         cell.requests = fast + slow + failed;

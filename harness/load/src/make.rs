@@ -1,4 +1,4 @@
-//! The record of a run, made from what was measured.
+//! Builds the record of a run from its measurements.
 
 use hdrhistogram::Histogram;
 
@@ -96,7 +96,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
                 let name = workload.arrival.stage_name(stage);
                 group(&name, &|key| key.stage == stage)
             })
-            // Few sessions may have come so far.
+            // Few sessions may have got that far.
             .filter(|group| group.requests > 0 || !workload.arrival.holds_sessions())
             .collect(),
     };
@@ -207,7 +207,7 @@ fn with_histograms(mut group: Group, cell: &Cell) -> Group {
     group
 }
 
-/// What there is to say of recorded times; `None` if there are none.
+/// The summary of recorded times; `None` if there are none.
 fn times_of(times_us: &Histogram<u64>, failed: u64) -> Option<Times> {
     (!times_us.is_empty()).then(|| Times {
         n: times_us.len(),
@@ -293,7 +293,7 @@ fn pools(target: &Target, endpoint: impl Fn(&str) -> Group) -> Vec<PoolShare> {
         for pool in &mut pools[first..] {
             pool.share /= of_model.max(1.0);
         }
-        // What got nothing at all was not asked for.
+        // An endpoint without any request was not asked for.
         if of_model == 0.0 {
             pools.truncate(first);
         }
@@ -305,13 +305,14 @@ fn pools(target: &Target, endpoint: impl Fn(&str) -> Group) -> Vec<PoolShare> {
 fn jain(counts: &[f64]) -> f64 {
     let sum: f64 = counts.iter().sum();
     let squares: f64 = counts.iter().map(|count| count * count).sum();
-    match squares > 0.0 {
-        true => sum * sum / (counts.len() as f64 * squares),
-        false => 1.0,
+    if squares > 0.0 {
+        sum * sum / (counts.len() as f64 * squares)
+    } else {
+        1.0
     }
 }
 
-/// Why a measurement is not to be trusted: the client was what was measured.
+/// Why a measurement cannot be trusted: the client was the bottleneck.
 fn doubts(client: &Client, recorder: &Recorder) -> Vec<String> {
     let mut doubts = Vec::new();
     if client.late > LATE_MAX {

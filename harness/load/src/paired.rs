@@ -1,4 +1,4 @@
-//! Two ways to the same endpoints, compared block by block: what each block says of both, and the difference with its interval.
+//! Compares two ways to the same endpoints block by block: the figure of both in each block, and the difference with its interval.
 
 use hdrhistogram::Histogram;
 
@@ -19,7 +19,7 @@ pub fn value(figure: Figure, cell: &Cell) -> Option<f64> {
             let times = cell.series(series);
             let answered = times.map_or(0, Histogram::len);
             let n = answered + failed;
-            let rank = (n * u64::from(percentile)).div_ceil(100);
+            let rank = interval::rank(n, f64::from(percentile) / 100.0);
             let ms = times.and_then(|times| at_rank(times, rank));
             (rank < n).then(|| ms.unwrap_or(f64::INFINITY))
         }
@@ -38,7 +38,7 @@ pub fn compare(figure: Figure, blocks: &[[Cell; 2]]) -> Option<Compared> {
         true => 0.0,
         false => first - second,
     };
-    // Nothing is no multiple of nothing.
+    // 0 / 0 has no value.
     let ratio = |(first, second): &(f64, f64)| Some(first / second).filter(|it| !it.is_nan());
     let ratios = pairs.iter().map(ratio).collect::<Option<Vec<f64>>>();
     let ratios = ratios

@@ -12,7 +12,7 @@ use poolproof_model::workload::trace::Trace;
 pub struct Due {
     /// Its place in the schedule.
     pub number: u64,
-    /// When it is to leave, in nanoseconds from the start.
+    /// When it is due, in nanoseconds from the start.
     pub at_ns: u64,
     /// The stage that it belongs to; of a session, the turn.
     pub stage: usize,

@@ -1,5 +1,5 @@
-//! A model's own tokenizer, for prompts that have as many tokens as were asked for: it chooses, before a run, what texts are put together
-//! from. Nothing is tokenized while requests are sent.
+//! A model's own tokenizer, for prompts with exactly the number of tokens asked for. It chooses the words of prompts before a run;
+//! nothing is tokenized while requests are sent.
 
 use std::collections::HashSet;
 use std::path::Path;

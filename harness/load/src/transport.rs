@@ -1,4 +1,4 @@
-//! The way to a server: TCP, with TLS where its url says so.
+//! Connections to a server: TCP, with TLS for https.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,12 +8,13 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use http::uri::{Authority, Scheme};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use url::Url;
+use url::{Position, Url};
 
 use super::failure::{Failed, Failure};
 use poolproof_model::workload::Http;
@@ -25,11 +26,28 @@ pub(super) struct Server {
     /// Local addresses to connect from, in turn: each has ports of its own.
     sources: Vec<IpAddr>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// Its scheme, host and port.
-    authority: String,
+    origin: Origin,
 }
 
-/// What is read and written of a connection.
+/// Scheme, host and port of a server, as requests of HTTP/2 name them.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+}
+
+impl Origin {
+    /// The origin of a url.
+    pub(super) fn of(url: &Url) -> Result<Self> {
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
+        Ok(Self {
+            scheme: url.scheme().parse().context("its scheme")?,
+            authority: authority.parse().context("its host and port")?,
+        })
+    }
+}
+
+/// The byte stream of a connection.
 pub(super) enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -57,13 +75,13 @@ impl Server {
             address,
             sources,
             tls,
-            authority: url[..url::Position::AfterPort].to_owned(),
+            origin: Origin::of(url)?,
         })
     }
 
-    /// Its scheme, host and port, as a request of HTTP/2 names it.
-    pub(super) fn authority(&self) -> &str {
-        &self.authority
+    /// Its scheme, host and port.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Opens a connection; `number` chooses the local address.
@@ -110,7 +128,7 @@ fn tls(host: &str, http: Http) -> Result<(TlsConnector, ServerName<'static>)> {
 }
 
 impl Io {
-    /// Whether what was written waits until it is flushed.
+    /// Whether writes are buffered until a flush.
     pub(super) fn is_buffered(&self) -> bool {
         matches!(self, Self::Tls(_))
     }

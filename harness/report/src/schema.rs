@@ -1,5 +1,5 @@
 //! The schema of all records, as it is committed in `reports/schema.json`. To write it anew after a change:
-//! `POOLPROOF_WRITE_SCHEMA=1 cargo test -p poolproof-harness schema`.
+//! `POOLPROOF_WRITE_SCHEMA=1 cargo test -p poolproof-report schema`.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};

@@ -58,24 +58,48 @@ impl fmt::Display for Quantile {
 /// The number of values above a quantile that a sample needs to support it: 1,000 values for p99, 10,000 for p99.9.
 pub const BEYOND_MIN: f64 = 10.0;
 
-/// A quantile, with an interval from the order statistics around it (David and Nagaraja, "Order Statistics", 2003,
-/// section 7.1). Returns `None` if the sample is too small.
-pub fn quantile(values: &[f64], q: f64) -> Option<Quantile> {
-    let n = values.len() as u64;
-    let law = Binomial::new(q, n).ok()?;
+/// The rank, counted from 1, of the quantile `q` of `n` values: that of the smallest value which a share `q` of them does not exceed.
+pub fn rank(n: u64, q: f64) -> u64 {
+    // A product such as 100 * 0.55 lies an ulp or two above its whole number.
+    let exact = n as f64 * q * (1.0 - 4.0 * f64::EPSILON);
+    (exact.ceil() as u64).clamp(1, n.max(1))
+}
+
+/// Ranks in a sorted sample, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranks {
+    /// That of the quantile.
+    pub at: u64,
+    /// Those of the order statistics that cover the true quantile at [`CONFIDENCE`].
+    pub interval: (u64, u64),
+}
+
+/// The ranks of a quantile and of the order statistics around it (David and Nagaraja, "Order Statistics", 2003, section 7.1); `None` if
+/// `n` values cannot support it.
+pub fn ranks(n: u64, q: f64) -> Option<Ranks> {
     if (n as f64) * q.min(1.0 - q) < BEYOND_MIN - 1e-9 {
         return None;
     }
+    let law = Binomial::new(q, n).ok()?;
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    Some(Ranks {
+        at: rank(n, q),
+        interval: (
+            law.inverse_cdf(tail).max(1),
+            (law.inverse_cdf(1.0 - tail) + 1).min(n),
+        ),
+    })
+}
+
+/// A quantile of values in any order, with its interval; `None` if the sample cannot support it.
+pub fn quantile(values: &[f64], q: f64) -> Option<Quantile> {
+    let ranks = ranks(values.len() as u64, q)?;
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let tail = (1.0 - CONFIDENCE) / 2.0;
-    let at = |rank: u64| sorted.get(rank.saturating_sub(1) as usize).copied();
+    let at = |rank: u64| sorted.get(rank as usize - 1).copied();
     Some(Quantile {
-        value: at((n as f64 * q).ceil() as u64)?,
-        interval: (
-            at(law.inverse_cdf(tail))?,
-            at((law.inverse_cdf(1.0 - tail) + 1).min(n))?,
-        ),
+        value: at(ranks.at)?,
+        interval: (at(ranks.interval.0)?, at(ranks.interval.1)?),
     })
 }
 
@@ -125,6 +149,18 @@ mod tests {
         assert_eq!((p99.value, p99.interval), (990.0, (983.0, 997.0)));
         let p50 = quantile(&values(100), 0.5).unwrap();
         assert_eq!((p50.value, p50.interval), (50.0, (40.0, 61.0)));
+    }
+
+    #[test]
+    fn the_rank_of_a_quantile_is_that_of_exact_arithmetic() {
+        for n in 1..=3000_u64 {
+            for percent in 1..=99_u64 {
+                let wanted = (n * percent).div_ceil(100);
+                assert_eq!(rank(n, percent as f64 / 100.0), wanted, "p{percent} of {n}");
+            }
+            assert_eq!(rank(n, 99.9 / 100.0), (n * 999).div_ceil(1000), "of {n}");
+        }
+        assert_eq!((rank(0, 0.5), rank(7, 0.0), rank(7, 1.0)), (1, 1, 7));
     }
 
     #[test]

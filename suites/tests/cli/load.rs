@@ -133,7 +133,11 @@ fn a_workload_that_cannot_be_sent_is_2_and_says_what_is_wrong() {
     for (from, to, named) in [
         ("duration_s", "duration", "unknown field `duration`"),
         ("rate_per_s = 50", "rate_per_s = 0", "`rate_per_s` is 0"),
-        ("\"ttft\"", "\"latency\"", "unknown variant `latency`"),
+        (
+            "\"ttft\"",
+            "\"latency\"",
+            "unknown metric: expected one of ttft",
+        ),
         (
             "class = \"chat\"",
             "class = \"chat\"\nstream = false",

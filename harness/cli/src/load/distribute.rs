@@ -40,7 +40,7 @@ pub(super) fn distribute<'a>(
         !workers.are_pods() || sources.is_empty(),
         "--source: is an address of this machine, and the workers are pods"
     );
-    let mut assignment = Assignment::new(run.workload, run.trace, target, seed)?;
+    let mut assignment = Assignment::new(run.workload, run.trace, target, seed);
     assignment.urls = match (&workers.gateway, run.urls) {
         (Some(gateway), []) => vec![gateway.clone()],
         _ if workers.are_pods() && run.urls.is_empty() => {

@@ -5,20 +5,20 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What one document says.
+/// The fields of a document that matter here.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Said {
-    /// Where its text stands in the document, as a JSON string with its quotes, if it has text.
+    /// The range of its text in the document, as a JSON string with its quotes, if it has text.
     pub(super) text_at: Option<(usize, usize)>,
-    /// The same of its content: text that is no reasoning.
+    /// The range of its content: text that is not reasoning.
     pub(super) content_at: Option<(usize, usize)>,
     /// Whether it has text, or a call of a tool.
     pub(super) text: bool,
-    /// Whether it says why the answer ended.
+    /// Whether it has a finish reason.
     pub(super) finished: bool,
     /// Tokens of the prompt and of the answer.
     pub(super) usage: Option<(u64, u64)>,
-    /// What went wrong, by its own word.
+    /// Its error, as it is in the document.
     pub(super) error: Option<String>,
     /// Its id.
     pub(super) id: Option<String>,
@@ -97,8 +97,8 @@ pub(super) fn read(document: &[u8]) -> Option<Said> {
     Some(said)
 }
 
-/// The frames of a stream that differ in nothing but their text, as nearly all do: told by comparing bytes, at a hundredth of what
-/// reading their JSON takes.
+/// The bytes around the text of a frame. Nearly all frames of a stream differ only in their text; comparing bytes takes a hundredth of
+/// the time that parsing their JSON takes.
 #[derive(Debug)]
 pub(super) struct Pattern {
     before: Vec<u8>,
@@ -108,7 +108,7 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of this frame, if it has text and nothing else to say.
+    /// The pattern of this frame, if it has text and nothing else of interest.
     pub(super) fn of(frame: &[u8], said: &Said) -> Option<Self> {
         let plain = !said.finished && said.usage.is_none() && said.error.is_none();
         let (start, end) = said.text_at.filter(|_| plain)?;
@@ -119,8 +119,7 @@ impl Pattern {
         })
     }
 
-    /// The text of a frame that is this pattern with some text, as it stands in a JSON string. A text with an escape in it is left to
-    /// the reader of JSON.
+    /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes are left to the JSON parser.
     pub(super) fn text<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
         let rest = frame.strip_prefix(self.before.as_slice())?;
         let [b'"', text @ .., b'"'] = rest.strip_suffix(self.after.as_slice())? else {
@@ -142,7 +141,7 @@ mod tests {
     const TOKEN: &[u8] = br#"{"id":"c-1","usage":null,"object":"chat.completion.chunk","choices":[{"index":0,"finish_reason":null,"delta":{"content":"on "}}]}"#;
 
     #[test]
-    fn a_frame_is_read_for_what_it_says() {
+    fn a_frame_yields_text_reason_usage_and_error() {
         let said = read(TOKEN).unwrap();
         assert!(said.text && !said.finished);
         assert_eq!(said.id.as_deref(), Some("c-1"));
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_fits_what_differs_in_text_alone() {
+    fn a_pattern_matches_frames_that_differ_only_in_text() {
         let pattern = Pattern::of(TOKEN, &read(TOKEN).unwrap()).unwrap();
         let with = |from: &str, to: &str| {
             let text = String::from_utf8(TOKEN.to_vec()).unwrap();

@@ -4,29 +4,30 @@ use super::Answered;
 use super::chunk::{self, Pattern, Said};
 use crate::failure::{Failed, Failure};
 use poolproof_client::sse::Splitter;
+use poolproof_client::whole::{BodyEnd, Judge, Kind, Verdict};
 
-/// What the frames so far have said.
+/// The state of a stream after its frames so far.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     pub(super) splitter: Splitter,
-    /// What most frames of it are like, once one was read.
+    /// The pattern of most frames, once one was parsed.
     pub(super) pattern: Option<Pattern>,
     id: Option<String>,
     pub(super) finished: bool,
-    pub(super) done: bool,
+    pub(super) whole: Judge,
     usage: Option<(u64, u64)>,
 }
 
 impl Events {
-    /// Takes a frame that is not like the one before; `came` hears that it has text, and of that the content.
+    /// Takes a frame that does not match the pattern; `came` is called with its content if it has text.
     pub(super) fn frame(
         &mut self,
         frame: &[u8],
         known: &mut Option<Pattern>,
         came: impl FnOnce(&[u8]),
     ) -> Result<(), Failed> {
-        if frame == b"[DONE]" {
-            self.done = true;
+        let kind = self.whole.frame(frame);
+        if kind == Kind::Done {
             return Ok(());
         }
         let Some(said) = chunk::read(frame) else {
@@ -38,14 +39,14 @@ impl Events {
         if let Some(pattern) = Pattern::of(frame, &said) {
             *known = Some(pattern);
         }
-        self.judge(said, frame)
+        self.judge(said, kind, frame)
     }
 
-    fn judge(&mut self, said: Said, frame: &[u8]) -> Result<(), Failed> {
+    fn judge(&mut self, said: Said, kind: Kind, frame: &[u8]) -> Result<(), Failed> {
         if let Some(error) = said.error {
             return Err(Failed::with_bytes(Failure::ErrorEvent, error.as_bytes()));
         }
-        if self.done || (self.finished && said.text) {
+        if kind == Kind::AfterDone || (self.finished && said.text) {
             return Err(Failed::with_bytes(Failure::OutOfOrder, frame));
         }
         match (&self.id, said.id) {
@@ -63,11 +64,17 @@ impl Events {
         Ok(())
     }
 
-    /// Judges a stream that has come to its end, of which `answered` says what came.
+    /// Judges a stream whose body ended as framed; `answered` has what it contained.
     pub(super) fn end(self, mut answered: Answered) -> Result<Answered, Failed> {
-        if !self.done {
+        let failure = match self.whole.end(BodyEnd::Framed) {
+            Verdict::Whole => None,
+            Verdict::Broken => Some(Failure::Cut),
+            Verdict::NoDone => Some(Failure::NoDone),
+            Verdict::AfterDone => Some(Failure::OutOfOrder),
+        };
+        if let Some(failure) = failure {
             return Err(Failed::new(
-                Failure::NoDone,
+                failure,
                 format!("ended after {} frames with text", answered.chunks),
             ));
         }
@@ -91,7 +98,7 @@ impl Events {
     }
 }
 
-/// What stands between the quotes of a JSON string.
+/// The inside of a JSON string, between its quotes.
 pub(super) fn inside(document: &[u8], place: Option<(usize, usize)>) -> &[u8] {
     place.map_or(&[], |(start, end)| &document[start + 1..end - 1])
 }

@@ -1,5 +1,5 @@
-//! What an answer was: read as it arrives, timed token by token, and judged at its end. Nothing of it is kept but what the judgement
-//! needs, so that ten thousand open streams cost little; its text only where the next turn of a session is to repeat it.
+//! Answers: parsed as they arrive, timed token by token, and judged at their end. Only what the judgement needs is kept, so that ten
+//! thousand open streams cost little. The text is kept only where the next turn of a session repeats it.
 
 mod chunk;
 mod events;
@@ -26,7 +26,7 @@ pub struct Asked {
     pub text: bool,
 }
 
-/// An answer that arrives.
+/// An answer that is arriving.
 #[derive(Debug)]
 pub struct Reading {
     asked: Asked,
@@ -35,7 +35,7 @@ pub struct Reading {
     tokens: Tokens,
     /// The text so far, if it is kept: the inside of a JSON string.
     text: Vec<u8>,
-    /// The first thing that is wrong with it.
+    /// Its first failure.
     failed: Option<Failed>,
 }
 
@@ -45,7 +45,7 @@ enum Body {
     Events(Box<Events>),
 }
 
-/// When its tokens came.
+/// When its tokens arrived.
 #[derive(Debug, Default)]
 struct Tokens {
     first_at: Option<Instant>,
@@ -63,7 +63,7 @@ pub struct Answered {
     pub last_token_at: Option<Instant>,
     /// Frames with text.
     pub chunks: u64,
-    /// Of these, those that arrived together with the one before: somebody on the way gathered them.
+    /// Of these, those that arrived in the same read as the previous one: something on the path is buffering.
     pub together: u64,
     /// Tokens of the prompt and of the answer, if its usage says so.
     pub usage: Option<(u64, u64)>,
@@ -84,9 +84,10 @@ impl Reading {
         Self {
             asked,
             status,
-            body: match event_stream && status == 200 {
-                true => Body::Events(Box::default()),
-                false => Body::Whole(Vec::new()),
+            body: if event_stream && status == 200 {
+                Body::Events(Box::default())
+            } else {
+                Body::Whole(Vec::new())
             },
             tokens: Tokens::default(),
             text: Vec::new(),
@@ -94,7 +95,7 @@ impl Reading {
         }
     }
 
-    /// Takes what arrived at `at`; `gap` hears the time between each two frames with text. Fails where reading on is of no use.
+    /// Takes the bytes that arrived at `at`; `gap` receives the time between consecutive frames with text. Fails if reading on is useless.
     pub fn data(
         &mut self,
         bytes: &[u8],
@@ -109,9 +110,10 @@ impl Reading {
                 };
                 let room = limit - body.len();
                 body.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                match bytes.len() > room && self.status == 200 {
-                    true => Err(too_long("answer", limit)),
-                    false => Ok(()),
+                if bytes.len() > room && self.status == 200 {
+                    Err(too_long("answer", limit))
+                } else {
+                    Ok(())
                 }
             }
             Body::Events(events) => {
@@ -127,7 +129,7 @@ impl Reading {
                     }
                 };
                 splitter.feed(bytes, |frame| {
-                    let plain = !events.finished && !events.done;
+                    let plain = !events.finished && !events.whole.is_done();
                     let pattern = known.as_ref().filter(|_| plain);
                     if let Some((pattern, text)) =
                         pattern.and_then(|it| Some((it, it.text(frame)?)))
@@ -222,6 +224,8 @@ fn too_long(what: &str, limit_bytes: usize) -> Failed {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use poolproof_client::{Ending, Exchange};
+    use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
     const STREAM: Asked = Asked {
         stream: true,
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_stream_is_a_failure_of_its_kind() {
+    fn each_flaw_of_a_stream_is_a_failure_of_its_kind() {
         let (a, b, c) = (token("a "), token("b "), token("c "));
         let other = b.replace("c-1", "c-2");
         let error = "data: {\"error\":{\"message\":\"engine died\"}}\n\n";
@@ -320,6 +324,63 @@ mod tests {
         }
         let endless = "x".repeat(1 << 19);
         assert_eq!(read(&vec![endless; 3]).0, Err(Failure::TooLong));
+    }
+
+    /// The client's judgement of a body that ends as framed.
+    fn is_success(body: &[u8], size: usize) -> bool {
+        let now = Instant::now();
+        let mut parser = poolproof_client::sse::Parser::default();
+        let chunks = body.chunks(size);
+        Exchange {
+            id: String::new(),
+            intended_at: now,
+            sent_at: now,
+            head_at: Some(now),
+            first_byte_at: None,
+            ended_at: now,
+            status: Some(200),
+            headers: [(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]
+                .into_iter()
+                .collect(),
+            served_by: None,
+            body: body.to_vec(),
+            frames: chunks.flat_map(|chunk| parser.feed(chunk, now)).collect(),
+            ending: Ending::Complete,
+        }
+        .is_success()
+    }
+
+    #[test]
+    fn client_and_engine_agree_on_whether_a_stream_is_whole() {
+        let answer = token("a ") + FINISH;
+        for (end, wanted) in [
+            ("", Some(Failure::NoDone)),
+            ("data: [DONE]", Some(Failure::NoDone)),
+            ("data: [DONE]\n", Some(Failure::NoDone)),
+            ("data: [DONE] \n\n", Some(Failure::NotJson)),
+            (DONE, None),
+            ("data:[DONE]\r\n\r\n", None),
+            ("data: [DONE]\n\n: bye\n\n", None),
+            ("data: [DONE]\n\ndata: {", None),
+            ("data: [DONE]\n\ndata: [DONE]\n\n", None),
+            ("data: [DONE]\n\ndata: {}\n\n", Some(Failure::OutOfOrder)),
+            (
+                "data: [DONE]\n\ndata: {}\n\ndata: [DONE]\n\n",
+                Some(Failure::OutOfOrder),
+            ),
+        ] {
+            let stream = answer.clone() + end;
+            for size in [1, 7, 1000] {
+                let mut reading = Reading::new(STREAM, 200, true);
+                for chunk in stream.as_bytes().chunks(size) {
+                    reading.data(chunk, Instant::now(), |_| {}).unwrap();
+                }
+                let failed = reading.end().err().map(|failed| failed.kind);
+                assert_eq!(failed, wanted, "{end:?}, chunks of {size}");
+                let success = is_success(stream.as_bytes(), size);
+                assert_eq!(success, wanted.is_none(), "{end:?}, chunks of {size}");
+            }
+        }
     }
 
     #[test]

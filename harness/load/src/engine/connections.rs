@@ -18,21 +18,21 @@ pub(super) enum Connection {
     Two(http2::Connection),
 }
 
-/// What is open, for each server.
+/// The open connections to each server.
 pub(super) struct Connections {
     job: Arc<Job>,
-    /// Those that no request uses.
+    /// Idle connections.
     idle: RefCell<Vec<Vec<http1::Connection>>>,
-    /// Those that requests share.
+    /// Connections that requests share.
     shared: RefCell<Vec<Vec<http2::Connection>>>,
-    /// What shared ones do beside the requests on them.
+    /// The background tasks of shared connections.
     drivers: Rc<LocalSet>,
-    /// The number of the next one: workers count in turn.
+    /// The number of the next connection; workers take numbers in turn.
     next: Cell<usize>,
 }
 
 impl Connections {
-    /// None yet; `index` is the place of the worker.
+    /// No connections yet; `index` is the place of the worker.
     pub(super) fn new(job: Arc<Job>, index: usize) -> Self {
         let idle = job.servers.iter().map(|_| Vec::new()).collect();
         let shared = job.servers.iter().map(|_| Vec::new()).collect();
@@ -45,7 +45,7 @@ impl Connections {
         }
     }
 
-    /// Does some work, and what connections have to do meanwhile.
+    /// Drives `work` together with the background tasks of connections.
     pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         match self.job.workload.http {
             Http::One => work.await,
@@ -53,7 +53,7 @@ impl Connections {
         }
     }
 
-    /// Opens so many before the clock runs. What cannot be opened here is told by the requests that need it.
+    /// Pre-opens `count` connections. Failures are ignored here; the request that needs the connection reports them.
     pub(super) async fn warm_up(&self, count: usize) {
         for number in 0..count {
             let server = number % self.job.servers.len();
@@ -64,7 +64,7 @@ impl Connections {
         }
     }
 
-    /// One that is open and can take a request.
+    /// An open connection that can take a request.
     pub(super) fn take(&self, server: usize) -> Option<Connection> {
         if self.job.workload.http == Http::Two {
             let shared = &mut self.shared.borrow_mut()[server];
@@ -73,12 +73,12 @@ impl Connections {
             return with_room.cloned().map(Connection::Two);
         }
         let idle = &mut self.idle.borrow_mut()[server];
-        // The one that was used last is the least likely to have been closed by the server.
+        // The server is least likely to have closed the connection that was used last.
         let open = std::iter::from_fn(|| idle.pop()).find_map(|mut it| it.is_idle().then_some(it));
         open.map(Connection::One)
     }
 
-    /// Keeps one that its request is done with, unless each request is to have its own. A shared one is kept from the start.
+    /// Keeps a connection after its request, unless each request has its own. Shared ones were kept when they were opened.
     pub(super) fn keep(&self, connection: Connection, server: usize) {
         match connection {
             Connection::One(one) if !self.job.workload.new_connections => {
@@ -88,7 +88,7 @@ impl Connections {
         }
     }
 
-    /// A new one. Others share it at once, if it is of that kind.
+    /// Opens a connection. If it is HTTP/2, other requests share it at once.
     pub(super) async fn open(&self, server: usize) -> Result<Connection, Failed> {
         let number = self.next.replace(self.next.get() + self.job.threads);
         let io = self.job.servers[server].connect(number).await?;

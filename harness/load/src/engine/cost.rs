@@ -1,4 +1,4 @@
-//! What the client itself took, to tell when it was the bottleneck.
+//! The client's own resource use, which shows when the client was the bottleneck.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! How far a run has come, for who watches it: counters that each worker alone writes.
+//! Live progress counters. Each worker writes its own; readers only sum.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +58,7 @@ impl Lives {
         Self(lives.into())
     }
 
-    /// What they say now, all together.
+    /// The sum of all counters now.
     pub fn snapshot(&self) -> Snapshot {
         let mut sum = Snapshot::default();
         self.0.iter().for_each(|live| live.add_to(&mut sum));

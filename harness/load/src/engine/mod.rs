@@ -1,4 +1,4 @@
-//! The engine: sends what a workload says, on one thread for each processor, and measures what comes back.
+//! The engine: sends the requests of a workload, on one thread per processor, and measures the answers.
 
 mod connections;
 mod cost;
@@ -35,15 +35,15 @@ use poolproof_records::limits;
 use poolproof_records::load::Cost;
 use worker::Worker;
 
-/// What is to be done.
+/// The work of one process in a run.
 pub struct Job {
     /// When requests leave, and how.
     pub workload: Workload,
-    /// What is sent.
+    /// The requests.
     pub requests: Requests,
-    /// Where it goes, in turn.
+    /// The servers that they go to, in turn.
     pub(super) servers: Vec<Server>,
-    /// How answers name who served them.
+    /// How answers name the endpoint that served them.
     pub(super) names: Names,
     /// Threads that send.
     pub threads: usize,
@@ -57,14 +57,14 @@ pub struct Job {
     pub limits: Vec<Vec<(Series, Duration)>>,
 }
 
-/// What came of it.
+/// The result of a job.
 #[derive(Debug)]
 pub struct Measured {
     /// When the clock began to run.
     pub started: Timestamp,
-    /// What was measured, all workers together.
+    /// The measurements of all workers.
     pub recorder: Recorder,
-    /// What each thread took.
+    /// The resource use of each thread.
     pub costs: Vec<Cost>,
     /// Requests that were started, those of the warm-up included.
     pub started_requests: u64,
@@ -72,14 +72,14 @@ pub struct Measured {
     pub unfinished: u64,
 }
 
-/// From the moment at which all workers are ready to the first request.
+/// From the moment when all workers are ready to the first request.
 const LEAD: Duration = Duration::from_millis(20);
-/// How often a watcher hears of a run.
+/// How often progress is reported.
 const WATCHED_EVERY: Duration = Duration::from_secs(1);
-/// Connections that are opened before the clock runs, at most.
+/// The most connections that are opened before the clock starts.
 const WARM_CONNECTIONS_MAX: usize = 256;
 
-/// Does the job. `watch` hears how far it has come, once a second.
+/// Runs the job. `watch` receives its progress once a second.
 pub async fn run(
     job: Job,
     stop: &CancellationToken,
@@ -89,15 +89,14 @@ pub async fn run(
     ready.go(Instant::now() + LEAD, watch).await
 }
 
-/// A job whose workers have opened their connections, and wait for the moment at which the clock begins to run. Dropping it gives the
-/// job up.
+/// A job whose workers have opened their connections and wait for the clock to start. Dropping it abandons the job.
 pub struct Ready {
     workers: Vec<Thread>,
     lives: Lives,
 }
 
 impl Ready {
-    /// Makes the workers of a job. They end their work early when `stop` is cancelled.
+    /// Creates the workers of a job. They stop early when `stop` is cancelled.
     pub async fn prepare(job: Job, stop: &CancellationToken) -> Result<Self> {
         let job = Arc::new(job);
         let lives: Vec<Arc<Live>> = (0..job.threads).map(|_| Arc::default()).collect();
@@ -122,7 +121,7 @@ impl Ready {
         self.lives.clone()
     }
 
-    /// Does the job; its clock runs from `start`. `watch` hears how far it has come, once a second.
+    /// Runs the job; its clock starts at `start`. `watch` receives its progress once a second.
     pub async fn go(
         self,
         start: Instant,
@@ -131,7 +130,7 @@ impl Ready {
         let started = Timestamp::now();
         let mut results = Vec::new();
         for worker in self.workers {
-            // A worker that is gone says so by its result.
+            // The result of a worker that has ended has the reason.
             let _ = worker.go.send(start);
             results.push(worker.result);
         }
@@ -186,7 +185,7 @@ impl Thread {
             let worker = Worker::new(job, index, live, stop);
             let cost = runtime.block_on(worker.connections().during(async {
                 worker.connections().warm_up(connections).await;
-                // Nobody waits for it if the run has been given up; there is no start then either.
+                // The receiver is gone if the run was abandoned; then no start comes either.
                 let _ = tell_ready.send(());
                 let start: Instant = told_to_go.await.context("the run was given up")?;
                 // A start that is agreed on with others may be a while ahead; waiting for it is no part of the work.
@@ -210,7 +209,7 @@ impl Thread {
     }
 }
 
-/// What a run may be given beside its workload.
+/// How a run sends its workload.
 #[derive(Clone, Debug)]
 pub struct Sender<'a> {
     /// Where requests go, in turn.
@@ -219,7 +218,7 @@ pub struct Sender<'a> {
     pub headers: &'a [Header],
     /// Local addresses to connect from, in turn.
     pub sources: &'a [IpAddr],
-    /// What prompts are made of, if they are made for a tokenizer.
+    /// The words of prompts, if they are made for a tokenizer.
     pub vocabulary: Option<&'a Vocabulary>,
     /// Threads that send.
     pub threads: usize,

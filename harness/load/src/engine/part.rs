@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 use crate::schedule::{Due, Schedule};
 
-/// Which requests of a run are those of a process, and what marks the run.
+/// Which requests of a run a process sends, and the mark of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The place of the process, from 0.
@@ -26,13 +26,13 @@ impl Part {
         }
     }
 
-    /// Whether the request or the user of this number is that of a thread, of so many of this process. Numbers go round the
-    /// processes first and the threads of each then, so that processes may have different numbers of threads.
+    /// Whether this number, of a request or a user, belongs to a thread of this process, which has `threads`. Numbers go round the
+    /// processes first and then round the threads of each, so that processes may have different numbers of threads.
     pub fn is_for(&self, number: u64, thread: usize, threads: usize) -> bool {
         number % self.count == self.index && (number / self.count) % threads as u64 == thread as u64
     }
 
-    /// How many of so many users are those of the process.
+    /// How many of all users belong to the process.
     pub fn users(&self, users: usize) -> usize {
         (0..users)
             .filter(|it| self.is_for(*it as u64, 0, 1))
@@ -41,12 +41,12 @@ impl Part {
 }
 
 impl Job {
-    /// Those of so many numbers, of requests or of users, that are one of its threads'.
+    /// The numbers below `all`, of requests or of users, that belong to a thread.
     pub(super) fn own(&self, all: usize, thread: usize) -> impl Iterator<Item = usize> {
         (0..all).filter(move |it| self.part.is_for(*it as u64, thread, self.threads))
     }
 
-    /// What one of its threads sends, in order.
+    /// The requests of a thread, in order.
     pub(super) fn share_of(&self, thread: usize) -> impl Iterator<Item = Due> {
         let trace = self.requests.trace();
         let schedule = Schedule::new(&self.workload.arrival, trace, self.seed, self.end_s);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ pub(super) struct Worker {
     recorder: RefCell<Recorder>,
 }
 
-/// Requests that a pacer starts before it lets others run, where it is behind.
+/// Requests that a late pacer starts before it yields to other tasks.
 const STARTED_AT_ONCE: usize = 16;
 
 impl Worker {
@@ -57,7 +58,7 @@ impl Worker {
         })
     }
 
-    /// What it sends on.
+    /// Its connections.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections
     }
@@ -94,12 +95,12 @@ impl Worker {
         Ok(())
     }
 
-    /// What it has measured.
+    /// Its measurements.
     pub(super) fn into_recorder(self: Rc<Self>) -> Recorder {
         self.recorder.take()
     }
 
-    /// Starts every request of its share when it is due, or at once if that has passed: none is left out.
+    /// Starts every request of its share when it is due, or at once if it is overdue. None is skipped.
     async fn pace(self: &Rc<Self>, start: Instant) -> Result<()> {
         let pacer = Pacer::new()?;
         let mut at_once = 0;
@@ -124,7 +125,7 @@ impl Worker {
         self.perform(due, moment, None).await;
     }
 
-    /// A request leaves so late.
+    /// Records by how much a request is late.
     pub(super) fn leaves(&self, due: Due, late: Duration) {
         if self.counts(due) {
             self.recorder.borrow_mut().lag.record(late);
@@ -152,7 +153,7 @@ impl Worker {
         }
     }
 
-    /// A user who holds one session after the other, until the time is over.
+    /// A user who holds sessions in sequence until the run ends.
     async fn converse(self: Rc<Self>, start: Instant, user: usize, users: usize) {
         tokio::time::sleep_until(start.into()).await;
         let ends_at = start + Duration::from_secs_f64(self.job.end_s);
@@ -175,7 +176,7 @@ impl Worker {
                 };
                 self.leaves(due, moment - due_at);
                 let text = self.perform(due, moment, Some(&conversation)).await;
-                // What would follow a failed answer is another conversation.
+                // A failed answer ends the conversation, since nothing can continue it.
                 let Some(text) = text.filter(|_| !conversation.is_over()) else {
                     break;
                 };
@@ -189,8 +190,8 @@ impl Worker {
         due.at_ns as f64 >= self.job.workload.warm_up_s * 1e9
     }
 
-    /// One request, of a conversation if there is one, from its connection to the record of what came back: the text of its answer, if
-    /// that was kept and is whole.
+    /// Performs one request, of a conversation if there is one, from connecting to recording. Returns the text of a whole answer, if
+    /// it was kept.
     pub(super) async fn perform(
         &self,
         due: Due,
@@ -201,7 +202,7 @@ impl Worker {
         let server = (due.number % self.job.servers.len() as u64) as usize;
         let connection = match self.connections.take(server) {
             Some(connection) => Ok(connection),
-            // Seldom, and large: it does not lie in the memory of every request.
+            // Rare and large: boxed, so that it does not enlarge every request's future.
             None => Box::pin(self.connect(due, server)).await,
         };
         let built = {
@@ -258,16 +259,18 @@ impl Worker {
         let ended = match &mut connection {
             Connection::One(connection) => {
                 let exchange = async {
-                    // Where sending fails, the answer says why: a server may refuse a body before it has all of it.
+                    // If sending fails, the answer has the reason: a server may refuse a body before it has all of it.
                     let _ = connection.send(&self.wire).await;
                     http1::receive(connection, &self.buffer, built.asked, watch).await
                 };
                 tokio::time::timeout(limit, exchange).await
             }
             Connection::Two(connection) => {
-                let wire = self.wire.borrow().clone();
-                let authority = self.job.servers[server].authority();
-                let exchange = connection.exchange(&wire, authority, built.asked, watch);
+                let body = Bytes::copy_from_slice(&self.wire.borrow());
+                let origin = self.job.servers[server].origin();
+                let (class, number) = (built.class, watch.due.number);
+                let request = self.job.requests.http2(class, number, origin, body);
+                let exchange = connection.exchange(request, built.asked, watch);
                 tokio::time::timeout(limit, Box::pin(exchange)).await
             }
         };
@@ -339,7 +342,7 @@ struct Times {
 }
 
 impl Times {
-    /// The times of an answer that are measured once for each.
+    /// The times that are measured once per answer.
     fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 6] {
         let output = answered.output_tokens();
         let first = answered.first_token_at;
@@ -366,7 +369,7 @@ impl Times {
     }
 }
 
-/// Hears of one answer, and puts its gaps where they belong.
+/// Listens to one answer and records its gaps.
 struct Watch<'a> {
     worker: &'a Worker,
     due: Due,

@@ -3,7 +3,7 @@
 /// A body that arrives.
 #[derive(Debug)]
 pub(super) enum Framing {
-    /// So many bytes are still to come.
+    /// This many bytes are still missing.
     Length(u64),
     /// In chunks.
     Chunked(Chunked),
@@ -15,7 +15,7 @@ pub(super) enum Framing {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chunked {
     part: Part,
-    /// Bytes of the chunk that are still to come.
+    /// Bytes of the chunk that are still missing.
     left: u64,
     /// Characters of the line so far.
     seen: usize,
@@ -35,19 +35,19 @@ enum Part {
 /// The longest size line or trailer, in bytes.
 const LINE_LIMIT_BYTES: usize = 16 << 10;
 
-/// What became of the bytes of one read.
+/// The result of feeding the bytes of one read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// More is to come.
     More,
-    /// The body has ended; so many of the bytes were not its own.
+    /// The body has ended; this many trailing bytes are not part of it.
     Ended(usize),
     /// This is no chunked body.
     Broken,
 }
 
 impl Framing {
-    /// Takes bytes of a connection; `data` hears those of the body. Stops where `data` fails.
+    /// Takes bytes of a connection and passes those of the body to `data`. Stops when `data` fails.
     pub(super) fn feed<E>(
         &mut self,
         bytes: &[u8],
@@ -112,7 +112,7 @@ impl Chunked {
         }
     }
 
-    /// Takes a byte that is not data; `false` if it must not stand there.
+    /// Takes a byte that is not data; `false` if the byte is not allowed there.
     fn take(&mut self, byte: u8) -> bool {
         match (self.part, byte) {
             // A size has a digit.
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_body_is_told() {
+    fn bytes_after_a_body_are_counted() {
         let framing = Framing::Chunked(Chunked::default());
         let (_, progress) = read(framing, b"1\r\na\r\n0\r\n\r\nHTTP", 100);
         assert_eq!(progress, Progress::Ended(4));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_broken() {
+    fn an_invalid_chunk_is_broken() {
         let endless = [b"1".as_slice(), &[b';'; 20_000]].concat();
         for wire in [
             b"x\r\n".as_slice(),

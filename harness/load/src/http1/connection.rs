@@ -1,4 +1,4 @@
-//! A connection on which one request follows the other.
+//! A connection that carries one request at a time.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,7 +18,7 @@ impl Connection {
         Self(io)
     }
 
-    /// Reads what has arrived; 0 bytes are the end.
+    /// Reads the bytes that have arrived; 0 bytes mean that the connection has ended.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut TaskContext<'_>,
@@ -29,14 +29,14 @@ impl Connection {
         read.map_ok(|()| buffer.filled().len())
     }
 
-    /// Whether it is still open and silent, as an idle connection is to be. Asks nothing of the system where nothing has arrived.
+    /// Whether it is still open and has received nothing. Makes no system call if nothing has arrived.
     pub(crate) fn is_idle(&mut self) -> bool {
         let mut byte = [0];
         let mut cx = TaskContext::from_waker(Waker::noop());
         self.poll_read(&mut cx, &mut byte).is_pending()
     }
 
-    /// Sends all of a request. What the socket does not take at once is copied, since the room that it lies in is shared.
+    /// Sends a whole request. Bytes that the socket does not accept at once are copied, since the request's buffer is shared.
     pub(crate) async fn send(&mut self, request: &RefCell<Vec<u8>>) -> io::Result<()> {
         let rest = std::future::poll_fn(|cx| {
             let request = request.borrow();
@@ -50,9 +50,10 @@ impl Connection {
         if !rest.is_empty() {
             self.0.write_all(&rest).await?;
         }
-        match self.0.is_buffered() {
-            true => self.0.flush().await,
-            false => Ok(()),
+        if self.0.is_buffered() {
+            self.0.flush().await
+        } else {
+            Ok(())
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::body::{Chunked, Framing};
 use crate::failure::{Failed, Failure};
+use poolproof_client::whole::is_event_stream;
 
-/// What there is to know of a head.
+/// The parts of a head that matter here.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
     pub(super) status: u16,
@@ -46,13 +47,13 @@ impl<'a> Head<'a> {
         let mut chunked = false;
         for header in response.headers.iter() {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            // Told apart by length first: most headers are none of these.
+            // Lengths are compared first, since most headers are none of these.
             match header.name.len() {
                 10 if is("connection") => {
                     head.keep_alive &= !has_token(header.value, b"close");
                 }
                 12 if is("content-type") => {
-                    head.event_stream = starts_with(header.value, b"text/event-stream");
+                    head.event_stream = is_event_stream(header.value);
                 }
                 14 if is("content-length") => {
                     let text = std::str::from_utf8(header.value).ok();
@@ -79,12 +80,6 @@ impl<'a> Head<'a> {
     }
 }
 
-fn starts_with(value: &[u8], beginning: &[u8]) -> bool {
-    value
-        .get(..beginning.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(beginning))
-}
-
 /// Whether a list of tokens has this one.
 fn has_token(value: &[u8], token: &[u8]) -> bool {
     value
@@ -102,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_for_what_matters() {
+    fn a_head_yields_status_framing_and_endpoint() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\
                      X-Served-By: sim-a-0\r\n\r\n5\r\n";
         let head = parse(text).unwrap().unwrap();
@@ -137,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_a_failure() {
+    fn an_invalid_head_is_a_failure() {
         let kind = |bytes: &[u8]| parse(bytes).map(|_| ()).unwrap_err().kind;
         assert_eq!(kind(b"SSH-2.0-OpenSSH\r\n"), Failure::NotHttp);
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The client of the load engine: HTTP/1.1 straight on a socket.
 //!
-//! Why not reqwest or hyper: they read into a buffer of each connection's own, which is 21 KiB of memory for every open stream, and
-//! cost 1.6 and 1.1 times what wrk does for a request. Here all connections of a thread read into one buffer, and an answer is looked at
-//! where it lies.
+//! Why not reqwest or hyper: they read into one buffer per connection, which takes 21 KiB of memory for every open stream. A request
+//! costs them 1.6 and 1.1 times as much as it costs wrk. Here all connections of a thread read into one buffer, and answers are parsed
+//! in place.
 
 mod body;
 mod connection;
@@ -19,10 +19,10 @@ use head::Head;
 use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 
-/// What a thread's connections share: room for what arrives.
+/// The read buffer that the connections of a thread share.
 pub(super) type Buffer = std::cell::RefCell<Box<[u8]>>;
 
-/// Bytes that one read takes at most.
+/// The most bytes that one read takes.
 const READ_BYTES: usize = 64 << 10;
 
 /// A buffer.
@@ -30,22 +30,22 @@ pub(super) fn buffer() -> Buffer {
     std::cell::RefCell::new(vec![0; READ_BYTES].into_boxed_slice())
 }
 
-/// Who hears of an answer as it arrives.
+/// Receives the events of an answer as it arrives.
 pub(super) trait Listener {
     /// The header by which endpoints name themselves.
     fn served_by_header(&self) -> &str;
-    /// Its head has come; `served_by` is the endpoint that it names.
+    /// The head has arrived; `served_by` is the endpoint that it names.
     fn head(&mut self, served_by: Option<&[u8]>);
-    /// Two frames with text came so far apart.
+    /// The time between two consecutive frames with text.
     fn gap(&mut self, gap: std::time::Duration);
 }
 
 /// An answer that was read to its end, or how far it came.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// The answer, or what was wrong with it.
+    /// The answer, or why it failed.
     pub(super) answered: Result<Answered, Failed>,
-    /// When its last byte came, or the failure was seen.
+    /// When the last byte arrived, or the failure was seen.
     pub(super) ended_at: Instant,
     /// Whether the connection can take another request.
     pub(super) reusable: bool,
@@ -65,7 +65,7 @@ pub(super) async fn receive(
         reusable: true,
     };
     loop {
-        // The buffer is borrowed for the time of one read and of looking at it, and never across a wait.
+        // The buffer is borrowed for one read and its parsing, never across an await.
         let arrived = std::future::poll_fn(|cx| {
             let mut bytes = buffer.borrow_mut();
             match connection.poll_read(cx, &mut bytes) {
@@ -88,7 +88,7 @@ pub(super) async fn receive(
     }
 }
 
-/// Whether a connection cannot be used on after such a failure: its answer was not read to its end.
+/// Whether a connection is unusable after such a failure, because its answer was not read to its end.
 fn broken(failure: Failure) -> bool {
     matches!(
         failure,
@@ -159,7 +159,7 @@ impl Arriving {
         match fed {
             Ok(Progress::More) => None,
             Ok(Progress::Ended(behind)) => {
-                // What a server sends without being asked cannot be told from the next answer.
+                // Bytes after an answer would be taken for the next answer.
                 self.reusable &= behind == 0;
                 self.body.take().map(|(_, reading)| reading.end())
             }

@@ -1,4 +1,4 @@
-//! What was measured, by stage, class, adapter and endpoint. Its size depends on these, not on how long a run takes.
+//! Measurements by stage, class, adapter and endpoint. Their size depends on these, not on the length of a run.
 
 mod serial;
 
@@ -45,7 +45,7 @@ pub struct Cell {
     pub chunks: u64,
     /// Of these, those that arrived together with the one before.
     pub together: u64,
-    /// Answers that did not say how many tokens they had.
+    /// Answers without a token count.
     pub without_usage: u64,
     /// The gaps between frames with text, answer by answer, for each limit that the workload has for them: hits are beyond it.
     #[serde(with = "serial::pairs")]
@@ -62,20 +62,20 @@ pub struct Example {
     pub kind: Failure,
     /// The number of the request in the schedule.
     pub request: u64,
-    /// What there is to say about it. May come from anywhere.
+    /// Its details. Untrusted text.
     pub detail: String,
 }
 
 /// Examples that are kept of each kind of failure.
 const EXAMPLES_MAX: usize = 3;
-/// Endpoints that are told apart; a server that invents names gets no further.
+/// The most endpoints that are distinguished: the limit for servers that invent names.
 const ENDPOINTS_MAX: usize = 1024;
 /// Significant digits of a recorded time.
 const DIGITS: u8 = 3;
 /// The longest recorded time, in microseconds: a day.
 const LONGEST_US: u64 = 86_400_000_000;
 
-/// What one worker measured, or several after [`Recorder::merge`].
+/// The measurements of one worker, or of several after [`Recorder::merge`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(try_from = "serial::Parts")]
 pub struct Recorder {
@@ -136,7 +136,7 @@ impl Recorder {
         sum
     }
 
-    /// The place of an endpoint; `None` beyond the number of those that are told apart.
+    /// The place of an endpoint; `None` beyond the most that are distinguished.
     pub fn endpoint(&mut self, name: &[u8]) -> Option<usize> {
         let known = self.endpoints.iter().position(|it| it.as_bytes() == name);
         if known.is_some() || self.endpoints.len() >= ENDPOINTS_MAX {

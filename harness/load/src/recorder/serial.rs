@@ -1,5 +1,4 @@
-//! A recorder as one process hands it to another. Nothing is lost, so that merging what several processes measured is the same as
-//! having measured it in one.
+//! A recorder as one process sends it to another. It is lossless: merging the recorders of several processes equals measuring in one.
 
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
@@ -43,8 +42,8 @@ impl TryFrom<Parts> for Recorder {
     }
 }
 
-/// How often each value of a histogram was seen. A value stands for all that the histogram does not tell apart, so that recording it
-/// again gives the same histogram.
+/// How often each value of a histogram was recorded. A value represents its bucket, so that recording it again gives the same
+/// histogram.
 type Counts = Vec<(u64, u64)>;
 
 fn counts_of(histogram: &Histogram<u64>) -> Counts {

@@ -1,5 +1,5 @@
-//! A session: a conversation that grows turn by turn. What its user says, and when, follows from the seed, the user and the number of
-//! the session; what the user is answered is for the server to say.
+//! A session: a conversation that grows turn by turn. Its user's messages and their times follow from the seed, the user and the number
+//! of the session; the answers come from the server.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ pub struct Conversation {
     class: usize,
     /// The place of its adapter in the class.
     model: usize,
-    /// Turns that it is to have.
+    /// Turns in total.
     turns: u32,
     /// Turns that have begun.
     begun: u32,
     think_time: Seconds,
-    /// What was said, as the inside of a JSON array.
+    /// The messages so far, as the inside of a JSON array.
     messages: Vec<u8>,
-    /// Tokens of that, as they were asked for.
+    /// Tokens of the messages, as they were asked for.
     input_tokens: u32,
     /// Tokens that are asked for in this turn.
     output_tokens: u32,
 }
 
-/// A conversation that has become so long is over, whatever is left of its turns, in bytes: no model takes a longer one.
+/// A conversation of this many bytes is over, even if turns are left: no model accepts a longer one.
 const LENGTH_MAX_BYTES: usize = 8 << 20;
 
 impl Requests {
@@ -64,7 +64,7 @@ impl Requests {
         conversation
     }
 
-    /// Begins the next turn of a conversation: adds what its user says.
+    /// Begins the next turn of a conversation: adds its user's message.
     pub fn begin_turn(&self, conversation: &mut Conversation) {
         let class = &self.classes[conversation.class].class;
         let Conversation { rng, messages, .. } = conversation;
@@ -79,10 +79,10 @@ impl Requests {
         conversation.output_tokens = class.output_tokens.draw(rng);
     }
 
-    /// Writes the request of the turn that a conversation is in, over what `wire` held.
+    /// Writes the request of a conversation's current turn over what `wire` held, as [`Requests::build`] does.
     pub fn build_turn(&self, number: u64, of: &Conversation, wire: &mut Vec<u8>) -> Built {
         let template = &self.classes[of.class];
-        template.write(self.run, number, of.model, wire, |wire| {
+        template.write(self.http1_id(number), of.model, wire, |wire| {
             wire.extend_from_slice(&of.messages);
             of.output_tokens
         });

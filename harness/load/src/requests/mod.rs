@@ -1,9 +1,12 @@
-//! What is sent: each request of a workload, from the seed and its number alone; of a session, also from what was answered before.
+//! Builds requests. A request follows from the seed and its number alone; in a session, also from earlier answers.
 
 mod conversation;
+mod head;
 mod template;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::Full;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use url::Url;
@@ -13,10 +16,12 @@ pub use conversation::Conversation;
 use super::answer::Asked;
 use super::schedule::Due;
 use super::tokenizer::Vocabulary;
+use super::transport::Origin;
+use head::Id;
 use poolproof_client::prompt::Texts;
 use poolproof_model::target::Target;
 use poolproof_model::workload::trace::{BLOCK_TOKENS, Trace};
-use poolproof_model::workload::{Arrival, Count, Seconds, SharedPrefix, Workload};
+use poolproof_model::workload::{Arrival, Count, Http, Seconds, SharedPrefix, Workload};
 use template::Template;
 
 /// A header, name and value.
@@ -33,6 +38,7 @@ pub struct Requests {
     trace: Option<Trace>,
     /// Of sessions: how many turns they have, and how long their users think.
     sessions: Option<(Count, Seconds)>,
+    http: Http,
     run: u32,
 }
 
@@ -43,7 +49,7 @@ pub struct Built {
     pub class: usize,
     /// The place of its adapter in the class; 0 where that names none.
     pub model: usize,
-    /// What is asked for.
+    /// What the request asks for.
     pub asked: Asked,
     /// Tokens of its prompt.
     pub input_tokens: u32,
@@ -93,21 +99,22 @@ impl Requests {
             rng: ChaCha8Rng::seed_from_u64(seed),
             trace,
             sessions,
+            http: workload.http,
             run: rand::random(),
         })
     }
 
-    /// The same, marked as those of this run: processes that share a run agree on it.
+    /// The same requests, with this mark of the run. Processes that share a run use the same mark.
     pub fn marked(self, run: u32) -> Self {
         Self { run, ..self }
     }
 
-    /// The trace that says when they leave, if one does.
+    /// The trace with the times of requests, if there is one.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_ref()
     }
 
-    /// Writes the request of this number, head and body, over what `wire` held.
+    /// Writes the request of this number over what `wire` held: all of it for HTTP/1.1, its body for HTTP/2.
     pub fn build(&self, due: Due, wire: &mut Vec<u8>) -> Built {
         let mut rng = self.rng.clone();
         // Every request has a stream of random numbers of its own, and the schedule one that no request has.
@@ -128,7 +135,7 @@ impl Requests {
         };
         let mut input_tokens = input;
         let model = template.draw_model(&mut rng);
-        template.write(self.run, due.number, model, wire, |wire| {
+        template.write(self.http1_id(due.number), model, wire, |wire| {
             let begins_at = wire.len();
             match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
                 ([], None) => self.texts.append_unique(wire, &mut rng, input),
@@ -160,6 +167,27 @@ impl Requests {
             input_tokens,
             output_tokens,
         }
+    }
+
+    /// The request of HTTP/2 with a body that was built for this class and number.
+    pub(super) fn http2(
+        &self,
+        class: usize,
+        number: u64,
+        origin: &Origin,
+        body: Bytes,
+    ) -> http::Result<http::Request<Full<Bytes>>> {
+        let id = Id {
+            run: self.run,
+            number,
+        };
+        self.classes[class].head.http2(id, origin, body)
+    }
+
+    /// The id of a request whose head is written before its body, as HTTP/1.1 has it.
+    fn http1_id(&self, number: u64) -> Option<Id> {
+        let run = self.run;
+        (self.http == Http::One).then_some(Id { run, number })
     }
 
     fn draw_class(&self, rng: &mut ChaCha8Rng) -> usize {
@@ -237,6 +265,66 @@ mod tests {
         let prompt = body["messages"][0]["content"].as_str().unwrap();
         assert_eq!(prompt.split_whitespace().count(), 30);
         assert_eq!((built.class, built.asked.stream), (0, true));
+    }
+
+    #[test]
+    fn both_versions_of_http_send_the_same_request() {
+        let text = format!(
+            "shows = 'x'\nduration_s = 1\narrival = {{ process = 'constant', rate_per_s = 1 }}\n{CHAT}\
+             headers = {{ X-Team = 'a, b', host = 'other.test' }}\n"
+        );
+        let target = Target::planned(&Topology::default()).unwrap();
+        let url = Url::parse("https://user@gateway.test:81/base/").unwrap();
+        let due = Due {
+            number: 3,
+            at_ns: 0,
+            stage: 0,
+        };
+        let build = |http| {
+            let workload = Workload {
+                http,
+                ..toml::from_str(&text).unwrap()
+            };
+            let requests = Requests::new(&workload, None, &target, &url, &[], None, 1);
+            let requests = requests.unwrap().marked(0xabc);
+            let mut wire = Vec::new();
+            let built = requests.build(due, &mut wire);
+            (requests, built, wire)
+        };
+        let (_, built_one, one) = build(Http::One);
+        let (requests, built_two, two) = build(Http::Two);
+        assert_eq!(built_one, built_two);
+        let request = requests
+            .http2(0, 3, &Origin::of(&url).unwrap(), two.clone().into())
+            .unwrap();
+
+        let mut headers = [httparse::EMPTY_HEADER; 16];
+        let mut head = httparse::Request::new(&mut headers);
+        let body_at = head.parse(&one).unwrap().unwrap();
+        assert_eq!(&one[body_at..], two);
+        assert_eq!(head.method, Some(request.method().as_str()));
+        assert_eq!(head.path, Some(request.uri().path()));
+        assert_eq!(
+            request.uri(),
+            "https://gateway.test:81/base/v1/chat/completions"
+        );
+        let of_connection = |name: &str| ["host", "content-length"].contains(&name);
+        let mut of_one: Vec<(String, &[u8])> = head
+            .headers
+            .iter()
+            .map(|header| (header.name.to_ascii_lowercase(), header.value))
+            .filter(|(name, _)| !of_connection(name))
+            .collect();
+        let mut of_two: Vec<(String, &[u8])> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.as_bytes()))
+            .collect();
+        of_one.sort();
+        of_two.sort();
+        assert_eq!(of_one, of_two);
+        let id = request.headers()[poolproof_client::REQUEST_ID_HEADER].as_bytes();
+        assert_eq!(id, b"00000abc-load-3");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What all requests of a class have alike, written once.
+//! The common parts of all requests of a class, written once.
 
 use anyhow::{Context, Result, bail, ensure};
 use rand::RngExt;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::Header;
-use poolproof_client::{Api, REQUEST_ID_HEADER};
+use super::head::{Head, Id};
+use poolproof_client::Api;
 use poolproof_model::target::Target;
 use poolproof_model::workload::Class;
 
-/// What all requests of a class have alike.
+/// The common parts of all requests of a class.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) class: Class,
-    /// The head, up to the id of the request.
-    head: Vec<u8>,
+    pub(super) head: Head,
     /// The body, up to the prompt.
     before_prompt: Vec<u8>,
     /// The body, from the prompt to the number of tokens.
@@ -26,7 +26,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The template of a class; in a session, what stands in the place of the prompt is messages, else the text of one.
+    /// The template of a class. In a session, the prompt is a list of messages, else the text of one message.
     pub(super) fn new(
         class: &Class,
         sessions: bool,
@@ -43,21 +43,15 @@ impl Template {
                 target.objectives.keys().collect::<Vec<_>>()
             );
         }
-        let mut head = format!(
-            "POST {}{} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n",
-            url.path().trim_end_matches('/'),
-            class.api.path(),
-            &url[url::Position::BeforeHost..url::Position::AfterPort],
-        );
-        let objective = class
-            .objective
-            .iter()
-            .map(|it| (&target.objective_header, it));
-        let headers = headers.iter().map(|(name, value)| (name, value));
-        for (name, value) in class.headers.iter().chain(objective).chain(headers) {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += &format!("{REQUEST_ID_HEADER}: ");
+        let own = class.headers.iter();
+        let objective = class.objective.iter();
+        let objective = objective.map(|objective| (&target.objective_header, objective));
+        let own = own.chain(objective);
+        let mut all: Vec<Header> = own
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        all.extend_from_slice(headers);
+        let head = Head::new(url, class.api.path(), &all)?;
 
         let mut body = class.body.clone();
         body.insert("ignore_eos".into(), true.into());
@@ -65,7 +59,7 @@ impl Template {
             body.insert("stream".into(), true.into());
             body.insert("stream_options".into(), json!({"include_usage": true}));
         }
-        // The prompt stands at the start, so that prefix caches see what differs.
+        // The prompt comes first, so that prefix caches see the difference.
         let ends = names.iter().map(|name| {
             body.insert("model".into(), (*name).into());
             let rest = Value::Object(body.clone()).to_string();
@@ -79,7 +73,7 @@ impl Template {
         Ok(Self {
             ends: ends.collect(),
             class: class.clone(),
-            head: head.into_bytes(),
+            head,
             before_prompt: before_prompt.into(),
             before_tokens: format!("{behind_prompt}\"max_tokens\":").into(),
         })
@@ -93,34 +87,24 @@ impl Template {
         }
     }
 
-    /// Writes a request for one of them over what `wire` held; `prompt` appends its prompt and says how many tokens are asked for.
+    /// Writes a request over the contents of `wire`: its body, after a head of HTTP/1.1 if `http1_id` has its id.
+    /// `prompt` appends its prompt and returns how many tokens are asked for.
     pub(super) fn write(
         &self,
-        run: u32,
-        number: u64,
+        http1_id: Option<Id>,
         model: usize,
         wire: &mut Vec<u8>,
         prompt: impl FnOnce(&mut Vec<u8>) -> u32,
     ) {
         wire.clear();
-        wire.extend_from_slice(&self.head);
-        write_hex(wire, run.into());
-        wire.extend_from_slice(b"-load-");
-        write_number(wire, number);
-        wire.extend_from_slice(b"\r\ncontent-length: ");
-        // Its place is held, as wide as any body is long, and filled when the body is there.
-        let length_at = wire.len();
-        wire.extend_from_slice(b"0000000000\r\n\r\n");
-        let body_at = wire.len();
+        let length = http1_id.map(|id| self.head.write_http1(id, wire));
         wire.extend_from_slice(&self.before_prompt);
         let output_tokens = prompt(wire);
         wire.extend_from_slice(&self.before_tokens);
         write_number(wire, output_tokens.into());
         wire.extend_from_slice(&self.ends[model]);
-        let mut length = wire.len() - body_at;
-        for digit in wire[length_at..length_at + 10].iter_mut().rev() {
-            *digit = b'0' + (length % 10) as u8;
-            length /= 10;
+        if let Some(length) = length {
+            length.set(wire);
         }
     }
 }
@@ -161,9 +145,4 @@ fn write_number(into: &mut Vec<u8>, number: u64) {
     use std::io::Write;
     // Writing to memory cannot fail.
     let _ = write!(into, "{number}");
-}
-
-fn write_hex(into: &mut Vec<u8>, number: u64) {
-    use std::io::Write;
-    let _ = write!(into, "{number:08x}");
 }

@@ -1,8 +1,8 @@
-//! What a worker is told to send.
+//! What a worker sends, as its coordinator posts it: JSON, whose floats serde_json's `float_roundtrip` reads back exactly.
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -15,14 +15,14 @@ use poolproof_model::workload::trace::Trace;
 use poolproof_records::limits;
 use poolproof_records::run::without_credentials;
 
-/// The part of a run that is a worker's.
+/// A worker's part of a run.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Assignment {
-    /// Which requests are its own.
+    /// Which requests it sends.
     pub part: Part,
     /// The seed of the schedule and of the requests.
     pub seed: u64,
-    /// Threads that send; `None`: one for each processor of the worker's.
+    /// Threads that send; `None`: one per processor of the worker.
     pub threads: Option<usize>,
     /// Where requests go, in turn.
     pub urls: Vec<Url>,
@@ -30,39 +30,17 @@ pub struct Assignment {
     pub headers: Vec<Header>,
     /// Addresses of the worker's machine to connect from, in turn.
     pub sources: Vec<IpAddr>,
-    /// What prompts are made of, if they are made for a tokenizer: its file is not where workers are.
+    /// The words of prompts, if they are made for a tokenizer: workers do not have its file.
     pub vocabulary: Option<Vocabulary>,
-    /// [`What`], as TOML: from JSON, numbers are read to the last digit but one, and every request would be due a nanosecond beside.
-    what: String,
-}
-
-/// What is sent.
-#[derive(Serialize, Deserialize)]
-struct What {
     workload: Workload,
     target: Target,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<Trace>,
 }
 
 impl Assignment {
-    /// The assignment of all of a workload, to be divided; requests go to the target's gateway.
-    pub fn new(
-        workload: &Workload,
-        trace: Option<&Trace>,
-        target: &Target,
-        seed: u64,
-    ) -> Result<Self> {
-        let what = What {
-            workload: workload.clone(),
-            target: Target {
-                // Nobody but its owner is to change the stack.
-                changes: None,
-                ..without_credentials(target)
-            },
-            trace: trace.cloned(),
-        };
-        Ok(Self {
+    /// The assignment of a whole workload, before it is divided; requests go to the target's gateway.
+    pub fn new(workload: &Workload, trace: Option<&Trace>, target: &Target, seed: u64) -> Self {
+        Self {
             part: Part::whole(),
             seed,
             threads: None,
@@ -70,11 +48,17 @@ impl Assignment {
             headers: Vec::new(),
             sources: Vec::new(),
             vocabulary: None,
-            what: toml::to_string(&what).context("writing down what workers are to send")?,
-        })
+            workload: workload.clone(),
+            target: Target {
+                // Only the coordinator changes the stack.
+                changes: None,
+                ..without_credentials(target)
+            },
+            trace: trace.cloned(),
+        }
     }
 
-    /// The part of one worker, of so many.
+    /// The part of worker `index` of `count`.
     pub(super) fn of(&self, index: usize, count: usize) -> Self {
         Self {
             part: Part {
@@ -86,16 +70,15 @@ impl Assignment {
         }
     }
 
-    /// The job of it, for the worker.
-    pub(super) async fn job(&self) -> Result<Job> {
+    /// The worker's job.
+    pub(super) async fn job(self) -> Result<Job> {
         ensure!(
             self.part.index < self.part.count,
             "part {} of {}: there is none",
             self.part.index,
             self.part.count
         );
-        let what: What = toml::from_str(&self.what).context("reading what is to be sent")?;
-        what.workload.check()?;
+        self.workload.check()?;
         let sender = Sender {
             urls: &self.urls,
             headers: &self.headers,
@@ -105,7 +88,7 @@ impl Assignment {
             seed: self.seed,
             part: self.part,
         };
-        Job::new(what.workload, what.trace, &what.target, sender).await
+        Job::new(self.workload, self.trace, &self.target, sender).await
     }
 }
 
@@ -118,7 +101,7 @@ mod tests {
     use poolproof_model::workload::trace::Row;
 
     #[test]
-    fn a_worker_gets_every_number_as_it_was() {
+    fn a_workload_survives_the_way_to_a_worker_exactly() {
         let rows = (0..2000).map(|number| Row {
             at_ms: f64::from(number) * 1000.0 / 3.0 + 0.1,
             input_tokens: 20,
@@ -133,16 +116,32 @@ mod tests {
         for (name, _) in SHIPPED {
             let (mut workload, _) = Workload::load(name).unwrap();
             workload.duration_s = Some(0.1 + 0.2);
-            let assignment = Assignment::new(&workload, Some(&trace), &target, u64::MAX).unwrap();
+            workload.mix[0]
+                .body
+                .insert("temperature".into(), (0.1 + 0.7).into());
+            let assignment = Assignment::new(&workload, Some(&trace), &target, u64::MAX);
             let text = serde_json::to_string(&assignment.of(1, 3)).unwrap();
             let read: Assignment = serde_json::from_str(&text).unwrap();
             assert_eq!((read.part.index, read.part.count), (1, 3));
             assert_eq!((read.part.run, read.seed), (assignment.part.run, u64::MAX));
-            let what: What = toml::from_str(&read.what).unwrap();
-            assert_eq!(what.workload, workload, "{name}");
-            assert_eq!(what.trace.as_ref(), Some(&trace));
-            assert_eq!(what.target.models, target.models);
-            assert!(!read.what.contains("secret") && what.target.changes.is_none());
+            assert_eq!(read.workload, workload, "{name}");
+            assert_eq!(read.trace.as_ref(), Some(&trace));
+            assert_eq!(read.target, assignment.target);
+            assert!(read.target.changes.is_none());
+            let target = serde_json::to_string(&read.target).unwrap();
+            assert!(!target.contains("secret"));
+        }
+    }
+
+    #[test]
+    fn a_float_is_read_back_to_its_last_bit() {
+        for bits in (0..20_000_u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+            let float = f64::from_bits(bits);
+            if float.is_finite() {
+                let text = serde_json::to_string(&float).unwrap();
+                let read: f64 = serde_json::from_str(&text).unwrap();
+                assert_eq!(read.to_bits(), bits, "{text}");
+            }
         }
     }
 }

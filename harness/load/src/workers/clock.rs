@@ -24,7 +24,7 @@ pub(super) struct Offset {
 impl Clock {
     /// The clock as it is now.
     pub(super) fn new() -> Self {
-        // Whoever is put aside between two readings has one clock too late: the closest pair of a few is taken.
+        // A thread that is descheduled between two readings gets one of them too late: the closest of a few pairs is taken.
         let pairs = (0..READINGS).map(|_| {
             let (before, wall, after) = (Instant::now(), SystemTime::now(), Instant::now());
             (after - before, before, wall)

@@ -1,4 +1,4 @@
-//! The coordinator of a run: hands the parts out, has all workers begin at one moment, and puts together what they measured.
+//! The coordinator of a run: assigns the parts, starts all workers at one moment, and merges their measurements.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -18,15 +18,15 @@ use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
 use poolproof_records::load::Worker;
 
-/// From the moment at which all workers are ready to the start: each is told in turn, which takes as long as its clock took to answer.
+/// From the moment when all workers are ready to the start. Each gets the time of the start within one round trip of its clock request.
 const LEAD: Duration = Duration::from_millis(300);
-/// How often a watcher hears of a run.
+/// How often progress is reported.
 const WATCHED_EVERY: Duration = Duration::from_secs(1);
-/// How often a worker is asked how far it has come, so that a watcher never hears the same twice; and how often once nothing is due any
-/// more.
+/// How often a worker is polled: more often than progress is reported, so that no report repeats the last; and faster once no request
+/// is due any more.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
 const ASKED_AT_THE_END_EVERY: Duration = Duration::from_millis(100);
-/// A worker that is still there, but has not answered for so long, is given up.
+/// A worker that is running but has not answered for this long is lost.
 const UNHEARD_MAX: Duration = Duration::from_secs(20);
 
 /// Workers that run, wherever that is.
@@ -38,9 +38,9 @@ pub trait Workers: Sync {
     fn gone(&self, number: usize) -> impl Future<Output = Option<String>> + Send;
 }
 
-/// What is sent in a run, and how long that takes.
+/// What a run sends, and for how long.
 pub struct Sending<'a> {
-    /// What every worker is told, but for its part.
+    /// The assignment of every worker, except for its part.
     pub assignment: Assignment,
     /// The workload that it was made of.
     pub workload: &'a Workload,
@@ -48,8 +48,8 @@ pub struct Sending<'a> {
     pub trace: Option<&'a Trace>,
 }
 
-/// Sends a workload by all workers, and waits until each has handed over what it measured or is lost. `watch` hears once a second how
-/// far they have come, `tell` at once of a worker that is lost.
+/// Sends a workload from all workers, and waits until each has returned its measurements or is lost. `watch` receives the progress once
+/// a second; `tell` receives a message as soon as a worker is lost.
 pub async fn run(
     workers: &impl Workers,
     sending: Sending<'_>,
@@ -134,7 +134,7 @@ pub async fn run(
     Ok(put_together(started, parts))
 }
 
-/// What all workers measured that are not lost, as if one had, and what each of them did.
+/// The merged measurements of all workers that are not lost, and the record of each worker.
 fn put_together(
     started: Timestamp,
     parts: impl Iterator<Item = (Worker, Result<HandedOver, String>)>,
@@ -165,7 +165,7 @@ fn put_together(
     (measured, workers)
 }
 
-/// How many requests the part of each worker has; `None` where that is for the server to say.
+/// How many requests the part of each worker has; `None` where that depends on the server.
 fn planned(sending: &Sending<'_>, count: usize) -> Option<Vec<u64>> {
     let workload = sending.workload;
     if workload.arrival.users().is_some() {
@@ -192,7 +192,7 @@ struct Following<'a, W> {
 }
 
 impl<W: Workers> Following<'_, W> {
-    /// Starts it and waits until it has handed over what it measured; or why it is lost.
+    /// Starts it and waits for its measurements; the error is why it is lost.
     async fn to_the_end(&self, start_us: i64) -> Result<HandedOver, String> {
         let started = self.remote.start(start_us).await;
         if let Err(error) = started {
@@ -203,9 +203,10 @@ impl<W: Workers> Following<'_, W> {
         let (mut stopping, mut stopped) = (false, false);
         loop {
             let left = self.end.saturating_duration_since(Instant::now());
-            let pause = match stopping || left.is_zero() {
-                true => ASKED_AT_THE_END_EVERY,
-                false => ASKED_EVERY.min(left),
+            let pause = if stopping || left.is_zero() {
+                ASKED_AT_THE_END_EVERY
+            } else {
+                ASKED_EVERY.min(left)
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -230,13 +231,14 @@ impl<W: Workers> Following<'_, W> {
         }
     }
 
-    /// Asks how far it has come, and for what it measured if it is done.
+    /// Fetches its progress, and its measurements if it is done.
     async fn hear(&self) -> Result<Option<HandedOver>> {
         let progress = self.remote.progress().await?;
         *lock(self.heard) = progress.live;
-        match progress.done {
-            true => self.remote.result().await.map(Some),
-            false => Ok(None),
+        if progress.done {
+            self.remote.result().await.map(Some)
+        } else {
+            Ok(None)
         }
     }
 }

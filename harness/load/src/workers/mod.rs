@@ -1,4 +1,4 @@
-//! A run that several workers send together: each is a process of its own, of this machine or in a pod.
+//! A run that several workers send together. Each is a process of its own, on this machine or in a pod.
 //!
 //! A coordinator tells each worker over HTTP what to send and when the clock begins to run, asks how far it has come, and fetches what it
 //! measured. A worker listens on its loopback only; a pod's is reached through the API of its cluster. Not by the pod's log: that is cut
@@ -31,25 +31,25 @@ pub struct Address {
     pub name: String,
     /// Where it runs: a process of this machine, or a pod and its node.
     pub place: String,
-    /// Where it takes its orders.
+    /// Where its coordinator reaches it.
     pub url: Url,
 }
 
-/// How far a worker has come.
+/// The progress of a worker.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Progress {
-    /// What it has sent and received.
+    /// Its live counters.
     live: Snapshot,
-    /// Whether it is done, well or badly.
+    /// Whether it has ended, successfully or not.
     done: bool,
 }
 
-/// What a worker hands over at the end of a run.
+/// The result of a worker at the end of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct HandedOver {
-    /// What it measured.
+    /// Its measurements.
     recorder: Recorder,
-    /// What each of its threads took.
+    /// The resource use of each thread.
     costs: Vec<Cost>,
     /// Requests that it started, those of the warm-up included.
     started_requests: u64,
@@ -60,7 +60,7 @@ struct HandedOver {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is in it is replaced as a whole.
+    // Its content is replaced as a whole, so that a panic leaves no partial state.
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())

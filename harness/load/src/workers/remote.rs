@@ -1,4 +1,4 @@
-//! A worker, as its coordinator sees it.
+//! A coordinator's client of one worker.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use super::clock::{Clock, Offset};
 use super::{Assignment, HandedOver, Progress};
 use poolproof_client as client;
 
-/// Small questions are answered at once; what takes longer is a worker or a way that hangs.
+/// Small requests are answered at once; a longer wait means that the worker or the network hangs.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A worker opens its connections before it answers, each of which may take ten seconds.
 const ASSIGN_TIMEOUT: Duration = Duration::from_secs(60);
-/// A result may be long, and its way slow.
+/// A result may be long, and the network slow.
 const RESULT_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often a clock is asked; the quickest answer counts.
+/// How often a clock is read; the quickest answer counts.
 const CLOCK_READINGS: usize = 10;
 
-/// A way to a worker.
+/// A client of a worker.
 pub(super) struct Remote {
     http: reqwest::Client,
     url: Url,
@@ -50,12 +50,12 @@ impl Remote {
         best.context("its clock was not read")
     }
 
-    /// Tells it what to send; it is ready when this returns.
+    /// Sends its assignment; the worker is ready when this returns.
     pub(super) async fn assign(&self, assignment: &Assignment) -> Result<()> {
         self.post("assignment", assignment, ASSIGN_TIMEOUT).await
     }
 
-    /// Tells it when to start, by its own clock.
+    /// Sets when it starts, by its own clock.
     pub(super) async fn start(&self, at_us: i64) -> Result<()> {
         self.post("start", &at_us, ASK_TIMEOUT).await
     }
@@ -65,12 +65,12 @@ impl Remote {
         self.post("stop", &(), ASK_TIMEOUT).await
     }
 
-    /// How far it has come.
+    /// Its progress.
     pub(super) async fn progress(&self) -> Result<Progress> {
         self.get("progress", ASK_TIMEOUT).await
     }
 
-    /// What it measured.
+    /// Its measurements.
     pub(super) async fn result(&self) -> Result<HandedOver> {
         self.get("result", RESULT_TIMEOUT).await
     }

@@ -1,4 +1,4 @@
-//! A worker: sends its part of one run after the other, as a coordinator tells it.
+//! A worker: sends its part of each run that a coordinator assigns, one run at a time.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at an address of the loopback: whoever reaches a worker decides what it sends.
+    /// Listens on a loopback address: anyone who can connect to a worker can make it send traffic.
     pub async fn bind(address: SocketAddr) -> Result<Self> {
         ensure!(
             address.ip().is_loopback(),
@@ -47,7 +47,7 @@ impl Server {
         self.listener.local_addr().context("its own address")
     }
 
-    /// Does what it is told, by these routes too, until `stop` is cancelled. Fails if nobody has told it anything for long.
+    /// Serves its own routes and those of `beside` until `stop` is cancelled. Fails if no request comes for too long.
     pub async fn serve(self, beside: Router, stop: CancellationToken) -> Result<()> {
         let worker = Arc::new(Worker {
             clock: Clock::new(),
@@ -80,7 +80,7 @@ struct Worker {
     phase: Mutex<Phase>,
 }
 
-/// Where a worker stands.
+/// The state of a worker.
 enum Phase {
     Idle,
     /// Its connections are open.
@@ -96,7 +96,7 @@ fn refuse(status: StatusCode, error: &anyhow::Error) -> Refusal {
     (status, format!("{error:#}"))
 }
 
-/// Notes that a coordinator is there.
+/// Records the time of a coordinator's request.
 async fn heard(State(worker): State<Arc<Worker>>, request: Request, next: Next) -> Response {
     *lock(&worker.heard_at) = Instant::now();
     next.run(request).await
@@ -106,7 +106,7 @@ async fn clock(State(worker): State<Arc<Worker>>) -> Json<i64> {
     Json(worker.clock.now_us())
 }
 
-/// Gets ready to send, and gives up what was not started.
+/// Gets ready to send, and drops an earlier assignment that was not started.
 async fn assign(
     State(worker): State<Arc<Worker>>,
     Json(assignment): Json<Assignment>,
@@ -148,7 +148,7 @@ async fn start(State(worker): State<Arc<Worker>>, Json(at_us): Json<i64>) -> Res
     }
 }
 
-/// Ends the sending; what is known then is the result.
+/// Stops sending; the result is what was measured by then.
 async fn end_early(State(worker): State<Arc<Worker>>) {
     if let Phase::Sending(_, stop) = &*lock(&worker.phase) {
         stop.cancel();
@@ -173,7 +173,7 @@ async fn result(State(worker): State<Arc<Worker>>) -> Result<Json<HandedOver>, R
 }
 
 impl Worker {
-    /// Waits until nobody has been heard of for too long.
+    /// Waits until no request has come for too long.
     async fn forgotten(&self) -> anyhow::Error {
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;

@@ -3,9 +3,8 @@
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Binomial, DiscreteCDF};
 
-use poolproof_stats::interval::{BEYOND_MIN, CONFIDENCE};
+use poolproof_stats::interval;
 
 /// A time in milliseconds; `None` is infinitely late.
 pub type Ms = Option<f64>;
@@ -24,22 +23,18 @@ pub struct Percentile {
 /// A percentile over recorded times and failures. Returns `None` if the sample is too small (p99 under 1,000, p99.9
 /// under 10,000).
 pub fn percentile(times_us: &Histogram<u64>, failed: u64, percentile: f64) -> Option<Percentile> {
-    let n = times_us.len() + failed;
-    let q = percentile / 100.0;
-    if (n as f64) * q.min(1.0 - q) < BEYOND_MIN - 1e-9 {
-        return None;
-    }
-    let law = Binomial::new(q, n).ok()?;
-    let tail = (1.0 - CONFIDENCE) / 2.0;
-    let at = |rank: u64| at_rank(times_us, rank);
+    let ranks = interval::ranks(times_us.len() + failed, percentile / 100.0)?;
+    let (low, high) = ranks.interval;
     Some(Percentile {
         percentile,
-        ms: at((n as f64 * q).ceil() as u64),
-        interval_ms: (
-            at(law.inverse_cdf(tail)),
-            at((law.inverse_cdf(1.0 - tail) + 1).min(n)),
-        ),
+        ms: at_rank(times_us, ranks.at),
+        interval_ms: (at_rank(times_us, low), at_rank(times_us, high)),
     })
+}
+
+/// A percentile of recorded times, in milliseconds, however few they are; `None` if there are none.
+pub fn of_any_sample(times_us: &Histogram<u64>, percentile: f64) -> Ms {
+    at_rank(times_us, interval::rank(times_us.len(), percentile / 100.0))
 }
 
 /// The value of this rank, counted from 1, in milliseconds; `None` if it is a failure.

@@ -15,7 +15,7 @@ use super::records::Records;
 use super::verdicts::shape;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::load::{Record, Times};
-use poolproof_stats::interval::CONFIDENCE;
+use poolproof_stats::interval::{self, CONFIDENCE};
 
 const DRAWS: usize = 2000;
 
@@ -221,7 +221,7 @@ fn quantile_draws(times: &Times, failed: u64, q: f64) -> Vec<f64> {
         values.push((below, (*us as f64 / 1000.0).ln()));
     }
     let n = below + failed;
-    let rank = (n as f64 * q).ceil().clamp(1.0, n.max(1) as f64);
+    let rank = interval::rank(n, q) as f64;
     let Ok(law) = Beta::new(rank, n as f64 - rank + 1.0) else {
         return Vec::new();
     };

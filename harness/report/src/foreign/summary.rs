@@ -2,6 +2,7 @@
 
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
+use poolproof_stats::interval::rank;
 
 /// The recorded values of a time, all classes together, in milliseconds.
 pub(super) struct Summary {
@@ -53,7 +54,7 @@ impl Summary {
 
     /// A percentile, such as 99: whether the sample supports it is for the reader, as in the tools whose shape this is for.
     pub(super) fn percentile(&self, percentile: f64) -> f64 {
-        let rank = (self.n as f64 * percentile / 100.0).ceil().max(1.0) as u64;
+        let rank = rank(self.n, percentile / 100.0);
         let mut below = 0;
         let at = self.values.iter().find(|(_, count)| {
             below += count;
