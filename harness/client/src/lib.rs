@@ -46,6 +46,8 @@ mod exchange;
 mod lane;
 pub mod poll;
 pub mod prompt;
+#[cfg(test)]
+mod property;
 mod request;
 pub mod sse;
 pub mod tls;

@@ -57,6 +57,8 @@ mod http2;
 pub mod judge;
 pub mod make;
 pub mod paired;
+#[cfg(test)]
+mod property;
 pub mod recorder;
 pub mod requests;
 pub mod saturation;

@@ -42,6 +42,8 @@ pub mod change;
 pub mod component;
 pub mod parts;
 pub mod picture;
+#[cfg(test)]
+mod property;
 pub mod settings;
 pub mod target;
 pub mod topology;
