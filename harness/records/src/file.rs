@@ -267,7 +267,7 @@ mod properties {
     /// The same inputs in every run, so that a failure can be repeated; no file is written but records.
     fn config() -> ProptestConfig {
         ProptestConfig {
-            cases: 64,
+            cases: 32,
             failure_persistence: None,
             rng_seed: RngSeed::Fixed(1),
             ..ProptestConfig::default()
