@@ -1,4 +1,25 @@
-//! The cases of poolproof, by suite. The id of a case is the path of its file.
+//! The cases of poolproof, by suite: what a gateway with InferencePools promises, one file per requirement.
+//!
+//! The id of a case is the path of its file: `routing/known-model` is in `src/routing/known_model.rs`. A suite is a folder; its `mod.rs` lists
+//! its cases, and the flaws that they must catch. Every case has a counter-proof: a flaw that it fails on, and a correct stack that it passes on.
+//!
+//! Cases see sockets only, through their context. They must not know how a stack was started, which parts it has, or how reports look, so a
+//! verdict means the same on every stack.
+//!
+//! Start with `routing/mod.rs` and one of its cases. The framework is in `poolproof_cases`, the command line in `poolproof_cli`.
+//!
+//! ```
+//! use poolproof::SUITES;
+//! use poolproof_cases::select::select;
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! for case in select(SUITES, &["canary".to_owned()])? {
+//!     println!("{} ({}): {}", case.id, case.source, case.requirement);
+//! }
+//! assert!(select(SUITES, &["no-such-suite".to_owned()]).is_err());
+//! # Ok(())
+//! # }
+//! ```
 
 mod canary;
 mod distribution;

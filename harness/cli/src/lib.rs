@@ -1,4 +1,28 @@
-//! The command line: arguments, and exit codes.
+//! The command line: parses arguments, calls the other crates, prints what they return.
+//!
+//! Each subcommand has a module of the same name (`run`, `load`, `report`, `selftest`, `serve` and others). This is the only crate
+//! that knows clap. It decides nothing about a system under test: that is done in the cases and by the load engine, so that both can also
+//! be used as libraries.
+//!
+//! The exit code follows from the record: 0 passed, 1 a Must case or a gate failed, 2 usage or configuration error, 3 undecided, 4 the stack
+//! could not be started, 70 internal error, 130 interrupted.
+//!
+//! Start with [`main`], then the module of a subcommand.
+//!
+//! A binary with suites of its own needs one line:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use poolproof_cases::case::Suite;
+//! use poolproof_cli::App;
+//!
+//! const SUITES: &[Suite] = &[];
+//!
+//! fn main() -> ExitCode {
+//!     poolproof_cli::main(App { suites: SUITES })
+//! }
+//! ```
 
 mod artifacts;
 mod compare;

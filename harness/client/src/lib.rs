@@ -1,4 +1,42 @@
-//! The client: sends requests as an application does, and records the complete responses.
+//! The client: it sends requests as an application would, and keeps everything that came back.
+//!
+//! A [`Request`] becomes an [`Exchange`]: status, headers, timed frames, how it ended, and the endpoint that served it. Whatever the other
+//! side does is data, not an error: a reset or a timeout is an [`Ending`]. Two clients share no connection, so one class of requests
+//! cannot slow down another.
+//!
+//! The crate also reads the evidence at the far end (the counters of endpoints and endpoint pickers), and makes and undoes changes of a
+//! stack. It parses what servers send with its own code. All of that is untrusted: sizes are bounded, and no input causes a panic.
+//!
+//! This crate must not know clap, Kubernetes or the stand-ins.
+//!
+//! Start with [`Client`] and [`Exchange`], then [`evidence`] and [`change`]. [`sse`] is the parser of event streams.
+//!
+//! ```
+//! use poolproof_client::sse::Parser;
+//! use std::time::Instant;
+//!
+//! // An event counts as arrived when its last byte has arrived, however the stream was split.
+//! let mut parser = Parser::default();
+//! assert!(parser.feed(b"data: {\"choices\"", Instant::now()).is_empty());
+//! let frames = parser.feed(b":[]}\n\n", Instant::now());
+//! assert_eq!(frames[0].data, "{\"choices\":[]}");
+//! ```
+//!
+//! A request to a gateway:
+//!
+//! ```no_run
+//! use poolproof_client::{Api, Client, Connections, Request, nonce, payload};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let gateway = "http://127.0.0.1:8081".parse()?;
+//! let client = Client::new("example", &gateway, Connections::KeepAlive, Default::default())?;
+//! let prompt = nonce(&mut rand::rng());
+//! let body = payload(Api::Chat, "model-a".into(), &prompt, 16);
+//! let exchange = client.send(Request::from_json(Api::Chat, &body)).await;
+//! println!("{:?} from {:?}", exchange.status, exchange.served_by);
+//! # Ok(())
+//! # }
+//! ```
 
 mod body;
 pub mod change;
@@ -8,6 +46,8 @@ mod exchange;
 mod lane;
 pub mod poll;
 pub mod prompt;
+#[cfg(test)]
+mod property;
 mod request;
 pub mod sse;
 pub mod tls;

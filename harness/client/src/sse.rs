@@ -182,3 +182,72 @@ mod tests {
         assert_eq!(parse(&[b"data: \xFF\n\n"]), ["\u{FFFD}"]);
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::{config, pieces};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    fn events(stream: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
+        let mut splitter = Splitter::default();
+        let mut events = Vec::new();
+        for piece in pieces(stream, sizes) {
+            splitter.feed(piece, |data| events.push(data.to_vec()));
+        }
+        events
+    }
+
+    /// Bytes of which many are line ends and beginnings of lines.
+    fn nearly_a_stream() -> impl Strategy<Value = Vec<u8>> {
+        const PARTS: &[&[u8]] = &[
+            b"data",
+            b":",
+            b" ",
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\n\n",
+            b"id: 1",
+            b"\xEF\xBB\xBF",
+        ];
+        let part = prop_oneof![
+            3 => select(PARTS).prop_map(<[u8]>::to_vec),
+            1 => vec(any::<u8>(), 0..4),
+        ];
+        vec(part, 0..40).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_bytes_give_the_same_events_at_every_split(
+            stream in nearly_a_stream(),
+            sizes in vec(1_usize..9, 1..6),
+        ) {
+            prop_assert_eq!(events(&stream, &sizes), events(&stream, &[usize::MAX]));
+        }
+
+        #[test]
+        fn written_events_are_read_back(
+            written in vec(vec("[^\r\n]{0,12}", 1..4), 0..8),
+            end in select(vec!["\n", "\r", "\r\n"]),
+            comment in "[^\r\n]{0,12}",
+            sizes in vec(1_usize..9, 1..6),
+        ) {
+            let mut stream = String::new();
+            for lines in &written {
+                stream += &format!(":{comment}{end}");
+                for line in lines {
+                    stream += &format!("data: {line}{end}");
+                }
+                stream += end;
+            }
+            let wanted: Vec<_> = written.iter().map(|lines| lines.join("\n").into_bytes()).collect();
+            prop_assert_eq!(events(stream.as_bytes(), &sizes), wanted);
+        }
+    }
+}

@@ -60,6 +60,12 @@ fn max_loras() -> usize {
     4
 }
 
+/// The most endpoints that a pool may be asked to have.
+const ENDPOINTS_MAX: usize = 10_000;
+
+/// The largest weight of a pool (Gateway API, `BackendRef.weight`).
+const WEIGHT_MAX: u32 = 1_000_000;
+
 impl Default for Topology {
     /// model-a on one pool with flow control; model-b split 90/10 over stable and canary, with a next version at weight
     /// 0.
@@ -145,9 +151,10 @@ impl Topology {
         }
         for pool in self.pools() {
             ensure!(
-                pool.endpoints > 0,
-                "pool {:?}: `endpoints` is 0: at least 1 is needed",
-                pool.name
+                (1..=ENDPOINTS_MAX).contains(&pool.endpoints),
+                "pool {:?}: `endpoints` is {}: must be 1 to {ENDPOINTS_MAX}",
+                pool.name,
+                pool.endpoints
             );
         }
         Ok(())
@@ -195,11 +202,15 @@ where
             "model {:?}: every pool has `weight` 0, so no request could be served",
             model.name
         );
-        for (pool, _) in model.pools {
+        for (pool, weight) in model.pools {
             ensure!(
                 names.insert(pool),
                 "model {:?}: `pools`: duplicate name {pool:?}",
                 model.name
+            );
+            ensure!(
+                weight <= WEIGHT_MAX,
+                "pool {pool:?}: `weight` is {weight}: must be {WEIGHT_MAX} at most"
             );
         }
     }
@@ -285,5 +296,83 @@ mod tests {
             message.contains("model-a") && message.contains("weight"),
             "{message}"
         );
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::config;
+    use crate::target::Target;
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    const NAME: &str = "[a-z]{1,8}|\\PC{0,8}";
+
+    fn topology() -> impl Strategy<Value = Topology> {
+        let flags = (any::<bool>(), any::<bool>());
+        let pool = (NAME, any::<u32>(), 0_usize..9, flags).prop_map(
+            |(name, weight, endpoints, (flow_control, lora_affinity))| Pool {
+                name,
+                weight,
+                endpoints,
+                flow_control,
+                lora_affinity,
+            },
+        );
+        let model = (NAME, vec(NAME, 0..3), 0_usize..9, vec(pool, 0..4)).prop_map(
+            |(name, adapters, max_loras, pools)| Model {
+                name,
+                adapters,
+                max_loras,
+                pools,
+            },
+        );
+        let objectives = btree_map(NAME, any::<i32>(), 0..4);
+        (NAME, vec(model, 0..4), objectives).prop_map(|(name, models, objectives)| Topology {
+            name,
+            models,
+            objectives,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_text_does_no_harm(text in "([a-z\\[\\]=\"'{}., \n0-9]|\\PC){0,80}") {
+            let _ = toml::from_str::<Topology>(&text).map(|topology| topology.check());
+            let _ = toml::from_str::<Target>(&text);
+        }
+
+        #[test]
+        fn a_written_topology_and_its_target_are_read_back(topology in topology()) {
+            let text = toml::to_string(&topology).unwrap_or_default();
+            prop_assert_eq!(toml::from_str::<Topology>(&text).ok(), Some(topology.clone()));
+            let Ok(target) = Target::planned(&topology) else {
+                return Err(TestCaseError::fail("it has no target"));
+            };
+            let text = toml::to_string(&target).unwrap_or_default();
+            prop_assert_eq!(toml::from_str::<Target>(&text).ok(), Some(target));
+        }
+
+        #[test]
+        fn what_passes_the_check_can_be_planned(
+            weights in vec(select(vec!["0", "1", "90", "1000000", "4294967295", "-1"]), 2),
+            endpoints in select(vec!["0", "1", "10000", "9223372036854775807", "-1"]),
+        ) {
+            let mut text = "name = 't'\n[[models]]\nname = 'm'\n".to_owned();
+            for (pool, weight) in weights.iter().enumerate() {
+                text += &format!("[[models.pools]]\nname = 'p{pool}'\nweight = {weight}\nendpoints = {endpoints}\n");
+            }
+            let Ok(topology) = toml::from_str::<Topology>(&text) else {
+                return Ok(());
+            };
+            if topology.check().is_ok() {
+                let target = Target::planned(&topology).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                prop_assert!(target.models[0].total_weight() > 0);
+            }
+        }
     }
 }

@@ -253,3 +253,81 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod properties {
+    use super::*;
+    use crate::samples::{limit, record};
+    use poolproof_model::verdict::{Level, Outcome};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use proptest::test_runner::RngSeed;
+
+    /// The same inputs in every run, so that a failure can be repeated; no file is written but records.
+    fn config() -> ProptestConfig {
+        ProptestConfig {
+            cases: 32,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(1),
+            ..ProptestConfig::default()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn a_damaged_or_cut_record_does_no_harm(
+            damage in vec((any::<Index>(), any::<u8>()), 0..4),
+            end in any::<Index>(),
+            bytes in vec(any::<u8>(), 0..60),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("record.json");
+            let record = record(&[(Level::Must, Outcome::skip("a reason"))]);
+            let whole = serde_json::to_vec(&record).unwrap();
+            let mut damaged = whole.clone();
+            for (at, byte) in damage {
+                let at = at.index(damaged.len());
+                damaged[at] = byte;
+            }
+            for text in [&damaged, &bytes] {
+                fs::write(&path, text).unwrap();
+                let _ = AnyRecord::read(&path);
+            }
+            fs::write(&path, &whole[..end.index(whole.len())]).unwrap();
+            prop_assert!(AnyRecord::read(&path).is_err());
+        }
+
+        #[test]
+        fn a_saved_record_is_read_back(
+            texts in vec("\\PC{0,12}|[\"\\\\\n\t\0]{0,4}", 3),
+            (seed, requests) in any::<(u64, u64)>(),
+            numbers in vec(any::<f64>(), 2),
+            interrupted in any::<bool>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("record.json");
+            let mut limit = limit();
+            (limit.seed, limit.interrupted) = (seed, interrupted);
+            (limit.name, limit.stack) = (texts[0].clone(), texts[1].clone());
+            limit.flaw = Some(texts[2].clone());
+            let probe = &mut limit.search.probes[0];
+            (probe.requests, probe.rate_per_s, probe.output_tokens_per_s) = (requests, numbers[0], numbers[1]);
+            save(&limit, &path).unwrap();
+            let AnyRecord::Search(read) = AnyRecord::read(&path).unwrap() else {
+                return Err(TestCaseError::fail("it is another kind"));
+            };
+            prop_assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&limit).unwrap());
+
+            let mut record = record(&[(Level::Must, Outcome::skip(&texts[0]))]);
+            (record.seed, record.interrupted) = (seed, interrupted);
+            record.split_tolerance = numbers[0];
+            record.save(&path).unwrap();
+            let read = run::Record::read(&path).unwrap();
+            prop_assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&record).unwrap());
+        }
+    }
+}

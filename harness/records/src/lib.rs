@@ -1,5 +1,42 @@
-//! Records of measurements. One file format (JSON whose `schema` field determines the kind), one reader, one atomic
-//! save.
+//! Records: what was measured, as it is saved.
+//!
+//! A record is one JSON file. Its `schema` field names its kind and version; the file name does not matter. Records are the only source
+//! of reports: every table and page is a rendering of one. They hold measured numbers and how they were judged, but no credentials.
+//!
+//! This crate must not know clap, Kubernetes or the stand-ins. It measures nothing and renders nothing.
+//!
+//! Start with [`mod@file`], which saves a record atomically and reads one of any kind. [`run`] has the record of a run of cases, [`load`] those
+//! of load runs and searches, and [`environment`] describes the machine.
+//!
+//! ```
+//! use poolproof_records::environment::Environment;
+//! use poolproof_records::file::{AnyRecord, Kind, save};
+//! use poolproof_records::load::search::{Limit, SCHEMA, Search};
+//! use poolproof_model::workload::Workload;
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let limit = Limit {
+//!     schema: SCHEMA.to_owned(),
+//!     tool_version: "0.1.0".to_owned(),
+//!     started: "2026-01-01T00:00:00Z".parse()?,
+//!     interrupted: false,
+//!     name: "steady-chat".to_owned(),
+//!     workload: Workload::load("steady-chat")?.0,
+//!     seed: 1,
+//!     stack: "embedded".to_owned(),
+//!     flaw: None,
+//!     components: Vec::new(),
+//!     environment: Environment::here(),
+//!     search: Search::new(10.0, 1.05),
+//! };
+//! let path = std::env::temp_dir().join(format!("limit-{}.json", std::process::id()));
+//! save(&limit, &path)?;
+//! let read = AnyRecord::read(&path)?;
+//! std::fs::remove_file(&path)?;
+//! assert_eq!(read.kind(), Kind::Search);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod environment;
 pub mod file;

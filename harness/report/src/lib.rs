@@ -1,4 +1,28 @@
-//! Reports: the record of a run, and its renderings.
+//! Reports: all renderings of records, comparison of two records, and the gate of a nightly run.
+//!
+//! A record is the only input. A renderer turns its typed values into text, and never measures or judges. Words for people are made
+//! here and nowhere else, and no text claims more than was compared.
+//!
+//! This crate must not know clap, or how stacks are started.
+//!
+//! Start with [`mod@format`], the list of all formats and of the records that each can render. [`terminal`], [`html`] and [`markdown`] are for
+//! people; [`junit`], [`ctrf`], [`openmetrics`] and [`foreign`] (the formats of other load tools) are for programs. [`compare`] sets two
+//! records side by side.
+//!
+//! ```
+//! use poolproof_records::file::Kind;
+//! use poolproof_report::format::{FORMATS, Format};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let junit = Format::named("junit").ok_or_else(|| anyhow::anyhow!("no such format"))?;
+//! assert!(junit.renders(Kind::Run) && !junit.renders(Kind::Search));
+//!
+//! // Every kind of record can be shown at a terminal.
+//! let terminal = &FORMATS[0];
+//! assert!(Kind::ALL.into_iter().all(|kind| terminal.renders(kind)));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::borrow::Cow;
 use std::fmt;

@@ -100,3 +100,54 @@ mod tests {
         assert_eq!(samples[2].value, f64::INFINITY);
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::config;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// Text of which many characters mean something to the parser.
+    const NEARLY_METRICS: &str = "([a-z{}=\",\\\\ \n#+.0-9]|\\PC){0,60}";
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_text_is_read_line_by_line(texts in vec(NEARLY_METRICS, 0..4)) {
+            let whole = texts.join("\n");
+            let parts: Vec<_> = texts.iter().flat_map(|text| parse(text)).collect();
+            // Compared as text: a value may be NaN.
+            prop_assert_eq!(format!("{:?}", Vec::from_iter(parse(&whole))), format!("{parts:?}"));
+        }
+
+        #[test]
+        fn written_samples_are_read_back(
+            samples in vec(
+                ("[a-z_:][a-z0-9_:]{0,8}", vec(("[a-z_][a-z0-9_]{0,8}", "([\"\\\\\n{},= ]|\\PC){0,8}"), 0..4), any::<f64>()),
+                0..6,
+            ),
+        ) {
+            let mut text = "# TYPE a gauge\n".to_owned();
+            for (name, labels, value) in &samples {
+                let labels: Vec<String> = labels
+                    .iter()
+                    .map(|(label, value)| {
+                        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                        format!("{label}=\"{value}\"")
+                    })
+                    .collect();
+                text += &format!("{name}{{{}}} {value} 1700000000\n", labels.join(","));
+            }
+            let read: Vec<_> = parse(&text).collect();
+            prop_assert_eq!(read.len(), samples.len());
+            for (sample, (name, labels, value)) in read.iter().zip(&samples) {
+                prop_assert_eq!(sample.name, name);
+                prop_assert_eq!(sample.value, *value);
+                let labels: Vec<_> = labels.iter().map(|(label, value)| (label.as_str(), value.clone())).collect();
+                prop_assert_eq!(&sample.labels, &labels);
+            }
+        }
+    }
+}

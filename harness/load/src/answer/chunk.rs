@@ -111,7 +111,8 @@ impl Pattern {
     /// The pattern of this frame, if it has text and nothing else of interest.
     pub(super) fn of(frame: &[u8], said: &Said) -> Option<Self> {
         let plain = !said.finished && said.usage.is_none() && said.error.is_none();
-        let (start, end) = said.text_at.filter(|_| plain)?;
+        let one = said.content_at.is_none() || said.content_at == said.text_at;
+        let (start, end) = said.text_at.filter(|_| plain && one)?;
         Some(Self {
             before: frame[..start].to_vec(),
             after: frame[end..].to_vec(),
@@ -119,7 +120,7 @@ impl Pattern {
         })
     }
 
-    /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes are left to the JSON parser.
+    /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes or invalid UTF-8 are left to the JSON parser.
     pub(super) fn text<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
         let rest = frame.strip_prefix(self.before.as_slice())?;
         let [b'"', text @ .., b'"'] = rest.strip_suffix(self.after.as_slice())? else {
@@ -128,7 +129,8 @@ impl Pattern {
         let plain = !text.is_empty()
             && text
                 .iter()
-                .all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20));
+                .all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20))
+            && std::str::from_utf8(text).is_ok();
         plain.then_some(text)
     }
 }
@@ -193,5 +195,106 @@ mod tests {
         assert_eq!(pattern.text(&TOKEN[..TOKEN.len() - 8]), None);
         let finish = with("null,\"delta", "\"stop\",\"delta");
         assert!(Pattern::of(&finish, &read(&finish).unwrap()).is_none());
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::config;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    /// A frame with content and reasoning, each of which it may lack.
+    fn frame(content: Option<&str>, reasoning: Option<&str>, finish: Option<&str>) -> Vec<u8> {
+        let mut delta = json!({ "role": "assistant" });
+        for (key, text) in [("content", content), ("reasoning_content", reasoning)] {
+            if let Some(text) = text {
+                delta[key] = text.into();
+            }
+        }
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        json!({ "id": "c-1", "choices": [choice] })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn at(frame: &[u8], place: Option<(usize, usize)>) -> Option<String> {
+        let (start, end) = place?;
+        serde_json::from_slice(&frame[start..end]).ok()
+    }
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        prop::option::of("[a-z ]{0,8}|\\PC{0,8}|[\"\\\\\n]{0,3}")
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_bytes_and_any_damage_do_no_harm(
+            bytes in vec(any::<u8>(), 0..60),
+            damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let _ = read(&bytes);
+            let mut damaged = frame(Some("on "), None, None);
+            for (at, byte) in damage {
+                let at = at.index(damaged.len());
+                damaged[at] = byte;
+            }
+            if let Some(said) = read(&damaged) {
+                prop_assert!(said.text_at.is_none_or(|(start, end)| start < end && end <= damaged.len()));
+            }
+        }
+
+        #[test]
+        fn a_written_frame_is_read_back(
+            content in text(),
+            reasoning in text(),
+            finish in prop::option::of("[a-z]{1,6}"),
+            usage in prop::option::of((any::<u64>(), any::<u64>())),
+        ) {
+            let written = frame(content.as_deref(), reasoning.as_deref(), finish.as_deref());
+            let mut document: Value = serde_json::from_slice(&written).unwrap_or_default();
+            if let Some((prompt, completion)) = usage {
+                document["usage"] = json!({ "prompt_tokens": prompt, "completion_tokens": completion });
+            }
+            let written = document.to_string().into_bytes();
+            let said = read(&written).unwrap_or_default();
+            let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+            let (content, reasoning) = (some(content), some(reasoning));
+            prop_assert_eq!(at(&written, said.content_at), content.clone());
+            prop_assert_eq!(at(&written, said.text_at), reasoning.or(content));
+            prop_assert_eq!((said.finished, said.usage), (finish.is_some(), usage));
+            prop_assert_eq!(said.id.as_deref(), Some("c-1"));
+        }
+
+        #[test]
+        fn what_fits_a_pattern_says_what_the_reader_of_json_reads(
+            (content, reasoning) in (text(), text()),
+            (next_content, next_reasoning) in (text(), text()),
+            damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        ) {
+            let first = frame(content.as_deref(), reasoning.as_deref(), None);
+            let pattern = read(&first).and_then(|said| Pattern::of(&first, &said));
+            let both = [(next_content.clone(), next_reasoning), (next_content, reasoning)];
+            for (content, reasoning) in both {
+                let mut next = frame(content.as_deref(), reasoning.as_deref(), None);
+                if let Some((at, byte)) = damage {
+                    let at = at.index(next.len());
+                    next[at] = byte;
+                }
+                let Some((pattern, text)) = pattern.as_ref().and_then(|it| Some((it, it.text(&next)?))) else {
+                    continue;
+                };
+                let Some(said) = read(&next) else {
+                    return Err(TestCaseError::fail("it is no JSON"));
+                };
+                let text = Some(String::from_utf8_lossy(text).into_owned());
+                prop_assert_eq!(&at(&next, said.text_at), &text);
+                prop_assert_eq!(at(&next, said.content_at), text.filter(|_| pattern.content));
+            }
+        }
     }
 }

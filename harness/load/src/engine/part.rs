@@ -34,9 +34,8 @@ impl Part {
 
     /// How many of all users belong to the process.
     pub fn users(&self, users: usize) -> usize {
-        (0..users)
-            .filter(|it| self.is_for(*it as u64, 0, 1))
-            .count()
+        let (each, rest) = (users as u64 / self.count, users as u64 % self.count);
+        (each + u64::from(self.index < rest)) as usize
     }
 }
 
@@ -146,5 +145,76 @@ mod tests {
             part.users(10)
         };
         assert_eq!((0..3).map(users).collect::<Vec<_>>(), [4, 3, 3]);
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::config;
+    use poolproof_model::workload::{Arrival, Stage};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn arrival() -> impl Strategy<Value = Arrival> {
+        let rate = 1.0..200.0;
+        prop_oneof![
+            rate.clone()
+                .prop_map(|rate_per_s| Arrival::Constant { rate_per_s }),
+            rate.clone()
+                .prop_map(|rate_per_s| Arrival::Poisson { rate_per_s }),
+            (rate.clone(), 0.1..10.0).prop_map(|(rate_per_s, burstiness)| Arrival::Gamma {
+                rate_per_s,
+                burstiness
+            }),
+            (rate.clone(), rate.clone()).prop_map(|(from_per_s, to_per_s)| Arrival::Ramp {
+                from_per_s,
+                to_per_s
+            }),
+            vec((rate, 0.1..2.0), 1..4).prop_map(|stages| Arrival::Stages {
+                stages: stages
+                    .into_iter()
+                    .map(|(rate_per_s, duration_s)| Stage {
+                        rate_per_s,
+                        duration_s
+                    })
+                    .collect()
+            }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn each_request_is_sent_by_one_thread_of_one_process(
+            arrival in arrival(),
+            seed in any::<u64>(),
+            end_s in 0.1..3.0,
+            threads_of_processes in vec(1_usize..6, 1..6),
+        ) {
+            let schedule = || Schedule::new(&arrival, None, seed, end_s);
+            let count = threads_of_processes.len() as u64;
+            let mut sent = Vec::new();
+            for (index, threads) in (0..).zip(&threads_of_processes) {
+                let part = Part { index, count, run: 0 };
+                for thread in 0..*threads {
+                    let own = schedule().filter(|due| part.is_for(due.number, thread, *threads));
+                    sent.extend(own);
+                }
+            }
+            sent.sort_by_key(|due| due.number);
+            prop_assert_eq!(sent, Vec::from_iter(schedule()));
+        }
+
+        #[test]
+        fn the_users_of_all_processes_are_all_users(users in any::<usize>(), few in 0_usize..500, count in 1_u64..9) {
+            let parts = (0..count).map(|index| Part { index, count, run: 0 });
+            for part in parts.clone() {
+                let own = (0..few as u64).filter(|user| part.is_for(*user, 0, 1));
+                prop_assert_eq!(part.users(few), own.count());
+            }
+            prop_assert_eq!(parts.map(|part| part.users(users)).sum::<usize>(), users);
+        }
     }
 }

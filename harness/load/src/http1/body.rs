@@ -200,3 +200,103 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::{config, pieces};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// The body, and what became of it: `Ended` with the number of bytes that were not its own.
+    fn read(mut framing: Framing, wire: &[u8], sizes: &[usize]) -> (Vec<u8>, Progress) {
+        let mut body = Vec::new();
+        let mut left = wire.len();
+        for piece in pieces(wire, sizes) {
+            left -= piece.len();
+            let Ok(progress) = framing.feed(piece, |data| {
+                body.extend_from_slice(data);
+                Ok::<(), std::convert::Infallible>(())
+            });
+            match progress {
+                Progress::More => {}
+                Progress::Ended(behind) => return (body, Progress::Ended(left + behind)),
+                Progress::Broken => return (body, Progress::Broken),
+            }
+        }
+        (body, Progress::More)
+    }
+
+    fn chunked() -> Framing {
+        Framing::Chunked(Chunked::default())
+    }
+
+    /// Bytes of which many are sizes and line ends.
+    fn nearly_chunks() -> impl Strategy<Value = Vec<u8>> {
+        const PARTS: &[&[u8]] = &[
+            b"0",
+            b"1",
+            b"2",
+            b"a",
+            b"F",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b";",
+            b" ",
+            b"0\r\n",
+            b"1\r\nx\r\n",
+        ];
+        let part = prop_oneof![
+            6 => select(PARTS).prop_map(<[u8]>::to_vec),
+            1 => vec(any::<u8>(), 0..4),
+        ];
+        vec(part, 0..24).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_bytes_give_the_same_body_at_every_split(
+            wire in nearly_chunks(),
+            length in 0_u64..40,
+            sizes in vec(1_usize..9, 1..6),
+        ) {
+            let whole = [usize::MAX];
+            prop_assert_eq!(read(chunked(), &wire, &sizes), read(chunked(), &wire, &whole));
+            let (body, progress) = read(Framing::Length(length), &wire, &sizes);
+            prop_assert!(wire.starts_with(&body) && body.len() as u64 <= length);
+            if !wire.is_empty() {
+                prop_assert_eq!((body, progress), read(Framing::Length(length), &wire, &whole));
+            }
+            prop_assert_eq!(read(Framing::UntilClose, &wire, &sizes), (wire, Progress::More));
+        }
+
+        #[test]
+        fn a_body_written_in_chunks_is_read_back(
+            body in vec(any::<u8>(), 0..200),
+            chunks in vec(1_usize..50, 1..6),
+            upper in any::<bool>(),
+            extension in "(;[a-z]{1,5}(=[a-z]{1,5})?)?",
+            trailer in "([a-z]{1,5}: [a-z]{0,5}\r\n)?",
+            behind in vec(any::<u8>(), 0..9),
+            sizes in vec(1_usize..9, 1..6),
+        ) {
+            let mut wire = Vec::new();
+            for chunk in pieces(&body, &chunks) {
+                let size = match upper {
+                    true => format!("{:X}", chunk.len()),
+                    false => format!("{:03x}", chunk.len()),
+                };
+                wire.extend_from_slice(format!("{size}{extension}\r\n").as_bytes());
+                wire.extend_from_slice(chunk);
+                wire.extend_from_slice(b"\r\n");
+            }
+            wire.extend_from_slice(format!("0\r\n{trailer}\r\n").as_bytes());
+            wire.extend_from_slice(&behind);
+            prop_assert_eq!(read(chunked(), &wire, &sizes), (body, Progress::Ended(behind.len())));
+        }
+    }
+}

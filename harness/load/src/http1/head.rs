@@ -56,8 +56,7 @@ impl<'a> Head<'a> {
                     head.event_stream = is_event_stream(header.value);
                 }
                 14 if is("content-length") => {
-                    let text = std::str::from_utf8(header.value).ok();
-                    content_length = text.and_then(|text| text.trim().parse::<u64>().ok());
+                    content_length = parse_length(header.value);
                     if content_length.is_none() {
                         return Err(Failed::with_bytes(Failure::NotHttp, header.value));
                     }
@@ -78,6 +77,14 @@ impl<'a> Head<'a> {
         head.keep_alive &= !head.framing.ends_with_connection();
         Ok(Some(head))
     }
+}
+
+/// The value of `Content-Length`. It has digits only; `parse` alone would take a sign too.
+fn parse_length(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
+    let only_digits = digits.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| only_digits)?;
+    text.parse().ok()
 }
 
 /// Whether a list of tokens has this one.
@@ -141,5 +148,73 @@ mod tests {
         );
         let endless = [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'y'; 70_000]].concat();
         assert_eq!(kind(&endless), Failure::TooLong);
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::config;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_bytes_behind_a_status_line_do_no_harm(bytes in vec(any::<u8>(), 0..100), lines in "([a-zA-Z:,; \r\n0-9-]{0,20}|\r\n){0,8}") {
+            for wire in [
+                bytes.clone(),
+                [b"HTTP/1.1 200 OK\r\n".as_slice(), &bytes].concat(),
+                [b"HTTP/1.1 200 OK\r\n".as_slice(), lines.as_bytes(), b"\r\n\r\n"].concat(),
+            ] {
+                if let Ok(Some(head)) = Head::parse(&wire, "x-served-by") {
+                    prop_assert!(head.length <= wire.len());
+                }
+            }
+        }
+
+        #[test]
+        fn a_length_is_a_number_of_digits(length in "[+-]?[0-9]{1,22}|[0-9a-fx._ ]{1,4}") {
+            let text = length.trim();
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let wanted = text.parse::<u64>().ok().filter(|_| digits);
+            let wire = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            let read = match Head::parse(wire.as_bytes(), "x-served-by") {
+                Ok(Some(Head { framing: Framing::Length(length), .. })) => Some(length),
+                _ => None,
+            };
+            prop_assert_eq!(read, wanted);
+        }
+
+        #[test]
+        fn a_written_head_is_read_back_once_it_is_whole(
+            status in 200_u16..600,
+            length in any::<u64>(),
+            close in any::<bool>(),
+            stream in any::<bool>(),
+            served_by in "[!-~]{1,12}",
+            others in vec(("x-[a-z0-9-]{1,12}", "[!-~]{0,12}"), 0..20),
+            body in vec(any::<u8>(), 0..20),
+        ) {
+            let mut head = format!("HTTP/1.1 {status} Why\r\nContent-Length: {length}\r\nServed-By: {served_by}\r\n");
+            for (name, value) in others {
+                head += &format!("{name}: {value}\r\n");
+            }
+            head += if close { "Connection: Close\r\n" } else { "" };
+            head += if stream { "Content-Type: text/event-stream; charset=utf-8\r\n\r\n" } else { "\r\n" };
+            let wire = [head.as_bytes(), &body].concat();
+            for end in 0..head.len() {
+                prop_assert!(matches!(Head::parse(&wire[..end], "served-by"), Ok(None)));
+            }
+            let Ok(Some(read)) = Head::parse(&wire, "served-by") else {
+                return Err(TestCaseError::fail("it is a head"));
+            };
+            let wanted = if matches!(status, 204 | 304) { 0 } else { length };
+            prop_assert!(matches!(read.framing, Framing::Length(length) if length == wanted));
+            prop_assert_eq!((read.status, read.length), (status, head.len()));
+            prop_assert_eq!((read.keep_alive, read.event_stream), (!close, stream));
+            prop_assert_eq!(read.served_by, Some(served_by.as_bytes()));
+        }
     }
 }

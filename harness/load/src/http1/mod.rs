@@ -179,3 +179,102 @@ impl Arriving {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::{config, pieces};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    struct Ignores;
+
+    impl Listener for Ignores {
+        fn served_by_header(&self) -> &str {
+            "x-served-by"
+        }
+        fn head(&mut self, _: Option<&[u8]>) {}
+        fn gap(&mut self, _: std::time::Duration) {}
+    }
+
+    /// What becomes of an answer that arrives in pieces of these sizes, all at one time.
+    fn read(wire: &[u8], sizes: &[usize], at: Instant) -> Result<Answered, Failure> {
+        let mut answer = Arriving {
+            asked: Asked {
+                stream: true,
+                text: true,
+            },
+            head: Vec::new(),
+            body: None,
+            reusable: true,
+        };
+        let answered =
+            pieces(wire, sizes).find_map(|piece| answer.arrived(piece, at, &mut Ignores));
+        answered
+            .unwrap_or_else(|| answer.cut("the end"))
+            .map_err(|failed| failed.kind)
+    }
+
+    /// A streamed answer with these texts, its body in chunks of these sizes.
+    fn streamed(texts: &[String], chunks: &[usize]) -> Vec<u8> {
+        let mut body = String::new();
+        for text in texts {
+            let frame = serde_json::json!({"id": "c-1", "choices": [{"finish_reason": null, "delta": {"content": text}}]});
+            body += &format!("data: {frame}\n\n");
+        }
+        body +=
+            "data: {\"id\":\"c-1\",\"choices\":[{\"finish_reason\":\"stop\",\"delta\":{}}]}\n\n";
+        body += "data: [DONE]\n\n";
+        let mut wire =
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                         transfer-encoding: chunked\r\n\r\n"
+                .to_vec();
+        for chunk in pieces(body.as_bytes(), chunks) {
+            wire.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            wire.extend_from_slice(chunk);
+            wire.extend_from_slice(b"\r\n");
+        }
+        wire.extend_from_slice(b"0\r\n\r\n");
+        wire
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn a_stream_is_read_alike_at_every_split(
+            texts in vec("\\PC{1,8}|[\"\\\\\n]{1,3}", 1..8),
+            chunks in vec(1_usize..200, 1..5),
+            sizes in vec(1_usize..200, 1..6),
+        ) {
+            let now = Instant::now();
+            let wire = streamed(&texts, &chunks);
+            let answered = read(&wire, &sizes, now);
+            prop_assert_eq!(&answered, &read(&wire, &[usize::MAX], now));
+            let Ok(answered) = answered else {
+                return Err(TestCaseError::fail(format!("{answered:?}")));
+            };
+            let text = format!("\"{}\"", String::from_utf8_lossy(&answered.text));
+            prop_assert_eq!(serde_json::from_str::<String>(&text).ok(), Some(texts.concat()));
+            prop_assert_eq!(answered.chunks, texts.len() as u64);
+        }
+
+        #[test]
+        fn a_damaged_stream_is_read_alike_at_every_split(
+            texts in vec("[a-z]{1,8}", 1..4),
+            chunks in vec(1_usize..200, 1..5),
+            damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            end in any::<prop::sample::Index>(),
+            sizes in vec(1_usize..200, 1..6),
+        ) {
+            let now = Instant::now();
+            let mut wire = streamed(&texts, &chunks);
+            for (at, byte) in damage {
+                let at = at.index(wire.len());
+                wire[at] = byte;
+            }
+            wire.truncate(end.index(2 * wire.len()));
+            prop_assert_eq!(read(&wire, &sizes, now), read(&wire, &[usize::MAX], now));
+        }
+    }
+}

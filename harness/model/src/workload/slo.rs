@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Series};
+use super::{Class, DURATION_MAX_S, Series};
 use poolproof_stats::interval::CONFIDENCE;
 
 /// One objective of a workload.
@@ -135,7 +135,10 @@ impl Slo {
             );
         }
         if let Some(ms) = self.at_most_ms {
-            ensure!(ms > 0.0, "`at_most_ms` is {ms}: must be above 0");
+            ensure!(
+                ms > 0.0 && ms <= 1000.0 * DURATION_MAX_S,
+                "`at_most_ms` is {ms}: must be above 0, and a week at most"
+            );
         }
         if let Some(share) = self.at_most.or(self.at_least) {
             ensure!(
@@ -162,7 +165,7 @@ impl Slo {
         };
         // With no hit in n, the interval of Clopper and Pearson ends at 1 - tail^(1/n).
         let tail = (1.0 - CONFIDENCE) / 2.0;
-        (tail.ln() / (1.0 - bad).ln()).ceil() as u64
+        (tail.ln() / (-bad).ln_1p()).ceil().max(1.0) as u64
     }
 
     /// Whether the objective applies to this class.

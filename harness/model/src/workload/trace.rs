@@ -189,3 +189,49 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use crate::property::config;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn any_text_does_no_harm(text in "([{}\",:\n0-9a-z]|\\PC){0,60}", rows in "([0-9:., \n-]|\\PC){0,60}") {
+            for text in [
+                text.clone(),
+                format!("{{\"timestamp\":{text}"),
+                format!("TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}"),
+            ] {
+                let _ = Trace::parse(&text);
+            }
+        }
+
+        #[test]
+        fn a_written_trace_is_read_back(
+            gaps in vec((0_u32..10_000, 1_u32..9000, 1_u32..9000, vec(any::<u64>(), 0..4)), 1..20),
+            first_ms in 0_u32..1_000_000,
+        ) {
+            let mut at_ms = f64::from(first_ms);
+            let mut text = String::new();
+            let mut rows = Vec::new();
+            for (gap_ms, input, output, blocks) in gaps {
+                at_ms += f64::from(gap_ms);
+                let line = serde_json::json!({
+                    "timestamp": at_ms, "input_length": input, "output_length": output, "hash_ids": blocks,
+                });
+                text += &format!("{line}\n");
+                rows.push(Row { at_ms, input_tokens: input, output_tokens: output, blocks });
+            }
+            let first_ms = rows[0].at_ms;
+            for row in &mut rows {
+                row.at_ms -= first_ms;
+            }
+            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows }));
+        }
+    }
+}
