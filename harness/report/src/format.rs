@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, anyhow};
 
 use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
-use super::terminal::{self, Look};
+use super::terminal::{self, TableStyle};
 use super::{ctrf, html, junit, markdown, openmetrics};
 use poolproof_records::file::{AnyRecord, Kind};
 use poolproof_records::load;
@@ -39,7 +39,7 @@ pub struct Format {
     written: &'static [(Kind, &'static str)],
 }
 
-type Render<R> = fn(&R, Look) -> Result<Rendering>;
+type Render<R> = fn(&R, TableStyle) -> Result<Rendering>;
 
 const NONE: Format = Format {
     name: "",
@@ -58,7 +58,7 @@ pub const FORMATS: &[Format] = &[
         name: "terminal",
         about: "A table for a person",
         extension: "txt",
-        run: Some(|record, look| text(terminal::run::render(record, look))),
+        run: Some(|record, style| text(terminal::run::render(record, style))),
         load: Some(|record, _| text(terminal::load::render(record))),
         search: Some(|record, _| text(terminal::search::render(record))),
         overhead: Some(|record, _| text(terminal::overhead::render(record))),
@@ -162,12 +162,12 @@ impl Format {
     }
 
     /// Renders a record. `None` if it does not render records of its kind.
-    pub fn render(&self, record: &AnyRecord, look: Look) -> Option<Result<Rendering>> {
+    pub fn render(&self, record: &AnyRecord, style: TableStyle) -> Option<Result<Rendering>> {
         Some(match record {
-            AnyRecord::Run(record) => self.run?(record, look),
-            AnyRecord::Load(record) => self.load?(record, look),
-            AnyRecord::Search(record) => self.search?(record, look),
-            AnyRecord::Overhead(record) => self.overhead?(record, look),
+            AnyRecord::Run(record) => self.run?(record, style),
+            AnyRecord::Load(record) => self.load?(record, style),
+            AnyRecord::Search(record) => self.search?(record, style),
+            AnyRecord::Overhead(record) => self.overhead?(record, style),
         })
     }
 
@@ -200,7 +200,7 @@ pub fn files_of_search(record: &Limit) -> Result<Vec<(&'static str, String)>> {
 }
 
 /// How a table looks in a file.
-const FILE: Look = Look {
+const FILE: TableStyle = TableStyle {
     width: 160,
     colour: false,
 };

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::format::{FORMATS, Format};
-use super::terminal::Look;
+use super::terminal::TableStyle;
 use poolproof_records::environment::Environment;
 use poolproof_records::file::{AnyRecord, Kind};
 use poolproof_records::samples::limit;
 
-const PLAIN: Look = Look {
+const PLAIN: TableStyle = TableStyle {
     width: 120,
     colour: false,
 };
@@ -60,8 +60,8 @@ fn with_hashes(text: &str, element: &str) -> String {
     short
 }
 
-fn check(name: &str, format: &Format, record: &AnyRecord, look: Look) {
-    let Some(rendered) = format.render(record, look) else {
+fn check(name: &str, format: &Format, record: &AnyRecord, style: TableStyle) {
+    let Some(rendered) = format.render(record, style) else {
         return;
     };
     let rendered = rendered.unwrap();
@@ -117,13 +117,13 @@ fn every_rendering_of_a_search_is_as_before() {
 fn verdicts_are_coloured_where_a_terminal_can_show_it() {
     let path = reports().join("kind-agentgateway/run.json");
     let record = AnyRecord::read(&path).unwrap();
-    let look = Look {
+    let style = TableStyle {
         colour: true,
         ..PLAIN
     };
     let format = Format::named("terminal").unwrap();
-    check("coloured.terminal", format, &record, look);
-    let text = format.render(&record, look).unwrap().unwrap().text;
+    check("coloured.terminal", format, &record, style);
+    let text = format.render(&record, style).unwrap().unwrap().text;
     assert!(text.contains('\u{1b}'));
     // Colour changes no character of the text itself.
     let plain = format.render(&record, PLAIN).unwrap().unwrap().text;

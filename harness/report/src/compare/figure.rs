@@ -331,9 +331,10 @@ mod tests {
         let least_ms = times.histogram_us[0].0 as f64 / 1000.0;
         Figure {
             name: "load chat ttft p50".into(),
-            value: match failed > times.n {
-                true => f64::INFINITY,
-                false => least_ms * 1.1,
+            value: if failed > times.n {
+                f64::INFINITY
+            } else {
+                least_ms * 1.1
             },
             unit: "ms",
             more_is_better: false,

@@ -145,9 +145,10 @@ fn verdicts(comparison: &Comparison, level: Level) -> (Verdict, String) {
             format!("{} {now}", it.id)
         })
         .collect();
-    match worse.is_empty() {
-        true => (Verdict::Pass, "no case got worse".to_owned()),
-        false => (Verdict::Fail, worse.join(", ")),
+    if worse.is_empty() {
+        (Verdict::Pass, "no case got worse".to_owned())
+    } else {
+        (Verdict::Fail, worse.join(", "))
     }
 }
 
@@ -156,9 +157,10 @@ fn by_figure(comparison: &Comparison, figure: &str, limit: f64) -> (Verdict, Str
         return (Verdict::Inconclusive, unknown(comparison, figure));
     };
     let (low, high) = compared.interval;
-    let verdict = match low > limit {
-        true => Verdict::Fail,
-        false => Verdict::Pass,
+    let verdict = if low > limit {
+        Verdict::Fail
+    } else {
+        Verdict::Pass
     };
     let percent = |it: f64| (it - 1.0) * 100.0;
     let why = format!(
@@ -216,12 +218,13 @@ fn unknown(comparison: &Comparison, figure: &str) -> String {
         .iter()
         .map(|it| it.figure.as_str())
         .collect();
-    match known.is_empty() {
-        true => format!("there is no figure {figure:?}: none could be compared"),
-        false => format!(
+    if known.is_empty() {
+        format!("there is no figure {figure:?}: none could be compared")
+    } else {
+        format!(
             "there is no figure {figure:?}; there are {}",
             known.join(", ")
-        ),
+        )
     }
 }
 

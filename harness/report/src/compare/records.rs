@@ -26,9 +26,12 @@ pub struct Records {
 impl Records {
     /// Reads all records of a folder, or the one in a file. Fails if one of them cannot be read, or there is none.
     pub fn read(path: &Path) -> Result<Self> {
-        let find = |name: &str| match path.is_dir() {
-            true => Some(path.join(name)).filter(|it| it.exists()),
-            false => Some(path.to_owned()).filter(|it| it.file_name().is_some_and(|it| it == name)),
+        let find = |name: &str| {
+            if path.is_dir() {
+                Some(path.join(name)).filter(|it| it.exists())
+            } else {
+                Some(path.to_owned()).filter(|it| it.file_name().is_some_and(|it| it == name))
+            }
         };
         let records = Self {
             run: find(FILES[0]).map(|it| Record::read(&it)).transpose()?,

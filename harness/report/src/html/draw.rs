@@ -109,9 +109,10 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     } else {
         low
     };
-    match high > low {
-        true => low..high + (high - low) * 0.02,
-        false => low..low + 1.0,
+    if high > low {
+        low..high + (high - low) * 0.02
+    } else {
+        low..low + 1.0
     }
 }
 

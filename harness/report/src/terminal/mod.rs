@@ -14,7 +14,7 @@ use tabled::settings::Style;
 
 /// How wide a table may be and whether it may use colour.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct TableStyle {
     /// Columns of the terminal.
     pub width: usize,
     /// Whether verdicts are coloured.

@@ -9,13 +9,13 @@ use tabled::settings::width::Width;
 use tabled::settings::{Alignment, Color, Modify, Style};
 
 use super::super::{clipped, told, worth_telling};
-use super::Look;
+use super::TableStyle;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Record};
 
 /// The table, what did not pass in full, and the conclusion.
-pub fn render(record: &Record, look: Look) -> String {
-    let mut text = table(record, look);
+pub fn render(record: &Record, style: TableStyle) -> String {
+    let mut text = table(record, style);
     text.push('\n');
     for case in record.cases.iter().filter(|case| worth_telling(case)) {
         details(&mut text, case);
@@ -41,7 +41,7 @@ pub fn render(record: &Record, look: Look) -> String {
 /// The column of verdicts.
 const VERDICT_COLUMN: usize = 2;
 
-fn table(record: &Record, look: Look) -> String {
+fn table(record: &Record, style: TableStyle) -> String {
     let mut rows = Builder::default();
     rows.push_record(["case", "level", "verdict", "seconds", "what was found"]);
     for case in &record.cases {
@@ -59,11 +59,11 @@ fn table(record: &Record, look: Look) -> String {
         .with(Modify::new(Columns::one(3)).with(Alignment::right()))
         .with(Modify::new(Rows::first()).with(Alignment::left()))
         .with(
-            Width::wrap(look.width.max(60))
+            Width::wrap(style.width.max(60))
                 .keep_words(true)
                 .priority(PriorityMax::right()),
         );
-    if look.colour {
+    if style.colour {
         for (number, case) in record.cases.iter().enumerate() {
             // Below the row of headings.
             table.modify((number + 1, VERDICT_COLUMN), colour(case.outcome.verdict));
@@ -118,11 +118,11 @@ mod tests {
             (Level::Must, Outcome::pass("fine")),
             (Level::Must, findings.outcome("")),
         ]);
-        let look = Look {
+        let style = TableStyle {
             width: 100,
             colour: false,
         };
-        let text = render(&record, look);
+        let text = render(&record, style);
         assert!(text.contains("suite/case-0"), "{text}");
         assert!(text.contains("requires: it works"), "{text}");
         assert!(

@@ -27,9 +27,10 @@ pub fn matrix(rows: &[Row], columns: &[&str], markdown: bool) -> String {
         matrix.push_record(record);
     }
     let mut matrix = matrix.build();
-    match markdown {
-        true => matrix.with(Style::markdown()),
-        false => matrix.with(Style::sharp().remove_vertical()),
+    if markdown {
+        matrix.with(Style::markdown())
+    } else {
+        matrix.with(Style::sharp().remove_vertical())
     };
     matrix.to_string()
 }
