@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_each_command_and_its_arguments() {
+    fn the_page_lists_each_command_with_its_arguments() {
         let load = Command::new("load")
             .about("sends")
             .arg(clap::arg!(--rate <N>));

@@ -14,7 +14,7 @@ use super::pod::Pod;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::started::Started;
-use super::{App, Failure, INTERRUPTED, github, print_line, save, style, timeouts};
+use super::{App, Failure, INTERRUPTED, github, print_line, save, table_style, timeouts};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::Case;
 use poolproof_cases::context::{Settings, Timeouts};

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_name_of_a_broken_stream_means_its_defect() {
+    fn each_name_selects_its_defect() {
         for (name, broken) in [
             ("cut", Broken::Cut),
             ("no-done", Broken::NoDone),

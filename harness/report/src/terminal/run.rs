@@ -8,16 +8,16 @@ use tabled::settings::peaker::PriorityMax;
 use tabled::settings::width::Width;
 use tabled::settings::{Alignment, Color, Modify, Style};
 
-use super::super::{clipped, told, worth_telling};
+use super::super::{clipped, detail_lines, needs_details};
 use super::TableStyle;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// The table, what did not pass in full, and the conclusion.
+/// Renders the table, the cases that did not pass in full, and the conclusion.
 pub fn render(record: &Record, style: TableStyle) -> String {
     let mut text = table(record, style);
     text.push('\n');
-    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+    for case in record.cases.iter().filter(|case| needs_details(case)) {
         details(&mut text, case);
     }
     let took_s = (record.saved - record.started)
@@ -43,7 +43,7 @@ const VERDICT_COLUMN: usize = 2;
 
 fn table(record: &Record, style: TableStyle) -> String {
     let mut rows = Builder::default();
-    rows.push_record(["case", "level", "verdict", "seconds", "what was found"]);
+    rows.push_record(["case", "level", "verdict", "seconds", "result"]);
     for case in &record.cases {
         rows.push_record([
             clipped(&case.id).into_owned(),
@@ -65,7 +65,7 @@ fn table(record: &Record, style: TableStyle) -> String {
         );
     if style.colour {
         for (number, case) in record.cases.iter().enumerate() {
-            // Below the row of headings.
+            // Row 0 holds the headings.
             table.modify((number + 1, VERDICT_COLUMN), colour(case.outcome.verdict));
         }
     }
@@ -84,7 +84,7 @@ fn details(text: &mut String, case: &CaseRecord) {
         clipped(&case.requirement),
         clipped(&case.source)
     );
-    for (kind, line) in told(outcome) {
+    for (kind, line) in detail_lines(outcome) {
         let _ = writeln!(text, "  {:9} {line}", format!("{kind}:"));
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use poolproof_records::samples::record;
 
     #[test]
-    fn a_failure_is_told_with_its_requirement_expected_and_actual() {
+    fn a_failure_shows_its_requirement_expected_and_actual() {
         let mut findings = Findings::default();
         findings.add(Err(Mismatch {
             what: "unknown model".into(),
