@@ -1,7 +1,7 @@
-# Sourced by scripts that have set `repository`: reads kind/versions.toml.
+# Reads kind/versions.toml. Sourced by scripts that have set `repository`.
 # shellcheck shell=bash
 
-# version SECTION KEY: a value of kind/versions.toml
+# version SECTION KEY: prints a value of kind/versions.toml
 version() {
   awk -v section="[$1]" -v key="$2" '
     /^\[/ { inside = ($0 == section) }

@@ -1,17 +1,17 @@
-//! `poolproof artifacts`: the charts, definitions and images of a cluster, as files for where there is no network.
+//! `poolproof artifacts`: charts, definitions and images as files, for clusters without network access.
 
 use std::path::PathBuf;
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 use poolproof_stack::{StartError, artifacts};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Fetch what is missing in a folder: needs a network, helm and a Docker engine
+    /// Download missing artifacts into a folder; needs network access, helm and a Docker engine
     Pull {
-        /// The folder, as `--artifacts` takes it: charts/NAME-VERSION.tgz, crds/NAME-VERSION.yaml, images/NAME-TAG.tar
+        /// The folder, in the layout that `--artifacts` expects: charts/NAME-VERSION.tgz, crds/NAME-VERSION.yaml, images/NAME-TAG.tar
         folder: PathBuf,
-        /// Also the image of vLLM, of ten gigabytes
+        /// Include the vLLM image (10 GB)
         #[arg(long)]
         vllm: bool,
     },
@@ -19,8 +19,10 @@ pub(super) enum Command {
 
 pub(super) async fn run(command: Command) -> Result<u8, Failure> {
     let Command::Pull { folder, vllm } = command;
-    artifacts::pull(&folder, vllm, &mut |file| say(&file.display().to_string()))
-        .await
-        .map_err(StartError::Unavailable)?;
+    artifacts::pull(&folder, vllm, &mut |file| {
+        print_line(&file.display().to_string())
+    })
+    .await
+    .map_err(StartError::Unavailable)?;
     Ok(0)
 }

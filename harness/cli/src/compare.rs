@@ -1,11 +1,11 @@
-//! `poolproof compare`: a run, held against one before it and against its history; the gate.
+//! `poolproof compare`: compares a run with an earlier one and with its history, and applies a gate.
 
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::exit::Exit;
-use super::{Failure, github, say};
+use super::{Failure, github, print_line};
 use poolproof_model::verdict::Verdict;
 use poolproof_report::compare::compare as compare_records;
 use poolproof_report::compare::drift::drifts;
@@ -20,23 +20,23 @@ use poolproof_report::terminal::compare::render;
   poolproof compare nights/2026-11-01 nights/2026-11-02 --gate ci/gate.toml
   poolproof compare nights/2026-11-01 nights/2026-11-25 --gate ci/gate.toml --history nights
 
-The exit code is 0 if every rule of the gate holds, 1 if one is missed, 2 for wrong use, 3 if one cannot be judged. Without --gate the only
-rule is that no Must case gets worse.")]
+The exit code is 0 if every rule of the gate holds, 1 if a rule is broken, 2 for a usage error, 3 if a rule cannot be judged. Without
+--gate, the only rule is that no Must case gets worse.")]
 pub(super) struct Args {
-    /// The run to hold it against: a folder with run.json, load.json, overhead.json or some of them, or one of these files
+    /// The earlier run: a folder with run.json, load.json or overhead.json, or one of these files
     baseline: PathBuf,
-    /// The run
+    /// The run to compare, in the same form
     run: PathBuf,
-    /// The rules, as TOML: `[rules]`, then lines such as `chat-ttft = { figure = \"load chat ttft p95\", worse_percent = 5 }`
+    /// TOML file of rules: `[rules]`, then lines such as `chat-ttft = { figure = \"load chat ttft p95\", worse_percent = 5 }`
     #[arg(long, value_name = "FILE")]
     gate: Option<PathBuf>,
-    /// A folder with a folder for each earlier run: figures whose level has moved are told, and `drift` rules can be judged
+    /// Folder with one folder per earlier run; enables reports of shifted figures, and `drift` rules
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
-    /// A difference of a figure that says nothing, in percent
+    /// Largest difference of a figure that counts as no change, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     margin: f64,
-    /// Print what was found for a program
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -63,20 +63,19 @@ pub(super) fn compare(args: &Args) -> Result<u8, Failure> {
         None => None,
     };
     let ruled = gate.judge(&found, moved.as_deref(), baseline.started());
-    let told = match args.json {
-        true => {
-            let all = json!({"comparison": found, "drifts": moved, "gate": ruled});
-            serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?
-        }
-        false => render(&found, moved.as_deref().unwrap_or_default(), &ruled),
+    let text = if args.json {
+        let all = json!({"comparison": found, "drifts": moved, "gate": ruled});
+        serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?
+    } else {
+        render(&found, moved.as_deref().unwrap_or_default(), &ruled)
     };
-    say(&told);
-    let missed = ruled.iter().filter(|it| it.verdict == Verdict::Fail);
+    print_line(&text);
+    let missed = ruled.iter().filter(|rule| rule.verdict == Verdict::Fail);
     let errors: String = missed
-        .map(|it| annotations::error(&it.rule, &it.why))
+        .map(|rule| annotations::error(&rule.rule, &rule.why))
         .collect();
-    github::tell(&format!("```text\n{told}\n```"), &errors);
-    let some = |verdict| ruled.iter().any(|it| it.verdict == verdict);
+    github::publish(&format!("```text\n{text}\n```"), &errors);
+    let some = |verdict| ruled.iter().any(|rule| rule.verdict == verdict);
     Ok(match (some(Verdict::Fail), some(Verdict::Inconclusive)) {
         (true, _) => Exit::Failed.code(),
         (false, true) => Exit::Undecided.code(),

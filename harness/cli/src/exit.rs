@@ -1,15 +1,15 @@
-//! Exit codes: the one table of them.
+//! The table of exit codes.
 
 use std::fmt::Write as _;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// What was asked holds.
+    /// The checked property holds.
     Passed,
-    /// It does not.
+    /// The checked property does not hold.
     Failed,
-    /// The command line, a file that it names or a setting is wrong.
+    /// The command line, a file that it names, or a setting is wrong.
     Usage,
     /// The question is not decided; a record states why.
     Undecided,
@@ -17,7 +17,7 @@ pub(super) enum Exit {
     Unavailable,
     /// poolproof itself failed: a bug, a full disk. Nothing is known about the gateway. `EX_SOFTWARE` of sysexits.h.
     Internal,
-    /// A signal ended it, as shells report SIGINT.
+    /// A signal ended the process; the code is the one that shells report for SIGINT.
     Interrupted,
 }
 
@@ -51,15 +51,15 @@ impl Exit {
                 "every Must case that could be run passed; every rule or objective holds"
             }
             Self::Failed => "a Must case failed, or a gate rule or an objective was missed",
-            Self::Usage => "wrong usage or configuration",
+            Self::Usage => "usage or configuration error",
             Self::Undecided => {
-                "not decided: a Must case was inconclusive or invalid, or nothing could be run; the record states why"
+                "not decided: a Must case was inconclusive or invalid, or no case could run; the record gives the reason"
             }
             Self::Unavailable => "the stack could not be started",
             Self::Internal => {
-                "internal error of poolproof, such as a bug or a full disk; no statement about the gateway"
+                "internal error in poolproof, such as a bug or a full disk; says nothing about the gateway"
             }
-            Self::Interrupted => "interrupted; the record holds what was measured until then",
+            Self::Interrupted => "interrupted; the record holds the measurements so far",
         }
     }
 
@@ -70,6 +70,6 @@ impl Exit {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {:<4} {}", exit.code(), exit.meaning());
         }
-        text + "\nWithout a command, `poolproof` is `poolproof run`."
+        text + "\nWithout a command, `poolproof` runs `poolproof run`."
     }
 }

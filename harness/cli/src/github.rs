@@ -1,10 +1,10 @@
-//! What a command tells GitHub Actions, if it runs there.
+//! Output for GitHub Actions.
 
 use std::io::Write;
 
-/// Adds a text to the summary of the job, and prints annotations, if this runs in a job. A summary that cannot be written is told, and
-/// changes no verdict.
-pub(super) fn tell(summary: &str, annotations: &str) {
+/// Inside a GitHub Actions job, appends to the job summary and prints annotations. A summary that cannot be written is reported on
+/// standard error and changes no verdict.
+pub(super) fn publish(summary: &str, annotations: &str) {
     if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
         let file = std::fs::OpenOptions::new()
             .create(true)
@@ -15,8 +15,8 @@ pub(super) fn tell(summary: &str, annotations: &str) {
             eprintln!("GITHUB_STEP_SUMMARY {}: {error}", path.display());
         }
     }
-    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|it| it == "true") {
-        // Commands are read from both outputs; standard output may be for a program.
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        // GitHub reads commands from both streams; standard output may be read by another program.
         eprint!("{annotations}");
     }
 }

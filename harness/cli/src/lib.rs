@@ -57,20 +57,20 @@ use exit::Exit;
 use poolproof_cases::case::Suite;
 use poolproof_cases::context::Timeouts;
 use poolproof_model::parts::StackKind;
-use poolproof_report::terminal::Look;
+use poolproof_report::terminal::TableStyle;
 use poolproof_stack::StartError;
 
 pub use selftest::embedded as stacks_of_selftest;
 pub use stack::from_env as stack_from_env;
 
-/// What the command line is about.
+/// What the command line operates on.
 #[derive(Clone, Copy, Debug)]
 pub struct App {
-    /// All suites, in the order in which they run.
+    /// All suites, in run order.
     pub suites: &'static [Suite],
 }
 
-/// The longest waits of cases on a kind of stack.
+/// The timeouts of cases on a kind of stack.
 pub fn timeouts(kind: StackKind) -> Timeouts {
     if kind == StackKind::Embedded {
         Timeouts::embedded()
@@ -99,38 +99,38 @@ struct Arguments {
 enum Command {
     /// Run cases against a stack and exit with the verdict
     Run(run::Args),
-    /// List the cases, or the flaws that can be switched on
+    /// List the cases or the available flaws
     List(list::Args),
-    /// Send a workload, and say whether its objectives were met
+    /// Send a workload and judge its objectives
     Load(Box<load::Args>),
-    /// Say how many requests a question needs, before anything is sent
+    /// Compute sample sizes before anything is sent
     Plan(plan::Args),
-    /// Render a record again, as a table, a page, or a file for CI, dashboards and other tools
+    /// Render a record as a table, a page, or a file for CI, dashboards and other tools
     Report(report::Args),
-    /// Compare a run with one before it, and let it through a gate or not
+    /// Compare a run with an earlier one and apply a gate
     Compare(compare::Args),
-    /// Run every flaw against the verdicts that it must cause
+    /// Check that every flaw causes the verdicts that it must cause
     Selftest(selftest::Args),
     /// Start a stack and keep it until Ctrl-C or `poolproof down`
     Up(up::Args),
-    /// Stop the stacks that `poolproof up` keeps, and delete the kind cluster that `--keep` left
+    /// Stop the stacks that `poolproof up` started, and delete the kind cluster that `--keep` left
     Down,
-    /// Charts, definitions and images as files, for clusters without a network
+    /// Download charts, definitions and images, for clusters without network access
     #[command(subcommand)]
     Artifacts(artifacts::Command),
-    /// Say what is there for each stack, what is missing, and how to get it
+    /// Show what each stack needs, what is missing, and how to get it
     Doctor(doctor::Args),
-    /// Print completions for a shell, such as `source <(poolproof completions bash)`
+    /// Print shell completions, for example `source <(poolproof completions bash)`
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual as a man page, such as `poolproof manual | man -l -`
+    /// Print the manual as a man page, for example `poolproof manual | man -l -`
     Manual,
-    /// Serve one component as a process of its own
+    /// Serve one component as a separate process
     #[command(subcommand)]
     Serve(serve::Component),
-    /// Become another program that ends with its parent
+    /// Execute another program that ends with its parent
     #[command(hide = true)]
     ExecChild {
         parent: u32,
@@ -139,7 +139,7 @@ enum Command {
     },
 }
 
-/// An error and the exit code that it means.
+/// An error and its exit code.
 #[derive(Debug)]
 struct Failure {
     code: u8,
@@ -156,8 +156,7 @@ impl Failure {
 }
 
 impl From<anyhow::Error> for Failure {
-    /// An error that nobody has classified is one of poolproof itself. It says nothing about the gateway, so it must not pass for an
-    /// undecided run.
+    /// An unclassified error is an internal one. It says nothing about the gateway, so it must not be reported as an undecided run.
     fn from(error: anyhow::Error) -> Self {
         Self {
             code: Exit::Internal.code(),
@@ -182,7 +181,7 @@ impl From<StartError> for Failure {
 /// The exit code of an interrupted run.
 const INTERRUPTED: u8 = Exit::Interrupted.code();
 
-/// The whole program.
+/// The entry point of the program.
 pub fn main(app: App) -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
@@ -220,7 +219,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Manual => {
-            say(&manual::page(&mut Arguments::command())?);
+            print_line(&manual::page(&mut Arguments::command())?);
             Ok(0)
         }
         Command::Serve(component) => in_runtime(serve::serve(app, component)),
@@ -245,48 +244,49 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("starting the threads of a runtime")
+        .context("starting the runtime")
 }
 
-/// Makes the folder for records.
+/// Creates the output folder.
 fn make_out_folder(out: &std::path::Path) -> Result<(), Failure> {
     let made = std::fs::create_dir_all(out);
     made.map_err(|error| {
-        let what = format!("--out {}: cannot make the folder", out.display());
+        let what = format!("--out {}: cannot create the folder", out.display());
         Failure::usage(anyhow::Error::from(error).context(what))
     })
 }
 
-/// Saves a rendering of a record beside it.
+/// Saves a rendering next to its record.
 fn save(out: &std::path::Path, name: &str, text: &str) -> anyhow::Result<()> {
     use anyhow::Context;
     let path = out.join(name);
     std::fs::write(&path, text).with_context(|| format!("saving {}", path.display()))
 }
 
-/// Prints text to standard output; a reader that has seen enough and left is no error.
-fn say(text: &str) {
+/// Prints a line to standard output. A reader that closes the pipe early is not an error.
+fn print_line(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// How a table looks on standard output: as wide as the terminal, without colour in a pipe or where `NO_COLOR` is set.
-fn look() -> Look {
+/// The style of tables on standard output: as wide as the terminal; no colour in a pipe or if `NO_COLOR` is set.
+fn table_style() -> TableStyle {
     use std::io::IsTerminal;
     let terminal = std::io::stdout().is_terminal();
-    Look {
-        width: match terminal {
-            true => usize::from(console::Term::stdout().size().1),
-            false => 160,
+    TableStyle {
+        width: if terminal {
+            usize::from(console::Term::stdout().size().1)
+        } else {
+            160
         },
         colour: terminal && std::env::var_os("NO_COLOR").is_none(),
     }
 }
 
-/// What comes sooner after a signal is the same one: `timeout` sends it to the process and to its group.
+/// Signals within this time count as one: `timeout` sends it both to the process and to its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
-/// A token that is cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
+/// Returns a token that the first SIGINT or SIGTERM cancels. The second one ends the process immediately.
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let token = CancellationToken::new();
@@ -294,14 +294,14 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = token.clone();
     tokio::spawn(async move {
-        let mut told = None;
+        let mut first = None;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             stop.cancel();
-            if told.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
+            if first.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
                 std::process::exit(i32::from(INTERRUPTED));
             }
         }

@@ -1,9 +1,9 @@
-//! `poolproof list`: the cases, or the flaws and who must catch them.
+//! `poolproof list`: the cases, or the flaws with the cases that must catch them.
 
 use anyhow::Context;
 use poolproof_fixtures::flaw::Flaw;
 
-use super::{App, Failure, say};
+use super::{App, Failure, print_line};
 use poolproof_cases::case::catches;
 use poolproof_cases::run;
 use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
@@ -11,12 +11,12 @@ use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list                  all cases with their requirements
-  poolproof list canary --json    one suite, for a program
-  poolproof list --flaws          what can be broken on purpose, where it was seen, and which cases must fail then")]
+  poolproof list canary --json    one suite, as JSON
+  poolproof list --flaws          available defects, where each was seen, and which cases must catch it")]
 pub(super) struct Args {
-    /// Suites or cases [default: all]
+    /// Suites or cases to list [default: all]
     selectors: Vec<String>,
-    /// List the flaws instead
+    /// List flaws instead of cases
     #[arg(long, conflicts_with = "selectors")]
     flaws: bool,
     /// Print JSON
@@ -33,9 +33,9 @@ pub(super) fn list(app: App, args: &Args) -> Result<u8, Failure> {
         (serde_json::to_string_pretty(&rows), terminal::cases(&rows))
     };
     if args.json {
-        say(&json.context("writing the list")?);
+        print_line(&json.context("writing the list")?);
     } else {
-        say(&table);
+        print_line(&table);
     }
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! `poolproof completions` and `poolproof manual`: what a shell and `man` know of the command line.
+//! `poolproof completions` and `poolproof manual`: shell completions and the man page.
 
 use anyhow::Result;
 use clap::Command;
@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 const PROGRAM: &str = "poolproof";
 
-/// Prints the completions of a shell.
+/// Prints the completions for a shell.
 pub(super) fn completions(program: &mut Command, shell: Shell) {
     clap_complete::generate(shell, program, PROGRAM, &mut std::io::stdout());
 }
@@ -17,7 +17,10 @@ pub(super) fn page(program: &mut Command) -> Result<String> {
     program.build();
     let mut page = Vec::new();
     clap_mangen::Man::new(program.clone()).render(&mut page)?;
-    for command in program.get_subcommands().filter(|it| !it.is_hide_set()) {
+    for command in program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+    {
         clap_mangen::Man::new(command.clone()).render(&mut page)?;
     }
     Ok(String::from_utf8_lossy(&page).trim_end().to_owned())
@@ -29,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_each_command_and_its_arguments() {
+    fn the_page_lists_each_command_with_its_arguments() {
         let load = Command::new("load")
             .about("sends")
             .arg(clap::arg!(--rate <N>));

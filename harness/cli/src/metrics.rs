@@ -1,4 +1,4 @@
-//! `--metrics-addr`: figures of a run at `/metrics` while it lasts.
+//! `--metrics-addr`: serves the figures of a run at `/metrics` while it lasts.
 
 use std::net::SocketAddr;
 
@@ -15,15 +15,15 @@ use tokio::task::AbortHandle;
 use super::Failure;
 use poolproof_report::openmetrics;
 
-/// Where figures are served.
+/// The address that serves the figures.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct MetricsArgs {
-    /// Serve the figures of the run while it lasts, as OpenMetrics at /metrics of this address, such as 127.0.0.1:9464
+    /// Address that serves live figures as OpenMetrics at /metrics, such as 127.0.0.1:9464
     #[arg(help_heading = "Output", long, value_name = "ADDR")]
     metrics_addr: Option<SocketAddr>,
 }
 
-/// Serves the text that it was given last; nothing if no address was named. Ends when it is dropped.
+/// Serves the latest text, or nothing if no address was given. Dropping it stops the server.
 pub(super) struct Exporter(Option<Serving>);
 
 struct Serving {
@@ -32,23 +32,25 @@ struct Serving {
 }
 
 impl Exporter {
-    /// Begins to serve. An address that cannot be had is wrong use.
+    /// Starts serving. An address that cannot be bound is a usage error.
     pub(super) async fn start(args: &MetricsArgs) -> Result<Self, Failure> {
         let Some(address) = args.metrics_addr else {
             return Ok(Self(None));
         };
         let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("--metrics-addr {address}: cannot listen there"))
+            .with_context(|| format!("--metrics-addr {address}: cannot listen"))
             .map_err(Failure::usage)?;
-        let address = listener.local_addr().context("address of the metrics")?;
+        let address = listener
+            .local_addr()
+            .context("reading the address of the metrics server")?;
         eprintln!("metrics: http://{address}/metrics");
-        // Nothing is known yet, which is a whole text too.
+        // A complete text without figures.
         let (text, latest) = watch::channel("# EOF\n".to_owned());
         let router = Router::new()
             .route("/metrics", get(metrics))
             .with_state(latest);
-        // It ends with this process at the latest; that it could not accept a connection shows at the other end.
+        // The server ends with this process at the latest. A failed accept is visible to the client.
         let server = tokio::spawn(async { axum::serve(listener, router).await });
         Ok(Self(Some(Serving {
             text,
@@ -56,7 +58,7 @@ impl Exporter {
         })))
     }
 
-    /// Serves this from now on. It is not made if nobody can ask for it.
+    /// Replaces the served text. The text is not built if nothing is served.
     pub(super) fn show(&self, text: impl FnOnce() -> Result<String>) {
         if let Some(serving) = &self.0 {
             match text() {
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_shown_last_is_served_with_its_content_type() {
+    async fn the_latest_text_is_served_with_its_content_type() {
         let (listener, address) = free().await;
         drop(listener);
         let exporter = Exporter::start(&args(address)).await.unwrap();
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_in_use_is_wrong_use_and_named() {
+    async fn an_address_in_use_is_a_usage_error_that_names_it() {
         let (_listener, address) = free().await;
         let Err(failure) = Exporter::start(&args(address)).await else {
             unreachable!("the port is in use")

@@ -17,12 +17,12 @@ use poolproof_stack::workers::Workers;
 pub(super) struct Pod {
     workers: Workers,
     pub(super) inside: Inside,
-    /// What the way from it to the gateway takes.
+    /// Round-trip time from the pod to the gateway.
     pub(super) round_trip: RoundTrip,
 }
 
 impl Pod {
-    /// Starts it. A start that fails, or is ended by `stop`, leaves nothing behind.
+    /// Starts the pod. A start that fails or is cancelled by `stop` leaves nothing behind.
     pub(super) async fn start(
         stack: &Stack,
         program: &Path,
@@ -30,7 +30,9 @@ impl Pod {
     ) -> Result<Self> {
         let workers = stack.start_workers(1, program, stop).await?;
         let reached = async {
-            let view = stack.cluster_view().context("the stack is in no cluster")?;
+            let view = stack
+                .cluster_view()
+                .context("the stack does not run in a cluster")?;
             let gateway = view.gateway.clone();
             let seen_inside = move |target: Target| {
                 let view = view.clone();

@@ -1,14 +1,14 @@
-//! The arguments that say how sure verdicts are to be, shared by all commands that judge or plan.
+//! The error rates of verdicts, as arguments shared by all commands that judge or plan.
 
 use anyhow::{Result, ensure};
 use clap::Args;
 
 use poolproof_cases::context::Settings;
 
-/// Error rates, and the deviation that matters.
+/// Error rates, and the smallest deviation that must be caught.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct RateArgs {
-    /// The smallest deviation of a split that must be caught, in percentage points
+    /// Smallest deviation of a split that must be caught, in percentage points
     #[arg(
         help_heading = "Judging",
         long,
@@ -16,16 +16,16 @@ pub(super) struct RateArgs {
         default_value_t = 3.0
     )]
     pub(super) tolerance: f64,
-    /// The chance with which a whole run may fail a correct stack; cases share it out
+    /// Probability that a whole run fails a correct stack; divided among the cases
     #[arg(help_heading = "Judging", long, value_name = "CHANCE", default_value_t = Settings::default().run_alpha)]
     alpha: f64,
-    /// The chance with which a case catches the smallest deviation that matters
+    /// Probability that a case catches the smallest deviation that matters
     #[arg(help_heading = "Judging", long, value_name = "CHANCE", default_value_t = Settings::default().power)]
     power: f64,
 }
 
 impl RateArgs {
-    /// The settings that they mean.
+    /// Converts the arguments to settings. Checks their ranges.
     pub(super) fn settings(&self, seed: u64) -> Result<Settings> {
         let Self {
             tolerance,
@@ -38,11 +38,11 @@ impl RateArgs {
         );
         ensure!(
             (1e-9..=0.2).contains(&alpha),
-            "--alpha {alpha}: must be from 0.000000001 to 0.2, the chance with which a run may fail a correct stack"
+            "--alpha {alpha}: must be from 0.000000001 to 0.2, the probability that a run fails a correct stack"
         );
         ensure!(
             (0.6..=0.9999).contains(&power),
-            "--power {power}: must be from 0.6 to 0.9999, the chance with which a deviation that matters is caught"
+            "--power {power}: must be from 0.6 to 0.9999, the probability that a deviation that matters is caught"
         );
         Ok(Settings {
             seed,

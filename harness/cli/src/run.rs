@@ -1,4 +1,4 @@
-//! `poolproof run`: bring up a stack, run cases, write the record, exit with the verdict.
+//! `poolproof run`: starts a stack, runs cases, writes the record, and exits with the verdict.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::pod::Pod;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::started::Started;
-use super::{App, Failure, INTERRUPTED, github, look, save, say, timeouts};
+use super::{App, Failure, INTERRUPTED, github, print_line, save, table_style, timeouts};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::Case;
 use poolproof_cases::context::{Settings, Timeouts};
@@ -29,10 +29,10 @@ use poolproof_stack::{Options, Stack, StartError};
 #[command(after_help = "Examples:
   poolproof run                                        all suites on the embedded stack
   poolproof run canary routing/unknown-model           one suite and one case
-  poolproof run --flaw split-80-20 canary              a gateway that splits 80/20: must fail
-  poolproof run --stack url --target my-gateway.toml   a stack that is already there
+  poolproof run --flaw split-80-20 canary              a gateway that splits 80/20, which must fail
+  poolproof run --stack url --target my-gateway.toml   an existing stack
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
-  poolproof run --target my-gateway.toml --dry-run     what that would send, and which cases it lacks something for")]
+  poolproof run --target my-gateway.toml --dry-run     what a run would send, and which cases it would skip")]
 pub(super) struct Args {
     /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
     selectors: Vec<String>,
@@ -40,17 +40,17 @@ pub(super) struct Args {
     stack: StackArgs,
     #[command(flatten)]
     rates: RateArgs,
-    /// The longest time of a case, in seconds; a slow fleet needs more for samples of thousands
+    /// Longest time of a case, in seconds; slow servers need more for samples of thousands
     #[arg(help_heading = "Judging", long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
     case_timeout: u64,
-    /// Stacks `kind` and `cluster`: send from a pod of the cluster where a case changes nothing of the stack, so that the way into the
-    /// cluster is in none of its times
+    /// Stacks `kind` and `cluster`: run cases that do not change the stack from a pod, so that their times exclude the path into the
+    /// cluster
     #[arg(help_heading = "Cluster", long)]
     inside: bool,
-    /// End the run with the first Must case that does not pass
+    /// Stop after the first Must case that does not pass
     #[arg(help_heading = "Judging", long)]
     fail_fast: bool,
-    /// The folder for run.json, junit.xml, report.html and metrics.txt
+    /// Output folder for run.json, junit.xml, report.html and metrics.txt
     #[arg(
         help_heading = "Output",
         long,
@@ -60,7 +60,7 @@ pub(super) struct Args {
     out: PathBuf,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// Say which cases would be run, what each would send and which are left out; send nothing and start nothing
+    /// Print which cases would run, what each would send, and which would be skipped; start and send nothing
     #[arg(help_heading = "Output", long)]
     dry_run: bool,
     /// With --dry-run: the time of a request, in milliseconds
@@ -100,9 +100,10 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         Ok(way) => way,
         Err(error) => {
             stack.stop().await;
-            return match stop.is_cancelled() {
-                true => Ok(INTERRUPTED),
-                false => Err(StartError::Unavailable(error).into()),
+            return if stop.is_cancelled() {
+                Ok(INTERRUPTED)
+            } else {
+                Err(StartError::Unavailable(error).into())
             };
         }
     };
@@ -165,7 +166,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     }
     progress.finish();
     print(&record, &args)?;
-    github::tell(
+    github::publish(
         &markdown::render(&record),
         &report::github::annotations(&record),
     );
@@ -177,7 +178,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     })
 }
 
-/// The pod to send from, if one is asked for, and what the way to the gateway takes, where something lies between.
+/// The pod to send from, if requested, and the round-trip times to a gateway in a cluster.
 async fn way(
     args: &Args,
     options: &Options,
@@ -200,7 +201,7 @@ fn in_cluster(options: &Options) -> bool {
     options.kind.is_cluster()
 }
 
-/// Says what a run would send. A cluster whose stack is there already is read for it.
+/// Prints what a run would send. For an existing stack in a cluster, it reads the cluster first.
 async fn dry_run(
     app: App,
     args: &Args,
@@ -208,14 +209,13 @@ async fn dry_run(
     cases: &[&Case],
     settings: Settings,
 ) -> Result<u8, Failure> {
-    let target = match options.kind == StackKind::Cluster && options.cluster.existing {
-        true => {
-            let stack = Stack::start(options, &mut |_| {}).await?;
-            let target = stack.target.clone();
-            stack.stop().await;
-            target
-        }
-        false => options.planned_target().map_err(Failure::usage)?,
+    let target = if options.kind == StackKind::Cluster && options.cluster.existing {
+        let stack = Stack::start(options, &mut |_| {}).await?;
+        let target = stack.target.clone();
+        stack.stop().await;
+        target
+    } else {
+        options.planned_target().map_err(Failure::usage)?
     };
     let planned = plan::plan_cases(
         cases,
@@ -224,14 +224,15 @@ async fn dry_run(
         args.latency,
     );
     let (value, text) = planned.map_err(Failure::usage)?;
-    match args.json {
-        true => say(&serde_json::to_string_pretty(&value).context("writing the plan")?),
-        false => say(&format!("{text}\nNothing was sent.")),
+    if args.json {
+        print_line(&serde_json::to_string_pretty(&value).context("writing the plan")?)
+    } else {
+        print_line(&format!("{text}\nNothing was sent."))
     }
     Ok(0)
 }
 
-/// What the parts of the stack have written, where a run does not pass. That it cannot be had changes no verdict.
+/// Saves the logs of the parts if a run does not pass. An error here changes no verdict.
 async fn save_logs(stack: &Stack, folder: &Path) {
     match stack.save_logs(folder).await {
         Ok(true) => eprintln!("logs: {}", folder.display()),
@@ -242,10 +243,10 @@ async fn save_logs(stack: &Stack, folder: &Path) {
 
 fn print(record: &Record, args: &Args) -> anyhow::Result<()> {
     if args.json {
-        say(&serde_json::to_string_pretty(record)?);
+        print_line(&serde_json::to_string_pretty(record)?);
         return Ok(());
     }
-    say(&terminal::run::render(record, look()));
-    say(&format!("record: {}", args.out.join("run.json").display()));
+    print_line(&terminal::run::render(record, table_style()));
+    print_line(&format!("record: {}", args.out.join("run.json").display()));
     Ok(())
 }

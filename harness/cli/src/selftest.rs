@@ -1,4 +1,4 @@
-//! `poolproof selftest`: every flaw against the verdicts that it must cause, as a matrix.
+//! `poolproof selftest`: checks every flaw against the verdicts that it must cause, as a matrix.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -12,7 +12,7 @@ use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{App, Failure, INTERRUPTED, say, stop_on_signal};
+use super::{App, Failure, INTERRUPTED, print_line, stop_on_signal};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::{Case, Catch, Suite, catches};
 use poolproof_cases::context::{Settings, Timeouts};
@@ -26,29 +26,28 @@ use poolproof_stack::{self as stack, Stack, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
-  poolproof selftest                                 each flaw against the cases that must catch it
+  poolproof selftest                                 each flaw with the cases that must catch it
   poolproof selftest stream-cut stream-repeated      two flaws
-  poolproof selftest --full --repeat 3 --markdown    all cases under each flaw, three times, for a document
+  poolproof selftest --full --repeat 3 --markdown    all cases under each flaw, three times, as Markdown
 
 Exit codes:
-  0    the table holds
-  1    it does not: a flaw was not caught, a case failed that must pass, or the table has holes
-  2    wrong use or configuration
+  0    all verdicts are as expected
+  1    a flaw was not caught, a case failed that must pass, or the table has gaps
+  2    usage or configuration error
   4    the stack could not be started
-  70   internal error of poolproof
-  130  interrupted; what is known is printed")]
+  70   internal error in poolproof
+  130  interrupted; results so far are printed")]
 pub(super) struct Args {
-    /// Flaws, by the names that `poolproof list --flaws` shows [default: all, and a stack without any]
+    /// Flaws, as named by `poolproof list --flaws` [default: all, and a stack without flaws]
     #[arg(value_name = "FLAW")]
     flaws: Vec<Flaw>,
-    /// How often each flaw is switched on, on a stack of its own
+    /// Runs per flaw, each on its own stack
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
-    /// Run all cases under each flaw: those that no row names must pass
+    /// Run all cases under each flaw; cases not named by a row must pass
     #[arg(long)]
     full: bool,
-    /// How many flaws are tested at a time, each on a stack of its own [default: three for each processor, since a stack waits most of
-    /// its time]
+    /// Number of stacks that run in parallel [default: three per processor, since a stack mostly waits]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Print JSON
@@ -57,7 +56,7 @@ pub(super) struct Args {
     /// Print Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Seed of every random choice of the first run; the next ones count on from it
+    /// Seed of the first run; each further run adds 1
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
@@ -117,13 +116,14 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
         took_s: started.elapsed().as_secs_f64(),
     };
     report.print(&args)?;
-    Ok(match report.is_interrupted() {
-        true => INTERRUPTED,
-        false => u8::from(!report.holds()),
+    Ok(if report.is_interrupted() {
+        INTERRUPTED
+    } else {
+        u8::from(!report.holds())
     })
 }
 
-/// Starts embedded stacks with these options, each with the flaw and the seed that a self-test asks for.
+/// Starts embedded stacks with these options, each with the flaw and the seed of its row.
 pub fn embedded(
     options: stack::Options,
 ) -> impl Fn(Option<Flaw>, u64) -> LocalBoxFuture<'static, Result<Started, StartError>> {
@@ -144,7 +144,7 @@ pub fn embedded(
     }
 }
 
-/// A row on a thread of its own, so that rows side by side share nothing but the processors.
+/// Runs a row on its own thread, so that parallel rows share only the processors.
 async fn apart(
     suites: &'static [Suite],
     catch: Option<&'static Catch>,
@@ -195,14 +195,14 @@ impl Report {
                 "took_s": self.took_s,
                 "rows": self.rows,
             });
-            say(&serde_json::to_string_pretty(&report).context("writing the report")?);
+            print_line(&serde_json::to_string_pretty(&report).context("writing the report")?);
             return Ok(());
         }
         let columns = self.columns();
-        say(&terminal::matrix(&self.rows, &columns, args.markdown));
-        say(&terminal::legend(&columns, args.markdown));
+        print_line(&terminal::matrix(&self.rows, &columns, args.markdown));
+        print_line(&terminal::legend(&columns, args.markdown));
         for line in terminal::deviations(&self.rows, &self.faults) {
-            say(&line);
+            print_line(&line);
         }
         let flaws = self.rows.iter().filter(|row| row.flaw.is_some());
         let always = |row: &&Row| !row.interrupted && row.caught == row.runs;
@@ -211,7 +211,7 @@ impl Report {
             (false, true) => "the table holds",
             (false, false) => "the table does not hold",
         };
-        say(&format!(
+        print_line(&format!(
             "{} of {} flaws caught every time, runs of each: {}; {conclusion}; {:.0} s",
             flaws.clone().filter(always).count(),
             flaws.count(),
@@ -221,7 +221,7 @@ impl Report {
         Ok(())
     }
 
-    /// The cases that were run, in the order of the suites.
+    /// The cases that ran, in the order of the suites.
     fn columns(&self) -> Vec<&'static str> {
         let cells = || self.rows.iter().flat_map(|row| &row.cells);
         let ids = self.suites.iter().flat_map(|suite| suite.cases);

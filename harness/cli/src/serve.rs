@@ -1,4 +1,4 @@
-//! `poolproof serve`: one component of a stack as a process of its own.
+//! `poolproof serve`: one component of a stack as a separate process.
 
 mod epp;
 mod gateway;
@@ -22,21 +22,21 @@ use poolproof_load::workers;
 pub(super) enum Component {
     /// A model server that behaves like vLLM
     ModelServer(model_server::Args),
-    /// An endpoint picker that behaves like that of the Gateway API Inference Extension
+    /// An endpoint picker that behaves like the one of the Gateway API Inference Extension
     Epp(epp::Args),
     /// A gateway that routes by model name, splits by weight and asks endpoint pickers
     Gateway(gateway::Args),
-    /// A server that answers at once, for measuring clients
+    /// A server that answers immediately, to measure clients
     Stub(stub::Args),
-    /// A worker of `poolproof load --workers` or `run --inside`, which is told over HTTP what to send
+    /// A worker of `poolproof load --workers` or `run --inside`, controlled over HTTP
     #[command(hide = true)]
     Worker(WorkerArgs),
 }
 
-/// Where a worker listens.
+/// Listen address of a worker.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct WorkerArgs {
-    /// The address, on the loopback: whoever reaches a worker decides what it sends
+    /// Listen address; must be a loopback address, since anyone who can connect can make the worker send traffic
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 }

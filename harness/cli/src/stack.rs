@@ -1,4 +1,4 @@
-//! The arguments that say which stack, shared by all commands that need one.
+//! The arguments that select a stack, shared by all commands that need one.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use poolproof_stack::parts::choose;
 use poolproof_stack::parts::flaws::topology_showing;
 use poolproof_stack::{ClusterOptions, KindOptions, Options, ProcessOptions};
 
-/// Which stack, and what it is to consist of.
+/// The stack and its parts.
 #[derive(Clone, Debug, Args)]
 pub(super) struct StackArgs {
     /// The stack
@@ -36,22 +36,22 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_TARGET"
     )]
     pub(super) target: Option<PathBuf>,
-    /// A topology to start instead of the default one
+    /// Topology to start [default: the built-in one]
     #[arg(help_heading = "Stack", long, value_name = "FILE")]
     topology: Option<PathBuf>,
-    /// The topology to start if none is named.
+    /// The topology to start if the command line names none.
     #[arg(skip)]
     pub(super) own_topology: Option<Topology>,
-    /// A defect to put in; `poolproof list --flaws` names them
+    /// Defect to enable; `poolproof list --flaws` lists them
     #[arg(help_heading = "Stack", long, value_name = "NAME")]
     pub(super) flaw: Option<Flaw>,
-    /// Seed of every random choice
+    /// Seed of all random choices
     #[arg(help_heading = "Stack", long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// The gateway in front [default: envoy for stack `local`, agentgateway for containers and clusters]
+    /// The gateway [default: envoy for stack `local`, agentgateway for containers and clusters]
     #[arg(help_heading = "Parts", long, value_parser = named::<Gateway>(), env = "POOLPROOF_GATEWAY")]
     gateway: Option<Gateway>,
-    /// The endpoint picker of each pool [default: gie, but for stack `embedded`]
+    /// The endpoint picker of each pool [default: gie, except on stack `embedded`]
     #[arg(help_heading = "Parts", long, value_parser = named::<EndpointPicker>(), env = "POOLPROOF_EPP")]
     epp: Option<EndpointPicker>,
     /// The model servers [default: poolproof for stack `local`, llm-d-inference-sim for containers and clusters]
@@ -65,7 +65,7 @@ pub(super) struct StackArgs {
     /// Stacks `local` and `containers`: the Kubernetes API that endpoint pickers watch [default: stand-in for `local`, real for `containers`]
     #[arg(help_heading = "Parts", long, value_parser = named::<KubeApi>(), env = "POOLPROOF_KUBE_API")]
     kube_api: Option<KubeApi>,
-    /// Stack `local`: where the upstream programs are [default: the cache that ci/upstream/build fills, then PATH]
+    /// Stack `local`: folder of the upstream programs [default: the cache that ci/upstream/build fills, then PATH]
     #[arg(
         help_heading = "Parts",
         long,
@@ -73,7 +73,7 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_BIN_DIR"
     )]
     bin_dir: Option<PathBuf>,
-    /// Stack `kind`: the node image [default: that of kind/versions.toml]
+    /// Stack `kind`: the node image [default: from kind/versions.toml]
     #[arg(
         help_heading = "Cluster",
         long,
@@ -81,7 +81,7 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_NODE_IMAGE"
     )]
     node_image: Option<String>,
-    /// Stack `cluster`: the context of your kubeconfig
+    /// Stack `cluster`: the context in your kubeconfig
     #[arg(
         help_heading = "Cluster",
         long,
@@ -89,7 +89,7 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_CONTEXT"
     )]
     context: Option<String>,
-    /// Stack `cluster`: the namespace of the Gateway; those of pools begin with it [default: poolproof; with --existing: all]
+    /// Stack `cluster`: namespace of the Gateway, and prefix of the pools' namespaces [default: poolproof; with --existing: all]
     #[arg(
         help_heading = "Cluster",
         long,
@@ -97,10 +97,10 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_NAMESPACE"
     )]
     namespace: Option<String>,
-    /// Stack `cluster`: only read what is there
+    /// Stack `cluster`: use the existing resources and change nothing
     #[arg(help_heading = "Cluster", long, env = "POOLPROOF_EXISTING")]
     existing: bool,
-    /// Stack `cluster`: where the gateway is reached from here [default: where its Gateway says, else through the cluster's API]
+    /// Stack `cluster`: URL of the gateway as seen from here [default: the address in its Gateway, else through the cluster's API]
     #[arg(
         help_heading = "Cluster",
         long,
@@ -108,7 +108,7 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_GATEWAY_URL"
     )]
     gateway_url: Option<Url>,
-    /// Stack `cluster`: an image of poolproof that the cluster can pull, for parts of poolproof's own
+    /// Stack `cluster`: a poolproof image that the cluster can pull, for poolproof's own parts
     #[arg(
         help_heading = "Cluster",
         long,
@@ -116,7 +116,7 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_IMAGE"
     )]
     own_image: Option<String>,
-    /// Stacks `containers`, `kind` and `cluster`: a folder from which alone charts, definitions and images are taken, as `poolproof artifacts pull` fills it
+    /// Stacks `containers`, `kind` and `cluster`: folder filled by `poolproof artifacts pull`; charts, definitions and images come only from it
     #[arg(
         help_heading = "Cluster",
         long,
@@ -124,13 +124,13 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_ARTIFACTS"
     )]
     artifacts: Option<PathBuf>,
-    /// Stack `kind`: leave the cluster for the next run; `poolproof down` removes it
+    /// Stack `kind`: keep the cluster for the next run; `poolproof down` removes it
     #[arg(help_heading = "Cluster", long, env = "POOLPROOF_KEEP")]
     keep: bool,
 }
 
 impl StackArgs {
-    /// The options that they mean. Given a target file, the stack is `url`.
+    /// Converts the arguments to options. With a target file, the stack is `url`.
     pub(super) fn options(&self) -> Result<Options> {
         self.options_of(match (&self.target, self.stack) {
             (Some(_), StackKind::Embedded) => StackKind::Url,
@@ -138,7 +138,7 @@ impl StackArgs {
         })
     }
 
-    /// The same, but for the parts that were asked for.
+    /// The same arguments with the default parts.
     pub(super) fn with_default_parts(self) -> Self {
         Self {
             gateway: None,
@@ -148,7 +148,7 @@ impl StackArgs {
         }
     }
 
-    /// The same for a stack of this kind.
+    /// Converts the arguments to options for a stack of this kind.
     pub(super) fn options_of(&self, kind: StackKind) -> Result<Options> {
         let topology = match (&self.topology, &self.own_topology) {
             (Some(file), _) => Topology::load(file)?,
@@ -191,15 +191,15 @@ impl StackArgs {
     }
 }
 
-/// Reads a value by its name; help lists all of them.
+/// Parses a value by name; help lists all values.
 fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
     let values = T::ALL.iter();
     let values = values.map(|value| PossibleValue::new(value.name()).help(value.summary()));
     PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| name.parse::<T>())
 }
 
-/// The stack that the environment names, by the variables that `--help` shows: for tests, which have no command line.
-/// `program` is the poolproof program, whose components a local stack consists of.
+/// Reads the stack from the environment variables that `--help` lists. Tests use it, since they have no command line.
+/// `program` is the poolproof program; a local stack starts its components.
 pub fn from_env(program: PathBuf) -> Result<Options> {
     #[derive(Parser)]
     struct Environment {
@@ -207,9 +207,9 @@ pub fn from_env(program: PathBuf) -> Result<Options> {
         stack: StackArgs,
     }
     let parsed = Environment::try_parse_from(["poolproof"]).map_err(|error| {
-        let said = error.to_string();
-        let (said, _usage) = said.split_once("\n\n").unwrap_or((&said, ""));
-        anyhow!(said.trim_start_matches("error: ").to_owned()).context("a POOLPROOF_ variable")
+        let text = error.to_string();
+        let (message, _usage) = text.split_once("\n\n").unwrap_or((&text, ""));
+        anyhow!(message.trim_start_matches("error: ").to_owned()).context("a POOLPROOF_ variable")
     });
     let mut options = parsed?.stack.options()?;
     options.program = program;

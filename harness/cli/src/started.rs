@@ -1,4 +1,4 @@
-//! A stack that a command has started, and what a command needs beside it: how runs and loads begin.
+//! A stack that a command has started, with its progress display and stop signal. Shared by `run` and `load`.
 
 use std::path::Path;
 
@@ -9,18 +9,18 @@ use super::{Failure, make_out_folder, stop_on_signal};
 use poolproof_report::environment::Environment;
 use poolproof_stack::{Options, Stack};
 
-/// A running stack. [`Stack::stop`] takes it down.
+/// A running stack. [`Stack::stop`] stops it.
 pub(super) struct Started {
     pub(super) stack: Stack,
     pub(super) progress: Progress,
     /// Cancelled by SIGINT and SIGTERM.
     pub(super) stop: CancellationToken,
-    /// As it was before the stack was started.
+    /// The environment before the stack was started.
     pub(super) environment: Environment,
 }
 
 impl Started {
-    /// Makes the folder for records and starts the stack; `None` if a signal came first.
+    /// Creates the output folder and starts the stack. Returns `None` if a signal arrived first.
     pub(super) async fn start(options: &Options, out: &Path) -> Result<Option<Self>, Failure> {
         make_out_folder(out)?;
         let stop = stop_on_signal()?;

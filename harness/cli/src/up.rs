@@ -1,4 +1,4 @@
-//! `poolproof up` and `down`: keep a stack, and stop what is kept.
+//! `poolproof up` and `down`: keep a stack running, and stop kept stacks.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use poolproof_stack::{Stack, containers, is_poolproof};
 pub(super) struct Args {
     #[command(flatten)]
     stack: StackArgs,
-    /// Print the target as TOML once the stack is up, as `--stack url` reads it
+    /// Print the target as TOML once the stack is up, in the format that `--stack url` reads
     #[arg(long)]
     print_target: bool,
 }
@@ -78,7 +78,7 @@ pub(super) async fn down() -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The note that a stack is kept by this process: a file named by its pid, gone with it.
+/// Marks that this process keeps a stack: a file named after its pid, removed when the process ends.
 struct Kept(PathBuf);
 
 impl Kept {
@@ -93,7 +93,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // Whoever removed it before did what is wanted here.
+        // It may already have been removed, which is fine.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -110,14 +110,14 @@ fn kept_files() -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Stops the process that a file names, and waits until it is gone. Says whether there was one.
+/// Stops the process that a file names and waits for its end. Returns false if there was no such process.
 async fn stop_kept(file: &Path) -> Result<bool> {
     const TIMEOUT: Duration = Duration::from_secs(30);
     let pid = file
         .file_name()
         .and_then(|name| name.to_str()?.parse().ok());
     let Some(pid) = pid.filter(|pid| is_poolproof(*pid)) else {
-        // Its process was killed, and may be another program's by now.
+        // The process was killed; its pid may belong to another program by now.
         std::fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
         return Ok(false);
     };

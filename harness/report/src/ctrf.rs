@@ -1,4 +1,4 @@
-//! The record in the Common Test Report Format 1.0.0 (ctrf.io), one test per case. What has no place in the format is in `extra`.
+//! The record in the Common Test Report Format 1.0.0 (ctrf.io), one test per case. Contents without a field are in `extra`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// The report.
+/// Renders the report.
 pub fn render(record: &Record) -> Value {
     let count = |status: &str| {
         let with = |case: &&CaseRecord| self::status(case) == status;
@@ -64,7 +64,7 @@ fn test(case: &CaseRecord) -> Value {
     })
 }
 
-/// A failure of what binds less than Must is `other`, as is what was not decided: neither fails a run.
+/// Only a failed Must case is `failed`. Other failures and undecided cases are `other`, since neither fails a run.
 fn status(case: &CaseRecord) -> &'static str {
     match case.outcome.verdict {
         Verdict::Pass => "passed",

@@ -1,11 +1,11 @@
-//! The list of report formats: the one place that knows which records a format renders, and which files a run writes.
+//! The list of report formats: which records each renders, and which files a run writes.
 //!
 //! To add a format, write its renderer and add a row to [`FORMATS`].
 
 use anyhow::{Context, Result, anyhow};
 
 use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
-use super::terminal::{self, Look};
+use super::terminal::{self, TableStyle};
 use super::{ctrf, html, junit, markdown, openmetrics};
 use poolproof_records::file::{AnyRecord, Kind};
 use poolproof_records::load;
@@ -18,7 +18,7 @@ use poolproof_records::run::Record;
 pub struct Rendering {
     /// The document.
     pub text: String,
-    /// What the record has and the format has no place for.
+    /// Contents of the record that the format cannot hold.
     pub left_out: Vec<&'static str>,
 }
 
@@ -27,19 +27,19 @@ pub struct Rendering {
 pub struct Format {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// One line of description.
     pub about: &'static str,
-    /// The usual extension of its files.
+    /// The usual file extension.
     pub extension: &'static str,
     run: Option<Render<Record>>,
     load: Option<Render<load::Record>>,
     search: Option<Render<Limit>>,
     overhead: Option<Render<Overhead>>,
-    /// The files of this format that commands write beside a record of a kind.
+    /// The files of this format that commands write next to a record, by kind.
     written: &'static [(Kind, &'static str)],
 }
 
-type Render<R> = fn(&R, Look) -> Result<Rendering>;
+type Render<R> = fn(&R, TableStyle) -> Result<Rendering>;
 
 const NONE: Format = Format {
     name: "",
@@ -56,9 +56,9 @@ const NONE: Format = Format {
 pub const FORMATS: &[Format] = &[
     Format {
         name: "terminal",
-        about: "A table for a person",
+        about: "Table for the terminal",
         extension: "txt",
-        run: Some(|record, look| text(terminal::run::render(record, look))),
+        run: Some(|record, style| text(terminal::run::render(record, style))),
         load: Some(|record, _| text(terminal::load::render(record))),
         search: Some(|record, _| text(terminal::search::render(record))),
         overhead: Some(|record, _| text(terminal::overhead::render(record))),
@@ -66,7 +66,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "markdown",
-        about: "Markdown, as GitHub renders it",
+        about: "GitHub Markdown",
         extension: "md",
         run: Some(|record, _| text(markdown::render(record))),
         load: Some(|record, _| text(terminal::load::markdown(record))),
@@ -75,7 +75,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "html",
-        about: "A page in one file, with pictures",
+        about: "Web page with charts, in one file",
         extension: "html",
         run: Some(|record, _| text(html::render(record))),
         load: Some(|record, _| text(html::render_load(record))),
@@ -89,7 +89,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "junit",
-        about: "JUnit XML, as most CI systems read it",
+        about: "JUnit XML, which most CI systems read",
         extension: "xml",
         run: Some(|record, _| text(junit::render(record)?)),
         load: Some(|record, _| text(junit::render_load(record)?)),
@@ -108,14 +108,14 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "gie",
-        about: "YAML in the shape of GIE's conformance report, as a companion to one",
+        about: "YAML in the format of GIE's conformance report, as a companion to it",
         extension: "yaml",
         run: Some(|record, _| yaml(gie::convert(record))),
         ..NONE
     },
     Format {
         name: "openmetrics",
-        about: "OpenMetrics 1.0.0, for systems that collect metrics",
+        about: "OpenMetrics 1.0.0, for metrics collectors",
         extension: "txt",
         run: Some(|record, _| text(openmetrics::render(record)?)),
         load: Some(|record, _| text(openmetrics::render_load(record)?)),
@@ -124,21 +124,21 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "llm-d",
-        about: "llm-d's Benchmark Report v0.2.1 of a load run, as YAML",
+        about: "llm-d Benchmark Report v0.2.1 of a load run, as YAML",
         extension: "yaml",
         load: Some(|record, _| yaml(llm_d::convert(record))),
         ..NONE
     },
     Format {
         name: "inference-perf",
-        about: "The summary of inference-perf of a load run, as JSON",
+        about: "inference-perf summary of a load run, as JSON",
         extension: "json",
         load: Some(|record, _| json(inference_perf::convert(record))),
         ..NONE
     },
     Format {
         name: "vllm",
-        about: "The keys of vLLM's `bench serve` of a load run, as JSON",
+        about: "Keys of vLLM's `bench serve` for a load run, as JSON",
         extension: "json",
         load: Some(|record, _| json(vllm::convert(record))),
         ..NONE
@@ -146,12 +146,12 @@ pub const FORMATS: &[Format] = &[
 ];
 
 impl Format {
-    /// The format of this name.
+    /// The format with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         FORMATS.iter().find(|format| format.name == name)
     }
 
-    /// Whether it renders records of this kind.
+    /// True if it renders records of this kind.
     pub fn renders(&self, kind: Kind) -> bool {
         match kind {
             Kind::Run => self.run.is_some(),
@@ -161,22 +161,22 @@ impl Format {
         }
     }
 
-    /// Renders a record. `None` if it does not render records of its kind.
-    pub fn render(&self, record: &AnyRecord, look: Look) -> Option<Result<Rendering>> {
+    /// Renders a record. `None` if the format does not support its kind.
+    pub fn render(&self, record: &AnyRecord, style: TableStyle) -> Option<Result<Rendering>> {
         Some(match record {
-            AnyRecord::Run(record) => self.run?(record, look),
-            AnyRecord::Load(record) => self.load?(record, look),
-            AnyRecord::Search(record) => self.search?(record, look),
-            AnyRecord::Overhead(record) => self.overhead?(record, look),
+            AnyRecord::Run(record) => self.run?(record, style),
+            AnyRecord::Load(record) => self.load?(record, style),
+            AnyRecord::Search(record) => self.search?(record, style),
+            AnyRecord::Overhead(record) => self.overhead?(record, style),
         })
     }
 
-    /// Why it does not render records of a kind, with the formats that do.
+    /// The error for an unsupported kind of record. It names the formats that support it.
     pub fn refusal(&self, kind: Kind) -> anyhow::Error {
         let others = FORMATS.iter().filter(|format| format.renders(kind));
         let others: Vec<&str> = others.map(|format| format.name).collect();
         anyhow!(
-            "--format {}: the record is {}, which has no such rendering; use {}",
+            "--format {}: not supported for {}; use {}",
             self.name,
             kind.describe(),
             others.join(", ")
@@ -184,23 +184,23 @@ impl Format {
     }
 }
 
-/// The names and texts of the files that a run of cases writes beside its record.
+/// The names and texts of the files that a run of cases writes next to its record.
 pub fn files_of_run(record: &Record) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Run, |format| Some(format.run?(record, FILE)))
 }
 
-/// The names and texts of the files that a load run writes beside its record.
+/// The names and texts of the files that a load run writes next to its record.
 pub fn files_of_load(record: &load::Record) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Load, |format| Some(format.load?(record, FILE)))
 }
 
-/// The names and texts of the files that a search writes beside its record.
+/// The names and texts of the files that a search writes next to its record.
 pub fn files_of_search(record: &Limit) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Search, |format| Some(format.search?(record, FILE)))
 }
 
-/// How a table looks in a file.
-const FILE: Look = Look {
+/// The style of tables in files.
+const FILE: TableStyle = TableStyle {
     width: 160,
     colour: false,
 };
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_that_is_written_has_a_renderer_and_a_name_of_its_own() {
+    fn every_written_file_has_a_renderer_and_a_unique_name() {
         let mut names = Vec::new();
         for format in FORMATS {
             for (kind, name) in format.written {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_formats_that_render_the_record() {
+    fn the_error_of_an_unsupported_format_names_the_supported_ones() {
         let ctrf = Format::named("ctrf").map(|format| format.refusal(Kind::Search).to_string());
         let ctrf = ctrf.unwrap_or_default();
         assert!(ctrf.ends_with("use terminal, html"), "{ctrf}");

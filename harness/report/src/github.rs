@@ -1,13 +1,13 @@
-//! What GitHub Actions shows of a run beside its log: annotations.
+//! Annotations for GitHub Actions.
 //!
-//! Source: actions/toolkit, packages/core/src/command.ts (workflow commands and how they are escaped).
+//! Source: actions/toolkit, packages/core/src/command.ts (workflow commands and their escaping).
 
 use super::clipped;
 use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// A line for each case that did not pass: an error where it decides the run, else a warning.
+/// One line per case that did not pass: an error if it decides the run, else a warning.
 pub fn annotations(record: &Record) -> String {
     let lines = record.cases.iter().filter_map(|case| {
         let kind = kind(case)?;
@@ -30,13 +30,13 @@ fn kind(case: &CaseRecord) -> Option<&'static str> {
     }
 }
 
-/// A line of an error that is about the run as a whole.
+/// The line of an error about the run as a whole.
 pub fn error(title: &str, text: &str) -> String {
     let title = escaped(title).replace(':', "%3A").replace(',', "%2C");
     format!("::error title={title}::{}\n", escaped(text))
 }
 
-/// Text as one line of a command.
+/// Escapes text for a workflow command.
 fn escaped(text: &str) -> String {
     clipped(text)
         .replace('%', "%25")
@@ -51,7 +51,7 @@ mod tests {
     use poolproof_records::samples::record;
 
     #[test]
-    fn what_decides_is_an_error_and_nothing_breaks_out_of_its_line() {
+    fn deciding_cases_are_errors_and_texts_stay_on_their_line() {
         let hostile = Outcome::invalid("100 % lost\n::set-output name=x::y");
         let cases = [
             (Level::Must, Outcome::pass("fine")),

@@ -1,4 +1,4 @@
-//! The record as JUnit XML, for CI systems: one test case per case; `fail` is a failure, what was not decided an error.
+//! The record as JUnit XML, for CI systems: one test case per case. `fail` is a failure, an undecided case is an error.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use poolproof_model::verdict::Verdict;
 use poolproof_records::load;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// The XML.
+/// Renders a run of cases.
 pub fn render(record: &Record) -> Result<String> {
     let mut report = Report::new(format!("poolproof on {}", record.stack));
     for cases in record.cases.chunk_by(|a, b| a.suite() == b.suite()) {
@@ -21,7 +21,7 @@ pub fn render(record: &Record) -> Result<String> {
     report.to_string().context("writing junit")
 }
 
-/// The XML of a load run: one test case per objective, and one for whether the measurement is to be trusted.
+/// Renders a load run: one test case per objective, and one for the validity of the measurement.
 pub fn render_load(record: &load::Record) -> Result<String> {
     let mut test_suite = TestSuite::new(record.name.as_str());
     let trusted = match record.doubts.first() {
@@ -63,7 +63,7 @@ fn test_case(case: &CaseRecord) -> TestCase {
     let mut status = match outcome.verdict {
         Verdict::Pass => TestCaseStatus::success(),
         Verdict::Skip => TestCaseStatus::skipped(),
-        // What binds less than Must may not turn a build red.
+        // Only Must cases may fail a build.
         Verdict::Fail if case.level != Level::Must => TestCaseStatus::skipped(),
         Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Inconclusive | Verdict::Invalid | Verdict::Error => {
@@ -97,7 +97,7 @@ mod tests {
     use poolproof_records::samples::record;
 
     #[test]
-    fn verdicts_become_what_ci_systems_know() {
+    fn verdicts_map_to_junit_states() {
         let mut fail = Outcome::pass("1 < 2 & \"so on\"");
         fail.verdict = Verdict::Fail;
         let text = render(&record(&[
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn objectives_of_a_load_run_are_test_cases_and_a_doubt_is_an_error() {
+    fn objectives_are_test_cases_and_a_doubt_is_a_failure() {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
         let path = reports.join("load-local-envoy/load.json");
         let mut record = load::Record::read(&path).unwrap();

@@ -47,50 +47,50 @@ pub mod terminal;
 #[allow(clippy::unwrap_used)]
 mod renderings;
 
-// The paths that records had before they got a module of their own.
+// Earlier paths of the records.
 pub use poolproof_records::{environment, run as record};
 
-/// Characters of a text that a rendering for people shows; the record has all.
+/// Longest text that a rendering for people shows, in characters; the record holds all of it.
 const TEXT_SHOWN: usize = 2000;
 
-/// Mismatches of a case that a rendering for people shows; the record has all.
+/// Most mismatches of a case that a rendering for people shows; the record holds all of them.
 const MISMATCHES_SHOWN: usize = 8;
 
-/// Whether a case is told in full to a person.
-fn worth_telling(case: &CaseRecord) -> bool {
+/// True if renderings for people show the case in full.
+fn needs_details(case: &CaseRecord) -> bool {
     !matches!(case.outcome.verdict, Verdict::Pass | Verdict::Skip)
 }
 
-/// What a person is told of a case: the kind of each line, and the line.
-fn told(outcome: &Outcome) -> Vec<(&'static str, String)> {
+/// The details of a case for people: the kind of each line, and the line.
+fn detail_lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
-    let mut tell = |kind, line: &str| lines.push((kind, clipped(line).into_owned()));
+    let mut add = |kind, line: &str| lines.push((kind, clipped(line).into_owned()));
     if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
-        tell("because", &outcome.summary);
+        add("because", &outcome.summary);
     }
     for mismatch in outcome.mismatches.iter().take(MISMATCHES_SHOWN) {
-        tell("found", &mismatch.to_string());
+        add("found", &mismatch.to_string());
     }
     if let Some(more @ 1..) = outcome.mismatches.len().checked_sub(MISMATCHES_SHOWN) {
-        tell("found", &format!("and {more} more, in the record"));
+        add("found", &format!("{more} more in the record"));
     }
     for statistic in &outcome.statistics {
-        tell("measured", &statistic.to_string());
+        add("measured", &statistic.to_string());
     }
     for line in &outcome.evidence {
-        tell("evidence", line);
+        add("evidence", line);
     }
     lines
 }
 
-/// Which of two ways to the same endpoints is better by a figure.
+/// Whether a figure is better through the gateway or with round robin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Better {
     /// The interval of the difference covers 0.
     NotShown,
-    /// The way through the gateway.
+    /// The gateway is better.
     Gateway,
-    /// Round robin.
+    /// Round robin is better.
     RoundRobin,
 }
 
@@ -104,7 +104,7 @@ impl fmt::Display for Better {
     }
 }
 
-/// Which way is better; `None` for a figure that this version does not know.
+/// Compares a figure's interval with 0. Returns `None` for a figure unknown to this version.
 fn better(compared: &Compared) -> Option<Better> {
     let figure = compared.which()?;
     let (low, high) = compared.interval;
@@ -117,7 +117,7 @@ fn better(compared: &Compared) -> Option<Better> {
     })
 }
 
-/// Text that may come from anywhere, without what a terminal would obey, and not longer than a person reads.
+/// Makes untrusted text safe to print: replaces control characters and cuts it to a readable length.
 pub(crate) fn clipped(text: &str) -> Cow<'_, str> {
     let unsafe_for_terminals = |c: char| c.is_control() && c != '\n';
     let end = text.char_indices().nth(TEXT_SHOWN).map(|(at, _)| at);

@@ -1,11 +1,11 @@
-//! The record as Markdown (GitHub's), for pull requests, issues and job summaries.
+//! The record as GitHub Markdown, for pull requests, issues and job summaries.
 
 use std::fmt::Write as _;
 
-use super::{clipped, told, worth_telling};
+use super::{clipped, detail_lines, needs_details};
 use poolproof_records::run::{CaseRecord, Record};
 
-/// The conclusion, a table of the cases, what did not pass in full, and the machine.
+/// Renders the conclusion, a table of the cases, the cases that did not pass in full, and the machine.
 pub fn render(record: &Record) -> String {
     let mut text = format!(
         "## poolproof on {}: {}\n\n{}; seed {}",
@@ -15,9 +15,9 @@ pub fn render(record: &Record) -> String {
         record.seed
     );
     if let Some(flaw) = &record.flaw {
-        text += &format!("; with the flaw {} put in", escaped(flaw));
+        text += &format!("; flaw enabled: {}", escaped(flaw));
     }
-    text += "\n\n| verdict | case | level | seconds | what was found |\n|---|---|---|---:|---|\n";
+    text += "\n\n| verdict | case | level | seconds | result |\n|---|---|---|---:|---|\n";
     for case in &record.cases {
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -30,11 +30,11 @@ pub fn render(record: &Record) -> String {
             escaped(&case.outcome.summary)
         );
     }
-    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+    for case in record.cases.iter().filter(|case| needs_details(case)) {
         details(&mut text, case);
     }
     if let Some(environment) = &record.environment {
-        text += &format!("\nMade on {}.\n", escaped(&environment.in_words()));
+        text += &format!("\nMachine: {}.\n", escaped(&environment.in_words()));
     }
     if let Some(way) = record.way() {
         text += &format!("\nOn this stack, {way}.\n");
@@ -54,12 +54,12 @@ fn details(text: &mut String, case: &CaseRecord) {
         escaped(&case.requirement),
         escaped(&case.source)
     );
-    for (kind, line) in told(outcome) {
+    for (kind, line) in detail_lines(outcome) {
         let _ = writeln!(text, "- {kind}: {}", escaped(&line));
     }
 }
 
-/// Text that may hold anything, as one line without markup.
+/// Escapes untrusted text to one line without markup.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in clipped(text).chars() {
@@ -85,7 +85,7 @@ mod tests {
     use poolproof_records::samples::record;
 
     #[test]
-    fn what_did_not_pass_is_told_and_nothing_in_it_is_markup() {
+    fn failed_cases_are_shown_in_full_and_their_texts_are_escaped() {
         let mut fail = Outcome::pass("a | b\n<img src=x> \x1b[31m[x](y)");
         fail.verdict = Verdict::Fail;
         let text = render(&record(&[

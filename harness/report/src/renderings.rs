@@ -1,14 +1,14 @@
-//! Snapshots of every rendering of every record under `reports/`. After a change of words: `INSTA_UPDATE=always cargo test renderings`.
+//! Snapshots of every rendering of every record under `reports/`. To update them: `INSTA_UPDATE=always cargo test renderings`.
 
 use std::path::{Path, PathBuf};
 
 use super::format::{FORMATS, Format};
-use super::terminal::Look;
+use super::terminal::TableStyle;
 use poolproof_records::environment::Environment;
 use poolproof_records::file::{AnyRecord, Kind};
 use poolproof_records::samples::limit;
 
-const PLAIN: Look = Look {
+const PLAIN: TableStyle = TableStyle {
     width: 120,
     colour: false,
 };
@@ -23,7 +23,7 @@ fn reports() -> PathBuf {
     found.unwrap()
 }
 
-/// All committed records, by a name made of their folder and file.
+/// All committed records, named after their folder and file.
 fn committed() -> Vec<(String, AnyRecord)> {
     let mut records = Vec::new();
     for folder in std::fs::read_dir(reports()).unwrap() {
@@ -41,14 +41,14 @@ fn committed() -> Vec<(String, AnyRecord)> {
     records
 }
 
-/// A hash that depends on neither the machine nor the version of Rust (FNV-1a, 64 bits).
+/// A hash that is the same on every machine and version of Rust (FNV-1a, 64 bits).
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// The text with the bodies of an element replaced by a hash each.
+/// Replaces the body of each such element by a hash.
 fn with_hashes(text: &str, element: &str) -> String {
     let (open, close) = (format!("<{element}"), format!("</{element}>"));
     let mut parts = text.split(&open);
@@ -60,15 +60,15 @@ fn with_hashes(text: &str, element: &str) -> String {
     short
 }
 
-fn check(name: &str, format: &Format, record: &AnyRecord, look: Look) {
-    let Some(rendered) = format.render(record, look) else {
+fn check(name: &str, format: &Format, record: &AnyRecord, style: TableStyle) {
+    let Some(rendered) = format.render(record, style) else {
         return;
     };
     let rendered = rendered.unwrap();
     let mut text = rendered.text;
     if format.extension == "html" {
         text = with_hashes(&with_hashes(&text, "svg"), "style");
-        // A line for each element makes differences readable.
+        // One line per element keeps differences readable.
         text = text.replace("><", ">\n<");
     }
     for line in rendered.left_out {
@@ -80,7 +80,7 @@ fn check(name: &str, format: &Format, record: &AnyRecord, look: Look) {
 }
 
 #[test]
-fn every_rendering_of_every_committed_record_is_as_before() {
+fn every_rendering_of_every_committed_record_matches_its_snapshot() {
     let records = committed();
     for kind in [Kind::Run, Kind::Load, Kind::Overhead] {
         assert!(records.iter().any(|(_, record)| record.kind() == kind));
@@ -93,7 +93,7 @@ fn every_rendering_of_every_committed_record_is_as_before() {
 }
 
 #[test]
-fn every_rendering_of_a_search_is_as_before() {
+fn every_rendering_of_a_search_matches_its_snapshot() {
     let mut search = limit();
     search.environment = Environment {
         cores: 2,
@@ -114,16 +114,16 @@ fn every_rendering_of_a_search_is_as_before() {
 }
 
 #[test]
-fn verdicts_are_coloured_where_a_terminal_can_show_it() {
+fn verdicts_are_coloured_on_a_terminal_with_colour() {
     let path = reports().join("kind-agentgateway/run.json");
     let record = AnyRecord::read(&path).unwrap();
-    let look = Look {
+    let style = TableStyle {
         colour: true,
         ..PLAIN
     };
     let format = Format::named("terminal").unwrap();
-    check("coloured.terminal", format, &record, look);
-    let text = format.render(&record, look).unwrap().unwrap().text;
+    check("coloured.terminal", format, &record, style);
+    let text = format.render(&record, style).unwrap().unwrap().text;
     assert!(text.contains('\u{1b}'));
     // Colour changes no character of the text itself.
     let plain = format.render(&record, PLAIN).unwrap().unwrap().text;

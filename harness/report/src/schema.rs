@@ -1,4 +1,4 @@
-//! The schema of all records, as it is committed in `reports/schema.json`. To write it anew after a change:
+//! The schema of all records, committed as `reports/schema.json`. To regenerate it:
 //! `POOLPROOF_WRITE_SCHEMA=1 cargo test -p poolproof-report schema`.
 
 use schemars::generate::SchemaSettings;
@@ -9,7 +9,7 @@ use poolproof_records::load::overhead::{self, Overhead};
 use poolproof_records::load::search::{self, Limit};
 use poolproof_records::run as record;
 
-/// The schema by which a record is one of the kinds that its `schema` names (JSON Schema, draft 2020-12).
+/// Builds the schema (JSON Schema, draft 2020-12). A record must match the kind that its `schema` field names.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let kinds = [
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_schema_is_that_of_the_types() {
+    fn the_committed_schema_matches_the_types() {
         let path = reports().join("schema.json");
         let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
         if std::env::var_os("POOLPROOF_WRITE_SCHEMA").is_some() {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn every_committed_record_is_valid_and_a_wrong_one_is_not() {
+    fn every_committed_record_is_valid_and_a_wrong_one_is_invalid() {
         let validator = jsonschema::validator_for(&schema()).unwrap();
         let mut seen = 0;
         for folder in std::fs::read_dir(reports()).unwrap() {
@@ -73,10 +73,10 @@ mod tests {
                 let mut record: Value = serde_json::from_str(&text).unwrap();
                 let errors: Vec<String> = validator
                     .iter_errors(&record)
-                    .map(|it| format!("{}: {it}", it.instance_path()))
+                    .map(|error| format!("{}: {error}", error.instance_path()))
                     .collect();
                 assert!(errors.is_empty(), "{}: {errors:?}", path.display());
-                // What is read back is what was written, whatever its version had.
+                // Reading and writing a record changes nothing, whatever its version.
                 crate::compare::records::Records::read(&path).unwrap();
                 record["seed"] = "one".into();
                 assert!(!validator.is_valid(&record));

@@ -1,4 +1,4 @@
-//! `poolproof load calibrate`: the error bars of this tool on this machine.
+//! `poolproof load calibrate`: measures the error of this tool on this machine.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::progress::Progress;
-use crate::{Failure, INTERRUPTED, say, stop_on_signal};
+use crate::{Failure, INTERRUPTED, print_line, stop_on_signal};
 use poolproof_load::calibration::{ITL_MS, TOKENS, TTFT_MS, Written, measure};
 use poolproof_records::limits;
 use poolproof_records::load::calibration::{Calibration, Level};
@@ -15,11 +15,11 @@ use poolproof_report::terminal::table;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "It sends to a server of its own, on one of two threads, that writes down when it sent what. The result is kept,
-and is part of every record of a load run on this machine from then on."
+    after_help = "poolproof sends to its own server on one of two threads; the server logs when it sent each token. The result is saved
+    and becomes part of every later record of a load run on this machine."
 )]
 pub(super) struct Args {
-    /// Streams that are open at once; repeatable
+    /// Number of concurrent streams; repeatable
     #[arg(long, value_name = "N", default_values_t = [20, 200, 1000], value_parser = clap::value_parser!(u16).range(1..=10_000))]
     streams: Vec<u16>,
     /// Print the result as JSON
@@ -46,24 +46,21 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
         levels,
     };
     let path = calibration.save()?;
-    match args.json {
-        true => {
-            say(&serde_json::to_string_pretty(&calibration).context("writing the calibration")?)
-        }
-        false => {
-            say(&render(&calibration.levels));
-            say(&format!("kept: {}", path.display()));
-        }
+    if args.json {
+        print_line(&serde_json::to_string_pretty(&calibration).context("writing the calibration")?)
+    } else {
+        print_line(&render(&calibration.levels));
+        print_line(&format!("saved: {}", path.display()));
     }
     Ok(0)
 }
 
-/// Measures one level against a stub of this process.
+/// Measures one level against a stub in this process.
 async fn level(streams: usize, stop: &CancellationToken) -> Result<Level> {
     let stub = Stub::recorded(TOKENS as usize, TTFT_MS, ITL_MS)?;
     let url = Url::parse(&format!("http://{}", stub.address()?)).context("the stub's url")?;
     let ended = CancellationToken::new();
-    // The stub ends too when this future is dropped.
+    // Dropping this future also stops the stub.
     let _end = ended.clone().drop_guard();
     let serving = tokio::spawn(stub.serve(ended.clone()));
     let end = async || {
@@ -83,16 +80,16 @@ fn render(levels: &[Level]) -> String {
         "streams",
         "answers",
         "TTFT p50",
-        "of the server",
+        "server",
         "p99",
-        "of the server",
-        "off at p99",
+        "server",
+        "error at p99",
         "ITL p50",
-        "of the server",
+        "server",
         "p99",
-        "of the server",
-        "off at p99",
-        "left late p99",
+        "server",
+        "error at p99",
+        "send lag p99",
         "CPU us/token",
     ];
     let rows = levels.iter().map(|level| {

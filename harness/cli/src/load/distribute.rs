@@ -1,4 +1,4 @@
-//! A run, as it is given to workers.
+//! Splits a run over workers.
 
 use anyhow::{Result, bail, ensure};
 
@@ -10,7 +10,8 @@ use poolproof_model::target::Target;
 use poolproof_records::limits;
 use poolproof_stack::workers::Workers;
 
-/// What workers are to send; `threads` is what was asked for of each. Fails on what cannot be sent, before any of them is told.
+/// Builds the assignment of the workers; `threads` is the requested number for each. Fails before any worker is contacted if the
+/// workload cannot be sent.
 pub(super) fn distribute<'a>(
     workers: &Workers,
     run: Run<'a>,
@@ -38,23 +39,24 @@ pub(super) fn distribute<'a>(
     )?;
     ensure!(
         !workers.are_pods() || sources.is_empty(),
-        "--source: is an address of this machine, and the workers are pods"
+        "--source: names an address of this machine, but the workers are pods"
     );
     let mut assignment = Assignment::new(run.workload, run.trace, target, seed);
     assignment.urls = match (&workers.gateway, run.urls) {
         (Some(gateway), []) => vec![gateway.clone()],
         _ if workers.are_pods() && run.urls.is_empty() => {
-            bail!("where pods reach the gateway is not known: say it with --url")
+            bail!("the gateway's address for pods is not known: pass it with --url")
         }
         _ => urls.to_vec(),
     };
     assignment.headers = headers.to_vec();
     assignment.sources = sources.to_vec();
     assignment.vocabulary = vocabulary.cloned();
-    // Pods have processors of their own; processes of this machine share them.
-    assignment.threads = match workers.are_pods() {
-        true => threads,
-        false => threads.or(Some(limits::cores().div_ceil(workers.list.len()))),
+    // Pods have their own processors; processes on this machine share them.
+    assignment.threads = if workers.are_pods() {
+        threads
+    } else {
+        threads.or(Some(limits::cores().div_ceil(workers.list.len())))
     };
     Ok(Sending {
         assignment,

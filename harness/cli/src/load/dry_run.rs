@@ -1,4 +1,4 @@
-//! `poolproof load WORKLOAD --dry-run`: what would be sent, to the request and the token, from the same schedule and seed.
+//! `poolproof load WORKLOAD --dry-run`: exact counts of requests and tokens, from the schedule and seed that a run would use.
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -20,20 +20,20 @@ use poolproof_stack::workers::planned_job;
 pub(super) struct Planned {
     /// When the last request is due, in seconds.
     duration_s: f64,
-    /// Where it is for the server to say, by its answers, how many requests there are.
+    /// Users of a closed loop, where the number of requests depends on how fast the server answers.
     users: Option<usize>,
     /// Requests in the busiest second.
     busiest_s_requests: u64,
-    /// The connections that this machine can have, of which each request that is under way takes one.
+    /// The most connections that this machine can open. Each request in flight uses one.
     connections_max: Option<u64>,
-    /// Processors that sending it takes, by the last calibration of this machine, if there is one.
+    /// Processors needed to send it, estimated from the last calibration of this machine, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     processors: Option<f64>,
     classes: Vec<Class>,
-    /// Processes that send it, if they are others than this one.
+    /// Number of worker processes, if this process does not send itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     workers: Option<u16>,
-    /// The Job whose pods they are, if they are pods.
+    /// The Job that runs the workers, if they are pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Value>,
 }
@@ -47,7 +47,7 @@ struct Class {
     body_and_head_bytes: u64,
 }
 
-/// Goes through the schedule as a run would.
+/// Walks through the schedule as a run would.
 pub(super) fn plan(
     args: &SessionArgs,
     workload: &Workload,
@@ -106,10 +106,10 @@ pub(super) fn plan(
     Ok(planned)
 }
 
-/// Threads are not to be busier than this on average, so that answers are looked at when they come.
+/// The highest average utilization of a sending thread. Above it, answers would be read late.
 const BUSY: f64 = 0.5;
 
-/// The processors that it takes to send this, by what a token took when most streams were open.
+/// Processors needed to send this, from the cost of a token at the highest number of open streams.
 fn processors(planned: &Planned) -> Option<f64> {
     let calibration = Calibration::last()?;
     let us_per_token = calibration.levels.last()?.cpu_us_per_token;
@@ -118,13 +118,13 @@ fn processors(planned: &Planned) -> Option<f64> {
     (planned.users.is_none()).then_some(per_s * us_per_token / 1e6 / BUSY)
 }
 
-/// For a person; with a Job, for `kubectl` as well.
+/// Renders the plan for people. With a Job, the text is also valid input for `kubectl`.
 pub(super) fn render(planned: &Planned) -> Result<String> {
     let mut text = what(planned);
     if let Some(processors) = planned.processors {
         let cores = limits::cores();
         text += &format!(
-            "\nby the last calibration of this machine that takes {processors:.2} processors, half of them idle, and it has {cores}: --workers {:.0} on machines like it",
+            "\nestimate from the last calibration of this machine: {processors:.2} processors at half load, of {cores} here; use --workers {:.0} on machines like this one",
             (processors / cores as f64).ceil().max(1.0)
         );
     }
@@ -142,7 +142,7 @@ pub(super) fn render(planned: &Planned) -> Result<String> {
 fn what(planned: &Planned) -> String {
     if let Some(users) = planned.users {
         return format!(
-            "{users} users for {:.0} s, each with one request after the other: how many that makes is for the server to say",
+            "{users} users for {:.0} s, each with one request at a time: the number of requests depends on how fast the server answers",
             planned.duration_s
         );
     }
@@ -171,7 +171,7 @@ fn what(planned: &Planned) -> String {
     );
     if let Some(connections) = planned.connections_max {
         text += &format!(
-            "\nthe {connections} connections that this machine can have are enough for answers of up to {:.0} s at that rate",
+            "\nthis machine can open {connections} connections, enough for answers of up to {:.0} s at that rate",
             connections as f64 / busiest.max(1) as f64
         );
     }

@@ -1,4 +1,4 @@
-//! `poolproof load WORKLOAD --find-limit`: the highest rate at which every objective is met.
+//! `poolproof load WORKLOAD --find-limit`: searches the highest rate that meets every objective.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::session::{Run, Session, SessionArgs};
 use crate::exit::Exit;
 use crate::metrics::Exporter;
-use crate::{Failure, INTERRUPTED, save, say};
+use crate::{Failure, INTERRUPTED, print_line, save};
 use poolproof_load::engine::Snapshot;
 use poolproof_model::workload::Arrival;
 use poolproof_model::workload::Workload;
@@ -15,16 +15,16 @@ use poolproof_records::load::search::{Found, Limit, Probe, SCHEMA, Search};
 use poolproof_records::load::without_header_values;
 use poolproof_report::{format, openmetrics, terminal};
 
-/// How the limit is searched.
+/// Options of the search.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct LimitArgs {
-    /// Search the highest rate at which every objective is met
+    /// Search for the highest rate that meets every objective
     #[arg(long)]
     pub(super) find_limit: bool,
-    /// How long each rate is tried, in seconds; low rates are tried for longer, until they can be decided [default: the workload's duration]
+    /// Duration of the probe of a rate, in seconds; low rates take longer, until they can be decided [default: the workload's duration]
     #[arg(long, value_name = "SECONDS", requires = "find_limit")]
     probe: Option<f64>,
-    /// How close the rates on both sides of the limit are to come, in percent
+    /// Largest gap between the rates on both sides of the limit, in percent
     #[arg(
         long,
         value_name = "PERCENT",
@@ -34,9 +34,9 @@ pub(super) struct LimitArgs {
     precision: f64,
 }
 
-/// How many more requests a probe sends than the least that can decide: some may be bad.
+/// A probe sends this many times the least number of requests that can decide, since some may be bad.
 const MARGIN: f64 = 1.25;
-/// A request that is not answered within so many times the longest limit is given up: it has missed it, and only holds up what follows.
+/// A request without an answer after this many times the longest limit is cancelled. It has missed the limit and only delays the next probe.
 const GIVEN_UP_AFTER: f64 = 4.0;
 
 pub(super) async fn find_limit(
@@ -50,7 +50,7 @@ pub(super) async fn find_limit(
     let mut workload = workload;
     let first = workload.arrival.rate_mut().copied();
     let first = first.context(
-        "--find-limit: `arrival.process` must be constant, poisson or gamma, which have one rate",
+        "--find-limit: `arrival.process` must be constant, poisson or gamma, since only these have one rate",
     );
     let first = first.map_err(Failure::usage)?;
     if !(0.1..=100.0).contains(&args.precision) {
@@ -109,8 +109,8 @@ pub(super) async fn find_limit(
     for (name, text) in format::files_of_search(&record)? {
         save(&session_args.out, name, &text)?;
     }
-    say(&record.conclusion());
-    say(&format!("record: {}", path.display()));
+    print_line(&record.conclusion());
+    print_line(&format!("record: {}", path.display()));
     Ok(match record.found() {
         _ if record.interrupted => INTERRUPTED,
         Found::Limit => Exit::Passed.code(),
@@ -146,7 +146,7 @@ async fn probe(
             return Ok(());
         }
         let probe = Probe::new(rate_per_s, &record);
-        say(&terminal::search::line(&probe));
+        print_line(&terminal::search::line(&probe));
         search.probes.push(probe);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `poolproof load`: one workload, judged by its objectives.
+//! `poolproof load`: sends one workload and judges it by its objectives.
 
 mod calibrate;
 mod distribute;
@@ -12,7 +12,7 @@ use url::Url;
 
 use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
-use super::{Failure, INTERRUPTED, github, save, say};
+use super::{Failure, INTERRUPTED, github, print_line, save};
 use find_limit::{LimitArgs, set_rate};
 use poolproof_load::engine::Snapshot;
 use poolproof_model::workload::trace::Trace;
@@ -25,40 +25,40 @@ use session::{Run, Session, SessionArgs, watcher};
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
-  poolproof load                                       the workloads that ship with poolproof
+  poolproof load                                       list the workloads that ship with poolproof
   poolproof load steady-chat                           one of them, on the embedded stack
-  poolproof load my.toml --target my-gateway.toml      your own, against a gateway that is there
-  poolproof load steady-chat --rate 5 --duration 20    less, and shorter
-  poolproof load steady-chat --dry-run                 what that would send
+  poolproof load my.toml --target my-gateway.toml      your own, against an existing gateway
+  poolproof load steady-chat --rate 5 --duration 20    at a lower rate, for a shorter time
+  poolproof load steady-chat --dry-run                 what a run would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
-  poolproof load steady-chat --stack kind --workers 3  from three pods, which send what one process would
+  poolproof load steady-chat --stack kind --workers 3  from three pods, with the same requests as from one process
 
-Exit codes: 0 every objective was met, 1 one was missed, 3 not decided or not to be trusted; `poolproof --help` lists all."
+Exit codes: 0 every objective was met, 1 an objective was missed, 3 not decided or invalid; `poolproof --help` lists all."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
     mode: Option<Mode>,
-    /// A workload that ships with poolproof, or a TOML file; left out: lists what ships
+    /// A workload that ships with poolproof, or a TOML file [default: list the shipped workloads]
     workload: Option<String>,
     #[command(flatten)]
     session: SessionArgs,
-    /// Where requests go [default: the gateway of the stack]; repeatable: in turn
+    /// URL that requests go to; repeatable, used in turn [default: the gateway of the stack]
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<Url>,
-    /// Requests per second, instead of the workload's; of a closed loop or of sessions: users
+    /// Requests per second, or users for a closed loop or sessions; overrides the workload
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
-    /// Seconds, instead of the workload's
+    /// Duration in seconds; overrides the workload
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
-    /// Send from so many processes, each its part: pods of a Kubernetes Job on the stacks kind and cluster, else processes of this machine
+    /// Number of processes that share the load: pods of a Kubernetes Job on stacks kind and cluster, else processes on this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: Option<u16>,
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// Say what would be sent, to the request and the token, and send nothing
+    /// Print the exact requests and tokens that would be sent, and send nothing
     #[arg(long, conflicts_with = "find_limit")]
     dry_run: bool,
     /// Print the record to standard output instead of tables
@@ -68,9 +68,9 @@ pub(super) struct Args {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Mode {
-    /// Compare the way through the gateway with round robin over the same endpoints
+    /// Compare requests through the gateway with round robin over the same endpoints
     Overhead(Box<overhead::Args>),
-    /// Measure how far off this tool is on this machine
+    /// Measure the error of this tool on this machine
     Calibrate(calibrate::Args),
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
         None => {}
     }
     let Some(name) = &args.workload else {
-        say(&shipped());
+        print_line(&shipped());
         return Ok(0);
     };
     let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
@@ -90,9 +90,10 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
     if args.dry_run {
         let planned = dry_run::plan(&args.session, &workload, trace, args.workers);
         let planned = planned.map_err(Failure::usage)?;
-        say(&match args.json {
-            true => serde_json::to_string_pretty(&planned).context("writing what would be sent")?,
-            false => dry_run::render(&planned)?,
+        print_line(&if args.json {
+            serde_json::to_string_pretty(&planned).context("writing what would be sent")?
+        } else {
+            dry_run::render(&planned)?
         });
         return Ok(0);
     }
@@ -116,14 +117,13 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
         save(out, name, &text)?;
     }
     let text = terminal::load::render(&record);
-    match args.json {
-        true => say(&serde_json::to_string_pretty(&record).context("writing the record")?),
-        false => {
-            say(text.trim_end());
-            say(&format!("record: {}", path.display()));
-        }
+    if args.json {
+        print_line(&serde_json::to_string_pretty(&record).context("writing the record")?)
+    } else {
+        print_line(text.trim_end());
+        print_line(&format!("record: {}", path.display()));
     }
-    github::tell(&terminal::load::markdown(&record), "");
+    github::publish(&terminal::load::markdown(&record), "");
     Ok(match record.conclusion() {
         Conclusion::Met => Exit::Passed.code(),
         Conclusion::Missed => Exit::Failed.code(),
@@ -156,34 +156,35 @@ impl Args {
         session.record(run, &mut watch).await
     }
 
-    /// Puts what the command line says in the place of what the workload says.
+    /// Overrides the workload with the command line.
     fn change(&self, workload: &mut Workload) -> Result<()> {
         if let Some(rate) = self.rate {
             set_rate(workload, rate)?;
         }
         if let Some(duration_s) = self.duration {
             workload.duration_s = Some(duration_s);
-            // A run that is made shorter than its warm-up warms up for a tenth of it.
+            // If the new duration is shorter than the warm-up, the warm-up becomes a tenth of it.
             if workload.warm_up_s >= duration_s {
                 workload.warm_up_s = duration_s / 10.0;
             }
         }
         ensure!(
             !self.session.stop_when_saturated || workload.arrival.users().is_none(),
-            "--stop-when-saturated: `arrival.process` must be an open loop: users who wait for their answers pile up nothing"
+            "--stop-when-saturated: `arrival.process` must be an open loop; in a closed loop requests cannot pile up"
         );
-        match self.rate.is_some() || self.duration.is_some() {
-            true => workload.check().context("--rate or --duration"),
-            false => Ok(()),
+        if self.rate.is_some() || self.duration.is_some() {
+            workload.check().context("--rate or --duration")
+        } else {
+            Ok(())
         }
     }
 }
 
-/// What ships, each with the first sentence of what it shows.
+/// The shipped workloads, each with the first sentence of its `shows`.
 fn shipped() -> String {
     let mut text = String::new();
     for (name, _) in SHIPPED {
-        // They are checked by a test.
+        // A test checks that all of them parse.
         if let Ok((workload, _)) = Workload::load(name) {
             let shows = workload.shows.replace('\n', " ");
             let first = shows.split_inclusive(". ").next().unwrap_or(&shows);

@@ -1,4 +1,4 @@
-//! `poolproof load overhead`: what the way through the gateway costs, and what its picks buy, against round robin over the same endpoints.
+//! `poolproof load overhead`: compares the gateway with round robin over the same endpoints: cost of the hops, gain from the picks.
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use url::Url;
 use super::find_limit::set_rate;
 use super::session::{Run, Session, SessionArgs};
 use crate::exit::Exit;
-use crate::{Failure, INTERRUPTED, say};
+use crate::{Failure, INTERRUPTED, print_line};
 use poolproof_client::evidence::control;
 use poolproof_load::paired::compare;
 use poolproof_load::recorder::Cell;
@@ -20,25 +20,25 @@ use poolproof_report::terminal::overhead::render;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
-  poolproof load overhead                                  what the way through the gateway costs
-  poolproof load overhead --rate 200 --uneven 4            what picks buy where one endpoint is four times as slow
-  poolproof load overhead steady-chat --stack local        the same, with the real endpoint picker")]
+  poolproof load overhead                                  cost of going through the gateway
+  poolproof load overhead --rate 200 --uneven 4            gain from picks if one endpoint is four times as slow
+  poolproof load overhead steady-chat --stack local        cost with the real endpoint picker")]
 pub(super) struct Args {
-    /// A workload that ships with poolproof, or a TOML file; of one model, on one pool
+    /// A workload that ships with poolproof, or a TOML file; it must use one model with one pool
     #[arg(default_value = "steady-chat")]
     workload: String,
     #[command(flatten)]
     session: SessionArgs,
-    /// Requests per second, instead of the workload's
+    /// Requests per second; overrides the workload
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
-    /// Pairs of blocks
+    /// Number of pairs of blocks
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(20..=10_000))]
     blocks: u64,
-    /// How long a block lasts, in seconds
+    /// Duration of a block, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     block: f64,
-    /// Make the first endpoint of the pool so many times as slow; takes model servers of poolproof's
+    /// Slow down the first endpoint of the pool by this factor; needs poolproof's model servers
     #[arg(long, value_name = "FACTOR")]
     uneven: Option<f64>,
     /// Print the record to standard output instead of a table
@@ -46,7 +46,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Settings of a model server that are times.
+/// Settings of a model server that are durations.
 const TIMES: [&str; 3] = ["step_base_us", "prefill_token_us", "decode_seq_us"];
 
 pub(super) async fn overhead(mut args: Args) -> Result<u8, Failure> {
@@ -62,12 +62,11 @@ pub(super) async fn overhead(mut args: Args) -> Result<u8, Failure> {
     session.stop().await;
     let report = compared?;
     let (path, text) = args.session.save("overhead.json", &report)?;
-    match args.json {
-        true => say(&text),
-        false => {
-            say(&render(&report));
-            say(&format!("record: {}", path.display()));
-        }
+    if args.json {
+        print_line(&text)
+    } else {
+        print_line(&render(&report));
+        print_line(&format!("record: {}", path.display()));
     }
     Ok(match (interrupted, report.compared.is_empty()) {
         (true, _) => INTERRUPTED,
@@ -126,8 +125,8 @@ async fn run(args: &Args, session: &Session<'_>, workload: &Workload) -> Result<
     })
 }
 
-/// Runs the blocks in pairs of the same schedule, one through the gateway and one round robin, either first in turn: what drifts does so for
-/// both. The first pair warms up.
+/// Runs the blocks in pairs with the same schedule: one block through the gateway, one round robin. The order alternates, so that drift
+/// affects both alike. The first pair is the warm-up.
 async fn measure(
     args: &Args,
     session: &Session<'_>,
@@ -172,7 +171,7 @@ fn pool_of<'a>(workload: &Workload, target: &'a Target) -> Result<&'a Pool> {
     let name = models.next().unwrap_or(&first.name);
     ensure!(
         models.all(|it| it == name),
-        "its classes are of several models: both ways must lead to the same endpoints"
+        "the workload's classes use several models: gateway and round robin must reach the same endpoints"
     );
     let model = target.models.iter().find(|model| model.name == name);
     let model = model.with_context(|| format!("the target does not have model {name:?}"))?;
@@ -180,7 +179,7 @@ fn pool_of<'a>(workload: &Workload, target: &'a Target) -> Result<&'a Pool> {
     match (pools.next(), pools.next()) {
         (Some(pool), None) => Ok(pool),
         _ => anyhow::bail!(
-            "model {name:?} is split over several pools: both ways must lead to the same endpoints"
+            "model {name:?} is split over several pools: gateway and round robin must reach the same endpoints"
         ),
     }
 }
@@ -191,13 +190,13 @@ fn urls(pool: &Pool) -> Result<Vec<Url>> {
     let urls = urls.filter(|urls| !urls.is_empty());
     urls.with_context(|| {
         format!(
-            "pool {:?}: not every endpoint has a `url`, so that it can be reached past the gateway",
+            "pool {:?}: an endpoint has no `url`, which is needed to bypass the gateway",
             pool.name
         )
     })
 }
 
-/// Makes a model server so many times as slow; its times before.
+/// Slows down a model server by a factor. Returns its previous times.
 async fn slow_down(endpoint: &Endpoint, factor: f64) -> Result<Value> {
     let http = poolproof_client::http(1)?;
     let settings = control::settings(&http, endpoint)

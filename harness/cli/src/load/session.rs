@@ -1,4 +1,4 @@
-//! A stack under load: what all modes of `poolproof load` need.
+//! A stack under load, shared by all modes of `poolproof load`.
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
@@ -29,12 +29,12 @@ use poolproof_records::load::{Record, Worker};
 use poolproof_stack::workers::Workers;
 use poolproof_stack::{Options, Stack, StartError};
 
-/// The stack, and how requests are sent to it.
+/// The stack, and options for sending to it.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SessionArgs {
     #[command(flatten)]
     pub(super) stack: StackArgs,
-    /// The folder for the record
+    /// Output folder for the record
     #[arg(
         help_heading = "Output",
         long,
@@ -42,25 +42,25 @@ pub(super) struct SessionArgs {
         default_value = "poolproof-out"
     )]
     pub(super) out: PathBuf,
-    /// Sending threads [default: one for each processor]
+    /// Number of sending threads [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// A header of every request, such as `authorization: Bearer KEY`; its value reaches no record
+    /// Header added to every request, such as `authorization: Bearer KEY`; its value is never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<Header>,
-    /// An address of this machine to connect from; several have more ports
+    /// Local address to connect from; repeat it to get more ports
     #[arg(long = "source", value_name = "ADDRESS")]
     sources: Vec<IpAddr>,
-    /// The `tokenizer.json` of the model: prompts have as many tokens of it as the workload says, not only about as many
+    /// The model's `tokenizer.json`, to give prompts the exact number of tokens instead of an approximate one
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// End the run when requests of an open loop have piled up for ten seconds: the server gets more than it can serve
+    /// End an open-loop run once requests have piled up for ten seconds, since the server is saturated
     #[arg(long)]
     pub(super) stop_when_saturated: bool,
 }
 
 fn header(text: &str) -> Result<Header> {
-    let (name, value) = text.split_once(':').context("not like `name: value`")?;
+    let (name, value) = text.split_once(':').context("must be `name: value`")?;
     let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
     ensure!(
         name.parse::<http::HeaderName>().is_ok() && value.parse::<http::HeaderValue>().is_ok(),
@@ -69,7 +69,7 @@ fn header(text: &str) -> Result<Header> {
     Ok((name, value))
 }
 
-/// A running stack, to be put under load.
+/// A running stack and what is needed to send load to it.
 pub(super) struct Session<'a> {
     args: &'a SessionArgs,
     options: Options,
@@ -77,9 +77,9 @@ pub(super) struct Session<'a> {
     pub(super) progress: Progress,
     stop: CancellationToken,
     vocabulary: Option<Vocabulary>,
-    /// Before the stack was started.
+    /// The environment before the stack was started.
     pub(super) environment: Environment,
-    /// Who sends; `None`: this process.
+    /// The workers that send; `None` if this process sends.
     workers: Option<Workers>,
 }
 
@@ -89,23 +89,23 @@ pub(super) struct Run<'a> {
     pub(super) name: &'a str,
     pub(super) workload: &'a Workload,
     pub(super) trace: Option<&'a Trace>,
-    /// Where it goes, in turn, if not to the gateway.
+    /// Addresses to use in turn instead of the gateway.
     pub(super) urls: &'a [Url],
     /// Added to the seed of the command line.
     pub(super) seed: u64,
 }
 
-/// What came of a run.
+/// The result of a run.
 pub(super) struct Sent {
     pub(super) measured: Measured,
-    /// Whether it was ended because requests piled up.
+    /// True if it was ended because requests piled up.
     saturated: bool,
-    /// The workers, where several processes sent.
+    /// The workers, if several processes sent.
     workers: Vec<Worker>,
 }
 
 impl<'a> Session<'a> {
-    /// Starts the stack, and workers if there are to be some; `None` if that was interrupted.
+    /// Starts the stack, and workers if requested. Returns `None` if interrupted.
     pub(super) async fn start(
         args: &'a SessionArgs,
         workers: Option<u16>,
@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Sends a workload; `watch` hears how far it has come. What cannot be sent is wrong use.
+    /// Sends a workload; `watch` receives the progress. A workload that cannot be sent is a usage error.
     pub(super) async fn send(
         &self,
         run: Run<'_>,
@@ -183,7 +183,10 @@ impl<'a> Session<'a> {
                 let sending = distribute(workers, run, &self.stack.target, sender, threads);
                 let sending = sending.map_err(Failure::usage)?;
                 let fleet = Fleet::new(workers);
-                workers::run(&fleet, sending, &stop, &mut watch, &|line| self.tell(line)).await?
+                workers::run(&fleet, sending, &stop, &mut watch, &|line| {
+                    self.notify(line)
+                })
+                .await?
             }
             None => {
                 let workload = run.workload.clone();
@@ -199,15 +202,16 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Says what cannot wait for the end of a run.
-    fn tell(&self, line: &str) {
-        match std::io::stderr().is_terminal() {
-            true => self.progress.note(line),
-            false => eprintln!("{line}"),
+    /// Prints a line while the run is in progress.
+    fn notify(&self, line: &str) {
+        if std::io::stderr().is_terminal() {
+            self.progress.note(line)
+        } else {
+            eprintln!("{line}")
         }
     }
 
-    /// Sends a workload and makes the record of it.
+    /// Sends a workload and builds its record.
     pub(super) async fn record(
         &self,
         run: Run<'_>,
@@ -236,12 +240,12 @@ impl<'a> Session<'a> {
         Ok(make::record(about, &measured))
     }
 
-    /// Whether the run is to end.
+    /// True once the run should end.
     pub(super) fn interrupted(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Ends the workers and takes the stack down.
+    /// Stops the workers and the stack.
     pub(super) async fn stop(self) {
         if let Some(workers) = self.workers {
             workers.stop().await;
@@ -252,17 +256,17 @@ impl<'a> Session<'a> {
 }
 
 impl SessionArgs {
-    /// What prompts are made of, if they are made for a tokenizer.
+    /// The vocabulary that prompts are built from, if a tokenizer was given.
     pub(super) fn vocabulary(&self) -> Result<Option<Vocabulary>> {
         self.tokenizer.as_deref().map(Vocabulary::load).transpose()
     }
 
-    /// How many local addresses there are to connect from.
+    /// Number of local addresses to connect from.
     pub(super) fn source_count(&self) -> usize {
         self.sources.len().max(1)
     }
 
-    /// Saves a record under this name in the folder for it: where that is, and the text.
+    /// Saves a record under this name in the output folder. Returns its path and text.
     pub(super) fn save(&self, name: &str, record: &impl Serialize) -> Result<(PathBuf, String)> {
         let path = self.out.join(name);
         file::save(record, &path)?;
@@ -271,7 +275,7 @@ impl SessionArgs {
     }
 }
 
-/// Tells how a run goes on: all the time on a terminal, now and then in a pipe.
+/// Prints the progress of a run: every tick on a terminal, every tenth in a pipe.
 pub(super) fn watcher(progress: &Progress, end_s: f64) -> impl FnMut(&Snapshot) + Send {
     const SPAN: usize = 10;
     let terminal = std::io::stderr().is_terminal();
@@ -291,9 +295,10 @@ pub(super) fn watcher(progress: &Progress, end_s: f64) -> impl FnMut(&Snapshot) 
                     None => "-".to_owned(),
                 }
             );
-            match terminal {
-                true => progress.running(&line),
-                false => eprintln!("{line}"),
+            if terminal {
+                progress.running(&line)
+            } else {
+                eprintln!("{line}")
             }
             before = *now;
         }

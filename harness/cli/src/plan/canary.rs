@@ -1,4 +1,4 @@
-//! The plan of a split: its samples, and which gateways would pass.
+//! The plan of a split: its sample sizes, and which gateways would pass.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -11,16 +11,13 @@ use poolproof_cases::plan::{ErrorRates, SplitPlan};
 use poolproof_cases::run;
 use poolproof_report::terminal::plan::{self as terminal, SplitAsked};
 
-/// The case whose samples are planned.
+/// The case whose sample is planned.
 const SPLIT: &str = "canary/split-keep-alive";
 
-/// The plan of a split: of its lightest pool, whose share takes the most to be told from another.
+/// Plans a split by its lightest pool, whose share needs the largest sample.
 pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value, String)> {
     let total: u32 = args.weights.iter().sum();
-    ensure!(
-        total > 0,
-        "--weights: they sum to 0, so that nothing is split"
-    );
+    ensure!(total > 0, "--weights: they sum to 0, so nothing is split");
     let weighted = args.weights.iter().filter(|weight| **weight > 0);
     let lightest = *weighted
         .clone()
@@ -28,7 +25,7 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
         .context("--weights: none is above 0")?;
     ensure!(
         weighted.clone().count() > 1,
-        "--weights: one pool gets everything, so that nothing is split"
+        "--weights: one pool gets everything, so nothing is split"
     );
     let null = f64::from(lightest) / f64::from(total);
     let deviation = settings.split_tolerance;

@@ -1,4 +1,4 @@
-//! The plan of a run: what each case takes, and all together.
+//! The plan of a run: the cost of each case, and the total.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -30,8 +30,7 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
     )
 }
 
-/// The plan of cases, in the order in which they run, where a request takes `latency_ms`. Those that the target lacks something
-/// for are told with it.
+/// The plan of cases in run order, if a request takes `latency_ms`. A case with an unmet need is listed with that need.
 pub(crate) fn plan_cases(
     cases: &[&Case],
     target: &Target,

@@ -12,24 +12,24 @@ use poolproof_fixtures::model_server::{CompletionFault, Config, MetricsFault, Se
   poolproof serve model-server --model model-a --name model-a-0
   poolproof serve model-server --listen 127.0.0.1:8001 --model model-a --max-num-seqs 2 --decode-seq-us 5000
 
-Once it listens it prints `listening on ADDRESS`. While it runs:
+It prints `listening on ADDRESS` once it listens. While it runs:
   curl -s ADDRESS/poolproof/state
   curl -s -X PATCH ADDRESS/poolproof/settings -d '{\"metrics_fault\": \"status-404\"}'
   curl -s ADDRESS/poolproof/requests?since=0")]
 pub(crate) struct Args {
-    /// Where to listen; port 0 takes a free one
+    /// Listen address; port 0 takes a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Its name, in `x-inference-pod` of its answers
+    /// Server name, sent in the response header `x-inference-pod`
     #[arg(long, default_value = "model-server")]
     name: String,
-    /// Its namespace, in `x-inference-namespace` of its answers
+    /// Namespace, sent in the response header `x-inference-namespace`
     #[arg(long, default_value = "default")]
     namespace: String,
-    /// A model that it serves; repeatable
+    /// Model to serve; repeatable
     #[arg(long = "model", value_name = "NAME", required = true)]
     models: Vec<String>,
-    /// LoRA adapters on the first model
+    /// LoRA adapters of the first model
     #[arg(long = "lora-modules", value_name = "NAME", num_args = 1..)]
     adapters: Vec<String>,
     #[command(flatten)]
@@ -39,58 +39,58 @@ pub(crate) struct Args {
 /// Flags of the settings, by the names of the fields of [`Settings`].
 #[derive(Clone, Debug, clap::Args)]
 struct SettingsArgs {
-    /// Requests that are worked on at once
+    /// Requests processed at the same time
     #[arg(long, default_value_t = Settings::default().max_num_seqs)]
     max_num_seqs: usize,
-    /// Tokens of one step, prefill and decode together
+    /// Tokens per step, prefill and decode together
     #[arg(long, default_value_t = Settings::default().max_num_batched_tokens)]
     max_num_batched_tokens: usize,
-    /// The context: tokens of a prompt and its answer
+    /// Context length: tokens of prompt and answer together
     #[arg(long, default_value_t = Settings::default().max_model_len)]
     max_model_len: usize,
-    /// Requests that may wait; more are refused with 429 [default: no limit]
+    /// Longest queue; further requests are refused with 429 [default: no limit]
     #[arg(long)]
     max_waiting: Option<usize>,
-    /// Tokens of a KV block
+    /// Tokens per KV block
     #[arg(long, default_value_t = Settings::default().block_size)]
     block_size: usize,
-    /// KV blocks
+    /// Number of KV blocks
     #[arg(long, default_value_t = Settings::default().num_gpu_blocks)]
     num_gpu_blocks: usize,
-    /// LoRA adapters that are worked with at once; requests for others wait
+    /// LoRA adapters in use at the same time; requests for others wait
     #[arg(long, default_value_t = Settings::default().max_loras)]
     max_loras: usize,
-    /// Time that a step takes longer for each adapter that has to be loaded for it, in milliseconds
+    /// Time added to a step for each adapter it has to load, in milliseconds
     #[arg(long, default_value_t = Settings::default().lora_load_ms)]
     lora_load_ms: f64,
-    /// Do not keep the KV blocks of finished requests for later ones that start alike
+    /// Disable reuse of KV blocks by requests with the same prefix
     #[arg(long)]
     no_prefix_caching: bool,
     /// Time of an empty step, in microseconds
     #[arg(long, default_value_t = Settings::default().step_base_us)]
     step_base_us: f64,
-    /// Time that a prompt token adds to a step, in microseconds
+    /// Time added to a step by a prompt token, in microseconds
     #[arg(long, default_value_t = Settings::default().prefill_token_us)]
     prefill_token_us: f64,
-    /// Time that a decoding request adds to a step, in microseconds
+    /// Time added to a step by a decoding request, in microseconds
     #[arg(long, default_value_t = Settings::default().decode_seq_us)]
     decode_seq_us: f64,
-    /// Send the headers of an answer with its first token, as llm-d-inference-sim does, not on admission, as vLLM does
+    /// Send response headers with the first token, as llm-d-inference-sim does, instead of on admission, as vLLM does
     #[arg(long)]
     headers_with_first_token: bool,
-    /// The longest request body, in bytes
+    /// Longest request body, in bytes
     #[arg(long, default_value_t = Settings::default().body_limit_bytes)]
     body_limit_bytes: usize,
-    /// What is wrong with /metrics: none, status-CODE, hang, garbage, empty, reset, frozen, untyped, no-waiting
+    /// Fault of /metrics: none, status-CODE, hang, garbage, empty, reset, frozen, untyped, no-waiting
     #[arg(long, default_value_t)]
     metrics_fault: MetricsFault,
-    /// What is wrong with completions: none, status-CODE, reset, stall, slow-headers-MS, cut-after-TOKENS
+    /// Fault of completions: none, status-CODE, reset, stall, slow-headers-MS, cut-after-TOKENS
     #[arg(long, default_value_t)]
     completion_fault: CompletionFault,
 }
 
 impl Args {
-    /// The configuration that they mean.
+    /// Builds the configuration.
     pub(super) fn into_config(self) -> Result<Config> {
         let settings = Settings::from(self.settings);
         settings.check()?;

@@ -5,23 +5,23 @@ use std::net::SocketAddr;
 use anyhow::{Result, ensure};
 use poolproof_fixtures::stub::{Broken, Config};
 
-/// What it answers.
+/// Flags of the stub.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof serve stub --listen 127.0.0.1:8000                              whole answers of 1 KiB
-  poolproof serve stub --tokens 200                                         streams, each token in a write of its own
-  poolproof serve stub --tokens 200 --coalesce 16                           streams, 16 tokens a write
-  poolproof serve stub --tokens 200 --ttft-ms 50 --itl-ms 10                streams with a pace
-  poolproof serve stub --pause-after-s 5 --pause-ms 1000                    a server that stands still once
-  poolproof serve stub --tokens 20 --broken cut                             every second stream is cut")]
+  poolproof serve stub --tokens 200                                         streams, one token per write
+  poolproof serve stub --tokens 200 --coalesce 16                           streams, 16 tokens per write
+  poolproof serve stub --tokens 200 --ttft-ms 50 --itl-ms 10                streams with fixed TTFT and ITL
+  poolproof serve stub --pause-after-s 5 --pause-ms 1000                    a server that pauses once
+  poolproof serve stub --tokens 20 --broken cut                             every second stream is truncated")]
 pub(crate) struct Args {
-    /// Where to listen; port 0 takes a free one
+    /// Listen address; port 0 takes a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Tokens of a stream; 0 answers as a whole
+    /// Tokens per stream; 0 sends the answer as one body
     #[arg(long, default_value_t = 0)]
     tokens: usize,
-    /// Tokens that go out with one write
+    /// Tokens per write
     #[arg(long, default_value_t = 1)]
     coalesce: usize,
     /// Time to the first token, in milliseconds
@@ -30,40 +30,40 @@ pub(crate) struct Args {
     /// Time between two writes of a stream, in milliseconds
     #[arg(long, default_value_t = 0)]
     itl_ms: u64,
-    /// Stand still once, so long after the start, in seconds
+    /// Pause once, this long after the start, in seconds
     #[arg(long, value_name = "SECONDS")]
     pause_after_s: Option<u64>,
-    /// For how long, in milliseconds
+    /// Length of the pause, in milliseconds
     #[arg(long, default_value_t = 1000)]
     pause_ms: u64,
-    /// Break every second answer
+    /// Defect of every second answer
     #[arg(long, value_enum, value_name = "HOW")]
     broken: Option<HowBroken>,
 }
 
-/// What is wrong with a broken stream. It is half as long as a sound one, and its head says 200.
+/// The defect of a broken stream. It is half as long as an intact one, and its status is 200.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum HowBroken {
-    /// The connection is closed in the middle
+    /// The connection closes halfway
     Cut,
-    /// The body ends in the middle as if it were whole, without [DONE]
+    /// The body ends halfway as if complete, without [DONE]
     NoDone,
-    /// An event in the middle says that there was an error, and [DONE] follows
+    /// An event halfway reports an error, and [DONE] follows
     ErrorEvent,
-    /// Instead of a stream comes the JSON of an error
+    /// The body is a JSON error instead of a stream
     ErrorBody,
-    /// A write in the middle comes twice
+    /// One write halfway is sent twice
     Repeated,
 }
 
 impl Args {
-    /// The configuration that the flags mean; an error names the flag.
+    /// Builds the configuration. An error names the flag.
     pub(super) fn into_config(self) -> Result<Config> {
         ensure!(self.coalesce > 0, "--coalesce is 0: at least 1 is needed");
         let writes = self.tokens.div_ceil(self.coalesce);
         ensure!(
             self.broken.is_none() || writes >= 2,
-            "--broken breaks streams of two writes and more: name more --tokens"
+            "--broken needs streams of at least two writes: raise --tokens"
         );
         Ok(Config {
             listen: self.listen,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_name_of_a_broken_stream_means_its_defect() {
+    fn each_name_selects_its_defect() {
         for (name, broken) in [
             ("cut", Broken::Cut),
             ("no-done", Broken::NoDone),

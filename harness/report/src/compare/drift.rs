@@ -1,4 +1,4 @@
-//! Figures over many runs: where their level has moved for good. One bad night moves nothing, a slow loss over weeks does.
+//! Figures over many runs: where their level has shifted permanently. One bad night causes no shift, a slow loss over weeks does.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,28 +7,30 @@ use super::figure::comparable;
 use super::records::Records;
 use poolproof_stats::change_point::{SIGNIFICANT, change_points};
 
-/// A change of the level of a figure.
+/// A shift in the level of a figure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Drift {
     /// The figure.
     pub figure: String,
-    /// When the first run of the new level was made.
+    /// The start of the first run at the new level.
     pub since: Timestamp,
-    /// Runs that the figure is known of.
+    /// Number of runs that have the figure.
     pub runs: usize,
-    /// The geometric mean before, back to the change before.
+    /// The geometric mean before the shift, back to the previous one.
     pub before: f64,
-    /// The geometric mean since, up to the next change.
+    /// The geometric mean after the shift, up to the next one.
     pub after: f64,
-    /// After over before, turned so that above 1 is worse.
+    /// The ratio of after to before, inverted if needed so that above 1 is worse.
     pub worse_by: f64,
-    /// The chance of such a difference where there is none.
+    /// The probability of such a difference without a shift.
     pub p_value: f64,
 }
 
-/// The changes of all figures of a run over the runs before it, as far as those can be compared with it.
+/// The shifts of all figures of a run over the earlier runs that can be compared with it.
 pub fn drifts(history: &[Records], run: &Records) -> Vec<Drift> {
-    let earlier = history.iter().filter(|it| it.started() < run.started());
+    let earlier = history
+        .iter()
+        .filter(|records| records.started() < run.started());
     let series: Vec<_> = earlier
         .chain([run])
         .map(|records| (records.started(), comparable(records, run)))
@@ -37,7 +39,7 @@ pub fn drifts(history: &[Records], run: &Records) -> Vec<Drift> {
     for figure in comparable(run, run) {
         let (mut times, mut values) = (Vec::new(), Vec::new());
         for (started, figures) in &series {
-            let value = figures.iter().find(|it| it.name == figure.name);
+            let value = figures.iter().find(|other| other.name == figure.name);
             if let (Some(started), Some(value)) = (started, value)
                 && value.value.ln().is_finite()
             {

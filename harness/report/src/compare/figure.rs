@@ -1,9 +1,9 @@
-//! Figures of two runs: the ratio of each, with what covers it, against a margin.
+//! Figures of two runs: the ratio of each, with its interval, compared with a margin.
 //!
-//! What covers the ratio is had by drawing both figures again and again (Efron and Tibshirani, "An Introduction to the Bootstrap",
-//! 1993, section 13.3): a percentile of a recorded distribution by the law of its order statistic (David and Nagaraja, "Order
-//! Statistics", 2003, section 2.2), a share by its posterior with Jeffreys' prior, a figure that has an interval by the normal law of its
-//! logarithm. That is the spread within a run. What runs differ by for no reason of the stack's is for `margin`, and for drift over many.
+//! The interval comes from repeated draws of both figures (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3).
+//! A percentile of a recorded distribution is drawn from the law of its order statistic (David and Nagaraja, "Order Statistics", 2003,
+//! section 2.2), a share from its posterior with Jeffreys' prior, a figure with an interval from the normal law of its logarithm. The
+//! interval covers the spread within a run. Differences between runs of the same stack are left to `margin`, and to drift over many runs.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -22,50 +22,50 @@ const DRAWS: usize = 2000;
 /// One figure of a run.
 #[derive(Clone, Debug)]
 pub struct Figure<'a> {
-    /// The record that it is of, the class and the figure: `load chat ttft p95`.
+    /// Its record, class and name: `load chat ttft p95`.
     pub name: String,
-    /// Its value; infinite if it is that of a request that failed.
+    /// Its value; infinite if it belongs to a failed request.
     pub value: f64,
     /// Its unit; empty for a ratio or a share.
     pub unit: &'static str,
-    /// Whether more of it is better.
+    /// True if a higher value is better.
     pub more_is_better: bool,
     spread: Spread<'a>,
 }
 
-/// By what law a figure might have had other values as well.
+/// The distribution that other possible values of a figure are drawn from.
 #[derive(Clone, Debug)]
 enum Spread<'a> {
-    /// A quantile of recorded times, failures among them.
+    /// A quantile of recorded times, including failures.
     Quantile {
         times: &'a Times,
         failed: u64,
         q: f64,
     },
-    /// A share of so many requests.
+    /// A share of a number of requests.
     Share(f64, u64),
     /// A value and its interval.
     Interval(f64, (f64, f64)),
 }
 
-/// What the ratio of a figure to what it was before says.
+/// The conclusion from the ratio of a figure to its earlier value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Says {
-    /// It is worse by more than the margin.
+    /// Worse by more than the margin.
     Worse,
-    /// It is better by more than the margin.
+    /// Better by more than the margin.
     Better,
-    /// It differs by less than the margin.
+    /// Differs by less than the margin.
     Same,
-    /// None of these is shown.
+    /// None of these can be shown.
     NotDecided,
 }
 
 /// A figure of two runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Compared {
-    /// Which.
+    /// The name of the figure.
     pub figure: String,
     /// Its value before.
     pub before: f64,
@@ -73,15 +73,15 @@ pub struct Compared {
     pub now: f64,
     /// Its unit; empty for a ratio or a share.
     pub unit: &'static str,
-    /// Now over before, turned so that above 1 is worse.
+    /// The ratio of now to before, inverted if needed so that above 1 is worse.
     pub worse_by: f64,
-    /// What covers `worse_by` at 95 %, by the spread within both runs.
+    /// The 95 % interval of `worse_by`, from the spread within both runs.
     pub interval: (f64, f64),
-    /// What that says.
+    /// The conclusion from the interval.
     pub says: Says,
 }
 
-/// The figures that two runs have in common, compared, and why others are not.
+/// Compares the figures that two runs share, and gives the reason for those that cannot be compared.
 pub(super) fn compare_all(
     baseline: &Records,
     run: &Records,
@@ -94,7 +94,7 @@ pub(super) fn compare_all(
                 return refused.push(format!("{kind}: {reason}"));
             }
             for before in &before {
-                let now = now.iter().find(|it| it.name == before.name);
+                let now = now.iter().find(|figure| figure.name == before.name);
                 compared.extend(now.map(|now| compare_one(before, now, margin)));
             }
         };
@@ -109,7 +109,7 @@ pub(super) fn compare_all(
     (compared, refused)
 }
 
-/// The figures of a run that can be compared with those of another one.
+/// The figures of a run that can be compared with those of another run.
 pub fn comparable<'a>(run: &'a Records, with: &Records) -> Vec<Figure<'a>> {
     let mut figures = Vec::new();
     if let (Some(load), Some(other)) = (&run.load, &with.load)
@@ -131,11 +131,11 @@ fn incomparable_load(before: &Record, now: &Record) -> Option<String> {
             return Some(format!("{whose} was interrupted"));
         }
         if let Some(doubt) = record.doubts.first() {
-            return Some(format!("{whose} is not to be trusted: {doubt}"));
+            return Some(format!("{whose} is invalid: {doubt}"));
         }
         if record.client.calibration.is_none() {
             return Some(format!(
-                "{whose} was made on a machine without calibration; `poolproof load calibrate` makes it"
+                "{whose} ran on a machine without calibration; run `poolproof load calibrate` first"
             ));
         }
     }
@@ -186,7 +186,7 @@ fn of_load(record: &Record) -> Vec<Figure<'_>> {
     figures
 }
 
-/// Ratios of the way through the gateway to round robin in the same run: what slows the machine slows both.
+/// Ratios of the gateway to round robin within the same run. A slow machine slows both alike.
 fn of_overhead(record: &Overhead) -> Vec<Figure<'_>> {
     let figures = record.compared.iter().filter_map(|it| {
         let (ratio, interval) = it.ratio?;
@@ -203,7 +203,7 @@ fn of_overhead(record: &Overhead) -> Vec<Figure<'_>> {
 }
 
 impl Spread<'_> {
-    /// Logarithms of values that the figure might have had.
+    /// Logarithms of possible values of the figure.
     fn draws(&self) -> Vec<f64> {
         match *self {
             Self::Quantile { times, failed, q } => quantile_draws(times, failed, q),
@@ -251,7 +251,7 @@ fn interval_draws(value: f64, (low, high): (f64, f64)) -> Vec<f64> {
     }
 }
 
-/// Always the same, so that comparing twice says the same twice.
+/// A fixed seed, so that repeated comparisons give the same result.
 fn draws(law: impl Distribution<f64>) -> impl Iterator<Item = f64> {
     let rng = ChaCha8Rng::seed_from_u64(0);
     law.sample_iter(rng).take(DRAWS)
@@ -260,11 +260,11 @@ fn draws(law: impl Distribution<f64>) -> impl Iterator<Item = f64> {
 fn compare_one(before: &Figure<'_>, now: &Figure<'_>, margin: f64) -> Compared {
     let sign = if now.more_is_better { -1.0 } else { 1.0 };
     let ratio = |before: f64, now: f64| match before == now {
-        // Two failures differ by nothing.
+        // Two failures are equal.
         true => 1.0,
         false => (sign * (now - before)).exp(),
     };
-    // The draws of both come from one generator: those of one are put into another order, so that they do not rise and fall together.
+    // Both sets of draws come from the same generator. Shuffling one of them removes the correlation.
     let pairs = before
         .spread
         .draws()
@@ -320,10 +320,8 @@ mod tests {
             min_ms: 0.0,
             max_ms: 0.0,
             percentiles: Vec::new(),
-            // Spread over a fifth.
-            histogram_us: (0..n)
-                .map(|it| (ms * 1000 + it * ms * 200 / n, 1))
-                .collect(),
+            // Values spread over 20 %.
+            histogram_us: (0..n).map(|i| (ms * 1000 + i * ms * 200 / n, 1)).collect(),
         }
     }
 
@@ -331,9 +329,10 @@ mod tests {
         let least_ms = times.histogram_us[0].0 as f64 / 1000.0;
         Figure {
             name: "load chat ttft p50".into(),
-            value: match failed > times.n {
-                true => f64::INFINITY,
-                false => least_ms * 1.1,
+            value: if failed > times.n {
+                f64::INFINITY
+            } else {
+                least_ms * 1.1
             },
             unit: "ms",
             more_is_better: false,
@@ -346,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_is_worse_the_same_is_the_same_and_few_requests_decide_nothing() {
+    fn ten_percent_is_worse_equal_is_equal_and_few_requests_decide_nothing() {
         let says = |a: &Figure<'_>, b: &Figure<'_>| compare_one(a, b, 0.05).says;
         let hundred = times(100, 3000);
         let before = figure(&hundred, 0);
@@ -366,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_later_than_any_answer() {
+    fn failures_are_slower_than_any_answer() {
         let hundred = times(100, 100);
         let lost = figure(&hundred, 200);
         let compared = compare_one(&figure(&times(100, 300), 0), &lost, 0.05);
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn less_of_what_should_be_much_is_worse() {
+    fn a_lower_value_is_worse_if_more_is_better() {
         let share = |value: f64| Figure {
             name: "load chat goodput".into(),
             value,

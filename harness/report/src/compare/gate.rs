@@ -1,4 +1,4 @@
-//! The gate: rules by which a run is let through, one line each, by name.
+//! The gate: named rules that a run must keep, one line each.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,40 +12,40 @@ use super::drift::Drift;
 use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
 
-/// A gate, read from TOML: `[rules]`, then a line for each. Unknown fields are refused.
+/// A gate, read from TOML: `[rules]`, then one line per rule. Unknown fields are errors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
     rules: BTreeMap<String, Rule>,
 }
 
-/// One rule; exactly one of `verdicts`, `figure` and `drift`.
+/// One rule, with exactly one of `verdicts`, `figure` and `drift`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
-    /// Cases of this level, or of one that binds more, must not get worse.
+    /// Cases of this level or a stricter one must not get worse.
     verdicts: Option<Level>,
-    /// This figure must not be shown to be worse by more.
+    /// This figure must not be shown to be worse by more than `worse_percent`.
     figure: Option<String>,
-    /// The level of this figure must not have moved by more since the baseline.
+    /// The level of this figure must not have shifted by more than `worse_percent` since the baseline.
     drift: Option<String>,
-    /// By how much, in percent; of `figure` and `drift`.
+    /// The limit for `figure` and `drift`, in percent.
     worse_percent: Option<f64>,
 }
 
-/// What a rule says.
+/// The result of a rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ruled {
     /// The name of the rule.
     pub rule: String,
-    /// What became of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
 impl Default for Gate {
-    /// No Must case gets worse. Figures of shared machines are looked at, and gate nothing.
+    /// The only rule is that no Must case gets worse. Figures from shared machines are reported but gate nothing.
     fn default() -> Self {
         let rule = Rule {
             verdicts: Some(Level::Must),
@@ -70,7 +70,7 @@ impl Gate {
     fn check(&self) -> Result<()> {
         ensure!(
             !self.rules.is_empty(),
-            "`rules` is empty: a gate without a rule lets all through"
+            "`rules` is empty: a gate without rules passes everything"
         );
         for (name, rule) in &self.rules {
             let kinds = [
@@ -79,16 +79,16 @@ impl Gate {
                 rule.drift.is_some(),
             ];
             ensure!(
-                kinds.iter().filter(|it| **it).count() == 1,
+                kinds.iter().filter(|present| **present).count() == 1,
                 "rule {name:?}: must have one of `verdicts`, `figure` and `drift`"
             );
             let percent = rule.worse_percent;
             ensure!(
                 percent.is_some() != rule.verdicts.is_some(),
-                "rule {name:?}: `worse_percent` belongs to `figure` and `drift`, and they need it"
+                "rule {name:?}: `worse_percent` is required with `figure` and `drift`, and allowed only there"
             );
             ensure!(
-                percent.is_none_or(|it| (0.0..=1000.0).contains(&it)),
+                percent.is_none_or(|percent| (0.0..=1000.0).contains(&percent)),
                 "rule {name:?}: `worse_percent` is {}: must be 0 to 1,000",
                 percent.unwrap_or_default()
             );
@@ -96,7 +96,7 @@ impl Gate {
         Ok(())
     }
 
-    /// What each rule says. `drifts` is `None` where there is no history.
+    /// Judges each rule. `drifts` is `None` without a history.
     pub fn judge(
         &self,
         comparison: &Comparison,
@@ -118,7 +118,7 @@ impl Gate {
                     drift: Some(figure),
                     ..
                 } => by_drift(comparison, drifts, baseline, figure, limit),
-                _ => (Verdict::Error, "it says nothing".to_owned()),
+                _ => (Verdict::Error, "the rule is empty".to_owned()),
             };
             Ruled {
                 rule: name.clone(),
@@ -138,27 +138,33 @@ fn verdicts(comparison: &Comparison, level: Level) -> (Verdict, String) {
         );
     }
     let changes = comparison.verdicts.iter();
-    let worse = changes.filter(|it| it.worse && it.level as u8 <= level as u8);
+    let worse = changes.filter(|change| change.worse && change.level as u8 <= level as u8);
     let worse: Vec<String> = worse
         .map(|it| {
             let now = it.now.map_or("not run".to_owned(), |it| it.to_string());
             format!("{} {now}", it.id)
         })
         .collect();
-    match worse.is_empty() {
-        true => (Verdict::Pass, "no case got worse".to_owned()),
-        false => (Verdict::Fail, worse.join(", ")),
+    if worse.is_empty() {
+        (Verdict::Pass, "no case got worse".to_owned())
+    } else {
+        (Verdict::Fail, worse.join(", "))
     }
 }
 
 fn by_figure(comparison: &Comparison, figure: &str, limit: f64) -> (Verdict, String) {
-    let Some(compared) = comparison.figures.iter().find(|it| it.figure == figure) else {
+    let Some(compared) = comparison
+        .figures
+        .iter()
+        .find(|other| other.figure == figure)
+    else {
         return (Verdict::Inconclusive, unknown(comparison, figure));
     };
     let (low, high) = compared.interval;
-    let verdict = match low > limit {
-        true => Verdict::Fail,
-        false => Verdict::Pass,
+    let verdict = if low > limit {
+        Verdict::Fail
+    } else {
+        Verdict::Pass
     };
     let percent = |it: f64| (it - 1.0) * 100.0;
     let why = format!(
@@ -181,32 +187,33 @@ fn by_drift(
     let Some(drifts) = drifts else {
         return (
             Verdict::Inconclusive,
-            "there is no history: --history DIR names it".to_owned(),
+            "no history given: pass --history DIR".to_owned(),
         );
     };
-    if !comparison.figures.iter().any(|it| it.figure == figure) {
+    if !comparison
+        .figures
+        .iter()
+        .any(|other| other.figure == figure)
+    {
         return (Verdict::Inconclusive, unknown(comparison, figure));
     }
     let since = drifts
         .iter()
-        .filter(|it| it.figure == figure && Some(it.since) > baseline);
-    // Several steps since the baseline are one way down.
-    let worse_by: f64 = since.clone().map(|it| it.worse_by).product();
-    match since.max_by_key(|it| it.since) {
+        .filter(|drift| drift.figure == figure && Some(drift.since) > baseline);
+    // Several shifts since the baseline count together.
+    let worse_by: f64 = since.clone().map(|drift| drift.worse_by).product();
+    match since.max_by_key(|drift| drift.since) {
         Some(last) if worse_by > limit => (
             Verdict::Fail,
             format!(
-                "its level is {:+.1} % worse than at the baseline, last changed {} (p={:.1e}), allowed {:+.1} %",
+                "level {:+.1} % worse than at the baseline, last shift {} (p={:.1e}), allowed {:+.1} %",
                 (worse_by - 1.0) * 100.0,
                 last.since.strftime("%Y-%m-%d %H:%M"),
                 last.p_value,
                 (limit - 1.0) * 100.0
             ),
         ),
-        _ => (
-            Verdict::Pass,
-            "its level has not moved by so much".to_owned(),
-        ),
+        _ => (Verdict::Pass, "no shift beyond the limit".to_owned()),
     }
 }
 
@@ -214,14 +221,12 @@ fn unknown(comparison: &Comparison, figure: &str) -> String {
     let known: Vec<&str> = comparison
         .figures
         .iter()
-        .map(|it| it.figure.as_str())
+        .map(|compared| compared.figure.as_str())
         .collect();
-    match known.is_empty() {
-        true => format!("there is no figure {figure:?}: none could be compared"),
-        false => format!(
-            "there is no figure {figure:?}; there are {}",
-            known.join(", ")
-        ),
+    if known.is_empty() {
+        format!("no figure {figure:?}: no figures could be compared")
+    } else {
+        format!("no figure {figure:?}; available: {}", known.join(", "))
     }
 }
 
@@ -253,11 +258,11 @@ mod tests {
         let gate: Gate = toml::from_str(text).unwrap();
         gate.check().unwrap();
         let judged = gate.judge(comparison, drifts, Some(Timestamp::UNIX_EPOCH));
-        judged.into_iter().map(|it| it.verdict).collect()
+        judged.into_iter().map(|ruling| ruling.verdict).collect()
     }
 
     #[test]
-    fn a_figure_trips_only_where_more_than_is_allowed_is_shown() {
+    fn a_figure_fails_only_if_shown_to_exceed_its_limit() {
         let rule = "[rules]\nttft = { figure = 'load chat ttft p95', worse_percent = 5 }";
         assert_eq!(judge(rule, &comparison(1.10), None), [Verdict::Fail]);
         assert_eq!(judge(rule, &comparison(1.06), None), [Verdict::Pass]);
@@ -269,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_counts_from_the_baseline_on() {
+    fn a_drift_counts_from_the_baseline() {
         let rule = "[rules]\nd = { drift = 'load chat ttft p95', worse_percent = 4 }";
         let drift = |second| Drift {
             figure: "load chat ttft p95".into(),
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_rule_is_named() {
+    fn the_error_of_a_wrong_rule_names_it() {
         for (text, named) in [
             ("[rules]", "`rules` is empty"),
             (

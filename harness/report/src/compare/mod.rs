@@ -1,4 +1,4 @@
-//! Two runs, compared: verdicts first, then figures; and figures over many runs. What cannot be compared is told, with the reason.
+//! Compares two runs: verdicts, then figures, and figures over many runs. Anything that cannot be compared is listed with the reason.
 
 pub mod drift;
 pub mod figure;
@@ -12,22 +12,22 @@ use figure::Compared;
 use records::Records;
 use verdicts::VerdictChange;
 
-/// What comparing two runs found.
+/// The result of comparing two runs.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    /// Why a part of it, or all, cannot be compared.
+    /// Reasons why some or all of it cannot be compared.
     pub refused: Vec<String>,
-    /// What differs and is no reason against comparing.
+    /// Differences that do not prevent the comparison.
     pub notes: Vec<String>,
-    /// Whether verdicts could be compared.
+    /// True if verdicts could be compared.
     pub verdicts_compared: bool,
-    /// Cases whose verdict is not what it was, or that one of the runs does not have.
+    /// Cases whose verdict has changed, or that only one of the runs contains.
     pub verdicts: Vec<VerdictChange>,
     /// Figures that both runs have.
     pub figures: Vec<Compared>,
 }
 
-/// Compares a run with one before it. A difference of figures below `margin`, a share, says nothing.
+/// Compares a run with an earlier one. A difference of a figure below `margin`, a share, counts as no change.
 pub fn compare(baseline: &Records, run: &Records, margin: f64) -> Comparison {
     let mut comparison = Comparison {
         refused: Vec::new(),
@@ -82,8 +82,11 @@ fn notes(baseline: &Records, run: &Records) -> Vec<String> {
         let flaw = |it: &Option<String>| it.as_ref().map_or("none".to_owned(), Clone::clone);
         differ("flaw", flaw(&before.flaw), flaw(&now.flaw));
         for now in &now.components {
-            let before = before.components.iter().find(|it| it.role == now.role);
-            let before = before.map_or("none", |it| &it.version);
+            let before = before
+                .components
+                .iter()
+                .find(|component| component.role == now.role);
+            let before = before.map_or("none", |component| &component.version);
             differ(&now.role, before.to_owned(), now.version.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! Verdicts that are not what they were.
+//! Changed verdicts.
 
 use serde::Serialize;
 
@@ -7,24 +7,24 @@ use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// A case whose verdict has changed, or that only one of the runs has.
+/// A case whose verdict has changed, or that only one of the runs contains.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VerdictChange {
     /// The case.
     pub id: String,
-    /// How much it binds.
+    /// Its level.
     pub level: Level,
-    /// What became of it before; `None`: it was not run.
+    /// The earlier verdict; `None` if it did not run.
     pub before: Option<Verdict>,
-    /// What became of it now; `None`: it was not run.
+    /// The current verdict; `None` if it did not run.
     pub now: Option<Verdict>,
-    /// Whether less is shown than before, or the opposite of what it was.
+    /// True if less is shown than before, or the opposite.
     pub worse: bool,
-    /// What was found now, or before if it was not run now.
+    /// The current finding, or the earlier one if it did not run now.
     pub summary: String,
 }
 
-/// Why the verdicts of two runs say nothing about each other.
+/// The reason why the verdicts of two runs cannot be compared.
 pub(super) fn incomparable(before: &Record, now: &Record) -> Option<String> {
     for (whose, record) in [("the baseline", before), ("the run", now)] {
         if record.interrupted {
@@ -35,7 +35,7 @@ pub(super) fn incomparable(before: &Record, now: &Record) -> Option<String> {
     (!same).then(|| "the topologies differ".to_owned())
 }
 
-/// A target without addresses: what two runs must have in common.
+/// A target without addresses, which must be equal in both runs.
 pub(super) fn shape(target: &Target) -> impl PartialEq + use<> {
     let models = target.models.iter().map(|model| {
         let pools = model.pools.iter().map(|pool| {
@@ -47,23 +47,26 @@ pub(super) fn shape(target: &Target) -> impl PartialEq + use<> {
     (models.collect::<Vec<_>>(), target.objectives.clone())
 }
 
-/// The changes, the worse ones first, those that bind most before others.
+/// The changes: worse ones first, then by level.
 pub(super) fn changes(before: &Record, now: &Record) -> Vec<VerdictChange> {
-    let find = |record: &Record, id: &str| record.cases.iter().find(|it| it.id == id).cloned();
+    let find = |record: &Record, id: &str| record.cases.iter().find(|case| case.id == id).cloned();
     let mut changes: Vec<VerdictChange> = now
         .cases
         .iter()
         .filter_map(|case| change(find(before, &case.id).as_ref(), Some(case)))
         .collect();
-    let gone = before.cases.iter().filter(|it| find(now, &it.id).is_none());
+    let gone = before
+        .cases
+        .iter()
+        .filter(|case| find(now, &case.id).is_none());
     changes.extend(gone.filter_map(|case| change(Some(case), None)));
-    changes.sort_by_key(|it| (!it.worse, it.level as u8));
+    changes.sort_by_key(|change| (!change.worse, change.level as u8));
     changes
 }
 
 fn change(before: Option<&CaseRecord>, now: Option<&CaseRecord>) -> Option<VerdictChange> {
     let case = now.or(before)?;
-    let verdict = |it: Option<&CaseRecord>| it.map(|it| it.outcome.verdict);
+    let verdict = |case: Option<&CaseRecord>| case.map(|case| case.outcome.verdict);
     let (was, is) = (verdict(before), verdict(now));
     (was != is).then(|| VerdictChange {
         id: case.id.clone(),
@@ -75,7 +78,7 @@ fn change(before: Option<&CaseRecord>, now: Option<&CaseRecord>) -> Option<Verdi
     })
 }
 
-/// Shown to hold, not shown, shown not to hold.
+/// Ranks a verdict: shown to hold, not shown, shown not to hold.
 fn rank(verdict: Option<Verdict>) -> u8 {
     match verdict {
         Some(Verdict::Pass) => 0,
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_worse_stands_first_and_a_case_that_is_gone_is_worse() {
+    fn worse_cases_come_first_and_a_missing_case_is_worse() {
         let pass = || Outcome::pass("");
         let before = record(&[
             (Level::Should, fail()),
@@ -113,9 +116,12 @@ mod tests {
         ]);
         now.cases[2].id = "suite/new".to_owned();
         let found = changes(&before, &now);
-        let told: Vec<_> = found.iter().map(|it| (it.id.as_str(), it.worse)).collect();
+        let changes: Vec<_> = found
+            .iter()
+            .map(|change| (change.id.as_str(), change.worse))
+            .collect();
         assert_eq!(
-            told,
+            changes,
             [
                 ("suite/case-2", true),
                 ("suite/case-3", true),

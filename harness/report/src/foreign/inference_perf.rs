@@ -1,4 +1,4 @@
-//! The summary of inference-perf (`summary_lifecycle_metrics.json`, inference-perf 0.7, reportgen). Times are in seconds there.
+//! The summary of inference-perf (`summary_lifecycle_metrics.json`, inference-perf 0.7, reportgen). Times are in seconds.
 
 use serde_json::{Value, json};
 
@@ -7,11 +7,11 @@ use super::{Converted, LEFT_OUT};
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
 
-/// A load run as inference-perf sums one up.
+/// Renders a load run as a summary of inference-perf.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
     let failed = total.failures();
-    let times = |series| Summary::of(record, series).map(|it| statistics(&it));
+    let times = |series| Summary::of(record, series).map(|summary| statistics(&summary));
     let per_s = |tokens: u64| tokens as f64 / record.window_s;
     let by_label = total
         .failed

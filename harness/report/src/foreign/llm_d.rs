@@ -8,12 +8,14 @@ use poolproof_model::workload::Count;
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
 
-/// A load run as a Benchmark Report.
+/// Renders a load run as a Benchmark Report.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
     let failed = total.failures();
     let end = record.started + jiff::SignedDuration::from_secs_f64(record.window_s);
-    let times = |series, units: &str| Summary::of(record, series).map(|it| statistics(&it, units));
+    let times = |series, units: &str| {
+        Summary::of(record, series).map(|summary| statistics(&summary, units))
+    };
     let rate = |per_s: f64, units: &str| json!({"units": units, "mean": per_s});
     let per_s = |tokens: u64| tokens as f64 / record.window_s;
     let stack = record.components.iter().enumerate().map(|(number, it)| {
@@ -63,7 +65,7 @@ pub fn convert(record: &Record) -> Converted {
         }}},
     });
     let mut left_out: Vec<&str> = LEFT_OUT.into();
-    left_out.push("lengths of all classes but the first");
+    left_out.push("token counts of all classes except the first");
     Converted { value, left_out }
 }
 

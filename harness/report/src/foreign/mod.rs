@@ -1,4 +1,4 @@
-//! Records in the shapes of other tools, for those who have dashboards for them. What has no place there is told.
+//! Records in the formats of other tools, for existing dashboards. Contents that a format cannot hold are listed.
 
 pub mod gie;
 pub mod inference_perf;
@@ -6,22 +6,22 @@ pub mod llm_d;
 mod summary;
 pub mod vllm;
 
-/// A record in another shape.
+/// A record in another tool's format.
 #[derive(Clone, Debug)]
 pub struct Converted {
     /// The document.
     pub value: serde_json::Value,
-    /// What the record has and the shape has no place for.
+    /// Contents of the record that the format cannot hold.
     pub left_out: Vec<&'static str>,
 }
 
-/// What no shape of a load generator has a place for.
+/// Contents that no load generator's format can hold.
 const LEFT_OUT: [&str; 6] = [
     "verdicts of objectives, with their intervals",
-    "failures inside percentiles: there only what was answered counts",
-    "classes: all requests are one sample",
-    "who served: shares of pools and endpoints, Jain's index",
-    "what the client itself took, its calibration, and doubts in the measurement",
+    "failures in percentiles, which cover only answered requests",
+    "classes; all requests form one sample",
+    "shares of pools and endpoints, and Jain's index",
+    "the client's own cost, its calibration, and doubts about the measurement",
     "intervals of percentiles",
 ];
 
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_of_load_generators_say_what_the_record_says() {
+    fn foreign_formats_hold_the_figures_of_the_record() {
         let record = load();
         let n = record.total.requests;
         let p95 = record
@@ -72,7 +72,7 @@ mod tests {
         let ttft = &aggregate["latency"]["time_to_first_token"];
         assert_eq!(ttft["units"], "ms");
         about(&ttft["p95"], 1.0);
-        // Required by the schema of v0.2.1, which allows no other keys.
+        // The schema of v0.2.1 requires these keys and allows no others.
         let standardized = llm_d["scenario"]["load"]["standardized"]
             .as_object()
             .unwrap();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_companion_of_a_conformance_report_is_no_such_report() {
+    fn a_companion_report_is_not_a_conformance_report() {
         let mut skipped = record(&[
             (Level::Must, Outcome::pass("")),
             (Level::Must, Outcome::skip("")),

@@ -1,4 +1,4 @@
-//! One time of all classes of a load run together, summed up.
+//! Summary statistics of one time over all classes of a load run.
 
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
@@ -6,7 +6,7 @@ use poolproof_stats::interval::rank;
 
 /// The recorded values of a time, all classes together, in milliseconds.
 pub(super) struct Summary {
-    /// Value and how often it was seen, in order.
+    /// Each value with its count, in order.
     values: Vec<(f64, u64)>,
     n: u64,
 }
@@ -21,7 +21,7 @@ impl Summary {
             .map(|(us, count)| (*us as f64 / 1000.0, *count))
             .collect();
         values.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let n = values.iter().map(|it| it.1).sum();
+        let n = values.iter().map(|(_, count)| count).sum();
         (n > 0).then_some(Self { values, n })
     }
 
@@ -45,14 +45,14 @@ impl Summary {
     }
 
     pub(super) fn min(&self) -> f64 {
-        self.values.first().map_or(0.0, |it| it.0)
+        self.values.first().map_or(0.0, |first| first.0)
     }
 
     pub(super) fn max(&self) -> f64 {
-        self.values.last().map_or(0.0, |it| it.0)
+        self.values.last().map_or(0.0, |last| last.0)
     }
 
-    /// A percentile, such as 99: whether the sample supports it is for the reader, as in the tools whose shape this is for.
+    /// A percentile, such as 99. As in the tools that define these formats, the sample may be too small for it.
     pub(super) fn percentile(&self, percentile: f64) -> f64 {
         let rank = rank(self.n, percentile / 100.0);
         let mut below = 0;
@@ -60,6 +60,6 @@ impl Summary {
             below += count;
             below >= rank
         });
-        at.map_or(0.0, |it| it.0)
+        at.map_or(0.0, |found| found.0)
     }
 }

@@ -7,7 +7,7 @@ use super::{Converted, LEFT_OUT};
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
 
-/// A load run with the keys of `vllm bench serve`; times in milliseconds.
+/// Renders a load run with the keys of `vllm bench serve`; times in milliseconds.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
     let failed = total.failures();

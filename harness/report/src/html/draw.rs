@@ -1,4 +1,4 @@
-//! Pictures as SVG, in the colours of the page: light and dark are for its style to say.
+//! Charts as SVG. The page's style sheet sets the colours, light or dark.
 
 use std::ops::Range;
 
@@ -11,12 +11,12 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::super::clipped;
 use poolproof_model::picture::{Drawing, Picture};
 
-/// In user units; the page scales it.
+/// Size in user units; the page scales it.
 const SIZE: (u32, u32) = (520, 270);
-/// Of all text in a picture, in user units: still to be read where a phone shows it at half its size.
+/// Font size of all text, in user units. It stays legible when a phone shows the chart at half size.
 const FONT_SIZE: u32 = 15;
 
-/// Colours that stand for those of the page. Each is replaced by the variable of its name.
+/// Placeholder colours. Each is replaced by the page's CSS variable of that name.
 const PAPER: RGBColor = RGBColor(25, 26, 27);
 const INK: RGBColor = RGBColor(1, 2, 3);
 const GRID: RGBColor = RGBColor(4, 5, 6);
@@ -40,19 +40,19 @@ const VARIABLES: [(RGBColor, &str); 9] = [
     (SERIES[3], "var(--four)"),
 ];
 
-/// Around a chart, of the labels below it, and of a legend, in user units.
+/// Margin around a chart, height of the labels below it, and height of a legend, in user units.
 const MARGIN: u32 = 8;
 const LABELS_HEIGHT: u32 = 46;
 const LEGEND_LINE: u32 = 21;
 const LEGEND_MARGINS: u32 = 20;
 
-/// Of a dot, in user units.
+/// Radius of a dot, in user units.
 const DOT_RADIUS: i32 = 3;
 
-/// Characters of a label that are drawn.
+/// Longest drawn label, in characters.
 const LABEL_SHOWN: usize = 24;
 
-/// The picture as an SVG element; `None` if there is nothing that could be drawn.
+/// Renders the chart as an SVG element. Returns `None` if there is nothing to draw.
 pub(super) fn draw(picture: &Picture) -> Option<String> {
     let mut svg = String::new();
     let drawn = match &picture.drawing {
@@ -80,27 +80,27 @@ pub(super) fn draw(picture: &Picture) -> Option<String> {
     Some(svg)
 }
 
-/// What a chart shows: from where to where of each axis.
+/// The range of each axis.
 type Ranges = (Range<f64>, Range<f64>);
 
 fn finite(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
     let finite = points
         .iter()
-        .filter(|it| it.0.is_finite() && it.1.is_finite());
+        .filter(|point| point.0.is_finite() && point.1.is_finite());
     finite.copied()
 }
 
-/// The ranges in which all points lie, and more places of the horizontal axis; `None` if there is no point.
+/// Ranges that contain all points and the extra positions on the horizontal axis. `None` without points.
 fn ranges(
     points: impl Iterator<Item = (f64, f64)>,
     more_x: impl Iterator<Item = f64> + Clone,
 ) -> Option<Ranges> {
     let all: Vec<(f64, f64)> = points.collect();
-    let x = all.iter().map(|it| it.0).chain(more_x);
-    (!all.is_empty()).then(|| (range(x), range(all.iter().map(|it| it.1))))
+    let x = all.iter().map(|point| point.0).chain(more_x);
+    (!all.is_empty()).then(|| (range(x), range(all.iter().map(|point| point.1))))
 }
 
-/// From the least to the largest value, never empty; 0 is in it where values begin near it.
+/// The range from the least to the largest value, never empty. It includes 0 if the values start near 0.
 fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     let low = values.clone().fold(f64::INFINITY, f64::min);
     let high = values.fold(f64::NEG_INFINITY, f64::max);
@@ -109,9 +109,10 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     } else {
         low
     };
-    match high > low {
-        true => low..high + (high - low) * 0.02,
-        false => low..low + 1.0,
+    if high > low {
+        low..high + (high - low) * 0.02
+    } else {
+        low..low + 1.0
     }
 }
 
@@ -160,9 +161,9 @@ fn draw_dots(
     groups: &[(String, Vec<(f64, f64)>)],
     spans: &[(String, f64, f64)],
 ) -> Result<()> {
-    let told = spans.len() + groups.iter().filter(|(_, dots)| !dots.is_empty()).count();
-    // The legend lies above the dots, and the picture is higher by as much.
-    let legend_height = told as u32 * LEGEND_LINE + LEGEND_MARGINS;
+    let entries = spans.len() + groups.iter().filter(|(_, dots)| !dots.is_empty()).count();
+    // The legend lies above the dots and adds to the height of the chart.
+    let legend_height = entries as u32 * LEGEND_LINE + LEGEND_MARGINS;
     let share = f64::from(legend_height) / f64::from(SIZE.1 - LABELS_HEIGHT - 2 * MARGIN);
     let (low, high) = (
         y_range.start,
@@ -196,7 +197,7 @@ fn draw_dots(
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// A chart of two axes of numbers.
+/// A chart with two numeric axes.
 fn chart<'a>(
     canvas: &Canvas<'a>,
     (x_range, y_range): Ranges,
@@ -242,7 +243,7 @@ fn legend<'a>(
 }
 
 fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
-    let highest = bars.iter().map(|it| it.1).fold(0.0, f64::max);
+    let highest = bars.iter().map(|bar| bar.1).fold(0.0, f64::max);
     anyhow::ensure!(!bars.is_empty() && highest.is_finite(), "nothing to draw");
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     let mut chart = ChartBuilder::on(&root)
@@ -282,7 +283,7 @@ fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
         let (_, bottom) = chart.backend_coord(&(middle, 0.0));
         let write = |text: &str, vertical, y| root.draw_text(text, &centred(vertical), (x, y));
         write(&number(height), VPos::Bottom, top - 3)?;
-        // What stands in brackets has a line of its own.
+        // Text in brackets goes on its own line.
         let (name, rest) = name.split_once(" (").unwrap_or((name, ""));
         write(&label(name), VPos::Top, bottom + 6)?;
         if !rest.is_empty() {
@@ -297,7 +298,7 @@ fn draw_bars(svg: &mut String, y: &str, bars: &[(String, f64)]) -> Result<()> {
     Ok(())
 }
 
-/// As few digits as say it.
+/// Formats a number with as few digits as possible.
 fn number(value: &f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -313,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_has_the_colours_of_the_page_and_no_markup_of_its_labels() {
+    fn a_chart_uses_the_colours_of_the_page_and_escapes_its_labels() {
         let lines = vec![("<b>a</b> & b".to_owned(), vec![(0.0, 1.0), (5.0, 2.0)])];
         let picture = Picture::lines("t", ("x", "y"), lines).accepts(vec![(0.0, 0.5, 1.5)]);
         let svg = draw(&picture).unwrap();
@@ -325,17 +326,17 @@ mod tests {
     }
 
     #[test]
-    fn each_group_of_dots_has_its_colour_and_an_empty_one_is_not_told() {
+    fn each_group_of_dots_has_a_colour_and_empty_groups_are_left_out() {
         let dots = |groups: [usize; 3]| {
             let groups = groups.into_iter().enumerate().map(|(number, n)| {
-                let dots = (0..n).map(|it| (it as f64, 1.0)).collect();
+                let dots = (0..n).map(|x| (x as f64, 1.0)).collect();
                 (format!("<i>{number}"), dots)
             });
             let spans = vec![("down".to_owned(), 1.0, 9.0)];
             draw(&Picture::dots("t", ("s", "ms"), groups.collect(), spans))
         };
         let svg = dots([3, 0, 2]).unwrap();
-        // Each dot, and one in the legend.
+        // All dots, plus one per group in the legend.
         assert_eq!(svg.matches("<circle").count(), 3 + 1 + 2 + 1, "{svg}");
         assert!(
             svg.contains("var(--span)") && svg.contains("var(--three)"),
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_what_is_not_finite_is_not_drawn() {
+    fn empty_and_infinite_values_are_not_drawn() {
         assert!(draw(&Picture::lines("t", ("x", "y"), vec![])).is_none());
         assert!(draw(&Picture::bars("t", "y", vec![])).is_none());
         let odd = vec![("a".to_owned(), vec![(f64::NAN, 1.0), (1.0, f64::INFINITY)])];

@@ -9,7 +9,7 @@ use poolproof_model::verdict::Verdict;
 use poolproof_records::load::search::Search;
 use poolproof_records::load::search::{Found, Limit};
 
-/// What it found, the probes by rate as a picture, and each of them in the order in which they were made.
+/// Renders the result, a chart of the probes by rate, and a table of the probes in order.
 pub fn render(record: &Limit) -> String {
     let state = match record.found() {
         Found::Limit => "pass",
@@ -18,7 +18,7 @@ pub fn render(record: &Limit) -> String {
     };
     let search = &record.search;
     let title = format!(
-        "the limit of {} on {}",
+        "limit of {} on {}",
         clipped(&record.name),
         clipped(&record.stack)
     );
@@ -37,7 +37,7 @@ pub fn render(record: &Limit) -> String {
                 h2 { "Probes" }
                 div.wide {
                     table {
-                        tr { th { "req/s" } th { "" } th { "requests" } th { "TTFT p95 ms" } th { "tokens/s" } th { "what broke" } }
+                        tr { th { "req/s" } th { "" } th { "requests" } th { "TTFT p95 ms" } th { "tokens/s" } th { "missed" } }
                         @for probe in &search.probes {
                             tr {
                                 td { (format!("{:.2}", probe.rate_per_s)) }
@@ -52,9 +52,9 @@ pub fn render(record: &Limit) -> String {
                 }
             }
             section {
-                h2 { "How it was made" }
+                h2 { "About this run" }
                 dl {
-                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                    dt { "started" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
                     dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
                     dt { "client" } dd { (clipped(&record.environment.in_words())) }
                     @for it in &record.components {
@@ -66,8 +66,8 @@ pub fn render(record: &Limit) -> String {
     )
 }
 
-/// The probes by rate. Between the highest rate that was met and the lowest one that was not lies the limit. What has no TTFT p95,
-/// because that is one of a failure or the sample was too small, has no dot.
+/// The probes by rate. The limit lies between the highest rate that met all objectives and the lowest rate that did not. A probe
+/// without a TTFT p95 has no dot: the percentile is a failure, or the sample is too small.
 fn knee(search: &Search) -> Picture {
     let group = |name: &str, verdicts: &[Verdict]| {
         let of = search
@@ -86,7 +86,7 @@ fn knee(search: &Search) -> Picture {
     let limit = limit.filter(|_| !search.client_was_the_limit());
     let limit = limit.map(|(met, bad)| ("the limit".to_owned(), met.rate_per_s, bad.rate_per_s));
     Picture::dots(
-        "TTFT p95 at each rate that was tried",
+        "TTFT p95 at each probed rate",
         ("requests per second", "ms"),
         groups,
         limit.into_iter().collect(),
@@ -100,7 +100,7 @@ mod tests {
     use poolproof_records::samples::limit;
 
     #[test]
-    fn the_limit_lies_between_the_last_rate_that_was_met_and_the_first_that_was_not() {
+    fn the_limit_lies_between_the_highest_good_and_the_lowest_bad_rate() {
         let mut record = limit();
         for probe in &mut record.search.probes {
             probe.broke = vec!["<b>ttft".to_owned()];
@@ -117,7 +117,7 @@ mod tests {
         let Drawing::Dots { spans, .. } = knee(&record.search).drawing else {
             unreachable!("probes are dots")
         };
-        assert!(spans.is_empty(), "it is the limit of the client");
+        assert!(spans.is_empty(), "the limit is that of the client");
         record.name = "<u>w".to_owned();
         let page = render(&record);
         assert!(page.contains("<svg") && page.contains("never"), "{page}");

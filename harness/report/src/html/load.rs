@@ -1,4 +1,4 @@
-//! The record of a load run as a page.
+//! The record of a load run as a web page.
 
 use maud::{Markup, html};
 
@@ -10,9 +10,9 @@ use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 use poolproof_records::load::{Conclusion, Record};
 
-/// The objectives, the figures of each class and adapter, their distributions, and who served.
+/// Renders the objectives, the figures of each class and adapter, their distributions, and the requests per endpoint.
 pub fn render(record: &Record) -> String {
-    let (state, said) = match record.conclusion() {
+    let (state, conclusion) = match record.conclusion() {
         Conclusion::Met => ("pass", "every objective was met"),
         Conclusion::Missed => ("fail", "an objective was missed"),
         Conclusion::Undecided if record.doubts.is_empty() => ("undecided", "not decided"),
@@ -20,7 +20,7 @@ pub fn render(record: &Record) -> String {
         Conclusion::Interrupted => ("undecided", "interrupted"),
     };
     let name = clipped(&record.name);
-    let title = format!("{name} on {}: {said}", clipped(&record.stack));
+    let title = format!("{name} on {}: {conclusion}", clipped(&record.stack));
     page(
         &title,
         html! {
@@ -52,18 +52,18 @@ pub fn render(record: &Record) -> String {
             }
             @if !record.pools.is_empty() {
                 section {
-                    h2 { "Who served" }
+                    h2 { "Requests by endpoint" }
                     (pictures(&[shares(record)]))
                 }
             }
             section {
-                h2 { "How it was made" }
+                h2 { "About this run" }
                 dl {
-                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) ", " (format!("{:.0}", record.window_s)) " s counted" }
+                    dt { "started" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) ", " (format!("{:.0}", record.window_s)) " s counted" }
                     dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
                     dt { "client" } dd {
-                        (client(record.environment.as_ref(), record.client.cores)) "; " (format!("{:.1}", record.client.cpu_us_per_request)) " us for each request; "
-                        (percent(record.client.late)) " left late"
+                        (client(record.environment.as_ref(), record.client.cores)) "; " (format!("{:.1}", record.client.cpu_us_per_request)) " us of CPU per request; "
+                        (percent(record.client.late)) " sent late"
                     }
                     @if let Some(tokenizer) = &record.tokenizer {
                         dt { "tokenizer" } dd { (clipped(&tokenizer.in_words())) }
@@ -90,7 +90,7 @@ fn groups(record: &Record) -> Markup {
         (Series::E2e, 50.0),
         (Series::E2e, 95.0),
     ];
-    let adapters = record.adapters.iter().map(|it| &it.group);
+    let adapters = record.adapters.iter().map(|adapter| &adapter.group);
     html! {
         div.wide {
             table {
@@ -118,7 +118,7 @@ fn groups(record: &Record) -> Markup {
     }
 }
 
-/// Of each class, up to its p99: what lies beyond would press the rest to the edge.
+/// Distributions of each class up to its p99; the tail beyond it would compress the rest of the chart.
 fn distributions(record: &Record) -> Vec<Picture> {
     const SHOWN: f64 = 0.99;
     let of = |series: Series| {
@@ -147,8 +147,8 @@ fn distributions(record: &Record) -> Vec<Picture> {
 
 fn shares(record: &Record) -> Picture {
     let endpoints = record.pools.iter().flat_map(|pool| &pool.endpoints);
-    let bars = endpoints.map(|it| (it.name.clone(), it.requests as f64));
-    Picture::bars("requests of each endpoint", "requests", bars.collect())
+    let bars = endpoints.map(|endpoint| (endpoint.name.clone(), endpoint.requests as f64));
+    Picture::bars("requests by endpoint", "requests", bars.collect())
 }
 
 fn percent(share: f64) -> String {

@@ -1,4 +1,4 @@
-//! The record as a page: one file without a network, light and dark, for a screen of any width.
+//! The record as a web page: one self-contained file, with light and dark colours, for any screen width.
 
 mod draw;
 mod limit;
@@ -8,7 +8,7 @@ mod overhead;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::environment::Environment;
-use super::{clipped, told};
+use super::{clipped, detail_lines};
 use poolproof_model::picture::Picture;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Conclusion, Record};
@@ -17,7 +17,7 @@ pub use limit::render as render_limit;
 pub use load::render as render_load;
 pub use overhead::render as render_overhead;
 
-/// What did not pass, first and in full; then a line and a picture for everything else.
+/// Renders the cases that did not pass first and in full, then one line and chart per remaining case.
 pub fn render(record: &Record) -> String {
     let conclusion = record.conclusion();
     let state = match conclusion {
@@ -28,7 +28,7 @@ pub fn render(record: &Record) -> String {
     let failed = record
         .cases
         .iter()
-        .filter(|it| !matches!(it.outcome.verdict, Verdict::Pass | Verdict::Skip));
+        .filter(|case| !matches!(case.outcome.verdict, Verdict::Pass | Verdict::Skip));
     let failed: Vec<&CaseRecord> = failed.collect();
     let title = format!("poolproof on {}: {conclusion}", clipped(&record.stack));
     page(
@@ -38,7 +38,7 @@ pub fn render(record: &Record) -> String {
                 h1 { (clipped(&record.stack)) ": " (conclusion) }
                 p { (record.counts()) }
                 @if let Some(flaw) = &record.flaw {
-                    p { "with the flaw " (clipped(flaw)) " put in" }
+                    p { "flaw enabled: " (clipped(flaw)) }
                 }
             }
             @if !failed.is_empty() {
@@ -59,14 +59,14 @@ pub fn render(record: &Record) -> String {
                 }
             }
             section {
-                h2 { "How it was made" }
+                h2 { "About this run" }
                 dl {
-                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                    dt { "started" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
                     dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
                     dt { "error rates" } dd {
-                        "a correct stack fails a whole run with a chance of at most " (record.run_alpha)
-                        "; the smallest deviation that matters is caught with one of at least " (record.power)
-                        "; splits may be off by " (record.split_tolerance * 100.0) " points"
+                        "a correct stack fails a whole run with probability at most " (record.run_alpha)
+                        "; the smallest deviation that matters is caught with probability at least " (record.power)
+                        "; split tolerance: " (record.split_tolerance * 100.0) " points"
                     }
                     dt { "client" } dd { (client(record.environment.as_ref(), record.client_cores)) }
                     @if let Some(way) = record.way() {
@@ -81,21 +81,21 @@ pub fn render(record: &Record) -> String {
     )
 }
 
-/// The suites, in the order in which they ran.
+/// The suites, in run order.
 fn suites(record: &Record) -> Vec<&str> {
     let mut suites: Vec<&str> = record.cases.iter().map(CaseRecord::suite).collect();
     suites.dedup();
     suites
 }
 
-/// All that there is to tell of a case.
+/// All details of a case.
 fn full(case: &CaseRecord) -> Markup {
     html! {
         article class=(case.outcome.verdict) {
             h3 { (mark(case)) " " (clipped(&case.id)) }
             p.requirement { (clipped(&case.requirement)) }
             ul {
-                @for (kind, line) in told(&case.outcome) {
+                @for (kind, line) in detail_lines(&case.outcome) {
                     li { span.kind { (kind) } " " (line) }
                 }
             }
@@ -104,7 +104,7 @@ fn full(case: &CaseRecord) -> Markup {
     }
 }
 
-/// A line for a case, which opens to all there is.
+/// One line per case, which expands to its details.
 fn brief(case: &CaseRecord) -> Markup {
     html! {
         details class=(case.outcome.verdict) {
@@ -130,7 +130,7 @@ fn pictures(pictures: &[Picture]) -> Markup {
             @if let Some(svg) = draw::draw(picture) {
                 figure {
                     figcaption { (clipped(&picture.title)) }
-                    // Its labels are escaped by what drew it.
+                    // The renderer of the chart has escaped its labels.
                     (PreEscaped(svg))
                 }
             }
@@ -138,7 +138,7 @@ fn pictures(pictures: &[Picture]) -> Markup {
     }
 }
 
-/// The machine of the client, of which records of before have only the processors.
+/// The client's machine. Older records hold only its number of processors.
 fn client(environment: Option<&Environment>, cores: usize) -> String {
     match environment {
         Some(environment) => clipped(&environment.in_words()).into_owned(),
@@ -170,7 +170,7 @@ mod tests {
     use poolproof_records::samples::record;
 
     #[test]
-    fn what_did_not_pass_stands_before_the_rest_and_nothing_in_it_is_markup() {
+    fn failed_cases_come_first_and_their_texts_are_escaped() {
         let mut fail = Outcome::pass("<img src=x onerror=alert(1)> \x1b[31m");
         fail.verdict = Verdict::Fail;
         fail.pictures = vec![Picture::bars("<i>t</i>", "n", vec![("<u>a".into(), 3.0)])];

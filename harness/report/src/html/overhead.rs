@@ -1,4 +1,4 @@
-//! The comparison of the gateway with round robin, as a page.
+//! The comparison of the gateway with round robin, as a web page.
 
 use maud::html;
 
@@ -7,30 +7,30 @@ use super::page;
 use poolproof_records::load::overhead::BLOCKS_MIN;
 use poolproof_records::load::overhead::Overhead;
 
-/// Each figure with both medians, their difference and its interval; then how the record was made.
+/// Renders each figure with both medians, their difference and its interval, then facts about the run.
 pub fn render(record: &Overhead) -> String {
     let state = if record.compared.is_empty() {
         "undecided"
     } else {
         "pass"
     };
-    let title = format!("the gateway and round robin on {}", clipped(&record.stack));
+    let title = format!("gateway and round robin on {}", clipped(&record.stack));
     page(
         &title,
         html! {
             header class=(state) {
                 h1 { (title) }
                 p {
-                    "pool " (clipped(&record.pool)) ", " (record.pairs) " pairs of blocks with the same requests in both"
+                    "pool " (clipped(&record.pool)) ", " (record.pairs) " pairs of blocks; both blocks of a pair have the same requests"
                     @if let Some(factor) = record.uneven {
                         "; its first endpoint is " (factor) " times as slow"
                     }
                 }
             }
             section {
-                h2 { "Medians of blocks, and of their differences" }
+                h2 { "Medians over blocks, and median differences" }
                 @if record.compared.is_empty() {
-                    p { "No figure has the " (BLOCKS_MIN) " pairs of blocks that a median with its interval takes." }
+                    p { "No figure has the " (BLOCKS_MIN) " pairs of blocks needed for a median with an interval." }
                 } @else {
                     div.wide {
                         table {
@@ -50,9 +50,9 @@ pub fn render(record: &Overhead) -> String {
                 }
             }
             section {
-                h2 { "How it was made" }
+                h2 { "About this run" }
                 dl {
-                    dt { "made" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                    dt { "started" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
                     dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
                     @for component in &record.components {
                         dt { (clipped(&component.role)) } dd { (clipped(&component.version)) }

@@ -1,4 +1,4 @@
-//! Metric families made from figures that are there already; how they are written is for the library to know.
+//! Metric families built from existing figures. The library writes them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,20 +9,20 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
 
-/// The labels of a sample, in the order in which they are written.
+/// The labels of a sample, in output order.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// Metrics of one name.
+/// Metrics with one name.
 #[derive(Debug)]
 pub(super) struct Family {
-    /// Without its unit, and without the suffix of its kind.
+    /// The name without its unit and without the suffix of its kind.
     name: String,
     help: String,
     unit: Option<Unit>,
     samples: Samples,
 }
 
-/// The samples of a family, by their labels, so that no two are the same metric.
+/// The samples of a family by their labels, which makes each metric unique.
 #[derive(Debug)]
 enum Samples {
     Counters(BTreeMap<Labels, u64>),
@@ -31,21 +31,21 @@ enum Samples {
     Info(Labels),
 }
 
-/// Values by size.
+/// A histogram of values.
 #[derive(Debug)]
 pub(super) struct Histogram {
     /// The sum of the values.
     pub(super) sum: f64,
-    /// Upper bounds, the last one infinite, and how many values lie between each and the one before.
+    /// Upper bounds, the last one infinite, and the number of values between each bound and the previous one.
     pub(super) buckets: Vec<(f64, u64)>,
 }
 
-/// Families, in the order in which they are written.
+/// Families, in output order.
 #[derive(Debug)]
 pub(super) struct Families(pub(super) Vec<Family>);
 
 impl Family {
-    /// Counts; `unit` becomes the end of the name.
+    /// Adds counters; `unit` is appended to the name.
     pub(super) fn counters(
         (name, unit): (&str, &str),
         help: &str,
@@ -58,7 +58,7 @@ impl Family {
         )
     }
 
-    /// Values; `unit` becomes the end of the name, where there is one.
+    /// Adds gauges; `unit` is appended to the name if not empty.
     pub(super) fn gauges(
         (name, unit): (&str, &str),
         help: &str,
@@ -71,7 +71,7 @@ impl Family {
         )
     }
 
-    /// Distributions of times in seconds.
+    /// Adds histograms of times in seconds.
     pub(super) fn histograms(
         name: &str,
         help: &str,
@@ -81,7 +81,7 @@ impl Family {
         Self::new((name, "seconds"), help, samples)
     }
 
-    /// What is no figure.
+    /// Adds facts that are not figures.
     pub(super) fn info(name: &str, help: &str, labels: Labels) -> Self {
         Self::new((name, ""), help, Samples::Info(labels))
     }

@@ -1,4 +1,4 @@
-//! A load run as metrics: its record, and how far it is while it goes on.
+//! A load run as metrics: its record, or its progress.
 
 use anyhow::Result;
 
@@ -9,12 +9,12 @@ use poolproof_model::workload::Series;
 use poolproof_records::load::Snapshot;
 use poolproof_records::load::{Conclusion, Group, Record, Times};
 
-/// Upper bounds of the buckets of all times, in seconds: three for each power of ten.
+/// Upper bounds of the buckets of all times, in seconds: three per power of ten.
 const BOUNDS_S: [f64; 17] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0,
     200.0,
 ];
-/// Kinds of failures that a class is shown with, the most frequent ones; a server may answer with any status.
+/// The number of failure kinds exported per class, most frequent first. Bounds the labels, since a server may respond with any status.
 const KINDS_MAX: usize = 24;
 const CONCLUSIONS: [(Conclusion, &str); 4] = [
     (Conclusion::Met, "met"),
@@ -23,7 +23,7 @@ const CONCLUSIONS: [(Conclusion, &str); 4] = [
     (Conclusion::Interrupted, "interrupted"),
 ];
 
-/// The text: requests, failures, tokens and times of each class, requests of each endpoint, and the objectives.
+/// Renders requests, failures, tokens and times of each class, requests of each endpoint, and the objectives.
 pub fn render(record: &Record) -> Result<String> {
     let mut labels = about(&record.tool_version, &record.stack, record.flaw.as_deref());
     labels.push(("workload", shown(&record.name)));
@@ -32,15 +32,15 @@ pub fn render(record: &Record) -> Result<String> {
         Family::counters(named, help, of)
     };
     let mut families = vec![
-        Family::info("poolproof_load", "What was sent, and whereto.", labels),
+        Family::info("poolproof_load", "Facts about the load run.", labels),
         Family::gauges(
             ("poolproof_load_start_time", "seconds"),
-            "When the run started, since 1970.",
+            "Start of the run, in Unix time.",
             [(Labels::new(), record.started.as_second() as f64)],
         ),
         Family::gauges(
             ("poolproof_load_window", "seconds"),
-            "For how long requests were counted, the warm-up left out.",
+            "Time during which requests were counted, without the warm-up.",
             [(Labels::new(), record.window_s)],
         ),
         counters(
@@ -53,19 +53,17 @@ pub fn render(record: &Record) -> Result<String> {
             "Requests that failed, by kind.",
             record.classes.iter().flat_map(failures),
         ),
-        counters(
-            ("poolproof_load_input", "tokens"),
-            "Tokens of prompts.",
-            |it| it.input_tokens,
-        ),
+        counters(("poolproof_load_input", "tokens"), "Prompt tokens.", |it| {
+            it.input_tokens
+        }),
         counters(
             ("poolproof_load_output", "tokens"),
-            "Tokens of answers.",
+            "Answer tokens.",
             |it| it.output_tokens,
         ),
         Family::gauges(
             ("poolproof_load_goodput", "ratio"),
-            "Requests that kept every time limit of the workload, over all.",
+            "Share of requests that met every time limit of the workload.",
             record.classes.iter().map(|it| (class(it), it.goodput)),
         ),
     ];
@@ -77,7 +75,7 @@ pub fn render(record: &Record) -> Result<String> {
     ));
     families.push(Family::gauges(
         ("poolproof_load_objective_met", ""),
-        "1 if an objective was met, 0 if it was missed, NaN if that was not decided.",
+        "1 if an objective was met, 0 if it was missed, NaN if it was not decided.",
         record.slos.iter().map(|slo| {
             let met = match slo.verdict {
                 Verdict::Pass | Verdict::Fail => one_if(slo.verdict == Verdict::Pass),
@@ -88,13 +86,13 @@ pub fn render(record: &Record) -> Result<String> {
     ));
     families.push(Family::gauges(
         ("poolproof_load_conclusion", ""),
-        "What all of it says: 1 for what holds.",
+        "Conclusion of the run: 1 for the one that holds.",
         states("conclusion", &CONCLUSIONS, &record.conclusion()),
     ));
     written(families)
 }
 
-/// The text of a run that goes on, the warm-up included.
+/// Renders a run in progress, including the warm-up.
 pub fn render_live(workload: &str, now: &Snapshot) -> Result<String> {
     let labels = || vec![("workload", shown(workload))];
     let counter = |name: &str, help: &str, count: u64| {
@@ -106,20 +104,16 @@ pub fn render_live(workload: &str, now: &Snapshot) -> Result<String> {
         buckets: vec![(f64::INFINITY, answers)],
     };
     written(vec![
-        counter(
-            "poolproof_load_started",
-            "Requests that were started.",
-            now.started,
-        ),
+        counter("poolproof_load_started", "Requests started.", now.started),
         counter(
             "poolproof_load_answered",
-            "Requests that were answered as a whole.",
+            "Requests answered completely.",
             now.answered,
         ),
         counter("poolproof_load_failed", "Requests that failed.", now.failed),
         Family::gauges(
             ("poolproof_load_in_flight", "requests"),
-            "Requests that have started and not ended.",
+            "Requests in flight.",
             [(labels(), now.in_flight() as f64)],
         ),
         Family::histograms(
@@ -158,7 +152,7 @@ fn times(record: &Record, series: Series) -> Family {
     Family::histograms(&name, series.formula(), of)
 }
 
-/// `None` for a record that does not have the single values.
+/// `None` if the record lacks the individual values.
 fn histogram(times: &Times) -> Option<Histogram> {
     let bounds = BOUNDS_S.into_iter().chain([f64::INFINITY]);
     let mut buckets: Vec<(f64, u64)> = bounds.map(|bound| (bound, 0)).collect();

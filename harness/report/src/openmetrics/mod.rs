@@ -1,7 +1,7 @@
-//! Figures as OpenMetrics text, for who collects metrics: of a record, and of a run that goes on.
+//! Figures as OpenMetrics text, of a record or of a run in progress.
 //!
-//! Every label comes from a fixed set or from what was asked for (cases, classes, objectives, endpoints of the target), never from
-//! what a server sent, so that their number is bounded.
+//! Every label comes from a fixed set or from the request (cases, classes, objectives, endpoints of the target), never from
+//! server responses. This bounds the number of labels.
 
 mod family;
 mod load;
@@ -29,14 +29,14 @@ fn written(families: Vec<Family>) -> Result<String> {
     Ok(text)
 }
 
-/// What a run was about. A flaw stands there only if there was one.
+/// Labels that describe a run. The flaw is present only if one was enabled.
 fn about(tool_version: &str, stack: &str, flaw: Option<&str>) -> Labels {
     let mut labels = vec![("version", shown(tool_version)), ("stack", shown(stack))];
     labels.extend(flaw.map(|flaw| ("flaw", shown(flaw))));
     labels
 }
 
-/// A gauge for each state: 1 for the one that is, 0 for the others.
+/// A gauge per state: 1 for the current one, 0 for the others.
 fn states<T: PartialEq>(label: &'static str, all: &[(T, &str)], is: &T) -> Vec<(Labels, f64)> {
     all.iter()
         .map(|(state, name)| (vec![(label, (*name).to_owned())], one_if(state == is)))
@@ -47,7 +47,7 @@ fn one_if(is: bool) -> f64 {
     f64::from(u8::from(is))
 }
 
-/// The value of a label, which may come from anywhere; its quotes are escaped where it is written.
+/// A label value from an untrusted source. The encoder escapes its quotes.
 fn shown(text: impl fmt::Display) -> String {
     super::clipped(&text.to_string()).into_owned()
 }
@@ -63,7 +63,7 @@ mod tests {
     use poolproof_records::load::Snapshot;
     use poolproof_records::samples::record;
 
-    /// Whether every line is a descriptor or a sample of the family that was described last, and the end is marked.
+    /// Checks that every line describes a family or is a sample of the last described one, and that the text ends with `# EOF`.
     fn check_shape(text: &str) {
         let ends = text.lines().filter(|line| *line == "# EOF").count();
         assert!(text.ends_with("\n# EOF\n") && ends == 1, "{text}");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_counted_by_verdict_and_hostile_names_stay_within_their_quotes() {
+    fn cases_are_counted_by_verdict_and_hostile_names_are_escaped() {
         let mut run = record(&[
             (Level::Must, Outcome::pass("fine")),
             (Level::Must, Outcome::pass("fine")),
@@ -113,19 +113,21 @@ mod tests {
             "poolproof_run_conclusion{conclusion=\"passed\"} 1.0",
             "poolproof_run_conclusion{conclusion=\"failed\"} 0.0",
         ] {
-            assert!(text.lines().any(|it| it == line), "{line}: {text}");
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
         }
     }
 
     #[test]
-    fn the_histograms_of_a_load_run_have_all_answers() {
+    fn the_histograms_of_a_load_run_count_all_answers() {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
         let path = reports.join("load-local-envoy/load.json");
         let mut record = poolproof_records::load::Record::read(&path).unwrap();
         let class = &mut record.classes[0];
         class.name = "\"".to_owned();
-        // A server may answer with any status.
-        class.failed = (0..500).map(|it| (format!("status-{it}"), 1)).collect();
+        // A server may respond with any status.
+        class.failed = (0..500)
+            .map(|status| (format!("status-{status}"), 1))
+            .collect();
         let n = class.times["ttft"].n;
         let text = render_load(&record).unwrap();
         check_shape(&text);
@@ -133,20 +135,20 @@ mod tests {
             format!("poolproof_load_ttft_seconds_bucket{{le=\"+Inf\",class=\"\\\"\"}} {n}"),
             format!("poolproof_load_ttft_seconds_count{{class=\"\\\"\"}} {n}"),
         ] {
-            assert!(text.lines().any(|it| it == line), "{line}: {text}");
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
         }
         let failures = text
             .lines()
-            .filter(|it| it.starts_with("poolproof_load_failures_total{class=\"\\\""));
+            .filter(|line| line.starts_with("poolproof_load_failures_total{class=\"\\\""));
         let counts: Vec<u64> = failures
-            .map(|it| it.rsplit(' ').next().unwrap().parse().unwrap())
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
             .collect();
         assert!(counts.len() < 50, "{text}");
         assert_eq!(counts.iter().sum::<u64>(), 500);
     }
 
     #[test]
-    fn a_load_run_that_goes_on_says_how_far_it_is() {
+    fn a_load_run_in_progress_reports_its_progress() {
         let now = Snapshot {
             started: 10,
             answered: 6,
@@ -162,7 +164,7 @@ mod tests {
             "poolproof_load_ttft_seconds_sum{workload=\"steady-chat\"} 3.0",
             "poolproof_load_ttft_seconds_count{workload=\"steady-chat\"} 6",
         ] {
-            assert!(text.lines().any(|it| it == line), "{line}: {text}");
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
         }
     }
 }

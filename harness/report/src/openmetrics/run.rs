@@ -1,4 +1,4 @@
-//! The record of a run of cases as metrics, also while it goes on: then of the cases that have ended.
+//! The record of a run of cases as metrics. During the run it covers the cases that have ended.
 
 use anyhow::Result;
 
@@ -16,19 +16,19 @@ const CONCLUSIONS: [(Conclusion, &str); 4] = [
     (Conclusion::Interrupted, "interrupted"),
 ];
 
-/// The text: cases by verdict, each case with its time and its requests, and the conclusion.
+/// Renders cases by verdict, the time and requests of each case, and the conclusion.
 pub fn render(record: &Record) -> Result<String> {
     let (version, flaw) = (&record.tool_version, record.flaw.as_deref());
     let conclusion = states("conclusion", &CONCLUSIONS, &record.conclusion());
     written(vec![
         Family::info(
             "poolproof_run",
-            "What was run.",
+            "Facts about the run.",
             about(version, &record.stack, flaw),
         ),
         Family::gauges(
             ("poolproof_run_start_time", "seconds"),
-            "When the run started, since 1970.",
+            "Start of the run, in Unix time.",
             [(Labels::new(), record.started.as_second() as f64)],
         ),
         Family::counters(
@@ -38,7 +38,7 @@ pub fn render(record: &Record) -> Result<String> {
         ),
         Family::gauges(
             ("poolproof_run_case_duration", "seconds"),
-            "Time that a case took.",
+            "Duration of a case.",
             record
                 .cases
                 .iter()
@@ -54,13 +54,13 @@ pub fn render(record: &Record) -> Result<String> {
         ),
         Family::gauges(
             ("poolproof_run_conclusion", ""),
-            "What the cases that have ended say together: 1 for what holds.",
+            "Conclusion from the cases that have ended: 1 for the one that holds.",
             conclusion,
         ),
     ])
 }
 
-/// Also verdicts that no case has yet, so that the first one is an increase.
+/// Includes verdicts that no case has yet, so that the first one shows as an increase.
 fn cases(record: &Record) -> impl Iterator<Item = (Labels, u64)> {
     LEVELS.into_iter().flat_map(move |level| {
         Verdict::ALL.into_iter().map(move |verdict| {

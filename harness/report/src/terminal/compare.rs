@@ -1,4 +1,4 @@
-//! Two runs, compared: verdicts, figures, what has moved over many runs, and the gate.
+//! The comparison of two runs: verdicts, figures, shifts over many runs, and the gate.
 
 use super::super::clipped;
 use super::super::compare::Comparison;
@@ -8,7 +8,7 @@ use super::super::compare::gate::Ruled;
 use super::table;
 use poolproof_model::verdict::Verdict;
 
-/// What was found, then the ruling of the gate.
+/// Renders the differences, then the results of the gate.
 pub fn render(found: &Comparison, moved: &[Drift], ruled: &[Ruled]) -> String {
     let mut text = String::new();
     for (kind, lines) in [("not compared", &found.refused), ("note", &found.notes)] {

@@ -12,13 +12,13 @@ use poolproof_model::verdict::Level;
 pub struct CaseRow {
     /// Its id.
     pub id: &'static str,
-    /// How much its requirement binds.
+    /// The level of its requirement.
     pub level: Level,
     /// The requirement.
     pub requirement: &'static str,
-    /// Where it comes from.
+    /// The source of the requirement.
     pub source: &'static str,
-    /// What it needs of a target, in words.
+    /// What it needs from a target, in words.
     pub needs: Vec<&'static str>,
 }
 
@@ -39,7 +39,7 @@ pub struct FlawRow {
     pub may_fail: &'static [&'static str],
 }
 
-/// A table of cases.
+/// Renders a table of cases.
 pub fn cases(rows: &[CaseRow]) -> String {
     let cells = rows.iter().map(|row| {
         [
@@ -55,7 +55,7 @@ pub fn cases(rows: &[CaseRow]) -> String {
     )
 }
 
-/// A table of flaws.
+/// Renders a table of flaws.
 pub fn flaws(rows: &[FlawRow]) -> String {
     let cells = rows.iter().map(|row| {
         [
@@ -78,7 +78,7 @@ pub fn flaws(rows: &[FlawRow]) -> String {
     )
 }
 
-/// A table whose columns have a heading and a width each, at which they are wrapped.
+/// Renders a table. Each column has a heading and the width at which it wraps.
 fn wrapped<const N: usize>(
     columns: [(&str, usize); N],
     rows: impl Iterator<Item = [String; N]>,

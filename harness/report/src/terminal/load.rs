@@ -1,4 +1,4 @@
-//! The record of a load run for a person at a terminal.
+//! The record of a load run, for the terminal.
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Worker};
 
-/// Frames that arrive together with the one before, over all, from which on a person is told: fewer are those of a busy machine.
+/// Share of frames that arrive together with the previous one above which the report has a note. A busy machine causes lower shares.
 const TOGETHER_TOLD: f64 = 0.25;
 
-/// Tables of the requests and of the endpoints, the objectives, and the conclusion.
+/// Renders tables of requests and endpoints, the objectives, and the conclusion.
 pub fn render(record: &Record) -> String {
     let mut text = format!("{}\n\n", clipped(record.workload.shows.trim()));
     text += &requests(record);
@@ -56,14 +56,14 @@ pub fn render(record: &Record) -> String {
     if record.total.chunks_together > TOGETHER_TOLD {
         let _ = writeln!(
             text,
-            "note         {:.0} % of the frames with text arrived together with the one before: somebody on the way gathers them",
+            "note         {:.0} % of text frames arrived together with the previous one: something on the path buffers them",
             100.0 * record.total.chunks_together
         );
     }
     if record.saturated {
         let _ = writeln!(
             text,
-            "fail         saturated: requests piled up for ten seconds, and {} of them were under way when the run was ended",
+            "fail         saturated: requests piled up for ten seconds, and {} were still in flight at the end of the run",
             record.client.unfinished
         );
     }
@@ -96,7 +96,7 @@ pub fn render(record: &Record) -> String {
     text
 }
 
-/// The same for Markdown.
+/// Renders the record as Markdown.
 pub fn markdown(record: &Record) -> String {
     format!("```text\n{}```", render(record))
 }
@@ -129,7 +129,7 @@ fn requests(record: &Record) -> String {
         table.push_record(row);
     }
     format!(
-        "{}\ntimes in ms, from when a request was due; -: too few for it\n\n",
+        "{}\ntimes in ms, counted from when a request was due; -: too few samples\n\n",
         table.build().with(Style::sharp())
     )
 }
@@ -151,7 +151,8 @@ fn adapters(record: &Record) -> String {
     for share in &record.adapters {
         let group = &share.group;
         let endpoints = share.endpoints.iter();
-        let endpoints = endpoints.map(|it| format!("{} {}", clipped(&it.endpoint), it.requests));
+        let endpoints =
+            endpoints.map(|served| format!("{} {}", clipped(&served.endpoint), served.requests));
         table.push_record([
             clipped(&group.name).into_owned(),
             clipped(&share.class).into_owned(),
@@ -202,7 +203,7 @@ fn endpoints(record: &Record) -> String {
     if record.unattributed > 0 {
         let _ = writeln!(
             text,
-            "{} requests were answered by nobody that the target knows",
+            "{} requests were answered by no known endpoint of the target",
             record.unattributed
         );
     }
@@ -215,9 +216,9 @@ fn client(record: &Record) -> String {
     let wall_ms = client
         .threads
         .iter()
-        .map(|it| it.wall_ms)
+        .map(|thread| thread.wall_ms)
         .fold(0.0, f64::max);
-    let cpu_ms: f64 = client.threads.iter().map(|it| it.cpu_ms).sum();
+    let cpu_ms: f64 = client.threads.iter().map(|thread| thread.cpu_ms).sum();
     let p99 = |times: &Option<poolproof_records::load::Times>| {
         let times = times.as_ref()?;
         Some(match times.percentile_ms(99.0).flatten() {
@@ -226,7 +227,7 @@ fn client(record: &Record) -> String {
         })
     };
     let mut text = format!(
-        "client       {} started, {:.1} us of processor each, {:.0} % of {} threads",
+        "client       {} requests started, {:.1} us of CPU each, {:.0} % of {} threads",
         client.started_requests,
         client.cpu_us_per_request,
         100.0 * cpu_ms / (wall_ms * client.threads.len().max(1) as f64).max(1.0),
@@ -235,15 +236,15 @@ fn client(record: &Record) -> String {
     if let Some(lag) = p99(&client.lag) {
         let _ = write!(
             text,
-            "; left late: {lag}, {:.2} % above {LATE_MS} ms",
+            "; send lag: {lag}, {:.2} % above {LATE_MS} ms",
             100.0 * client.late
         );
     }
     if let Some(connect) = p99(&client.connect) {
-        let _ = write!(text, "; to connect: {connect}");
+        let _ = write!(text, "; connect: {connect}");
     }
     if client.unfinished > 0 {
-        let _ = write!(text, "; {} had not ended", client.unfinished);
+        let _ = write!(text, "; {} unfinished", client.unfinished);
     }
     text + "\n"
 }
@@ -252,14 +253,14 @@ fn workers(record: &Record) -> String {
     let lines = record
         .workers
         .iter()
-        .map(|it| format!("{:12} {}\n", clipped(&it.name), worker(it)));
+        .map(|one| format!("{:12} {}\n", clipped(&one.name), worker(one)));
     lines.collect()
 }
 
-/// What a worker was and did, in a line.
+/// The line of a worker.
 pub(in super::super) fn worker(worker: &Worker) -> String {
     let mut text = format!(
-        "{}: {}{} sent; its clock {:+.3} ms beside ours, to {:.3} ms",
+        "{}: {}{} sent; clock offset {:+.3} ms (± {:.3} ms)",
         clipped(&worker.place),
         worker.sent,
         match worker.planned {
@@ -270,7 +271,7 @@ pub(in super::super) fn worker(worker: &Worker) -> String {
         worker.clock_uncertainty_ms,
     );
     if let (Some(cpu_ms), Some(cores)) = (worker.cpu_ms, worker.cores) {
-        let _ = write!(text, "; {cpu_ms:.0} ms of {cores} processors");
+        let _ = write!(text, "; {cpu_ms:.0} ms of CPU on {cores} processors");
     }
     if worker.lost.is_some() {
         text += "; lost";
@@ -278,14 +279,14 @@ pub(in super::super) fn worker(worker: &Worker) -> String {
     text
 }
 
-/// A percentile of a time of a group; a dash if the sample is too small for it.
+/// A percentile of a group's times, or a dash if the sample is too small.
 pub(in super::super) fn cell(group: &Group, series: Series, percentile: f64) -> String {
     group
         .percentile_ms(series, percentile)
         .map_or_else(|| "-".to_owned(), milliseconds)
 }
 
-/// A time; without one, it is that of a failure.
+/// Formats a time; `None` is the time of a failure.
 fn milliseconds(ms: Option<f64>) -> String {
     match ms {
         None => "never".to_owned(),

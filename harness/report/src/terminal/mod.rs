@@ -1,4 +1,4 @@
-//! Renderings for a person at a terminal.
+//! Renderings for the terminal.
 
 pub mod compare;
 pub mod list;
@@ -12,12 +12,12 @@ pub mod selftest;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-/// How wide a table may be and whether it may use colour.
+/// Width and colour of tables.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct TableStyle {
     /// Columns of the terminal.
     pub width: usize,
-    /// Whether verdicts are coloured.
+    /// True if verdicts are coloured.
     pub colour: bool,
 }
 

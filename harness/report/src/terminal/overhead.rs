@@ -5,7 +5,7 @@ use super::table;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::load::overhead::{BLOCKS_MIN, Compared};
 
-/// A table of the figures that were compared, with the interval of each difference.
+/// Renders the compared figures with the interval of each difference.
 pub fn render(record: &Overhead) -> String {
     let uneven = record.uneven.map_or(String::new(), |factor| {
         format!(", whose first endpoint is {factor} times as slow")
@@ -13,23 +13,23 @@ pub fn render(record: &Overhead) -> String {
     let pairs = record.pairs;
     let found = if record.compared.is_empty() {
         format!(
-            "{pairs} pairs of blocks: a median with its interval takes {BLOCKS_MIN} that have what it is of"
+            "{pairs} pairs of blocks: too few, a median with an interval needs {BLOCKS_MIN} pairs that have the figure"
         )
     } else {
         let headings = ["", "gateway", "round robin", "difference", "95 %", ""];
         format!(
-            "{}\n{pairs} pairs of blocks, the same requests in both; medians of blocks, and of their differences",
+            "{}\n{pairs} pairs of blocks with the same requests in both; medians over blocks, and median differences",
             table(&headings, record.compared.iter().map(row))
         )
     };
     format!(
-        "pool {} of {}{uneven}: through the gateway, and round robin straight to its endpoints\n{found}",
+        "pool {} of {}{uneven}: through the gateway, and round robin directly to its endpoints\n{found}",
         clipped(&record.pool),
         clipped(&record.stack),
     )
 }
 
-/// The same for Markdown.
+/// Renders the comparison as Markdown.
 pub fn markdown(record: &Overhead) -> String {
     format!("```text\n{}\n```", render(record))
 }

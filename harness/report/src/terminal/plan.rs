@@ -1,32 +1,32 @@
-//! Plans of a split and of a run.
+//! The plan of a split, and the plan of a run.
 
 use super::table;
 use poolproof_cases::plan::{CasePlan, RunPlan, SampleChance, SplitPlan};
 
-/// What a plan of a split was asked for with, beside what the plan holds.
+/// Inputs of a split's plan that the plan itself does not hold.
 #[derive(Clone, Copy, Debug)]
 pub struct SplitAsked {
     /// The weight of the pool that is tested.
     pub weight: u32,
-    /// The weights of all pools together.
+    /// The sum of the weights of all pools.
     pub total_weight: u32,
     /// Requests per second.
     pub rate: f64,
-    /// The chance with which a whole run may fail a correct stack.
+    /// The probability that a whole run fails a correct stack.
     pub run_alpha: f64,
 }
 
-/// The samples, and which gateways would pass.
+/// Renders the samples, and which gateways would pass.
 pub fn split(plan: &SplitPlan, asked: SplitAsked) -> String {
     let (fixed, test) = (&plan.without_looks, &plan.with_looks);
     let step = test.looks.first().map_or(0, |look| look.n);
     let percent = |count: u64| 100.0 * count as f64 / fixed.requests as f64;
     let [low, high] = fixed.accepted;
     let mut text = format!(
-        "The pool of weight {} of {} is to get {:.2} % of the requests; {:.2} points more or less must be caught.\n\n\
-         without looks  {} requests, passes with {low} to {high} ({:.2} % to {:.2} %)\n\
-         with looks     every {step} requests, {} at most; {:.0} on average if the split is right\n\
-         error rates    fails a right split with a chance of {:.1e} (of a run's {:.1e}), catches the deviation with {:.4}\n\
+        "The pool with weight {} of {} must get {:.2} % of the requests; a deviation of {:.2} points must be caught.\n\n\
+         fixed sample   {} requests; passes with {low} to {high} ({:.2} % to {:.2} %)\n\
+         sequential     a look every {step} requests, {} at most; {:.0} on average if the split is correct\n\
+         error rates    fails a correct split with probability {:.1e} (of {:.1e} for the run), catches the deviation with {:.4}\n\
          time           at {} requests per second: {:.0} s on average, {:.0} s at most\n\n",
         asked.weight,
         asked.total_weight,
@@ -44,12 +44,12 @@ pub fn split(plan: &SplitPlan, asked: SplitAsked) -> String {
         test.at_null.mean_n / asked.rate,
         test.n_max() as f64 / asked.rate,
     );
-    text.push_str("A gateway that is off passes with a chance of\n");
+    text.push_str("Probability that a gateway with a wrong split passes\n");
     let headings = [
         "share",
         "points off",
-        "without looks",
-        "with looks",
+        "fixed sample",
+        "sequential",
         "mean requests",
     ];
     let rows = plan.gateways.iter().map(|gateway| {
@@ -70,8 +70,8 @@ pub fn split(plan: &SplitPlan, asked: SplitAsked) -> String {
 
 fn sample_line(plan: &SplitPlan, sample: &SampleChance) -> String {
     format!(
-        "\n{} requests: pass with {} to {}; a gateway at {:.2} % passes with a chance of {:.4}, one at {:.2} % with {:.4}; \
-         only from {} on is it caught with a chance of {}",
+        "\n{} requests: passes with {} to {}; a gateway at {:.2} % passes with probability {:.4}, one at {:.2} % with {:.4}; \
+         smallest share caught with probability {}: {}",
         sample.requests,
         sample.accepted[0],
         sample.accepted[1],
@@ -79,17 +79,14 @@ fn sample_line(plan: &SplitPlan, sample: &SampleChance) -> String {
         sample.passes_below.unwrap_or(0.0),
         (plan.null + plan.deviation) * 100.0,
         sample.passes_above.unwrap_or(0.0),
+        plan.power,
         sample
             .caught_from
-            .map_or("no share".to_owned(), |share| format!(
-                "{:.1} %",
-                share * 100.0
-            )),
-        plan.power,
+            .map_or("none".to_owned(), |share| format!("{:.1} %", share * 100.0)),
     )
 }
 
-/// A line for each case of a run, and one for all together.
+/// Renders one line per case of a run, and the total.
 pub fn run(plan: &RunPlan) -> String {
     let total = &plan.total;
     let total = vec![

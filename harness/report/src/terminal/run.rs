@@ -8,16 +8,16 @@ use tabled::settings::peaker::PriorityMax;
 use tabled::settings::width::Width;
 use tabled::settings::{Alignment, Color, Modify, Style};
 
-use super::super::{clipped, told, worth_telling};
-use super::Look;
+use super::super::{clipped, detail_lines, needs_details};
+use super::TableStyle;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// The table, what did not pass in full, and the conclusion.
-pub fn render(record: &Record, look: Look) -> String {
-    let mut text = table(record, look);
+/// Renders the table, the cases that did not pass in full, and the conclusion.
+pub fn render(record: &Record, style: TableStyle) -> String {
+    let mut text = table(record, style);
     text.push('\n');
-    for case in record.cases.iter().filter(|case| worth_telling(case)) {
+    for case in record.cases.iter().filter(|case| needs_details(case)) {
         details(&mut text, case);
     }
     let took_s = (record.saved - record.started)
@@ -41,9 +41,9 @@ pub fn render(record: &Record, look: Look) -> String {
 /// The column of verdicts.
 const VERDICT_COLUMN: usize = 2;
 
-fn table(record: &Record, look: Look) -> String {
+fn table(record: &Record, style: TableStyle) -> String {
     let mut rows = Builder::default();
-    rows.push_record(["case", "level", "verdict", "seconds", "what was found"]);
+    rows.push_record(["case", "level", "verdict", "seconds", "result"]);
     for case in &record.cases {
         rows.push_record([
             clipped(&case.id).into_owned(),
@@ -59,13 +59,13 @@ fn table(record: &Record, look: Look) -> String {
         .with(Modify::new(Columns::one(3)).with(Alignment::right()))
         .with(Modify::new(Rows::first()).with(Alignment::left()))
         .with(
-            Width::wrap(look.width.max(60))
+            Width::wrap(style.width.max(60))
                 .keep_words(true)
                 .priority(PriorityMax::right()),
         );
-    if look.colour {
+    if style.colour {
         for (number, case) in record.cases.iter().enumerate() {
-            // Below the row of headings.
+            // Row 0 holds the headings.
             table.modify((number + 1, VERDICT_COLUMN), colour(case.outcome.verdict));
         }
     }
@@ -84,7 +84,7 @@ fn details(text: &mut String, case: &CaseRecord) {
         clipped(&case.requirement),
         clipped(&case.source)
     );
-    for (kind, line) in told(outcome) {
+    for (kind, line) in detail_lines(outcome) {
         let _ = writeln!(text, "  {:9} {line}", format!("{kind}:"));
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use poolproof_records::samples::record;
 
     #[test]
-    fn a_failure_is_told_with_its_requirement_expected_and_actual() {
+    fn a_failure_shows_its_requirement_expected_and_actual() {
         let mut findings = Findings::default();
         findings.add(Err(Mismatch {
             what: "unknown model".into(),
@@ -118,11 +118,11 @@ mod tests {
             (Level::Must, Outcome::pass("fine")),
             (Level::Must, findings.outcome("")),
         ]);
-        let look = Look {
+        let style = TableStyle {
             width: 100,
             colour: false,
         };
-        let text = render(&record, look);
+        let text = render(&record, style);
         assert!(text.contains("suite/case-0"), "{text}");
         assert!(text.contains("requires: it works"), "{text}");
         assert!(

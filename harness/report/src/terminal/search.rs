@@ -1,9 +1,9 @@
-//! The record of a search for the limit, for a person at a terminal.
+//! The record of a limit search, for the terminal.
 
 use super::super::clipped;
 use poolproof_records::load::search::{Limit, Probe};
 
-/// A line for each rate that was tried, and the conclusion.
+/// Renders one line per probed rate, and the conclusion.
 pub fn render(record: &Limit) -> String {
     let mut lines: Vec<String> = record.search.probes.iter().map(line).collect();
     lines.push(format!(
@@ -16,7 +16,7 @@ pub fn render(record: &Limit) -> String {
     lines.join("\n")
 }
 
-/// What a probe showed.
+/// The line of a probe.
 pub fn line(probe: &Probe) -> String {
     format!(
         "{:9.2} req/s  {:12} TTFT p95 {:>9} ms  {:.0} tokens/s  {}",
@@ -33,7 +33,7 @@ mod tests {
     use poolproof_records::samples::limit;
 
     #[test]
-    fn each_rate_has_a_line_and_the_last_one_says_what_was_found() {
+    fn each_rate_has_a_line_and_the_last_line_is_the_result() {
         let mut record = limit();
         record.name = "w\u{1b}[2J".to_owned();
         let text = super::render(&record);

@@ -1,4 +1,4 @@
-//! The self-test: each flaw against the cases that must catch it.
+//! The self-test: each flaw with the cases that must catch it.
 
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -6,7 +6,7 @@ use tabled::settings::Style;
 use poolproof_cases::selftest::{Cell, Expected, Row};
 use poolproof_model::verdict::{Outcome, Verdict};
 
-/// A row for each flaw, a column for each case.
+/// Renders a row per flaw and a column per case.
 pub fn matrix(rows: &[Row], columns: &[&str], markdown: bool) -> String {
     let mut matrix = Builder::default();
     let mut head = vec!["flaw".to_owned()];
@@ -27,14 +27,15 @@ pub fn matrix(rows: &[Row], columns: &[&str], markdown: bool) -> String {
         matrix.push_record(record);
     }
     let mut matrix = matrix.build();
-    match markdown {
-        true => matrix.with(Style::markdown()),
-        false => matrix.with(Style::sharp().remove_vertical()),
+    if markdown {
+        matrix.with(Style::markdown())
+    } else {
+        matrix.with(Style::sharp().remove_vertical())
     };
     matrix.to_string()
 }
 
-/// What is not as the table says, and what is wrong with the table.
+/// Deviations from the table, and faults of the table itself.
 pub fn deviations(rows: &[Row], faults: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     for row in rows {
@@ -59,15 +60,17 @@ pub fn deviations(rows: &[Row], faults: &[String]) -> Vec<String> {
     lines
 }
 
-/// A cell: what it did, how often if not always, and `!` if that is not as demanded.
+/// Renders a cell: the result, how often if not always, and `!` if it is not as expected.
 fn in_short(cell: &Cell) -> String {
     let runs = cell.outcomes.len();
     let failures = cell.failures();
     let skipped = |outcome: &Outcome| outcome.verdict == Verdict::Skip;
-    let undecided = cell
-        .outcomes
-        .iter()
-        .any(|it| !matches!(it.verdict, Verdict::Pass | Verdict::Fail | Verdict::Skip));
+    let undecided = cell.outcomes.iter().any(|outcome| {
+        !matches!(
+            outcome.verdict,
+            Verdict::Pass | Verdict::Fail | Verdict::Skip
+        )
+    });
     let mut text = match (failures, cell.expected) {
         _ if runs == 0 => String::new(),
         (0, _) if undecided => "?".to_owned(),
@@ -83,7 +86,7 @@ fn in_short(cell: &Cell) -> String {
     text
 }
 
-/// What the numbers of the columns and the marks of the cells stand for.
+/// The legend for column numbers and cell marks.
 pub fn legend(columns: &[&str], markdown: bool) -> String {
     let ids = columns.iter().enumerate();
     let ids: Vec<String> = ids
