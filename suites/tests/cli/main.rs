@@ -147,7 +147,7 @@ fn a_record_under_another_name_is_rendered_by_its_schema() {
     }
     let (code, _, error) = run(&folder, &["report", "load-before.json", "--format", "vllm"]);
     assert_eq!(code, 2);
-    assert!(error.contains("the record is a run of cases"), "{error}");
+    assert!(error.contains("not supported for a run of cases"), "{error}");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn wrong_use_is_2_and_says_what_would_be_right() {
             &["run", "--topology", "topology.toml"],
             "topology.toml: model \"m\"",
         ),
-        (&["run", "rooting"], "suites are routing"),
+        (&["run", "rooting"], "suites: routing"),
         (&["run", "--stack", "url"], "--target FILE"),
         (&["run", "--inside"], "only stacks kind and cluster"),
         (&["run", "--flaw", "none-such"], "list --flaws"),
@@ -414,7 +414,7 @@ fn plans_are_for_people_and_for_programs() {
     let asked = ["plan", "canary", "--weights", "90,10", "--have", "60"];
     let (code, text, _) = run(&folder, &asked);
     assert!(code == 0 && text.contains("4278 requests"), "{text}");
-    assert!(text.contains("60 requests: pass with 0 to 17"), "{text}");
+    assert!(text.contains("60 requests: passes with 0 to 17"), "{text}");
     let (_, json, _) = run(&folder, &["plan", "--all", "--json"]);
     let plan: Value = serde_json::from_str(&json).unwrap();
     assert!(plan["total"]["requests_mean"].as_f64() > Some(1000.0));
