@@ -147,7 +147,10 @@ fn a_record_under_another_name_is_rendered_by_its_schema() {
     }
     let (code, _, error) = run(&folder, &["report", "load-before.json", "--format", "vllm"]);
     assert_eq!(code, 2);
-    assert!(error.contains("not supported for a run of cases"), "{error}");
+    assert!(
+        error.contains("not supported for a run of cases"),
+        "{error}"
+    );
 }
 
 #[test]
