@@ -80,7 +80,7 @@ fn main() -> Result<()> {
                         busy -= 1;
                     }
                 }
-                // What comes later is told by an event of its own.
+                // Later data raises an event of its own.
                 if n < room.len() {
                     break;
                 }

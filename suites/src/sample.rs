@@ -70,7 +70,7 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// Sends so many more requests, or as many as there is time for, and waits for their answers.
+    /// Sends `n` more requests, or as many as time allows, and waits for their answers.
     pub(crate) async fn more(&mut self, n: u64) {
         self.missing = n;
         while self.missing > 0 && !self.ctx.is_late() {

@@ -87,7 +87,7 @@ fn completion_tokens(stream: &Exchange) -> Option<u64> {
 }
 
 impl Streams {
-    /// Opens so many streams of a model, and returns when endpoints work on all of them.
+    /// Opens `n` streams of a model, and returns when endpoints work on all of them.
     pub(crate) async fn open(ctx: &Context, model: &Model, n: usize) -> Result<Self> {
         let client = ctx.client(Connections::KeepAlive)?;
         let mut rng = ctx.rng("streams");

@@ -123,6 +123,7 @@ impl Splitter {
         }
     }
 
+    #[inline]
     fn extend_line(&mut self, part: &[u8]) {
         let room = LIMIT_BYTES - self.line.len();
         self.truncated |= part.len() > room;
@@ -131,6 +132,7 @@ impl Splitter {
 }
 
 /// The value of a `data` line.
+#[inline]
 fn value_of_data(line: &[u8]) -> Option<&[u8]> {
     match line.strip_prefix(b"data")? {
         [] => Some(&[]),

@@ -51,6 +51,7 @@ pub enum Verdict {
 
 impl Judge {
     /// Takes the data of the next frame.
+    #[inline]
     pub fn frame(&mut self, data: &[u8]) -> Kind {
         if data == DONE {
             self.done = true;
@@ -65,6 +66,7 @@ impl Judge {
     }
 
     /// Whether `[DONE]` has come.
+    #[inline]
     pub fn is_done(self) -> bool {
         self.done
     }

@@ -22,7 +22,7 @@ pub(super) const ALMOST_NOTHING: Question = Question::AtMost {
     bad: 0.08,
 };
 
-/// What judging takes while so many endpoints of the pool to load are busy.
+/// The effort of a judgement while this many endpoints of the pool are busy.
 pub(super) fn effort(target: &Target, rates: &Rates, busy: usize) -> Result<Effort> {
     let (model, pool) = PoolToLoad::find(target)?;
     Ok(loaded::effort(model, busy, &[test(pool, rates)?]))

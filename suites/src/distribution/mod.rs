@@ -47,7 +47,7 @@ const PICKS: &[&str] = &[
 /// The flaws that this suite must catch.
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
-    // Answers and the picker's counters disagree on who served, so that whoever compares them decides nothing.
+    // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
     Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
     Catch::new(Flaw::RoundRobin, LOAD_BLIND, PICKS),
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),

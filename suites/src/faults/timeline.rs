@@ -56,7 +56,7 @@ impl Timeline {
         self.gone = Some(Instant::now());
     }
 
-    /// The part is told to come back now.
+    /// Restores the part now.
     pub(super) fn back(&mut self) {
         self.back = Some(Instant::now());
     }

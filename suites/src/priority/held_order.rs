@@ -100,7 +100,7 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
         .iter()
         .any(|it| it.status.is_some_and(|s| s >= 400));
     match held.doubt {
-        // What was not held has no order to speak of. But whoever refuses holds less: that is a finding itself.
+        // What was not held has no order to speak of. But a refused request is not held: that is a finding of its own.
         Some(doubt) if !refused => Ok(Outcome::invalid(doubt)),
         _ => Ok(findings.outcome(summary)),
     }

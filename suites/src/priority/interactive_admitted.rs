@@ -54,7 +54,7 @@ async fn interactive_admitted(ctx: &Context) -> Result<Outcome> {
         held.shown
     );
     match held.doubt {
-        // Whoever refuses holds less: that is the finding itself.
+        // A refused request is not held: that is the finding itself.
         Some(doubt) if refused == 0 => Ok(Outcome::invalid(doubt)),
         _ => Ok(findings.outcome(summary)),
     }

@@ -42,7 +42,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::PriorityAtTimes, &["priority/held-order"], EDITED),
     Catch::new(Flaw::InteractiveRefusedAtTimes, &["priority/interactive-admitted", "priority/held-order", "priority/shed"],
         &["priority/batch-served-after", "priority/objective-edited"]),
-    // Whoever is refused is not held, so that nothing can be said of what is; and missing metrics count as saturated.
+    // A refused request is not held, so nothing is known of those that are; and missing metrics count as saturated.
     Catch::new(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
         &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "distribution/metrics-gone"]),
     Catch::new(Flaw::NeverShed, &["priority/shed"], &[]),

@@ -161,7 +161,7 @@ fn three_workers_send_what_one_sends_and_their_figures_are_one() {
     }
     assert!(table.contains("worker-2"), "{table}");
 
-    // Each request was sent once in each run, whoever sent it; each run has a mark of its own.
+    // Each request was sent once in each run, by whichever worker; each run has a mark of its own.
     let seen = kept.seen();
     let runs: BTreeSet<&String> = seen.iter().map(|(run, _)| run).collect();
     assert_eq!(runs.len(), 2);

@@ -120,7 +120,8 @@ impl Pattern {
         })
     }
 
-    /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes or invalid UTF-8 are left to the JSON parser.
+    /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes or invalid UTF-8 are left to
+    /// the JSON parser.
     pub(super) fn text<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
         let rest = frame.strip_prefix(self.before.as_slice())?;
         let [b'"', text @ .., b'"'] = rest.strip_suffix(self.after.as_slice())? else {
@@ -130,7 +131,7 @@ impl Pattern {
             && text
                 .iter()
                 .all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20))
-            && std::str::from_utf8(text).is_ok();
+            && (text.is_ascii() || std::str::from_utf8(text).is_ok());
         plain.then_some(text)
     }
 }

@@ -81,7 +81,7 @@ impl Remote {
     }
 
     async fn post(&self, what: &str, told: &impl Serialize, timeout: Duration) -> Result<()> {
-        let body = serde_json::to_vec(told).context("writing down what a worker is told")?;
+        let body = serde_json::to_vec(told).context("writing the message for a worker")?;
         self.ask(Method::POST, what, body, timeout).await?;
         Ok(())
     }

@@ -35,7 +35,7 @@ impl Server {
     pub async fn bind(address: SocketAddr) -> Result<Self> {
         ensure!(
             address.ip().is_loopback(),
-            "{address}: must be an address of the loopback, since whoever reaches it decides what is sent"
+            "{address}: must be a loopback address: anyone who can connect decides what is sent"
         );
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("listening on {address}"))?;

@@ -234,7 +234,7 @@ async fn requests_share_connections_of_http2() {
         assert_eq!(measured.recorder.endpoints(), ["pod-2"]);
         assert_eq!(server.connections.load(Ordering::Relaxed), wanted);
     }
-    // A server of HTTP/1.1 is told as such, and not waited for.
+    // A server of HTTP/1.1 is named as such, without a wait.
     let server = Server::start(|_| Act::Send(good())).await;
     let measured = send(
         &server,
