@@ -20,6 +20,7 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
         first_byte_at: None,
         ended_at: now + Duration::from_millis(250),
         status,
+        version: None,
         headers: Default::default(),
         served_by: Some(served_by.to_owned()),
         body: Vec::new(),

@@ -5,7 +5,7 @@
 //! obtains the result with `PoolToLoad::find(&ctx.target)?`.
 
 use poolproof_model::change::Kind;
-use poolproof_model::target::{Model, Pool, Target};
+use poolproof_model::target::{Endpoint, Model, Pool, Target};
 
 /// A feature that can be found in a target.
 pub trait Find {
@@ -198,6 +198,22 @@ impl Find for Faults {
                 .all(|endpoint| endpoint.control.is_some())
         };
         PoolToLoad::look(target).filter(|(_, pool)| takes_faults(pool))
+    }
+}
+
+/// Endpoints whose control API shows the requests that arrived, in every pool with a weight.
+#[derive(Debug)]
+pub struct EndpointLogs;
+
+impl Find for EndpointLogs {
+    const WHAT: &'static str = "control urls of the endpoints of every pool with a weight";
+    type Found<'a> = Vec<&'a Endpoint>;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let pools = target.pools().filter(|pool| pool.weight > 0);
+        let endpoints: Vec<&Endpoint> = pools.flat_map(|pool| &pool.endpoints).collect();
+        let all_logged = endpoints.iter().all(|endpoint| endpoint.control.is_some());
+        (!endpoints.is_empty() && all_logged).then_some(endpoints)
     }
 }
 

@@ -12,6 +12,7 @@ impl Body {
     /// Converts the body into the type of reqwest.
     pub(super) fn into_wire(self) -> reqwest::Body {
         match self {
+            Body::Empty => reqwest::Body::default(),
             Body::Sized(bytes) => reqwest::Body::from(bytes),
             Body::Chunked(bytes) => {
                 reqwest::Body::wrap_stream(stream::unfold(bytes, |mut rest: Bytes| async move {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Version;
 use reqwest::header::HeaderMap;
 
 use super::sse::Frame;
@@ -20,6 +21,8 @@ pub enum Ending {
     TimedOut,
     /// The response exceeded the size limit.
     TooLarge,
+    /// The client left, as the request asked for.
+    Left,
     /// The request could not be built.
     NotSent(String),
 }
@@ -41,6 +44,8 @@ pub struct Exchange {
     pub ended_at: Instant,
     /// The status, if there was a response.
     pub status: Option<u16>,
+    /// The HTTP version of the response.
+    pub version: Option<Version>,
     /// The headers of the response.
     pub headers: HeaderMap,
     /// The endpoint that the response identifies.
@@ -63,6 +68,7 @@ impl Exchange {
             first_byte_at: None,
             ended_at: intended_at,
             status: None,
+            version: None,
             headers: HeaderMap::new(),
             served_by: None,
             body: Vec::new(),

@@ -66,7 +66,8 @@ use crate::evidence::served::Names;
 pub use exchange::{Ending, Exchange};
 pub use lane::Lane;
 pub use poolproof_model::api::Api;
-pub use request::{Body, Request, nonce, payload};
+pub use request::{Body, Leave, Request, nonce, payload};
+pub use reqwest::{Method, Version};
 
 /// The header that identifies a request of poolproof in a model server's log.
 pub const REQUEST_ID_HEADER: &str = "x-poolproof-request";
@@ -85,6 +86,8 @@ pub enum Connections {
     KeepAlive,
     /// A new connection for each request.
     NewPerRequest,
+    /// HTTP/2: requests share a connection. Prior knowledge without TLS (RFC 9113, section 3.3), ALPN with it.
+    Http2,
 }
 
 /// A client of one address. Clones share its connections; two separate clients share nothing.
@@ -119,12 +122,13 @@ impl Client {
     ) -> Result<Self> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
-        let idle = match connections {
-            Connections::KeepAlive => usize::MAX,
-            Connections::NewPerRequest => 0,
+        let http = match connections {
+            Connections::KeepAlive => http(usize::MAX),
+            Connections::NewPerRequest => http(0),
+            Connections::Http2 => build(builder(usize::MAX).http2_prior_knowledge()),
         };
         Ok(Self {
-            http: http(idle)?,
+            http: http?,
             base: base.clone(),
             next_id: Arc::default(),
             name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
@@ -141,6 +145,11 @@ impl Client {
         }
     }
 
+    /// The start of the ids of its requests, which is unique to this client.
+    pub fn id_prefix(&self) -> &str {
+        &self.name
+    }
+
     /// Sends a request now and collects the response. Any behaviour of the other side is data, not an error.
     pub async fn send(&self, request: Request) -> Exchange {
         self.send_at(Instant::now(), request).await
@@ -154,12 +163,16 @@ impl Client {
             self.next_id.fetch_add(1, Ordering::Relaxed)
         );
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
-        let timeout = request.timeout;
+        let (timeout, leave) = (request.timeout, request.leave);
         let mut exchange = Exchange::new(id, intended);
+        let (limit, ending) = match leave {
+            Some(Leave::After(after)) if after < timeout => (after, Ending::Left),
+            _ => (timeout, Ending::TimedOut),
+        };
         let collected = self.collect(request, &mut exchange);
-        if tokio::time::timeout(timeout, collected).await.is_err() {
-            exchange.ending = Ending::TimedOut;
-            if timeout >= self.tally.patience {
+        if tokio::time::timeout(limit, collected).await.is_err() {
+            exchange.ending = ending;
+            if exchange.ending == Ending::TimedOut && timeout >= self.tally.patience {
                 self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -168,20 +181,26 @@ impl Client {
     }
 
     async fn collect(&self, request: Request, exchange: &mut Exchange) {
-        let mut builder = match self.base.join(request.path()) {
-            Ok(url) => self.http.post(url),
+        let Request { method, leave, .. } = request;
+        let mut builder = match self.base.join(&request.path) {
+            Ok(url) => self.http.request(method, url),
             Err(error) => {
                 exchange.ending = Ending::NotSent(error.to_string());
                 return;
             }
         };
+        let mut headers = request.headers.iter();
+        let has_type = headers.any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        builder = builder
-            .header("content-type", "application/json")
-            .header(REQUEST_ID_HEADER, &exchange.id)
-            .body(request.body.into_wire());
+        if !matches!(request.body, Body::Empty) {
+            if !has_type {
+                builder = builder.header("content-type", "application/json");
+            }
+            builder = builder.body(request.body.into_wire());
+        }
+        builder = builder.header(REQUEST_ID_HEADER, &exchange.id);
         exchange.sent_at = Instant::now();
         let response = match builder.send().await {
             Ok(response) => response,
@@ -192,8 +211,13 @@ impl Client {
         };
         exchange.head_at = Some(Instant::now());
         exchange.status = Some(response.status().as_u16());
+        exchange.version = Some(response.version());
         exchange.headers = response.headers().clone();
         exchange.served_by = self.names.endpoint(&exchange.headers);
+        if leave == Some(Leave::AtHead) {
+            exchange.ending = Ending::Left;
+            return;
+        }
         let mut frames = exchange.is_event_stream().then(sse::Parser::default);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
@@ -213,6 +237,11 @@ impl Client {
             exchange.body.extend_from_slice(&chunk);
             if let Some(parser) = &mut frames {
                 exchange.frames.extend(parser.feed(&chunk, now));
+                let arrived = exchange.frames.len();
+                if matches!(leave, Some(Leave::AtFrame(frames)) if arrived >= frames) {
+                    exchange.ending = Ending::Left;
+                    return;
+                }
             }
         }
         exchange.ending = Ending::Complete;
@@ -221,6 +250,10 @@ impl Client {
 
 /// A plain HTTP client for control and metrics.
 pub fn http(idle_per_host: usize) -> Result<reqwest::Client> {
+    build(builder(idle_per_host).http1_only())
+}
+
+fn builder(idle_per_host: usize) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config_at_least())
         .no_proxy()
@@ -228,8 +261,9 @@ pub fn http(idle_per_host: usize) -> Result<reqwest::Client> {
         .pool_max_idle_per_host(idle_per_host)
         .pool_idle_timeout(Duration::from_secs(30))
         .tcp_nodelay(true)
-        .http1_only()
         .connect_timeout(Duration::from_secs(5))
-        .build()
-        .context("setting up the http client")
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    builder.build().context("setting up the http client")
 }

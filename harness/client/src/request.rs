@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::{Rng, RngExt};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use poolproof_model::api::Api;
@@ -11,23 +12,40 @@ use poolproof_model::api::Api;
 /// A request body.
 #[derive(Clone, Debug)]
 pub enum Body {
+    /// None.
+    Empty,
     /// Sent with a content-length.
     Sized(Bytes),
     /// Sent in chunks, without content-length.
     Chunked(Bytes),
 }
 
+/// When a client leaves before the end of the response. It closes the connection, or resets the stream of an HTTP/2 connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// This long after the request was sent.
+    After(Duration),
+    /// When the status and the headers have arrived.
+    AtHead,
+    /// When this number of frames of an event stream have arrived.
+    AtFrame(usize),
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The API.
-    pub api: Api,
+    /// The method.
+    pub method: Method,
+    /// The path, with the query if there is one.
+    pub path: String,
     /// The body.
     pub body: Body,
-    /// Headers in addition to those of every request.
+    /// Headers in addition to those of every request. A `content-type` replaces the default, `application/json` with a body.
     pub headers: Vec<(String, String)>,
     /// The longest wait for the end of the response.
     pub timeout: Duration,
+    /// When the client leaves. `None`: it waits for the end.
+    pub leave: Option<Leave>,
 }
 
 impl Request {
@@ -44,11 +62,27 @@ impl Request {
     /// A request with these bytes as its body, valid or not.
     pub fn from_bytes(api: Api, body: impl Into<Bytes>) -> Self {
         Self {
-            api,
             body: Body::Sized(body.into()),
+            ..Self::to(Method::POST, api.path())
+        }
+    }
+
+    /// A request without a body to any path.
+    pub fn to(method: Method, path: &str) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            body: Body::Empty,
             headers: Vec::new(),
             timeout: Duration::from_secs(60),
+            leave: None,
         }
+    }
+
+    /// Replaces the path.
+    pub fn at(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
     }
 
     /// Adds a header.
@@ -71,9 +105,10 @@ impl Request {
         self
     }
 
-    /// The request path.
-    pub fn path(&self) -> &'static str {
-        self.api.path()
+    /// Leaves before the end of the response.
+    pub fn leaving(mut self, leave: Leave) -> Self {
+        self.leave = Some(leave);
+        self
     }
 }
 

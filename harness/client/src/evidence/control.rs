@@ -24,13 +24,71 @@ pub struct State {
 pub struct LoggedRequest {
     /// The id set by the client.
     pub id: Option<String>,
+    /// The model that it asked for, if the server could read it.
+    #[serde(default)]
+    pub model: Option<String>,
     /// The arrival time, in microseconds since the Unix epoch.
     pub arrived_us: u64,
+    /// The time of its end, in microseconds since the Unix epoch.
+    #[serde(default)]
+    pub finished_us: Option<u64>,
+    /// How it ended.
+    #[serde(default)]
+    pub outcome: Outcome,
+    /// The status of its response.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The tokens of its prompt.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+}
+
+/// How a completion request ended at its endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It has not ended yet.
+    #[default]
+    Open,
+    /// The endpoint sent its whole response.
+    Done,
+    /// The client left first.
+    Aborted,
+    /// The endpoint refused it with an error.
+    Refused,
+    /// A fault that was asked for ended it.
+    Faulted,
+}
+
+/// A request as it arrived at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Received {
+    /// The id set by the client.
+    pub id: String,
+    /// The method.
+    pub method: String,
+    /// The path with the query.
+    pub path: String,
+    /// The HTTP version, such as `HTTP/1.1`.
+    pub version: String,
+    /// Names in lower case, in the order of arrival.
+    pub headers: Vec<(String, String)>,
+    /// The length of the body.
+    pub body_bytes: usize,
+    /// XXH64 of the body, with seed 0, in hexadecimal digits.
+    pub body_xxh64: String,
+    /// The body, if it is UTF-8 and at most 1 MiB long.
+    pub body: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Requests {
     requests: Vec<LoggedRequest>,
+}
+
+#[derive(Deserialize)]
+struct Inbox {
+    received: Vec<Received>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +105,17 @@ pub async fn state(http: &reqwest::Client, endpoint: &Endpoint) -> Result<State>
 pub async fn requests(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Vec<LoggedRequest>> {
     let log: Requests = read(http, endpoint, "requests").await?;
     Ok(log.requests)
+}
+
+/// Reads the requests of a client as they arrived, by the start of their ids ([`crate::Client::id_prefix`]). The server keeps a
+/// bounded number of requests and bytes.
+pub async fn received(
+    http: &reqwest::Client,
+    endpoint: &Endpoint,
+    id_prefix: &str,
+) -> Result<Vec<Received>> {
+    let inbox: Inbox = read(http, endpoint, &format!("received?prefix={id_prefix}")).await?;
+    Ok(inbox.received)
 }
 
 /// Reads the times of the scrapes of its `/metrics` since a given time. All times are in microseconds since the Unix
