@@ -248,8 +248,8 @@ impl Cluster {
 
 /// An object with the type of its kind.
 fn typed<K: Resource + DeserializeOwned>(object: Value) -> Result<K> {
-    serde_json::from_value(object)
-        .with_context(|| format!("the cluster's answer is no {}", K::KIND))
+    let typed = serde_json::from_value(object);
+    typed.with_context(|| format!("reading the fields of a {}", K::KIND))
 }
 
 fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {

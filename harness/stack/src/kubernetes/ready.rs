@@ -1,7 +1,7 @@
 //! Waits for conditions of cluster objects.
 //!
-//! `kube::runtime::wait::await_condition` watches one object. What is waited for here needs more: pods beside their
-//! Deployment, several objects, answers of other servers, and on a timeout the words for what was missing.
+//! `kube::runtime::wait::await_condition` watches one object. The waits here need more: pods beside their Deployment,
+//! several objects, answers of other servers, and on a timeout a message about what was missing.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
