@@ -69,19 +69,12 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effort::Effort;
-    use poolproof_model::verdict::Outcome;
 
     const fn case(id: &'static str, level: Level, alpha_parts: u32) -> Case {
         Case {
-            id,
-            requirement: "r",
             level,
-            source: "s",
-            needs: &[],
             alpha_parts,
-            plan: |_, _| Ok(Effort::requests(0)),
-            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
+            ..Case::plain(id)
         }
     }
 

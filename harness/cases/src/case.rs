@@ -69,6 +69,23 @@ impl Case {
     }
 }
 
+#[cfg(test)]
+impl Case {
+    /// A Must case for tests. It needs nothing, plans no request, and passes.
+    pub(crate) const fn plain(id: &'static str) -> Self {
+        Self {
+            id,
+            requirement: "r",
+            level: Level::Must,
+            source: "s",
+            needs: &[],
+            alpha_parts: 0,
+            plan: |_, _| Ok(Effort::requests(0)),
+            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
+        }
+    }
+}
+
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.id)

@@ -190,23 +190,15 @@ impl Inside {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::effort::Effort;
     use poolproof_model::topology::Topology;
-    use poolproof_model::verdict::Level;
     use poolproof_model::verdict::Verdict;
 
     static SUITES: &[Suite] = &[Suite {
         id: "a",
         promise: "p",
         cases: &[Case {
-            id: "a/tells-its-target",
-            requirement: "r",
-            level: Level::Must,
-            source: "s",
-            needs: &[],
-            alpha_parts: 0,
-            plan: |_, _| Ok(Effort::requests(0)),
             run: |ctx| Box::pin(async { Ok(Outcome::pass(ctx.target.url.as_str())) }),
+            ..Case::plain("a/tells-its-target")
         }],
         catches: &[],
     }];

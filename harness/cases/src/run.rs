@@ -1,24 +1,24 @@
 //! A run: skips cases whose needs are not met, runs the others one by one, and records and saves each verdict.
 
-use std::panic::AssertUnwindSafe;
+mod attempt;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::ballast::Placed;
 use crate::budget::Budget;
 use crate::case::Case;
-use crate::context::{Context, Timeouts};
-use crate::expect;
+use crate::context::Timeouts;
 use crate::inside::Inside;
-use crate::need::Missing;
 use poolproof_model::target::Target;
-use poolproof_model::verdict::{Findings, Outcome, Verdict};
+use poolproof_model::verdict::{Outcome, Verdict};
 use poolproof_records::run::{CaseRecord, Record};
+
+use attempt::attempt;
 
 pub(crate) use crate::select::matches;
 pub use crate::select::select;
@@ -128,86 +128,6 @@ async fn run_after(
     )))
 }
 
-/// Runs one case once. Before this returns, the changes of the case are undone and its ballast is gone. The case does
-/// not start while ballast of an earlier case still runs.
-async fn attempt(
-    ballast: &Arc<Placed>,
-    case: &'static Case,
-    target: &Arc<Target>,
-    options: &Options,
-    number: u8,
-) -> Option<Outcome> {
-    let (timeouts, rates) = (options.timeouts, options.budget.rates(case));
-    let seed = options.budget.settings().seed;
-    let context = match Context::new(target.clone(), timeouts, seed, rates, case.id, number) {
-        Ok(context) => context.with_ballast(ballast.clone()),
-        Err(error) => return Some(Outcome::error(&error)),
-    };
-    if let Err(error) = ballast.gone(&context.http, timeouts.drain).await {
-        let error =
-            error.context("ballast of an earlier case still runs; the case was not started");
-        return Some(Outcome::error(&error));
-    }
-    let guarded = AssertUnwindSafe((case.run)(&context)).catch_unwind();
-    let outcome = tokio::select! {
-        ended = tokio::time::timeout(timeouts.case, guarded) => Some(match ended {
-            Ok(Ok(Ok(outcome))) => outcome,
-            Ok(Ok(Err(error))) => broken_off(&error),
-            Ok(Err(panic)) => Outcome::error(&anyhow::anyhow!("the case panicked: {}", text(&*panic))),
-            Err(_) => out_of_time(case, &context),
-        }),
-        () = options.stop.cancelled() => None,
-    };
-    let mut failed = context.undo_all().await;
-    let mut outcome = outcome?;
-    if let Err(error) = ballast.gone(&context.http, timeouts.drain).await {
-        failed.push(format!("ballast: {error:#}"));
-    }
-    outcome.requests = context.sent();
-    Some(failed.into_iter().fold(outcome, |outcome, line| {
-        outcome.evidence(format!("could not be undone: {line}"))
-    }))
-}
-
-/// The outcome of a case that returned an error. A need that the target does not meet is a skip, not an error of
-/// poolproof.
-fn broken_off(error: &anyhow::Error) -> Outcome {
-    match error.downcast_ref::<Missing>() {
-        Some(missing) => Outcome::skip(missing.to_string()),
-        None => Outcome::error(error),
-    }
-}
-
-/// The outcome of a case that ran out of time. It is a failure if the cause was requests without a response.
-fn out_of_time(case: &Case, context: &Context) -> Outcome {
-    let unanswered = context.unanswered();
-    if unanswered == 0 {
-        return Outcome::inconclusive(undecided(case, context));
-    }
-    let mut findings = Findings::default();
-    findings.add(expect::that(
-        false,
-        "every request that is not made to wait",
-        format!("an answer within {:?}", context.timeouts.request),
-        format!("none to {unanswered} of {}", context.sent()),
-    ));
-    findings.outcome("")
-}
-
-/// Why a case that ran out of time is undecided, and what would decide it.
-fn undecided(case: &Case, context: &Context) -> String {
-    let sent = context.sent();
-    let effort = case.effort(&context.target, &context.rates);
-    let left = match effort.map(|effort| effort.requests_max.saturating_sub(sent)) {
-        Ok(left) if left > 0 => format!(", {left} more at most would decide"),
-        _ => String::new(),
-    };
-    format!(
-        "{sent} requests were sent in {:?}{left}; --case-timeout gives it more time",
-        context.timeouts.case
-    )
-}
-
 /// The needs of a case that the target does not meet, in words; `None` if it meets all.
 pub fn missing(case: &Case, target: &Target) -> Option<String> {
     let missing: Vec<&str> = case
@@ -219,18 +139,13 @@ pub fn missing(case: &Case, target: &Target) -> Option<String> {
     (!missing.is_empty()).then(|| format!("the target lacks {}", missing.join("; ")))
 }
 
-fn text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("non-string panic payload")
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::attempt::out_of_time;
     use super::*;
-    use crate::case::{Level, Suite};
-    use crate::context::Settings;
+    use crate::case::Suite;
+    use crate::context::{Context, Settings};
     use crate::need::{Canary, Find, Need};
     use anyhow::Context as _;
     use poolproof_client::{Api, Connections, Request};
@@ -247,14 +162,10 @@ mod tests {
         run: for<'a> fn(&'a Context) -> futures_util::future::BoxFuture<'a, Result<Outcome>>,
     ) -> Case {
         Case {
-            id,
-            requirement: "r",
-            level: Level::Must,
-            source: "s",
             needs,
-            alpha_parts: 0,
             plan: |_, _| Ok(crate::effort::Effort::requests(40)),
             run,
+            ..Case::plain(id)
         }
     }
 

@@ -33,27 +33,15 @@ pub(crate) fn matches(selector: &str, id: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::effort::Effort;
-    use poolproof_model::verdict::Level;
-    use poolproof_model::verdict::Outcome;
-
-    const fn case(id: &'static str) -> Case {
-        Case {
-            id,
-            requirement: "r",
-            level: Level::Must,
-            source: "s",
-            needs: &[],
-            alpha_parts: 0,
-            plan: |_, _| Ok(Effort::requests(0)),
-            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
-        }
-    }
 
     static SUITES: &[Suite] = &[Suite {
         id: "a",
         promise: "p",
-        cases: &[case("a/passes"), case("a/other"), case("a/passes-too")],
+        cases: &[
+            Case::plain("a/passes"),
+            Case::plain("a/other"),
+            Case::plain("a/passes-too"),
+        ],
         catches: &[],
     }];
 

@@ -263,25 +263,11 @@ mod tests {
 
     use super::*;
     use poolproof_model::topology::Topology;
-    use poolproof_model::verdict::Level;
-
-    const fn case(id: &'static str) -> Case {
-        Case {
-            id,
-            requirement: "r",
-            level: Level::Must,
-            source: "s",
-            needs: &[],
-            alpha_parts: 0,
-            plan: |_, _| Ok(crate::effort::Effort::requests(0)),
-            run: |_| Box::pin(async { Ok(Outcome::pass("")) }),
-        }
-    }
 
     static SUITES: &[Suite] = &[Suite {
         id: "a",
         promise: "p",
-        cases: &[case("a/caught"), case("a/never")],
+        cases: &[Case::plain("a/caught"), Case::plain("a/never")],
         catches: &[],
     }];
 

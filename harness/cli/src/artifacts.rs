@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, print_line};
+use super::{Exit, Failure, print_line};
 use poolproof_stack::{StartError, artifacts};
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -17,12 +17,12 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(command: Command) -> Result<u8, Failure> {
+pub(super) async fn run(command: Command) -> Result<Exit, Failure> {
     let Command::Pull { folder, vllm } = command;
     artifacts::pull(&folder, vllm, &mut |file| {
         print_line(&file.display().to_string())
     })
     .await
     .map_err(StartError::Unavailable)?;
-    Ok(0)
+    Ok(Exit::Passed)
 }

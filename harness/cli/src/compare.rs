@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::exit::Exit;
-use super::{Failure, github, print_line};
+use super::{Exit, Failure, github, print_line};
 use poolproof_model::verdict::Verdict;
 use poolproof_report::compare::compare as compare_records;
 use poolproof_report::compare::drift::drifts;
@@ -41,7 +40,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn compare(args: &Args) -> Result<u8, Failure> {
+pub(super) fn compare(args: &Args) -> Result<Exit, Failure> {
     if !(0.0..=1000.0).contains(&args.margin) {
         let message = format!("--margin {}: must be 0 to 1,000", args.margin);
         return Err(Failure::usage(anyhow::Error::msg(message)));
@@ -77,8 +76,8 @@ pub(super) fn compare(args: &Args) -> Result<u8, Failure> {
     github::publish(&format!("```text\n{text}\n```"), &errors);
     let some = |verdict| ruled.iter().any(|rule| rule.verdict == verdict);
     Ok(match (some(Verdict::Fail), some(Verdict::Inconclusive)) {
-        (true, _) => Exit::Failed.code(),
-        (false, true) => Exit::Undecided.code(),
-        (false, false) => Exit::Passed.code(),
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::Undecided,
+        (false, false) => Exit::Passed,
     })
 }

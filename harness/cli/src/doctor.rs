@@ -4,7 +4,7 @@ use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::stack::StackArgs;
-use super::{Failure, print_line};
+use super::{Exit, Failure, print_line};
 use poolproof_model::parts::StackKind;
 use poolproof_stack::places::{cluster, kind, processes};
 use poolproof_stack::platform::{SYSTEM, can_run};
@@ -19,7 +19,7 @@ pub(super) struct Args {
     stack: StackArgs,
 }
 
-pub(super) async fn doctor(args: &Args) -> Result<u8, Failure> {
+pub(super) async fn doctor(args: &Args) -> Result<Exit, Failure> {
     let local = match args.stack.stack {
         StackKind::Local => args.stack.clone(),
         _ => args.stack.clone().with_default_parts(),
@@ -67,7 +67,11 @@ pub(super) async fn doctor(args: &Args) -> Result<u8, Failure> {
         StackKind::Kind => !kind_ready,
         StackKind::Embedded | StackKind::Cluster | StackKind::Url => false,
     };
-    Ok(if wanted_is_missing { 4 } else { 0 })
+    Ok(if wanted_is_missing {
+        Exit::Unavailable
+    } else {
+        Exit::Passed
+    })
 }
 
 /// Prints what a stack lacks on this machine. Returns true if it lacks nothing.

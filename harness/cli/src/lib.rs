@@ -139,17 +139,17 @@ enum Command {
     },
 }
 
-/// An error and its exit code.
+/// An error, and how the program ends because of it.
 #[derive(Debug)]
 struct Failure {
-    code: u8,
+    exit: Exit,
     error: anyhow::Error,
 }
 
 impl Failure {
     fn usage(error: anyhow::Error) -> Self {
         Self {
-            code: Exit::Usage.code(),
+            exit: Exit::Usage,
             error,
         }
     }
@@ -159,7 +159,7 @@ impl From<anyhow::Error> for Failure {
     /// An unclassified error is an internal one. It says nothing about the gateway, so it must not be reported as an undecided run.
     fn from(error: anyhow::Error) -> Self {
         Self {
-            code: Exit::Internal.code(),
+            exit: Exit::Internal,
             error,
         }
     }
@@ -171,15 +171,9 @@ impl From<StartError> for Failure {
             StartError::Config(error) => (Exit::Usage, error),
             StartError::Unavailable(error) => (Exit::Unavailable, error),
         };
-        Self {
-            code: exit.code(),
-            error,
-        }
+        Self { exit, error }
     }
 }
-
-/// The exit code of an interrupted run.
-const INTERRUPTED: u8 = Exit::Interrupted.code();
 
 /// The entry point of the program.
 pub fn main(app: App) -> ExitCode {
@@ -191,16 +185,14 @@ pub fn main(app: App) -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
         )
         .init();
-    match dispatch(app, arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            eprintln!("error: {:#}", failure.error);
-            ExitCode::from(failure.code)
-        }
-    }
+    let exit = dispatch(app, arguments).unwrap_or_else(|failure| {
+        eprintln!("error: {:#}", failure.error);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
 }
 
-fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
+fn dispatch(app: App, arguments: Arguments) -> Result<Exit, Failure> {
     let command = arguments.command.unwrap_or(Command::Run(arguments.run));
     match command {
         Command::Run(args) => in_runtime(run::run(app, args)),
@@ -216,11 +208,11 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
         Command::Doctor(args) => in_runtime(async move { doctor::doctor(&args).await }),
         Command::Completions { shell } => {
             manual::completions(&mut Arguments::command(), shell);
-            Ok(0)
+            Ok(Exit::Passed)
         }
         Command::Manual => {
             print_line(&manual::page(&mut Arguments::command())?);
-            Ok(0)
+            Ok(Exit::Passed)
         }
         Command::Serve(component) => in_runtime(serve::serve(app, component)),
         Command::ExecChild { parent, command } => {
@@ -232,7 +224,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<u8, Failure> {
     }
 }
 
-fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+fn in_runtime(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     poolproof_records::limits::raise_open_files();
     let runtime = runtime()?;
     let result = runtime.block_on(work);
@@ -302,7 +294,7 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             }
             stop.cancel();
             if first.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
-                std::process::exit(i32::from(INTERRUPTED));
+                std::process::exit(i32::from(Exit::Interrupted.code()));
             }
         }
     });

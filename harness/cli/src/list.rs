@@ -3,7 +3,7 @@
 use anyhow::Context;
 use poolproof_fixtures::flaw::Flaw;
 
-use super::{App, Failure, print_line};
+use super::{App, Exit, Failure, print_line};
 use poolproof_cases::case::catches;
 use poolproof_cases::run;
 use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
@@ -24,7 +24,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn list(app: App, args: &Args) -> Result<u8, Failure> {
+pub(super) fn list(app: App, args: &Args) -> Result<Exit, Failure> {
     let (json, table) = if args.flaws {
         let rows = flaws(app);
         (serde_json::to_string_pretty(&rows), terminal::flaws(&rows))
@@ -37,7 +37,7 @@ pub(super) fn list(app: App, args: &Args) -> Result<u8, Failure> {
     } else {
         print_line(&table);
     }
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
 fn cases(app: App, selectors: &[String]) -> Result<Vec<CaseRow>, Failure> {

@@ -86,6 +86,7 @@ async fn metrics(State(latest): State<watch::Receiver<String>>) -> impl IntoResp
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::Exit;
 
     async fn free() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -123,7 +124,7 @@ mod tests {
         let Err(failure) = Exporter::start(&args(address)).await else {
             unreachable!("the port is in use")
         };
-        assert_eq!(failure.code, 2);
+        assert_eq!(failure.exit, Exit::Usage);
         let message = format!("{:#}", failure.error);
         assert!(
             message.contains("--metrics-addr") && message.contains("in use"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::{Failure, print_line, table_style};
+use super::{Exit, Failure, print_line, table_style};
 use poolproof_records::file::AnyRecord;
 use poolproof_report::format::{FORMATS, Format};
 
@@ -32,7 +32,7 @@ fn format_parser() -> impl TypedValueParser<Value = &'static Format> {
 }
 
 /// Prints the rendering. The exit code reports whether the record could be rendered, not the conclusion of the run.
-pub(super) fn report(args: &Args) -> Result<u8, Failure> {
+pub(super) fn report(args: &Args) -> Result<Exit, Failure> {
     let record = AnyRecord::read_at(&args.run).map_err(Failure::usage)?;
     let rendered = args.format.render(&record, table_style());
     let rendered = rendered.ok_or_else(|| Failure::usage(args.format.refusal(record.kind())))??;
@@ -41,5 +41,5 @@ pub(super) fn report(args: &Args) -> Result<u8, Failure> {
         eprintln!("left out: {line}");
     }
     print_line(rendered.text.trim_end());
-    Ok(0)
+    Ok(Exit::Passed)
 }

@@ -7,14 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
-use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
 use super::rates::RateArgs;
 use super::stack::StackArgs;
 use super::started::Started;
-use super::{App, Failure, INTERRUPTED, github, print_line, save, table_style, timeouts};
+use super::{App, Exit, Failure, github, print_line, save, table_style, timeouts};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::Case;
 use poolproof_cases::context::{Settings, Timeouts};
@@ -71,7 +70,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
@@ -84,7 +83,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
     }
     let exporter = Exporter::start(&args.metrics).await?;
     let Some(started) = Started::start(&options, &args.out).await? else {
-        return Ok(INTERRUPTED);
+        return Ok(Exit::Interrupted);
     };
     let Started {
         stack,
@@ -101,7 +100,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         Err(error) => {
             stack.stop().await;
             return if stop.is_cancelled() {
-                Ok(INTERRUPTED)
+                Ok(Exit::Interrupted)
             } else {
                 Err(StartError::Unavailable(error).into())
             };
@@ -171,10 +170,10 @@ pub(super) async fn run(app: App, args: Args) -> Result<u8, Failure> {
         &report::github::annotations(&record),
     );
     Ok(match record.conclusion() {
-        Conclusion::Passed => Exit::Passed.code(),
-        Conclusion::Failed => Exit::Failed.code(),
-        Conclusion::Undecided => Exit::Undecided.code(),
-        Conclusion::Interrupted => INTERRUPTED,
+        Conclusion::Passed => Exit::Passed,
+        Conclusion::Failed => Exit::Failed,
+        Conclusion::Undecided => Exit::Undecided,
+        Conclusion::Interrupted => Exit::Interrupted,
     })
 }
 
@@ -208,7 +207,7 @@ async fn dry_run(
     options: &Options,
     cases: &[&Case],
     settings: Settings,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let target = if options.kind == StackKind::Cluster && options.cluster.existing {
         let stack = Stack::start(options, &mut |_| {}).await?;
         let target = stack.target.clone();
@@ -229,7 +228,7 @@ async fn dry_run(
     } else {
         print_line(&format!("{text}\nNothing was sent."))
     }
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
 /// Saves the logs of the parts if a run does not pass. An error here changes no verdict.

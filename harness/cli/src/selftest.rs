@@ -12,7 +12,7 @@ use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{App, Failure, INTERRUPTED, print_line, stop_on_signal};
+use super::{App, Exit, Failure, print_line, stop_on_signal};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::{Case, Catch, Suite, catches};
 use poolproof_cases::context::{Settings, Timeouts};
@@ -61,7 +61,7 @@ pub(super) struct Args {
     seed: u64,
 }
 
-pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
+pub(super) async fn selftest(app: App, args: Args) -> Result<Exit, Failure> {
     let program = std::env::current_exe().context("finding the poolproof program")?;
     let stack = super::stack_from_env(program).map_err(Failure::usage)?;
     let settings = Settings {
@@ -117,9 +117,11 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<u8, Failure> {
     };
     report.print(&args)?;
     Ok(if report.is_interrupted() {
-        INTERRUPTED
+        Exit::Interrupted
+    } else if report.holds() {
+        Exit::Passed
     } else {
-        u8::from(!report.holds())
+        Exit::Failed
     })
 }
 

@@ -14,7 +14,7 @@ use poolproof_fixtures::gateway::Gateway;
 use poolproof_fixtures::model_server::ModelServer;
 use poolproof_fixtures::stub::Stub;
 
-use super::{App, Failure, stop_on_signal};
+use super::{App, Exit, Failure, stop_on_signal};
 use poolproof_cases::inside;
 use poolproof_load::workers;
 
@@ -41,7 +41,7 @@ pub(super) struct WorkerArgs {
     listen: SocketAddr,
 }
 
-pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure> {
+pub(super) async fn serve(app: App, component: Component) -> Result<Exit, Failure> {
     let stop = stop_on_signal()?;
     match component {
         Component::ModelServer(args) => {
@@ -84,5 +84,5 @@ pub(super) async fn serve(app: App, component: Component) -> Result<u8, Failure>
             worker.serve(inside::routes(app.suites), stop).await?;
         }
     }
-    Ok(0)
+    Ok(Exit::Passed)
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stack::StackArgs;
-use super::{Failure, INTERRUPTED, stop_on_signal};
+use super::{Exit, Failure, stop_on_signal};
 use poolproof_client::poll;
 use poolproof_stack::places::kind;
 use poolproof_stack::{Stack, containers, is_poolproof};
@@ -27,7 +27,7 @@ pub(super) struct Args {
     print_target: bool,
 }
 
-pub(super) async fn up(args: Args) -> Result<u8, Failure> {
+pub(super) async fn up(args: Args) -> Result<Exit, Failure> {
     let options = args.stack.options().map_err(Failure::usage)?;
     let stop = stop_on_signal()?;
     let mut tell = |step: &str| eprintln!("{step}");
@@ -35,7 +35,7 @@ pub(super) async fn up(args: Args) -> Result<u8, Failure> {
         started = Stack::start(&options, &mut tell) => started?,
         () = stop.cancelled() => {
             eprintln!("interrupted before the stack was up");
-            return Ok(INTERRUPTED);
+            return Ok(Exit::Interrupted);
         }
     };
     let kept = Kept::new(&stack.name)?;
@@ -50,10 +50,10 @@ pub(super) async fn up(args: Args) -> Result<u8, Failure> {
     stop.cancelled().await;
     stack.stop().await;
     drop(kept);
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
-pub(super) async fn down() -> Result<u8, Failure> {
+pub(super) async fn down() -> Result<Exit, Failure> {
     let mut stopped = 0;
     for file in kept_files()? {
         if stop_kept(&file).await? {
@@ -75,7 +75,7 @@ pub(super) async fn down() -> Result<u8, Failure> {
             more => format!("{more} stacks stopped"),
         }
     );
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
 /// Marks that this process keeps a stack: a file named after its pid, removed when the process ends.

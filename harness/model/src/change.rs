@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::routed::Routed;
 use crate::target::Target;
 
 /// Where changes are requested, and which kinds are available.

@@ -44,6 +44,7 @@ pub mod parts;
 pub mod picture;
 #[cfg(test)]
 mod property;
+pub mod routed;
 pub mod settings;
 pub mod target;
 pub mod topology;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::change::{Changes, Kind};
-use crate::topology::{self, Routed, Topology, check_models};
+use crate::routed::{self, Routed, Weighted};
+use crate::topology::{self, Topology};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
@@ -97,7 +98,7 @@ pub struct Model {
 }
 
 /// One pool of a target.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Its name.
@@ -259,11 +260,7 @@ impl Target {
                 header.map_or("", String::as_str)
             );
         }
-        check_models(self.models.iter().map(|model| Routed {
-            name: &model.name,
-            adapters: &model.adapters,
-            pools: model.pools.iter().map(|pool| (&*pool.name, pool.weight)),
-        }))?;
+        routed::check(&self.models)?;
         let mut names = BTreeSet::new();
         for endpoint in self.endpoints() {
             ensure!(
@@ -282,18 +279,35 @@ impl Model {
         self.pools.iter().filter(|pool| pool.weight > 0)
     }
 
-    /// The weights of the pools, by name.
-    pub fn weights(&self) -> BTreeMap<String, u32> {
-        let weights = self
-            .pools
-            .iter()
-            .map(|pool| (pool.name.clone(), pool.weight));
-        weights.collect()
-    }
-
     /// The sum of the weights of the pools.
     pub fn total_weight(&self) -> u32 {
         self.pools.iter().map(|pool| pool.weight).sum()
+    }
+}
+
+impl Routed for Model {
+    type Pool = Pool;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn adapters(&self) -> &[String] {
+        &self.adapters
+    }
+
+    fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+}
+
+impl Weighted for Pool {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn weight(&self) -> u32 {
+        self.weight
     }
 }
 

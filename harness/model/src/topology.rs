@@ -2,12 +2,14 @@
 //!
 //! Each kind of stack turns it into its own configuration and returns a [`crate::target::Target`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::routed::{self, Routed, Weighted};
 
 /// The requested structure of a stack. Read from TOML; unknown fields are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,9 +64,6 @@ fn max_loras() -> usize {
 
 /// The most endpoints that a pool may be asked to have.
 const ENDPOINTS_MAX: usize = 10_000;
-
-/// The largest weight of a pool (Gateway API, `BackendRef.weight`).
-const WEIGHT_MAX: u32 = 1_000_000;
 
 impl Default for Topology {
     /// model-a on one pool with flow control; model-b split 90/10 over stable and canary, with a next version at weight
@@ -137,11 +136,7 @@ impl Topology {
 
     /// Fails on impossible values, with the name of the field.
     pub(crate) fn check(&self) -> Result<()> {
-        check_models(self.models.iter().map(|model| Routed {
-            name: &model.name,
-            adapters: &model.adapters,
-            pools: model.pools.iter().map(|pool| (&*pool.name, pool.weight)),
-        }))?;
+        routed::check(&self.models)?;
         for model in &self.models {
             ensure!(
                 model.max_loras > 0,
@@ -161,82 +156,30 @@ impl Topology {
     }
 }
 
-impl Model {
-    /// The weights of the pools, by name.
-    pub fn weights(&self) -> BTreeMap<String, u32> {
-        let weights = self
-            .pools
-            .iter()
-            .map(|pool| (pool.name.clone(), pool.weight));
-        weights.collect()
+impl Routed for Model {
+    type Pool = Pool;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn adapters(&self) -> &[String] {
+        &self.adapters
+    }
+
+    fn pools(&self) -> &[Pool] {
+        &self.pools
     }
 }
 
-/// A model as routes see it, in a topology or in a target: its names, and its pools with their weights.
-#[derive(Clone)]
-pub(crate) struct Routed<'a, P> {
-    pub(crate) name: &'a str,
-    pub(crate) adapters: &'a [String],
-    pub(crate) pools: P,
-}
+impl Weighted for Pool {
+    fn name(&self) -> &str {
+        &self.name
+    }
 
-/// Fails unless there is a model, each model has a pool with a weight, and all names are unique.
-pub(crate) fn check_models<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Result<()>
-where
-    P: Iterator<Item = (&'a str, u32)> + Clone,
-{
-    ensure!(
-        models.clone().next().is_some(),
-        "`models` is empty: at least one [[models]] is needed"
-    );
-    check_names(models.clone())?;
-    let mut names = BTreeSet::new();
-    for model in models {
-        ensure!(
-            model.pools.clone().next().is_some(),
-            "model {:?}: `pools` is empty: at least one [[models.pools]] is needed",
-            model.name
-        );
-        ensure!(
-            model.pools.clone().any(|(_, weight)| weight > 0),
-            "model {:?}: every pool has `weight` 0, so no request could be served",
-            model.name
-        );
-        for (pool, weight) in model.pools {
-            ensure!(
-                names.insert(pool),
-                "model {:?}: `pools`: duplicate name {pool:?}",
-                model.name
-            );
-            ensure!(
-                weight <= WEIGHT_MAX,
-                "pool {pool:?}: `weight` is {weight}: must be {WEIGHT_MAX} at most"
-            );
-        }
+    fn weight(&self) -> u32 {
+        self.weight
     }
-    Ok(())
-}
-
-/// Fails unless all names of models and adapters are unique.
-fn check_names<'a, P>(models: impl Iterator<Item = Routed<'a, P>> + Clone) -> Result<()> {
-    let mut names = BTreeSet::new();
-    for model in models.clone() {
-        ensure!(
-            names.insert(model.name),
-            "`models`: duplicate name {:?}",
-            model.name
-        );
-    }
-    for model in models {
-        for adapter in model.adapters {
-            ensure!(
-                !adapter.is_empty() && names.insert(adapter),
-                "model {:?}: `adapters`: {adapter:?} must be unique among models and adapters, and not empty",
-                model.name
-            );
-        }
-    }
-    Ok(())
 }
 
 impl Pool {

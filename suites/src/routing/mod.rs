@@ -13,6 +13,8 @@ mod own_pools;
 mod spoofed_destination;
 mod spoofed_model_header;
 mod stream_intact;
+mod stream_text;
+mod stream_twins;
 mod stream_unbuffered;
 mod unknown_model;
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::progress::Progress;
-use crate::{Failure, INTERRUPTED, print_line, stop_on_signal};
+use crate::{Exit, Failure, print_line, stop_on_signal};
 use poolproof_load::calibration::{ITL_MS, TOKENS, TTFT_MS, Written, measure};
 use poolproof_records::limits;
 use poolproof_records::load::calibration::{Calibration, Level};
@@ -27,7 +27,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
+pub(super) async fn calibrate(args: Args) -> Result<Exit, Failure> {
     let stop = stop_on_signal()?;
     let progress = Progress::new();
     let mut levels = Vec::new();
@@ -35,7 +35,7 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
         progress.running(&format!("{streams} streams"));
         let level = level(usize::from(*streams), &stop).await;
         if stop.is_cancelled() {
-            return Ok(INTERRUPTED);
+            return Ok(Exit::Interrupted);
         }
         levels.push(level?);
     }
@@ -52,7 +52,7 @@ pub(super) async fn calibrate(args: Args) -> Result<u8, Failure> {
         print_line(&render(&calibration.levels));
         print_line(&format!("saved: {}", path.display()));
     }
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
 /// Measures one level against a stub in this process.

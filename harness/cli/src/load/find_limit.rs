@@ -4,9 +4,8 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::session::{Run, Session, SessionArgs};
-use crate::exit::Exit;
 use crate::metrics::Exporter;
-use crate::{Failure, INTERRUPTED, print_line, save};
+use crate::{Exit, Failure, print_line, save};
 use poolproof_load::engine::Snapshot;
 use poolproof_model::workload::Arrival;
 use poolproof_model::workload::Workload;
@@ -46,7 +45,7 @@ pub(super) async fn find_limit(
     (session_args, workers): (&SessionArgs, Option<u16>),
     args: LimitArgs,
     exporter: &Exporter,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let mut workload = workload;
     let first = workload.arrival.rate_mut().copied();
     let first = first.context(
@@ -76,7 +75,7 @@ pub(super) async fn find_limit(
         .context("--probe")
         .map_err(Failure::usage)?;
     let Some(session) = Session::start(session_args, workers).await? else {
-        return Ok(INTERRUPTED);
+        return Ok(Exit::Interrupted);
     };
     let (started, asked) = (Timestamp::now(), workload.clone());
     let mut search = Search::new(first, 1.0 + args.precision / 100.0);
@@ -112,10 +111,10 @@ pub(super) async fn find_limit(
     print_line(&record.conclusion());
     print_line(&format!("record: {}", path.display()));
     Ok(match record.found() {
-        _ if record.interrupted => INTERRUPTED,
-        Found::Limit => Exit::Passed.code(),
-        Found::Nothing => Exit::Failed.code(),
-        Found::Undecided => Exit::Undecided.code(),
+        _ if record.interrupted => Exit::Interrupted,
+        Found::Limit => Exit::Passed,
+        Found::Nothing => Exit::Failed,
+        Found::Undecided => Exit::Undecided,
     })
 }
 

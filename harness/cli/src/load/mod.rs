@@ -10,9 +10,8 @@ mod session;
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
-use super::exit::Exit;
 use super::metrics::{Exporter, MetricsArgs};
-use super::{Failure, INTERRUPTED, github, print_line, save};
+use super::{Exit, Failure, github, print_line, save};
 use find_limit::{LimitArgs, set_rate};
 use poolproof_load::engine::Snapshot;
 use poolproof_model::workload::trace::Trace;
@@ -74,7 +73,7 @@ enum Mode {
     Calibrate(calibrate::Args),
 }
 
-pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
+pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
     match args.mode {
         Some(Mode::Overhead(args)) => return overhead::overhead(*args).await,
         Some(Mode::Calibrate(args)) => return calibrate::calibrate(args).await,
@@ -82,7 +81,7 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
     }
     let Some(name) = &args.workload else {
         print_line(&shipped());
-        return Ok(0);
+        return Ok(Exit::Passed);
     };
     let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
     args.session.stack.own_topology = workload.topology.clone();
@@ -95,7 +94,7 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
         } else {
             dry_run::render(&planned)?
         });
-        return Ok(0);
+        return Ok(Exit::Passed);
     }
     let exporter = Exporter::start(&args.metrics).await?;
     if args.limit.find_limit {
@@ -104,7 +103,7 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
         return search.await;
     }
     let Some(session) = Session::start(&args.session, args.workers).await? else {
-        return Ok(INTERRUPTED);
+        return Ok(Exit::Interrupted);
     };
     let record = args.send(&session, name, &workload, trace.as_ref(), &exporter);
     let record = record.await;
@@ -125,10 +124,10 @@ pub(super) async fn load(mut args: Args) -> Result<u8, Failure> {
     }
     github::publish(&terminal::load::markdown(&record), "");
     Ok(match record.conclusion() {
-        Conclusion::Met => Exit::Passed.code(),
-        Conclusion::Missed => Exit::Failed.code(),
-        Conclusion::Undecided => Exit::Undecided.code(),
-        Conclusion::Interrupted => INTERRUPTED,
+        Conclusion::Met => Exit::Passed,
+        Conclusion::Missed => Exit::Failed,
+        Conclusion::Undecided => Exit::Undecided,
+        Conclusion::Interrupted => Exit::Interrupted,
     })
 }
 

@@ -7,8 +7,7 @@ use url::Url;
 
 use super::find_limit::set_rate;
 use super::session::{Run, Session, SessionArgs};
-use crate::exit::Exit;
-use crate::{Failure, INTERRUPTED, print_line};
+use crate::{Exit, Failure, print_line};
 use poolproof_client::evidence::control;
 use poolproof_load::paired::compare;
 use poolproof_load::recorder::Cell;
@@ -49,13 +48,13 @@ pub(super) struct Args {
 /// Settings of a model server that are durations.
 const TIMES: [&str; 3] = ["step_base_us", "prefill_token_us", "decode_seq_us"];
 
-pub(super) async fn overhead(mut args: Args) -> Result<u8, Failure> {
+pub(super) async fn overhead(mut args: Args) -> Result<Exit, Failure> {
     let (mut workload, trace) = Workload::load(&args.workload).map_err(Failure::usage)?;
     let prepared = prepare(&args, &mut workload, trace.is_some());
     prepared.map_err(Failure::usage)?;
     args.session.stack.own_topology = workload.topology.clone();
     let Some(session) = Session::start(&args.session, None).await? else {
-        return Ok(INTERRUPTED);
+        return Ok(Exit::Interrupted);
     };
     let compared = run(&args, &session, &workload).await;
     let interrupted = session.interrupted();
@@ -69,9 +68,9 @@ pub(super) async fn overhead(mut args: Args) -> Result<u8, Failure> {
         print_line(&format!("record: {}", path.display()));
     }
     Ok(match (interrupted, report.compared.is_empty()) {
-        (true, _) => INTERRUPTED,
-        (_, true) => Exit::Undecided.code(),
-        (_, false) => Exit::Passed.code(),
+        (true, _) => Exit::Interrupted,
+        (_, true) => Exit::Undecided,
+        (_, false) => Exit::Passed,
     })
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::rates::RateArgs;
-use super::{App, Failure, print_line};
+use super::{App, Exit, Failure, print_line};
 
 pub(super) use whole_run::plan_cases;
 
@@ -62,7 +62,7 @@ enum Asked {
     Canary,
 }
 
-pub(super) fn plan(app: App, args: &Args) -> Result<u8, Failure> {
+pub(super) fn plan(app: App, args: &Args) -> Result<Exit, Failure> {
     let settings = args.rates.settings(1).map_err(Failure::usage)?;
     let (value, text) = match args.question {
         Some(Asked::Canary) => canary::plan(app, args, &settings),
@@ -74,5 +74,5 @@ pub(super) fn plan(app: App, args: &Args) -> Result<u8, Failure> {
     } else {
         print_line(&text)
     }
-    Ok(0)
+    Ok(Exit::Passed)
 }

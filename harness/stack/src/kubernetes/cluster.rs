@@ -1,16 +1,22 @@
 //! A client of a Kubernetes cluster: applies objects by server-side apply, reads and deletes them.
+//!
+//! All requests use one type, `DynamicObject`, so that the client's code exists once and not per kind. Kinds of
+//! Kubernetes get their types of `k8s-openapi` afterwards; those of the Gateway API and of its extensions have none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use kube::Client;
+use k8s_openapi::Resource;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams,
     PropagationPolicy,
 };
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, ApiCapabilities, Scope};
+use kube::{Client, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -28,9 +34,8 @@ pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Labels in the form of list requests: `KEY=VALUE,...`.
-pub(crate) fn selector(labels: &Value) -> String {
-    let labels = labels.as_object().into_iter().flatten();
-    let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+pub(crate) fn selector(labels: &BTreeMap<String, String>) -> String {
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
     labels.collect::<Vec<_>>().join(",")
 }
 
@@ -115,6 +120,26 @@ impl Cluster {
         Ok(objects.collect::<Result<_, _>>()?)
     }
 
+    /// Reads an object of a kind that Kubernetes defines; `None` if it does not exist.
+    pub(crate) async fn read<K: Resource + DeserializeOwned>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<K>> {
+        let found = self.get(K::API_VERSION, K::KIND, namespace, name).await?;
+        found.map(typed).transpose()
+    }
+
+    /// Lists the objects of a kind that Kubernetes defines, as [`Cluster::list`] does.
+    pub(crate) async fn read_all<K: Resource + DeserializeOwned>(
+        &self,
+        namespace: &str,
+        labels: &str,
+    ) -> Result<Vec<K>> {
+        let found = self.list(K::API_VERSION, K::KIND, namespace, labels);
+        found.await?.into_iter().map(typed).collect()
+    }
+
     /// Writes the status of an object, as a controller would.
     pub async fn write_status(&self, object: &Value, status: &Value) -> Result<()> {
         let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
@@ -173,10 +198,8 @@ impl Cluster {
 
     /// The names of all namespaces with these labels.
     pub async fn namespaces(&self, labels: &str) -> Result<Vec<String>> {
-        let namespaces = self.list("v1", "Namespace", "", labels).await?;
-        let names = namespaces
-            .iter()
-            .map(|namespace| text(namespace, "/metadata/name").to_owned());
+        let namespaces = self.read_all::<Namespace>("", labels).await?;
+        let names = namespaces.iter().map(ResourceExt::name_any);
         Ok(names.collect())
     }
 
@@ -221,6 +244,12 @@ impl Cluster {
         kinds.insert(gvk.clone(), found.clone());
         Ok(found)
     }
+}
+
+/// An object with the type of its kind.
+fn typed<K: Resource + DeserializeOwned>(object: Value) -> Result<K> {
+    let typed = serde_json::from_value(object);
+    typed.with_context(|| format!("reading the fields of a {}", K::KIND))
 }
 
 fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::cluster::{Cluster, text};
@@ -42,10 +43,8 @@ pub(crate) async fn apply(cluster: &Cluster, file: &Path) -> Result<()> {
     }
     for object in definitions() {
         let name = text(object, "/metadata/name");
-        wait(&format!("definition of {name}"), SERVED_TIMEOUT, || {
-            served(cluster, object, name)
-        })
-        .await?;
+        let is_served = || served(cluster, object, name).boxed();
+        wait(&format!("definition of {name}"), SERVED_TIMEOUT, &is_served).await?;
     }
     Ok(())
 }

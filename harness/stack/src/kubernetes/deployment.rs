@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use poolproof_fixtures::flaw::{Component, Flaw};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::api::{deployment, is_label, metadata};
+use super::api::{container_port, deployment, is_label, labels, listens, metadata, value};
 use super::cluster::Cluster;
 use super::forward::Forward;
 use super::pods::Pods;
@@ -79,7 +81,7 @@ pub(crate) struct PoolNames {
     /// The address of the endpoint picker for the gateway.
     pub(crate) picker_host: String,
     /// The labels of the pods that are its endpoints.
-    pub(crate) endpoint_labels: Value,
+    pub(crate) endpoint_labels: BTreeMap<String, String>,
 }
 
 /// The request for a deployment, and the constraints of its parts on names.
@@ -115,7 +117,7 @@ impl Deployment {
                     has_objectives: *host == pool.name,
                     picker_labels: picker_labels(&picker),
                     picker_host: format!("{picker}.{namespace}.svc"),
-                    endpoint_labels: json!({"app": pool.name, MEMBER_LABEL: "true"}),
+                    endpoint_labels: labels(&[("app", &pool.name), (MEMBER_LABEL, "true")]),
                     picker,
                     namespace,
                 };
@@ -210,7 +212,7 @@ impl Deployment {
     /// A forward to a port of the gateway's pod. It closes when dropped.
     pub(crate) async fn forward_to_gateway(&self, cluster: &Cluster, port: u16) -> Result<Forward> {
         let to = To::Labelled(self.gateway_pod.0.clone());
-        Forward::start(&cluster.client, &self.namespace, to, port).await
+        Forward::start(cluster, &self.namespace, to, port).await
     }
 
     /// A Deployment of one of poolproof's own parts, ready when the first of its ports listens.
@@ -224,40 +226,50 @@ impl Deployment {
         if let Some(flaw) = self.flaw.filter(|flaw| flaw.component() == component) {
             args.extend(["--flaw".to_owned(), flaw.name().to_owned()]);
         }
-        let opened = ports.iter().map(|port| json!({"containerPort": port}));
-        let pod = json!({"containers": [{
-            "name": component.to_string(),
-            "image": self.own_image,
-            "imagePullPolicy": "IfNotPresent",
-            "args": args,
-            "ports": opened.collect::<Vec<_>>(),
-            "readinessProbe": {"tcpSocket": {"port": ports.first()}, "periodSeconds": 1},
-        }]});
-        deployment(name, namespace, pod)
+        let container = Container {
+            name: component.to_string(),
+            image: Some(self.own_image.clone()),
+            image_pull_policy: Some("IfNotPresent".to_owned()),
+            args: Some(args),
+            ports: Some(ports.iter().map(|port| container_port(*port)).collect()),
+            readiness_probe: ports.first().map(|port| listens(*port)),
+            ..Container::default()
+        };
+        let pod = PodSpec {
+            containers: vec![container],
+            ..PodSpec::default()
+        };
+        value(deployment(name, namespace, pod))
     }
 
     /// The Service of a gateway without a controller.
     pub(crate) fn gateway_service(&self) -> Value {
-        let mut spec = self.gateway_ports(POD_PORT);
-        spec["selector"] = json!({"app": GATEWAY});
-        json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(GATEWAY, &self.namespace),
-            "spec": spec,
+        value(Service {
+            metadata: metadata(GATEWAY, &self.namespace),
+            spec: Some(ServiceSpec {
+                selector: Some(labels(&[("app", GATEWAY)])),
+                ..self.gateway_ports(POD_PORT)
+            }),
+            ..Service::default()
         })
     }
 
     /// The type and the port of the gateway's Service, which leads to a port of its pod.
-    pub(crate) fn gateway_ports(&self, pod_port: u16) -> Value {
-        let mut port = json!({"name": "http", "port": 80, "targetPort": pod_port});
+    pub(crate) fn gateway_ports(&self, pod_port: u16) -> ServiceSpec {
         let kind = match self.gateway_node_port {
-            Some(node_port) => {
-                port["nodePort"] = node_port.into();
-                "NodePort"
-            }
+            Some(_) => "NodePort",
             None => "ClusterIP",
         };
-        json!({"type": kind, "ports": [port]})
+        ServiceSpec {
+            type_: Some(kind.to_owned()),
+            ports: Some(vec![ServicePort {
+                name: Some("http".to_owned()),
+                port: 80,
+                target_port: Some(IntOrString::Int(i32::from(pod_port))),
+                node_port: self.gateway_node_port.map(i32::from),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! A diagnosis after a failed start: pods that are not ready, warnings, last lines of logs.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, LogParams};
-use serde_json::Value;
 
-use super::cluster::{Cluster, text};
-use super::ready::{State, conditions, waiting};
+use super::cluster::Cluster;
+use super::ready::{is_ready, waiting};
 
 /// The maximum number of findings of each kind.
 const PODS_MAX: usize = 5;
@@ -16,13 +16,13 @@ const LOG_LINES: i64 = 5;
 pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<String> {
     let mut findings = Vec::new();
     for namespace in namespaces {
-        let pods = cluster
-            .list("v1", "Pod", namespace, "")
-            .await
-            .unwrap_or_default();
+        let pods = cluster.read_all::<Pod>(namespace, "").await;
+        let pods = pods.unwrap_or_default();
         for pod in pods.iter().filter(|pod| !is_ready(pod)).take(PODS_MAX) {
-            let name = text(pod, "/metadata/name");
-            let phase = pod["status"]["phase"].as_str().unwrap_or("unknown");
+            let name = &pod.name_any();
+            let status = pod.status.as_ref();
+            let phase = status.and_then(|status| status.phase.as_deref());
+            let phase = phase.unwrap_or("unknown");
             let why = match waiting(pod) {
                 Some((reason, message)) => format!("{reason}: {message}"),
                 None => phase.to_owned(),
@@ -32,31 +32,19 @@ pub(crate) async fn diagnose(cluster: &Cluster, namespaces: &[&str]) -> Vec<Stri
                 findings.push(format!("  {line}"));
             }
         }
-        let events = cluster
-            .list("v1", "Event", namespace, "")
-            .await
-            .unwrap_or_default();
-        let warnings = events
-            .iter()
-            .rev()
-            .filter(|event| event["type"] == "Warning");
+        let events = cluster.read_all::<Event>(namespace, "").await;
+        let events = events.unwrap_or_default().into_iter().rev();
+        let warnings = events.filter(|event| event.type_.as_deref() == Some("Warning"));
         for event in warnings.take(EVENTS_MAX) {
             findings.push(format!(
                 "event {namespace}/{}: {}: {}",
-                text(event, "/involvedObject/name"),
-                text(event, "/reason"),
-                text(event, "/message")
+                event.involved_object.name.unwrap_or_default(),
+                event.reason.unwrap_or_default(),
+                event.message.unwrap_or_default()
             ));
         }
     }
     findings
-}
-
-fn is_ready(pod: &Value) -> bool {
-    matches!(
-        conditions(Some(pod), "/status/conditions", &["Ready"]),
-        State::Ready
-    )
 }
 
 /// The last log lines of its container; those before its last end, if it has ended.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams};
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
+use kube::api::Api;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::cluster::Cluster;
+use super::ready::is_ready;
 use super::to::To;
 
 /// The pause after a failed accept: without free file descriptors the next one would fail at once, too.
@@ -27,19 +29,24 @@ pub(crate) struct Forward {
 
 impl Forward {
     /// Listens on a free port of 127.0.0.1.
-    pub(crate) async fn start(client: &Client, namespace: &str, to: To, port: u16) -> Result<Self> {
+    pub(crate) async fn start(
+        cluster: &Cluster,
+        namespace: &str,
+        to: To,
+        port: u16,
+    ) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.context("listening for connections to a pod")?;
         let address = listener.local_addr()?;
-        let (client, namespace) = (client.clone(), namespace.to_owned());
+        let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 tokio::select! {
                     (connection, _) = accept(|| listener.accept()) => {
-                        let (client, namespace, to) = (client.clone(), namespace.clone(), to.clone());
+                        let (cluster, namespace, to) = (cluster.clone(), namespace.clone(), to.clone());
                         connections.spawn(async move {
-                            let connected = connect(connection, &client, &namespace, &to, port);
+                            let connected = connect(connection, &cluster, &namespace, &to, port);
                             if let Err(error) = connected.await {
                                 tracing::debug!("connection to {to:?}: {error:#}");
                             }
@@ -77,14 +84,14 @@ where
 /// once when its client disconnects.
 async fn connect(
     mut local: TcpStream,
-    client: &Client,
+    cluster: &Cluster,
     namespace: &str,
     to: &To,
     port: u16,
 ) -> Result<()> {
     local.set_nodelay(true)?;
-    let pod = pod(client, namespace, to).await?;
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let pod = pod(cluster, namespace, to).await?;
+    let pods = Api::<Pod>::namespaced(cluster.client.clone(), namespace);
     let mut forwarder = pods.portforward(&pod, &[port]).await?;
     let remote = forwarder.take_stream(port);
     let remote = remote.context("the port was not forwarded")?;
@@ -102,21 +109,13 @@ async fn connect(
 }
 
 /// The name of the pod that a forward leads to now.
-pub(crate) async fn pod(client: &Client, namespace: &str, to: &To) -> Result<String> {
+pub(crate) async fn pod(cluster: &Cluster, namespace: &str, to: &To) -> Result<String> {
     let labels = match to {
         To::Pod(name) => return Ok(name.clone()),
         To::Labelled(labels) => labels,
     };
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let listed = pods.list(&ListParams::default().labels(labels)).await?;
-    let ready = listed.items.into_iter().find(|pod| {
-        let conditions = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_ref());
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    });
+    let pods = cluster.read_all::<Pod>(namespace, labels).await?;
+    let ready = pods.iter().find(|pod| is_ready(pod));
     let ready = ready.with_context(|| format!("no pod with {labels} is ready"))?;
     Ok(ready.name_any())
 }

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::{Value, json};
+use futures_util::FutureExt;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::api::metadata;
-use super::cluster::{Cluster, text};
+use super::api::{labels, service, value};
+use super::cluster::Cluster;
 use super::forward::{self, Forward};
 use super::ready::{State, wait};
 use super::to::To;
@@ -81,16 +82,19 @@ impl Forwards {
         if let Some(node) = self.node {
             let port = node_port(cluster, namespace, &to, port).await?;
             // The node's rules for a new port follow shortly after the Service.
-            wait(&format!("way to {to:?}"), ROUTE_TIMEOUT, || async {
-                Ok(match TcpStream::connect((node, port)).await {
-                    Ok(_) => State::Ready,
-                    Err(error) => State::NotYet(error.to_string()),
-                })
-            })
-            .await?;
+            let connects = || {
+                async move {
+                    Ok(match TcpStream::connect((node, port)).await {
+                        Ok(_) => State::Ready,
+                        Err(error) => State::NotYet(error.to_string()),
+                    })
+                }
+                .boxed()
+            };
+            wait(&format!("way to {to:?}"), ROUTE_TIMEOUT, &connects).await?;
             return Ok(format!("http://{node}:{port}"));
         }
-        let forward = Forward::start(&cluster.client, namespace, to, port).await?;
+        let forward = Forward::start(cluster, namespace, to, port).await?;
         let url = format!("http://{}", forward.address);
         self.forwards.push(forward);
         Ok(url)
@@ -106,9 +110,9 @@ impl Opened {
 
     /// The URL at which pods of the cluster reach what a local URL reaches through this forward.
     pub(crate) async fn inside(&self, cluster: &Cluster, url: &Url) -> Result<Url> {
-        let pod = forward::pod(&cluster.client, &self.namespace, &self.to).await?;
-        let found = cluster.get("v1", "Pod", &self.namespace, &pod).await?;
-        let address = found.as_ref().map(|pod| text(pod, "/status/podIP"));
+        let pod = forward::pod(cluster, &self.namespace, &self.to).await?;
+        let found = cluster.read::<Pod>(&self.namespace, &pod).await?;
+        let address = found.and_then(|pod| pod.status?.pod_ip);
         let address = address.and_then(|address| address.parse::<IpAddr>().ok());
         let address = address.with_context(|| format!("pod {pod} has no address"))?;
         let mut inside = url.clone();
@@ -122,8 +126,11 @@ impl Opened {
 
 /// Creates a NodePort Service for these pods, and returns its node port.
 async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Result<u16> {
-    let (of, selector): (&str, Value) = match to {
-        To::Pod(name) => (name, json!({"statefulset.kubernetes.io/pod-name": name})),
+    let (of, selector) = match to {
+        To::Pod(name) => (
+            name.as_str(),
+            vec![("statefulset.kubernetes.io/pod-name", name.as_str())],
+        ),
         To::Labelled(labels) => {
             let labels = labels.split(',').filter_map(|label| label.split_once('='));
             let first = labels.clone().next().map_or("pods", |(_, value)| value);
@@ -131,23 +138,17 @@ async fn node_port(cluster: &Cluster, namespace: &str, to: &To, port: u16) -> Re
         }
     };
     let name = format!("way-{of}");
-    let mut service = json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata(&name, namespace),
-        "spec": {
-            "type": "NodePort",
-            "ports": [{"name": "way", "port": port}],
-            // Pods that are not ready must be reachable, too.
-            "publishNotReadyAddresses": true,
-        },
-    });
-    service["spec"]["selector"] = selector;
-    cluster.apply(&service).await?;
-    let made = cluster.get("v1", "Service", namespace, &name).await?;
-    let port = made
-        .as_ref()
-        .and_then(|service| service.pointer("/spec/ports/0/nodePort")?.as_u64());
+    let mut way = service(&name, namespace, ("way", port));
+    if let Some(spec) = &mut way.spec {
+        spec.type_ = Some("NodePort".to_owned());
+        spec.selector = Some(labels(&selector));
+        // Pods that are not ready must be reachable, too.
+        spec.publish_not_ready_addresses = Some(true);
+    }
+    cluster.apply(&value(way)).await?;
+    let made = cluster.read::<Service>(namespace, &name).await?;
+    let ports = made.and_then(|service| service.spec?.ports);
+    let port = ports.and_then(|ports| ports.first()?.node_port);
     let port = port.and_then(|port| u16::try_from(port).ok());
     port.with_context(|| format!("Service {namespace}/{name} has no node port"))
 }

@@ -1,11 +1,22 @@
 //! Waits for conditions of cluster objects.
+//!
+//! `kube::runtime::wait::await_condition` watches one object. The waits here need more: pods beside their Deployment,
+//! several objects, answers of other servers, and on a timeout a message about what was missing.
 
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::cluster::{Cluster, selector, text};
+use super::cluster::{Cluster, selector};
+use poolproof_client::poll;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Pulling images or other work can keep a node busy for long.
@@ -30,21 +41,58 @@ pub(crate) enum State {
 }
 
 /// Polls `look` until it returns ready. Fails when `look` fails, or after `timeout` with what was missing last.
-pub(crate) async fn wait<F>(what: &str, timeout: Duration, look: impl Fn() -> F) -> Result<()>
-where
-    F: Future<Output = Result<State>>,
-{
-    let deadline = Instant::now() + timeout;
-    loop {
-        let missing = match look().await? {
-            State::Ready => return Ok(()),
-            State::NotYet(missing) => missing,
-        };
-        if Instant::now() > deadline {
-            bail!("{what}: not ready within {timeout:?}: {missing}");
+pub(crate) async fn wait<'a>(
+    what: &str,
+    timeout: Duration,
+    look: &(dyn Fn() -> BoxFuture<'a, Result<State>> + Sync),
+) -> Result<()> {
+    let missing = Mutex::new("no answer".to_owned());
+    let looked = poll::until(what, timeout, POLL_INTERVAL, || async {
+        match look().await {
+            Ok(State::Ready) => Some(Ok(())),
+            Ok(State::NotYet(now)) => {
+                *missing.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                None
+            }
+            Err(error) => Some(Err(error)),
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
+    });
+    looked.await.unwrap_or_else(|_| {
+        let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+        bail!("{what}: not ready within {timeout:?}: {missing}")
+    })
+}
+
+/// The fields that a Deployment and a StatefulSet (apps/v1) have in common, as far as they are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Workload {
+    metadata: Generation,
+    spec: Wanted,
+    #[serde(default)]
+    status: Counted,
+}
+
+#[derive(Deserialize)]
+struct Generation {
+    #[serde(default)]
+    generation: i64,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    replicas: i32,
+    selector: LabelSelector,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Counted {
+    observed_generation: i64,
+    replicas: i32,
+    ready_replicas: i32,
+    updated_replicas: i32,
 }
 
 /// Whether all pods of a Deployment or StatefulSet are ready at its newest revision. Fails if one of them can never be
@@ -58,20 +106,24 @@ pub(crate) async fn workload(
     let Some(object) = cluster.get("apps/v1", kind, namespace, name).await? else {
         return Ok(State::NotYet(format!("there is no {kind} {name}")));
     };
-    let number = |path: &str| object.pointer(path).and_then(Value::as_u64).unwrap_or(0);
-    let (wanted, ready) = (number("/spec/replicas"), number("/status/readyReplicas"));
-    let current = number("/status/observedGeneration") >= number("/metadata/generation")
-        && number("/status/updatedReplicas") >= wanted
-        && number("/status/replicas") == wanted;
+    let Workload {
+        metadata,
+        spec,
+        status,
+    } = serde_json::from_value(object)?;
+    let (wanted, ready) = (spec.replicas, status.ready_replicas);
+    let current = status.observed_generation >= metadata.generation
+        && status.updated_replicas >= wanted
+        && status.replicas == wanted;
     if current && ready == wanted {
         return Ok(State::Ready);
     }
-    let labels = selector(&object["spec"]["selector"]["matchLabels"]);
-    for pod in cluster.list("v1", "Pod", namespace, &labels).await? {
+    let labels = selector(&spec.selector.match_labels.unwrap_or_default());
+    for pod in cluster.read_all::<Pod>(namespace, &labels).await? {
         if let Some((reason, message)) = waiting(&pod)
             && HOPELESS.contains(&reason)
         {
-            let pod = text(&pod, "/metadata/name");
+            let pod = pod.name_any();
             bail!("pod {namespace}/{pod} cannot start: {reason}: {message}");
         }
     }
@@ -80,10 +132,8 @@ pub(crate) async fn workload(
 
 /// Waits until all pods of a Deployment or StatefulSet are ready.
 pub(crate) async fn pods(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<()> {
-    wait(&format!("{kind} {namespace}/{name}"), PODS_TIMEOUT, || {
-        workload(cluster, kind, namespace, name)
-    })
-    .await
+    let ready = || workload(cluster, kind, namespace, name).boxed();
+    wait(&format!("{kind} {namespace}/{name}"), PODS_TIMEOUT, &ready).await
 }
 
 /// Waits until all these conditions, at a path of an object, are true.
@@ -94,21 +144,33 @@ pub(crate) async fn accepted(
     (path, wanted): (&str, &[&str]),
 ) -> Result<()> {
     let what = format!("{kind} {namespace}/{name}");
-    wait(&what, CONDITIONS_TIMEOUT, || async {
-        let object = cluster.get(api_version, kind, namespace, name).await?;
-        Ok(conditions(object.as_ref(), path, wanted))
-    })
-    .await
+    let all_true = || {
+        async {
+            let object = cluster.get(api_version, kind, namespace, name).await?;
+            Ok(conditions(object.as_ref(), path, wanted))
+        }
+        .boxed()
+    };
+    wait(&what, CONDITIONS_TIMEOUT, &all_true).await
 }
 
 /// Why a container of a pod is waiting, in the kubelet's words.
-pub(crate) fn waiting(pod: &Value) -> Option<(&str, &str)> {
-    let containers = pod["status"]["containerStatuses"].as_array()?;
-    let waiting = containers
-        .iter()
-        .find_map(|status| status["state"].get("waiting"))?;
-    let message = waiting["message"].as_str().unwrap_or_default();
-    Some((waiting["reason"].as_str()?, message))
+pub(crate) fn waiting(pod: &Pod) -> Option<(&str, &str)> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let mut states = containers.iter().filter_map(|status| status.state.as_ref());
+    let waiting = states.find_map(|state| state.waiting.as_ref())?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    Some((waiting.reason.as_deref()?, message))
+}
+
+/// Whether a pod is ready.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Whether all conditions of these types at `path` of an object are true.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Container;
 
 use crate::kubernetes::Deployment;
 use crate::process::Launch;
@@ -46,5 +46,6 @@ pub(crate) trait ModelServerPart: Sync {
     }
 
     /// Sets the image, the arguments and the other fields of an endpoint's container.
-    fn fill(&self, container: &mut Value, deployment: &Deployment, model: &Model) -> Result<()>;
+    fn fill(&self, container: &mut Container, deployment: &Deployment, model: &Model)
+    -> Result<()>;
 }

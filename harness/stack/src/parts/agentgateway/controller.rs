@@ -1,6 +1,9 @@
 //! The controller of agentgateway: installed if a cluster has none, and removed again only if poolproof installed it.
 
 use anyhow::Result;
+use futures_util::FutureExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::manifests::{CONTROLLER, CONTROLLER_NAMESPACE, controller_namespace, controller_values};
@@ -48,21 +51,25 @@ pub(super) async fn uninstall(cluster: &Cluster, helm: &Helm<'_>) -> Result<()> 
     cluster.delete(CLASS, "", CONTROLLER).await?;
     let own = ("v1", "Namespace");
     cluster.delete(own, "", CONTROLLER_NAMESPACE).await?;
-    wait("removal of the controller", PODS_TIMEOUT, || async {
-        Ok(match namespace(cluster).await? {
-            None => State::Ready,
-            Some(_) => State::NotYet(format!("namespace {CONTROLLER_NAMESPACE} is still there")),
-        })
-    })
-    .await
+    let removed = || {
+        async {
+            Ok(match namespace(cluster).await? {
+                None => State::Ready,
+                Some(_) => {
+                    State::NotYet(format!("namespace {CONTROLLER_NAMESPACE} is still there"))
+                }
+            })
+        }
+        .boxed()
+    };
+    wait("removal of the controller", PODS_TIMEOUT, &removed).await
 }
 
-async fn namespace(cluster: &Cluster) -> Result<Option<Value>> {
-    cluster
-        .get("v1", "Namespace", "", CONTROLLER_NAMESPACE)
-        .await
+async fn namespace(cluster: &Cluster) -> Result<Option<Namespace>> {
+    cluster.read("", CONTROLLER_NAMESPACE).await
 }
 
-fn is_ours(namespace: &Value) -> bool {
-    namespace["metadata"]["labels"][MANAGED_BY] == "poolproof"
+fn is_ours(namespace: &Namespace) -> bool {
+    let owner = namespace.labels().get(MANAGED_BY);
+    owner.is_some_and(|owner| owner == "poolproof")
 }

@@ -2,10 +2,12 @@
 //!
 //! Source: agentgateway v1.2.1, api/v1alpha1; Gateway API v1.5.1.
 
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use crate::kubernetes::Deployment;
-use crate::kubernetes::api::{GATEWAY_API, MANAGED_BY, metadata};
+use crate::kubernetes::api::{GATEWAY_API, MANAGED_BY, labels, metadata, value};
 use crate::kubernetes::deployment::{GATEWAY, STACK_LABEL};
 use crate::parts::flawed::weights;
 
@@ -18,10 +20,13 @@ const MODEL_HEADER: &str = "X-Gateway-Base-Model-Name";
 
 /// The namespace of a controller that poolproof has installed.
 pub(super) fn controller_namespace() -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": CONTROLLER_NAMESPACE, "labels": {MANAGED_BY: "poolproof"}},
+    value(Namespace {
+        metadata: ObjectMeta {
+            name: Some(CONTROLLER_NAMESPACE.to_owned()),
+            labels: Some(labels(&[(MANAGED_BY, "poolproof")])),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
     })
 }
 

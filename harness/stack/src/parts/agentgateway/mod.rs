@@ -23,6 +23,7 @@ use crate::process::write;
 use crate::programs::{Get, Program};
 use poolproof_client::evidence;
 use poolproof_model::parts::StackKind;
+use poolproof_model::routed::Routed;
 use poolproof_model::target::BODY_LIMIT_BYTES;
 use poolproof_model::topology::Topology;
 

@@ -4,12 +4,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, Container, EnvVar, GRPCAction, PodSpec, Probe,
+    ServiceAccount, Volume, VolumeMount,
+};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use serde_json::Value;
 
 use super::config::{Addresses, Upstream, bootstrap, routes_file};
 use crate::hash::fnv;
 use crate::kubernetes::Deployment;
-use crate::kubernetes::api::{deployment as deployment_of, metadata};
+use crate::kubernetes::api::{
+    container_port, deployment as deployment_of, every_second, labels, listens, metadata, service,
+    value,
+};
 use crate::kubernetes::deployment::{EPP_PORT, GATEWAY, POD_PORT};
 use crate::parts::gie::config::known_model;
 
@@ -30,43 +38,68 @@ pub(super) fn objects(deployment: &Deployment) -> Result<Vec<Value>> {
 /// The body-based router, its permissions, and the ConfigMaps of its models.
 fn router(deployment: &Deployment) -> Result<Vec<Value>> {
     let namespace = &deployment.namespace;
-    let pod = json!({
-        "serviceAccountName": ROUTER,
-        "containers": [{
-            "name": "bbr",
-            "image": deployment.versions.image("bbr")?,
-            "imagePullPolicy": "IfNotPresent",
-            "args": [
-                "--streaming", "--secure-serving=false", "--metrics-endpoint-auth=false", "--tracing=false", "--v=1",
-                format!("--grpc-port={ROUTER_PORT}"),
-            ],
-            "env": [{"name": "NAMESPACE", "value": namespace}],
-            "ports": [{"containerPort": ROUTER_PORT}],
-            "readinessProbe": {"grpc": {"port": 9005}, "periodSeconds": 1},
-        }],
-    });
+    let router = Container {
+        name: "bbr".to_owned(),
+        image: Some(deployment.versions.image("bbr")?.into()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        args: Some(texts(&[
+            "--streaming",
+            "--secure-serving=false",
+            "--metrics-endpoint-auth=false",
+            "--tracing=false",
+            "--v=1",
+            &format!("--grpc-port={ROUTER_PORT}"),
+        ])),
+        env: Some(vec![EnvVar {
+            name: "NAMESPACE".to_owned(),
+            value: Some(namespace.clone()),
+            ..EnvVar::default()
+        }]),
+        ports: Some(vec![container_port(ROUTER_PORT)]),
+        readiness_probe: Some(every_second(Probe {
+            grpc: Some(GRPCAction {
+                port: 9005,
+                ..GRPCAction::default()
+            }),
+            ..Probe::default()
+        })),
+        ..Container::default()
+    };
+    let pod = PodSpec {
+        service_account_name: Some(ROUTER.to_owned()),
+        containers: vec![router],
+        ..PodSpec::default()
+    };
     let mut objects = vec![
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(ROUTER, namespace)}),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": metadata(ROUTER, namespace),
-            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}],
+        value(ServiceAccount {
+            metadata: metadata(ROUTER, namespace),
+            ..ServiceAccount::default()
         }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata(ROUTER, namespace),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ROUTER},
-            "subjects": [{"kind": "ServiceAccount", "name": ROUTER, "namespace": namespace}],
+        value(Role {
+            metadata: metadata(ROUTER, namespace),
+            rules: Some(vec![PolicyRule {
+                api_groups: Some(texts(&[""])),
+                resources: Some(texts(&["configmaps"])),
+                verbs: texts(&["get", "list", "watch"]),
+                ..PolicyRule::default()
+            }]),
         }),
-        deployment_of(ROUTER, namespace, pod),
-        json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(ROUTER, namespace),
-            "spec": {"selector": {"app": ROUTER}, "ports": [{"name": "grpc", "port": ROUTER_PORT}]},
+        value(RoleBinding {
+            metadata: metadata(ROUTER, namespace),
+            role_ref: RoleRef {
+                api_group: Some("rbac.authorization.k8s.io".to_owned()),
+                kind: "Role".to_owned(),
+                name: ROUTER.to_owned(),
+            },
+            subjects: Some(vec![Subject {
+                kind: "ServiceAccount".to_owned(),
+                name: ROUTER.to_owned(),
+                namespace: Some(namespace.clone()),
+                ..Subject::default()
+            }]),
         }),
+        value(deployment_of(ROUTER, namespace, pod)),
+        value(service(ROUTER, namespace, ("grpc", ROUTER_PORT))),
     ];
     objects.extend(
         deployment
@@ -104,31 +137,57 @@ fn gateway(deployment: &Deployment) -> Result<Vec<Value>> {
     );
     let config = format!("{config:#}");
     let routes = format!("{:#}", routes_file(&deployment.topology, deployment.flaw));
-    let pod = json!({
-        "containers": [{
-            "name": "envoy",
-            "image": deployment.versions.image("envoy")?,
-            "imagePullPolicy": "IfNotPresent",
-            "command": ["/usr/local/bin/envoy"],
-            "args": ["-c", format!("{FOLDER}/envoy.json"), "--concurrency", "2", "-l", "warning"],
-            "ports": [{"containerPort": POD_PORT}],
-            "readinessProbe": {"tcpSocket": {"port": POD_PORT}, "periodSeconds": 1},
-            "volumeMounts": [{"name": "config", "mountPath": FOLDER}],
-        }],
-        "volumes": [{"name": "config", "configMap": {"name": GATEWAY}}],
-    });
+    let envoy = Container {
+        name: "envoy".to_owned(),
+        image: Some(deployment.versions.image("envoy")?.into()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: Some(texts(&["/usr/local/bin/envoy"])),
+        args: Some(texts(&[
+            "-c",
+            &format!("{FOLDER}/envoy.json"),
+            "--concurrency",
+            "2",
+            "-l",
+            "warning",
+        ])),
+        ports: Some(vec![container_port(POD_PORT)]),
+        readiness_probe: Some(listens(POD_PORT)),
+        volume_mounts: Some(vec![VolumeMount {
+            name: "config".to_owned(),
+            mount_path: FOLDER.to_owned(),
+            ..VolumeMount::default()
+        }]),
+        ..Container::default()
+    };
+    let pod = PodSpec {
+        containers: vec![envoy],
+        volumes: Some(vec![Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: GATEWAY.to_owned(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        }]),
+        ..PodSpec::default()
+    };
     let mut gateway = deployment_of(GATEWAY, namespace, pod);
     // A changed configuration creates a new pod.
-    gateway["spec"]["template"]["metadata"]["annotations"] =
-        json!({"poolproof.dev/config": format!("{:x}", fnv(&(config.clone() + &routes)))});
+    let hash = format!("{:x}", fnv(&(config.clone() + &routes)));
+    if let Some(metadata) = &mut gateway.spec.template.metadata {
+        metadata.annotations = Some(labels(&[("poolproof.dev/config", &hash)]));
+    }
     Ok(vec![
-        json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata(GATEWAY, namespace),
-            "data": {"envoy.json": config, ROUTES_FILE: routes},
+        value(ConfigMap {
+            metadata: metadata(GATEWAY, namespace),
+            data: Some(labels(&[("envoy.json", &config), (ROUTES_FILE, &routes)])),
+            ..ConfigMap::default()
         }),
-        gateway,
+        value(gateway),
         deployment.gateway_service(),
     ])
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }

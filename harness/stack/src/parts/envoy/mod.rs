@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
@@ -187,10 +189,9 @@ async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topolo
     // The kubelet syncs a changed pod at once, and others only every minute.
     let changed = json!({"metadata": {"annotations": {"poolproof.dev/routes": version}}});
     let (labels, _) = &deployment.gateway_pod;
-    for pod in cluster.list("v1", "Pod", namespace, labels).await? {
-        let name = text(&pod, "/metadata/name");
+    for pod in cluster.read_all::<Pod>(namespace, labels).await? {
         cluster
-            .merge(("v1", "Pod"), namespace, name, &changed)
+            .merge(("v1", "Pod"), namespace, &pod.name_any(), &changed)
             .await?;
     }
     let forward = deployment
@@ -199,12 +200,15 @@ async fn replace_routes(cluster: &Cluster, deployment: &Deployment, now: &Topolo
     let of_routes = "config_dump?resource=dynamic_route_configs";
     let dump = format!("http://{}/{of_routes}", forward.address).parse()?;
     let http = client::http(0)?;
-    wait("Envoy with other routes", CONDITIONS_TIMEOUT, || async {
-        Ok(match evidence::get(&http, &dump).await {
-            Ok(routes) if routes.contains(version) => State::Ready,
-            Ok(_) => State::NotYet("it has those from before".to_owned()),
-            Err(error) => State::NotYet(format!("{error:#}")),
-        })
-    })
-    .await
+    let loaded = || {
+        async {
+            Ok(match evidence::get(&http, &dump).await {
+                Ok(routes) if routes.contains(version) => State::Ready,
+                Ok(_) => State::NotYet("it has those from before".to_owned()),
+                Err(error) => State::NotYet(format!("{error:#}")),
+            })
+        }
+        .boxed()
+    };
+    wait("Envoy with other routes", CONDITIONS_TIMEOUT, &loaded).await
 }

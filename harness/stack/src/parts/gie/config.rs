@@ -1,9 +1,12 @@
 //! The configuration of GIE's endpoint picker, the same on every stack.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
 use crate::hash::fnv;
+use crate::kubernetes::api::{labels, value};
 use poolproof_model::topology::{Model, Pool, Topology};
 
 /// A busy machine exceeds GIE's default of 200 ms, and then the pool counts as saturated.
@@ -76,22 +79,23 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
 
 /// The ConfigMap from which the body-based router reads a model and its LoRA adapters.
 pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) -> Value {
-    let mut known = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            // A model name may contain characters that are invalid in object names.
-            "name": format!("model-{:x}", fnv(&model.name)),
-            "namespace": namespace,
-            "labels": {ADAPTERS_LABEL: "true"},
-        },
-        "data": {"baseModel": model.name},
-    });
+    let mut data = labels(&[("baseModel", &model.name)]);
     if !model.adapters.is_empty() && flaw != Some(Flaw::AdapterUnrouted) {
         // A JSON list is also a YAML list.
-        known["data"]["adapters"] = json!(model.adapters).to_string().into();
+        let adapters = json!(model.adapters).to_string();
+        data.insert("adapters".to_owned(), adapters);
     }
-    known
+    value(ConfigMap {
+        metadata: ObjectMeta {
+            // A model name may contain characters that are invalid in object names.
+            name: Some(format!("model-{:x}", fnv(&model.name))),
+            namespace: Some(namespace.to_owned()),
+            labels: Some(labels(&[(ADAPTERS_LABEL, "true")])),
+            ..ObjectMeta::default()
+        },
+        data: Some(data),
+        ..ConfigMap::default()
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod config;
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Container;
 
 use super::model_server::ModelServerPart;
 use crate::kubernetes::Deployment;
@@ -56,9 +56,15 @@ impl ModelServerPart for LlmDInferenceSim {
         &["llm-d-inference-sim"]
     }
 
-    fn fill(&self, container: &mut Value, deployment: &Deployment, model: &Model) -> Result<()> {
-        container["image"] = deployment.versions.image("llm-d-inference-sim")?.into();
-        container["args"] = config::args(model, MODEL_SERVER_PORT).into();
+    fn fill(
+        &self,
+        container: &mut Container,
+        deployment: &Deployment,
+        model: &Model,
+    ) -> Result<()> {
+        let image = deployment.versions.image("llm-d-inference-sim")?;
+        container.image = Some(image.to_owned());
+        container.args = Some(config::args(model, MODEL_SERVER_PORT));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use poolproof_model::routed::Routed;
 use poolproof_model::topology::Topology;
 
 /// Sets its weights to those of a topology.

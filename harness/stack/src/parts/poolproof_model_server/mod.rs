@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Container;
 
 use super::lora;
 use super::model_server::ModelServerPart;
@@ -53,9 +53,14 @@ impl ModelServerPart for PoolproofModelServer {
         &[]
     }
 
-    fn fill(&self, container: &mut Value, deployment: &Deployment, model: &Model) -> Result<()> {
-        container["image"] = deployment.own_image.as_str().into();
-        container["args"] = args("0.0.0.0:8000", "$(POD_NAME)", model).into();
+    fn fill(
+        &self,
+        container: &mut Container,
+        deployment: &Deployment,
+        model: &Model,
+    ) -> Result<()> {
+        container.image = Some(deployment.own_image.clone());
+        container.args = Some(args("0.0.0.0:8000", "$(POD_NAME)", model));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::config;
 use crate::kubernetes::Deployment;
-use crate::kubernetes::api::{INFERENCE_POOL, metadata};
+use crate::kubernetes::api::{INFERENCE_POOL, metadata, service, value};
 use crate::kubernetes::deployment::{EPP_METRICS_PORT, EPP_PORT, MODEL_SERVER_PORT};
 use poolproof_model::topology::Pool;
 
@@ -34,11 +34,6 @@ pub(super) fn objects(deployment: &Deployment, pool: &Pool) -> Vec<Value> {
             },
         }),
         deployment.own_part(own, Component::EndpointPicker, args, &ports),
-        json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(name, namespace),
-            "spec": {"selector": {"app": name}, "ports": [{"name": "grpc-ext-proc", "port": EPP_PORT}]},
-        }),
+        value(service(name, namespace, ("grpc-ext-proc", EPP_PORT))),
     ]
 }

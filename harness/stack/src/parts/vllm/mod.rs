@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail, ensure};
-use serde_json::{Value, json};
+use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::model_server::ModelServerPart;
 use crate::kubernetes::Deployment;
@@ -52,10 +53,20 @@ impl ModelServerPart for Vllm {
         Ok(())
     }
 
-    fn fill(&self, container: &mut Value, deployment: &Deployment, model: &Model) -> Result<()> {
-        container["resources"] = json!({"limits": {"nvidia.com/gpu": 1}});
-        container["image"] = deployment.versions.image("vllm")?.into();
-        container["args"] = json!(["--model", model.name, "--port", "8000"]);
+    fn fill(
+        &self,
+        container: &mut Container,
+        deployment: &Deployment,
+        model: &Model,
+    ) -> Result<()> {
+        let gpus = ("nvidia.com/gpu".to_owned(), Quantity("1".to_owned()));
+        container.resources = Some(ResourceRequirements {
+            limits: Some([gpus].into()),
+            ..ResourceRequirements::default()
+        });
+        container.image = Some(deployment.versions.image("vllm")?.to_owned());
+        let args = ["--model", &model.name, "--port", "8000"];
+        container.args = Some(args.map(str::to_owned).into());
         Ok(())
     }
 }

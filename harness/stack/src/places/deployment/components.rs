@@ -1,10 +1,12 @@
 //! The components of a cluster: its API server, and images with names and digests.
 
 use anyhow::Result;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize;
 
 use crate::kubernetes::deployment::GATEWAY;
-use crate::kubernetes::{Cluster, Deployment, selector, text};
+use crate::kubernetes::{Cluster, Deployment, selector};
 use poolproof_model::component::Component;
 
 /// The API server of a cluster.
@@ -16,8 +18,8 @@ pub(crate) async fn kube_api(cluster: &Cluster) -> Result<Component> {
 }
 
 /// The component of a role: the distinct images of these pods; `None` without pods.
-pub(crate) fn of_pods(role: &str, pods: &[Value]) -> Option<Component> {
-    let mut images: Vec<String> = pods.iter().map(image).collect();
+pub(crate) fn of_pods(role: &str, pods: &[Pod]) -> Option<Component> {
+    let mut images: Vec<String> = pods.iter().filter_map(image).collect();
     images.sort_unstable();
     images.dedup();
     (!images.is_empty()).then(|| Component {
@@ -28,19 +30,20 @@ pub(crate) fn of_pods(role: &str, pods: &[Value]) -> Option<Component> {
 
 /// The image of a pod's first container as specified, and the digest under which the node has it (PodStatus v1,
 /// `containerStatuses.imageID`).
-fn image(pod: &Value) -> String {
-    let container = &pod["spec"]["containers"][0];
-    let statuses = pod["status"]["containerStatuses"].as_array();
-    let status = statuses
-        .into_iter()
-        .flatten()
-        .find(|status| status["name"] == container["name"]);
-    let id = status.map_or("", |status| text(status, "/imageID"));
-    let name = text(container, "/image");
-    match id.rsplit_once("sha256:") {
+fn image(pod: &Pod) -> Option<String> {
+    let container = pod.spec.as_ref()?.containers.first()?;
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
+    let mut statuses = statuses.into_iter().flatten();
+    let status = statuses.find(|status| status.name == container.name);
+    let id = status.map_or("", |status| status.image_id.as_str());
+    let name = container.image.as_deref().unwrap_or_default();
+    Some(match id.rsplit_once("sha256:") {
         Some((_, digits)) => format!("{name} (sha256:{digits})"),
         None => name.to_owned(),
-    }
+    })
 }
 
 /// All components of a deployment.
@@ -64,8 +67,9 @@ pub(super) async fn deployed(cluster: &Cluster, deployment: &Deployment) -> Resu
         let mut pods = Vec::new();
         for (kind, namespace, name) in workloads {
             if let Some(found) = cluster.get("apps/v1", kind, namespace, name).await? {
-                let labels = selector(&found["spec"]["selector"]["matchLabels"]);
-                pods.extend(cluster.list("v1", "Pod", namespace, &labels).await?);
+                let selected = LabelSelector::deserialize(&found["spec"]["selector"])?;
+                let labels = selector(&selected.match_labels.unwrap_or_default());
+                pods.extend(cluster.read_all(namespace, &labels).await?);
             }
         }
         components.extend(of_pods(role, &pods));
@@ -81,13 +85,14 @@ mod tests {
     #[test]
     fn a_component_is_each_image_of_its_pods_with_the_digest_that_the_node_has() {
         let pod = |image: &str, id: Option<&str>| {
-            json!({
+            let pod = json!({
                 "spec": {"containers": [{"name": "main", "image": image}, {"name": "beside", "image": "other"}]},
                 "status": {"containerStatuses": [
                     {"name": "beside", "imageID": "sha256:0"},
                     {"name": "main", "imageID": id},
                 ]},
-            })
+            });
+            serde_json::from_value(pod).unwrap()
         };
         let pods = [
             pod("sim:v2", Some("docker.io/library/sim@sha256:22")),

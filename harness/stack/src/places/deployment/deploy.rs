@@ -1,6 +1,9 @@
 //! Deploys a topology to a cluster, and removes it.
 
 use anyhow::{Result, anyhow};
+use futures_util::FutureExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
 use serde_json::json;
 use url::Url;
 
@@ -107,8 +110,8 @@ async fn apply(
     let (cluster, namespace) = (site.cluster, &deployment.namespace);
     let mut objects = objects::of(deployment)?;
     let mark = objects.mark(deployment);
-    if let Some(found) = cluster.get("v1", "Namespace", "", namespace).await?
-        && found["metadata"]["annotations"][MARK] != mark.as_str()
+    if let Some(found) = cluster.read::<Namespace>("", namespace).await?
+        && found.annotations().get(MARK) != Some(&mark)
     {
         remove(cluster, namespace).await?;
         progress.done("removal of another topology");
@@ -134,13 +137,16 @@ pub(crate) async fn remove(cluster: &Cluster, stack: &str) -> Result<()> {
     for namespace in cluster.namespaces(&labels).await? {
         cluster.delete(("v1", "Namespace"), "", &namespace).await?;
     }
-    wait("removal of namespaces", PODS_TIMEOUT, || async {
-        Ok(match cluster.namespaces(&labels).await?.as_slice() {
-            [] => State::Ready,
-            left => State::NotYet(format!("{} are still there", left.join(", "))),
-        })
-    })
-    .await
+    let removed = || {
+        async {
+            Ok(match cluster.namespaces(&labels).await?.as_slice() {
+                [] => State::Ready,
+                left => State::NotYet(format!("{} are still there", left.join(", "))),
+            })
+        }
+        .boxed()
+    };
+    wait("removal of namespaces", PODS_TIMEOUT, &removed).await
 }
 
 /// Waits until a pool's endpoint picker knows all endpoints. Opens forwards to the picker and the endpoints.

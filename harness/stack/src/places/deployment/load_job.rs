@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::{Value, json};
+use futures_util::FutureExt;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Container, Pod, PodSpec, ResourceRequirements, TopologySpreadConstraint,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::kubernetes::api::metadata;
+use crate::kubernetes::api::{labels, metadata, selects, template, value};
 use crate::kubernetes::ready::{HOPELESS, PODS_TIMEOUT, State, wait, waiting};
-use crate::kubernetes::{Forward, Pods, To, diagnose, text};
+use crate::kubernetes::{Forward, Pods, To, diagnose};
 use crate::worker::{self, Worker};
 use poolproof_client as client;
 use poolproof_client::evidence;
@@ -23,7 +30,7 @@ const PORT: u16 = 9911;
 const LISTENS_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time after which the cluster removes a finished Job whose coordinator was killed, counted from when its workers
 /// give up.
-const KEPT_FINISHED_S: u32 = 60;
+const KEPT_FINISHED_S: i32 = 60;
 /// The label of a Job's pods, and the annotation with the index of each (batch/v1, Kubernetes 1.27 and later).
 const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -44,42 +51,53 @@ pub(crate) fn new_name() -> String {
 
 /// The Job.
 pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -> Value {
-    json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": metadata(name, namespace),
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": count,
-            "parallelism": count,
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    let worker = Container {
+        name: "worker".to_owned(),
+        image: Some(image.to_owned()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        // A pod without a CPU request gets CPU last on a busy node, and sends late.
+        resources: Some(ResourceRequirements {
+            requests: Some([("cpu".to_owned(), Quantity("250m".to_owned()))].into()),
+            ..ResourceRequirements::default()
+        }),
+        args: Some(vec![
+            "serve".to_owned(),
+            "worker".to_owned(),
+            "--listen".to_owned(),
+            format!("127.0.0.1:{PORT}"),
+        ]),
+        ..Container::default()
+    };
+    let pod = PodSpec {
+        restart_policy: Some("Never".to_owned()),
+        automount_service_account_token: Some(false),
+        termination_grace_period_seconds: Some(5),
+        // Spread over all nodes: workers on one node share its processors.
+        topology_spread_constraints: Some(vec![TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(selects(name)),
+            ..TopologySpreadConstraint::default()
+        }]),
+        containers: vec![worker],
+        ..PodSpec::default()
+    };
+    value(Job {
+        metadata: metadata(name, namespace),
+        spec: Some(JobSpec {
+            completion_mode: Some("Indexed".to_owned()),
+            completions: Some(count),
+            parallelism: Some(count),
             // A failed worker is not replaced: its part of the run is lost, and the others continue. Clusters before
             // 1.29 lack this field and start a new pod, which gets no work and ends by itself.
-            "backoffLimitPerIndex": 0,
-            "ttlSecondsAfterFinished": KEPT_FINISHED_S,
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": false,
-                    "terminationGracePeriodSeconds": 5,
-                    // Spread over all nodes: workers on one node share its processors.
-                    "topologySpreadConstraints": [{
-                        "maxSkew": 1,
-                        "topologyKey": "kubernetes.io/hostname",
-                        "whenUnsatisfiable": "ScheduleAnyway",
-                        "labelSelector": {"matchLabels": {"app": name}},
-                    }],
-                    "containers": [{
-                        "name": "worker",
-                        "image": image,
-                        "imagePullPolicy": "IfNotPresent",
-                        // A pod without a CPU request gets CPU last on a busy node, and sends late.
-                        "resources": {"requests": {"cpu": "250m"}},
-                        "args": ["serve", "worker", "--listen", format!("127.0.0.1:{PORT}")],
-                    }],
-                },
-            },
-        },
+            backoff_limit_per_index: Some(0),
+            ttl_seconds_after_finished: Some(KEPT_FINISHED_S),
+            template: template(labels(&[("app", name)]), pod),
+            ..JobSpec::default()
+        }),
+        ..Job::default()
     })
 }
 
@@ -124,33 +142,37 @@ impl LoadJob {
         let job = manifest(&self.name, namespace, &self.inside.image, count);
         cluster.apply(&job).await?;
         let what = format!("Job {namespace}/{}", self.name);
-        wait(&what, PODS_TIMEOUT, || async {
-            let running = self.running().await?.len();
-            Ok(if running >= count {
-                State::Ready
-            } else {
-                State::NotYet(format!("{running} of {count} pods run"))
-            })
-        })
-        .await?;
+        let job = &*self;
+        let all_run = || {
+            async {
+                let running = job.running().await?.len();
+                Ok(if running >= count {
+                    State::Ready
+                } else {
+                    State::NotYet(format!("{running} of {count} pods run"))
+                })
+            }
+            .boxed()
+        };
+        wait(&what, PODS_TIMEOUT, &all_run).await?;
         let mut list = Vec::new();
         let http = client::http(0)?;
         for (index, (name, node)) in self.running().await? {
             let to = To::Pod(name.clone());
-            let forward = Forward::start(&cluster.client, namespace, to, PORT).await?;
+            let forward = Forward::start(cluster, namespace, to, PORT).await?;
             let url: Url = format!("http://{}/", forward.address).parse()?;
             let clock = url.join("clock")?;
-            wait(
-                &format!("pod {namespace}/{name}"),
-                LISTENS_TIMEOUT,
-                || async {
+            let listens = || {
+                async {
                     Ok(match evidence::get(&http, &clock).await {
                         Ok(_) => State::Ready,
                         Err(error) => State::NotYet(format!("{error:#}")),
                     })
-                },
-            )
-            .await?;
+                }
+                .boxed()
+            };
+            let what = format!("pod {namespace}/{name}");
+            wait(&what, LISTENS_TIMEOUT, &listens).await?;
             self._forwards.push(forward);
             list.push(Worker {
                 name: worker::name(index),
@@ -166,7 +188,7 @@ impl LoadJob {
     async fn running(&self) -> Result<BTreeMap<usize, (String, String)>> {
         let mut running = BTreeMap::new();
         for pod in self.list().await? {
-            let name = text(&pod, "/metadata/name");
+            let name = pod.name_any();
             if let Some((reason, message)) = waiting(&pod)
                 && HOPELESS.contains(&reason)
             {
@@ -175,30 +197,31 @@ impl LoadJob {
             if let Some(end) = ended(&pod) {
                 anyhow::bail!("pod {name} ended before it got any work: {end}");
             }
-            if text(&pod, "/status/phase") == "Running" {
-                let index = pod["metadata"]["annotations"][INDEX].as_str();
+            let status = pod.status.as_ref();
+            if status.and_then(|status| status.phase.as_deref()) == Some("Running") {
+                let index = pod.annotations().get(INDEX);
                 let index = index.and_then(|index| index.parse().ok());
                 let index = index.with_context(|| format!("pod {name} has no index"))?;
-                let node = text(&pod, "/spec/nodeName").to_owned();
-                running.insert(index, (name.to_owned(), node));
+                let node = pod.spec.and_then(|spec| spec.node_name);
+                running.insert(index, (name, node.unwrap_or_default()));
             }
         }
         Ok(running)
     }
 
-    async fn list(&self) -> Result<Vec<Value>> {
+    async fn list(&self) -> Result<Vec<Pod>> {
         let labels = format!("{JOB_LABEL}={}", self.name);
         let Pods {
             cluster, namespace, ..
         } = &self.inside;
-        cluster.list("v1", "Pod", namespace, &labels).await
+        cluster.read_all(namespace, &labels).await
     }
 
     /// How a worker's pod has ended, if it has.
     pub(crate) async fn gone(&self, index: usize) -> Option<String> {
         let name = self.pods.get(index)?;
         let namespace = &self.inside.namespace;
-        match self.inside.cluster.get("v1", "Pod", namespace, name).await {
+        match self.inside.cluster.read(namespace, name).await {
             Ok(Some(pod)) => ended(&pod),
             Ok(None) => Some("its pod was removed".to_owned()),
             // Unknown; the worker itself answers or does not.
@@ -219,30 +242,35 @@ impl LoadJob {
             cluster, namespace, ..
         } = &self.inside;
         cluster.delete(job, namespace, &self.name).await?;
-        wait("removal of its pods", PODS_TIMEOUT, || async {
-            Ok(match self.list().await?.len() {
-                0 => State::Ready,
-                left => State::NotYet(format!("{left} are still there")),
-            })
-        })
-        .await
+        let removed = || {
+            async {
+                Ok(match self.list().await?.len() {
+                    0 => State::Ready,
+                    left => State::NotYet(format!("{left} are still there")),
+                })
+            }
+            .boxed()
+        };
+        wait("removal of its pods", PODS_TIMEOUT, &removed).await
     }
 }
 
 /// How a pod has ended, as its kubelet reports it.
-fn ended(pod: &Value) -> Option<String> {
-    let phase = text(pod, "/status/phase");
-    let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
-    if !matches!(phase, "Failed" | "Succeeded") && terminated.is_null() {
+fn ended(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let containers = status.container_statuses.iter().flatten();
+    let state = containers.map(|container| container.state.as_ref()).next();
+    let terminated = state.flatten().and_then(|state| state.terminated.as_ref());
+    if !matches!(phase, "Failed" | "Succeeded") && terminated.is_none() {
         return None;
     }
     let mut parts = vec![format!("its pod {}", phase.to_lowercase())];
-    for path in ["/status/reason", "/status/message"] {
-        parts.push(text(pod, path).to_owned());
-    }
-    parts.push(text(terminated, "/reason").to_owned());
-    if let Some(code) = terminated["exitCode"].as_i64() {
-        parts.push(format!("exit code {code}"));
+    parts.extend(status.reason.clone());
+    parts.extend(status.message.clone());
+    if let Some(terminated) = terminated {
+        parts.extend(terminated.reason.clone());
+        parts.push(format!("exit code {}", terminated.exit_code));
     }
     parts.retain(|part| !part.is_empty());
     Some(parts.join(", "))
@@ -251,13 +279,13 @@ fn ended(pod: &Value) -> Option<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use k8s_openapi::api::batch::v1::Job;
+    use serde_json::json;
 
     use super::*;
 
     #[test]
     fn only_an_ended_pod_has_an_end() {
-        let pod = |status: Value| json!({"status": status});
+        let pod = |status: Value| serde_json::from_value::<Pod>(json!({"status": status})).unwrap();
         let state = |state: Value| json!([{"state": state}]);
         let running =
             json!({"phase": "Running", "containerStatuses": state(json!({"running": {}}))});
@@ -290,8 +318,5 @@ mod tests {
         assert_eq!(spec["backoffLimitPerIndex"], 0);
         // Kubernetes accepts `backoffLimitPerIndex` only with this policy.
         assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
-        // Types of Kubernetes drop fields they do not know, so equality proves that every field exists.
-        let typed: Job = serde_json::from_value(job.clone()).unwrap();
-        assert_eq!(serde_json::to_value(typed).unwrap(), job);
     }
 }

@@ -1,12 +1,14 @@
 //! The Kubernetes objects of a deployment, in the order of application.
 
 use anyhow::Result;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::model_servers;
 use crate::hash::fnv;
 use crate::kubernetes::Deployment;
-use crate::kubernetes::api::{MANAGED_BY, OBJECTIVE, metadata};
+use crate::kubernetes::api::{MANAGED_BY, OBJECTIVE, labels, metadata, value};
 use crate::kubernetes::deployment::STACK_LABEL;
 use crate::parts;
 use poolproof_model::topology::Pool;
@@ -28,15 +30,16 @@ pub(super) struct Objects {
 /// All objects except those that charts create.
 pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
     let namespaces = deployment.namespaces();
-    let namespaces = namespaces.iter().map(|name| {
-        json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": name,
-                "labels": {MANAGED_BY: "poolproof", STACK_LABEL: deployment.namespace},
-            },
-        })
+    let namespaces = namespaces.iter().map(|name| Namespace {
+        metadata: ObjectMeta {
+            name: Some((*name).to_owned()),
+            labels: Some(labels(&[
+                (MANAGED_BY, "poolproof"),
+                (STACK_LABEL, &deployment.namespace),
+            ])),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
     });
     let picker = parts::picker(deployment.parts.epp);
     let mut pools = Vec::new();
@@ -48,7 +51,7 @@ pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
         }
     }
     Ok(Objects {
-        namespaces: namespaces.collect(),
+        namespaces: namespaces.map(value).collect(),
         pools,
         gateway: parts::gateway(deployment.parts.gateway).objects(deployment)?,
     })

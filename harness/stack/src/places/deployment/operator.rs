@@ -99,14 +99,17 @@ impl Operator {
             return knows_its_endpoints(&client::http(0)?, metrics, pool).await;
         }
         let labels = &names.picker_labels;
-        wait(&format!("end of {name}"), PODS_TIMEOUT, || async {
-            let left = self.cluster.list("v1", "Pod", namespace, labels).await?;
-            Ok(match left.len() {
-                0 => State::Ready,
-                left => State::NotYet(format!("{left} pods are still there")),
-            })
-        })
-        .await
+        let ended = || {
+            async {
+                let left = self.cluster.list("v1", "Pod", namespace, labels).await?;
+                Ok(match left.len() {
+                    0 => State::Ready,
+                    left => State::NotYet(format!("{left} pods are still there")),
+                })
+            }
+            .boxed()
+        };
+        wait(&format!("end of {name}"), PODS_TIMEOUT, &ended).await
     }
 
     /// Kills the pod of an endpoint, which its StatefulSet replaces; or waits for the replacement.

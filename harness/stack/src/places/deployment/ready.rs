@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use url::Url;
 
 use crate::kubernetes::ready::{CONDITIONS_TIMEOUT, State, wait};
@@ -20,32 +21,39 @@ pub(super) async fn knows_its_endpoints(
     pool: &Pool,
 ) -> Result<()> {
     let what = format!("endpoint picker of pool {}", pool.name);
-    wait(&what, CONDITIONS_TIMEOUT, || async {
-        let known = match evidence::get(http, metrics).await {
-            Ok(text) => evidence::epp::endpoints_known(&text, &pool.name),
-            Err(error) => return Ok(State::NotYet(format!("{error:#}"))),
-        };
-        Ok(if known == pool.endpoints {
-            State::Ready
-        } else {
-            State::NotYet(format!("it knows {known} of {} endpoints", pool.endpoints))
-        })
-    })
-    .await
+    let knows_all = || {
+        async {
+            let known = match evidence::get(http, metrics).await {
+                Ok(text) => evidence::epp::endpoints_known(&text, &pool.name),
+                Err(error) => return Ok(State::NotYet(format!("{error:#}"))),
+            };
+            Ok(if known == pool.endpoints {
+                State::Ready
+            } else {
+                State::NotYet(format!("it knows {known} of {} endpoints", pool.endpoints))
+            })
+        }
+        .boxed()
+    };
+    wait(&what, CONDITIONS_TIMEOUT, &knows_all).await
 }
 
 /// Waits until an endpoint answers a request for a model through the gateway.
 pub(super) async fn first_answer(gateway: &Url, model: &str) -> Result<()> {
     let client = Client::new("first", gateway, Connections::NewPerRequest, Arc::default())?;
-    wait(&format!("model {model}"), FIRST_ANSWER_TIMEOUT, || async {
-        let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
-        let exchange = client.send(request).await;
-        Ok(if served::is_by_an_endpoint(&exchange) {
-            State::Ready
-        } else {
-            State::NotYet(exchange.describe())
-        })
-    })
-    .await
-    .context("no answer through the gateway")
+    let answers = || {
+        async {
+            let request = Request::new(Api::Completions, model, 1, &mut rand::rng());
+            let exchange = client.send(request).await;
+            Ok(if served::is_by_an_endpoint(&exchange) {
+                State::Ready
+            } else {
+                State::NotYet(exchange.describe())
+            })
+        }
+        .boxed()
+    };
+    wait(&format!("model {model}"), FIRST_ANSWER_TIMEOUT, &answers)
+        .await
+        .context("no answer through the gateway")
 }

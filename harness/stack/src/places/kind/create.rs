@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1 as k8s;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use super::lock::{Lock, state_folder};
@@ -106,15 +107,16 @@ impl Node {
     /// The port at which our cluster's gateway is reached.
     async fn port_of_ours(&self) -> Result<u16> {
         let cluster = Cluster::new(self.client().await?);
-        let nodes = tokio::time::timeout(PROGRAM_TIMEOUT, cluster.list("v1", "Node", "", "")).await;
+        let nodes =
+            tokio::time::timeout(PROGRAM_TIMEOUT, cluster.read_all::<k8s::Node>("", "")).await;
         let advice =
             format!("`kind delete cluster --name {CLUSTER}` deletes it if it is no longer needed");
         let nodes = nodes.map_err(anyhow::Error::from).and_then(|it| it);
         let nodes = nodes.with_context(|| {
             format!("there is a kind cluster {CLUSTER} that does not answer; {advice}")
         })?;
-        let mut labels = nodes.iter().map(|node| &node["metadata"]["labels"][OURS]);
-        let label = labels.find_map(Value::as_str).with_context(|| {
+        let mut labels = nodes.iter().map(|node| node.labels().get(OURS));
+        let label = labels.find_map(|label| label).with_context(|| {
             format!("there is a kind cluster {CLUSTER} that poolproof has not made; {advice}")
         })?;
         label
@@ -124,14 +126,11 @@ impl Node {
 }
 
 /// The address of a node in the network of the Docker engine.
-pub(super) fn address(nodes: &[Value]) -> Option<IpAddr> {
-    let addresses = nodes
-        .iter()
-        .filter_map(|node| node["status"]["addresses"].as_array());
-    let mut internal = addresses
-        .flatten()
-        .filter(|address| address["type"] == "InternalIP");
-    internal.find_map(|address| address["address"].as_str()?.parse().ok())
+pub(super) fn address(nodes: &[k8s::Node]) -> Option<IpAddr> {
+    let statuses = nodes.iter().filter_map(|node| node.status.as_ref());
+    let addresses = statuses.flat_map(|status| status.addresses.iter().flatten());
+    let mut internal = addresses.filter(|address| address.type_ == "InternalIP");
+    internal.find_map(|address| address.address.parse().ok())
 }
 
 impl Drop for Node {

@@ -6,12 +6,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::create::{CLUSTER, kind};
 use crate::artifacts::{Artifacts, image_digest};
-use crate::kubernetes::{Cluster, text};
+use crate::kubernetes::Cluster;
 use crate::own_image;
 use crate::process::ProcessGroup;
 
@@ -82,21 +83,22 @@ fn digests(listed: &str) -> Result<BTreeMap<String, String>> {
 
 /// Deletes the pods that run an image of this name, so that their controllers restart them with the new image.
 pub(super) async fn restart_pods(cluster: &Cluster, image: &str) -> Result<()> {
-    for pod in cluster.list("v1", "Pod", "", "").await? {
-        let containers = ["containers", "initContainers"]
-            .into_iter()
-            .filter_map(|field| pod["spec"][field].as_array());
-        if containers
-            .flatten()
-            .any(|container| container["image"] == image)
-        {
-            let namespace = text(&pod, "/metadata/namespace");
-            cluster
-                .kill_pod(namespace, text(&pod, "/metadata/name"))
-                .await?;
+    for pod in cluster.read_all::<Pod>("", "").await? {
+        if runs(&pod, image) {
+            let namespace = pod.namespace().unwrap_or_default();
+            cluster.kill_pod(&namespace, &pod.name_any()).await?;
         }
     }
     Ok(())
+}
+
+fn runs(pod: &Pod, image: &str) -> bool {
+    let containers = pod.spec.iter().flat_map(|spec| {
+        let first = spec.init_containers.iter().flatten();
+        first.chain(&spec.containers)
+    });
+    let mut images = containers.filter_map(|container| container.image.as_deref());
+    images.any(|used| used == image)
 }
 
 /// Builds and loads the image with the poolproof program, unless the node has it. Returns its name.
@@ -119,15 +121,11 @@ pub(super) async fn load_own(
 }
 
 /// The images that nodes report.
-pub(super) fn names(nodes: &[Value]) -> BTreeSet<&str> {
-    let images = nodes
-        .iter()
-        .filter_map(|node| node["status"]["images"].as_array());
-    let names = images
-        .flatten()
-        .filter_map(|image| image["names"].as_array())
-        .flatten();
-    names.filter_map(Value::as_str).collect()
+pub(super) fn names(nodes: &[Node]) -> BTreeSet<&str> {
+    let statuses = nodes.iter().filter_map(|node| node.status.as_ref());
+    let images = statuses.flat_map(|status| status.images.iter().flatten());
+    let names = images.flat_map(|image| image.names.iter().flatten());
+    names.map(String::as_str).collect()
 }
 
 #[cfg(test)]

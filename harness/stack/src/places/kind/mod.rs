@@ -134,7 +134,7 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
     });
 
     let cluster = Cluster::new(node.client().await?);
-    let nodes = cluster.list("v1", "Node", "", "").await?;
+    let nodes = cluster.read_all("", "").await?;
     let there = image::names(&nodes);
     let own_image = image::load_own(&group, &options.program, &there).await?;
     let on_node = image::on_node(&group).await?;

@@ -5,9 +5,12 @@
 
 use std::net::SocketAddr;
 
+use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, PodIP, PodSpec, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
+use crate::kubernetes::api::{labels, value};
 use crate::parts;
 use poolproof_model::topology::{Pool, Topology};
 
@@ -93,24 +96,40 @@ pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standi
         Standing::NotReady => "False",
         Standing::Ready | Standing::NotSelected => "True",
     };
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": namespace(pool),
-            "labels": {"app": app, "inference.networking.k8s.io/engine-type": "vllm"},
-            "annotations": {"inference.networking.k8s.io/active-ports": address.port().to_string()},
+    let port = address.port().to_string();
+    value(Pod {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace(pool).to_owned()),
+            labels: Some(labels(&[
+                ("app", app),
+                ("inference.networking.k8s.io/engine-type", "vllm"),
+            ])),
+            annotations: Some(labels(&[(
+                "inference.networking.k8s.io/active-ports",
+                &port,
+            )])),
+            ..ObjectMeta::default()
         },
-        "spec": {
-            "automountServiceAccountToken": false,
-            "containers": [{"name": "model-server", "image": "none"}],
-        },
-        "status": {
-            "podIP": ip,
-            "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": ready}],
-        },
+        spec: Some(PodSpec {
+            automount_service_account_token: Some(false),
+            containers: vec![Container {
+                name: "model-server".to_owned(),
+                image: Some("none".to_owned()),
+                ..Container::default()
+            }],
+            ..PodSpec::default()
+        }),
+        status: Some(PodStatus {
+            pod_ips: Some(vec![PodIP { ip: ip.clone() }]),
+            pod_ip: Some(ip),
+            conditions: Some(vec![PodCondition {
+                type_: "Ready".to_owned(),
+                status: ready.to_owned(),
+                ..PodCondition::default()
+            }]),
+            ..PodStatus::default()
+        }),
     })
 }
 

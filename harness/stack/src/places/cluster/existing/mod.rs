@@ -6,6 +6,9 @@ mod routes;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use kube::ResourceExt;
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -126,7 +129,7 @@ pub(super) async fn read(
     };
     let labels = of_gateway(gateway_name);
     // Without permission to list pods, or with a gateway outside of the cluster, only the class is known.
-    let gateways = cluster.list("v1", "Pod", gateway_namespace, &labels).await;
+    let gateways = cluster.read_all(gateway_namespace, &labels).await;
     let by_class = || Component {
         role: "gateway".to_owned(),
         version: format!("GatewayClass {class}"),
@@ -172,8 +175,8 @@ fn base_models(listed: &Value) -> Vec<String> {
 /// A pool with its pods.
 struct Found {
     pool: target::Pool,
-    picker: Vec<Value>,
-    endpoints: Vec<Value>,
+    picker: Vec<Pod>,
+    endpoints: Vec<Pod>,
 }
 
 /// Reads a pool with its endpoints and the data of its endpoint picker.
@@ -189,14 +192,15 @@ async fn pool(
         .get(api, kind, namespace, &backend.name)
         .await?
         .with_context(|| format!("there is no InferencePool {namespace}/{}", backend.name))?;
-    let labels = selector(&pool["spec"]["selector"]["matchLabels"]);
+    let labels = BTreeMap::deserialize(&pool["spec"]["selector"]["matchLabels"]);
+    let labels = selector(&labels.unwrap_or_default());
     let port = pool["spec"]["targetPorts"][0]["number"]
         .as_u64()
         .unwrap_or(8000) as u16;
     let mut endpoints = Vec::new();
-    let pods = cluster.list("v1", "Pod", namespace, &labels).await?;
+    let pods = cluster.read_all::<Pod>(namespace, &labels).await?;
     for pod in &pods {
-        let name = text(pod, "/metadata/name").to_owned();
+        let name = pod.name_any();
         let url = forwards
             .add(cluster, namespace, To::Pod(name.clone()), port)
             .await?;
@@ -228,11 +232,13 @@ async fn pool(
 /// The LoRA adapters of base models, from the ConfigMaps of GIE's body-based router; empty if those are not readable.
 async fn adapters(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Vec<String>> {
     let label = format!("{ADAPTERS_LABEL}=true");
-    let configs = cluster.list("v1", "ConfigMap", namespace, &label).await;
+    let configs = cluster.read_all::<ConfigMap>(namespace, &label).await;
     let mut adapters: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for config in configs.unwrap_or_default() {
-        let of = adapters.entry(text(&config, "/data/baseModel").to_owned());
-        let names = serde_saphyr::from_str::<Vec<String>>(text(&config, "/data/adapters"));
+        let mut data = config.data.unwrap_or_default();
+        let mut text = |key| data.remove(key).unwrap_or_default();
+        let of = adapters.entry(text("baseModel"));
+        let names = serde_saphyr::from_str::<Vec<String>>(&text("adapters"));
         of.or_default().extend(names.unwrap_or_default());
     }
     adapters
@@ -268,7 +274,7 @@ async fn gateway_url(cluster: &Cluster, gateway: &Value, forwards: &mut Forwards
         text(gateway, "/metadata/name"),
     );
     // Without permission to list Services, only the default ranges of kubeadm and k3s are recognized.
-    let services = cluster.list("v1", "Service", namespace, "").await;
+    let services = cluster.read_all(namespace, "").await;
     let services = services.unwrap_or_default();
     if !address.is_empty()
         && !address.ends_with(".cluster.local")
@@ -291,10 +297,10 @@ async fn url_inside(cluster: &Cluster, gateway: &Value) -> Option<Url> {
     );
     let labels = of_gateway(name);
     // Without permission to list Services, the address of the status remains.
-    let services = cluster.list("v1", "Service", namespace, &labels).await;
+    let services = cluster.read_all::<Service>(namespace, &labels).await;
     let services = services.unwrap_or_default();
     let host = match services.first() {
-        Some(service) => format!("{}.{namespace}.svc", text(service, "/metadata/name")),
+        Some(service) => format!("{}.{namespace}.svc", service.name_any()),
         None => text(gateway, "/status/addresses/0/value").to_owned(),
     };
     let (scheme, port) = listener(gateway);
@@ -313,25 +319,28 @@ fn listener(gateway: &Value) -> (&'static str, u16) {
 
 /// Whether an address is the cluster IP of one of these Services. Without Services: whether it lies in a default
 /// Service range.
-fn is_cluster_ip(address: &str, services: &[Value]) -> bool {
+fn is_cluster_ip(address: &str, services: &[Service]) -> bool {
     if services.is_empty() {
         return address.starts_with("10.96.") || address.starts_with("10.43.");
     }
-    services.iter().any(|service| {
-        let spec = &service["spec"];
-        spec["clusterIP"] == address || list(&spec["clusterIPs"]).any(|ip| ip == address)
+    let mut specs = services.iter().filter_map(|service| service.spec.as_ref());
+    specs.any(|spec| {
+        let more = spec.cluster_ips.iter().flatten();
+        spec.cluster_ip.iter().chain(more).any(|ip| ip == address)
     })
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     #[test]
     fn a_cluster_ip_of_any_range_is_known_by_its_service() {
-        let services =
-            [json!({"spec": {"clusterIP": "172.20.0.9", "clusterIPs": ["172.20.0.9", "fd00::9"]}})];
+        let service =
+            json!({"spec": {"clusterIP": "172.20.0.9", "clusterIPs": ["172.20.0.9", "fd00::9"]}});
+        let services = [serde_json::from_value(service).unwrap()];
         assert!(is_cluster_ip("172.20.0.9", &services));
         assert!(is_cluster_ip("fd00::9", &services));
         // A load balancer's address may lie in a range that is the default for Services elsewhere.

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use crate::kubernetes::api::value;
 use crate::kubernetes::{Cluster, crds, text};
 use crate::ports::Ports;
 use crate::process::{Process, ProcessGroup, write};
@@ -157,12 +160,14 @@ impl Server {
 
     /// Creates an object with its namespace, then writes its status as a controller would.
     pub(super) async fn apply(&self, mut object: Value) -> Result<()> {
-        let namespace = json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": text(&object, "/metadata/namespace")},
-        });
-        self.cluster.apply(&namespace).await?;
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(text(&object, "/metadata/namespace").to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        self.cluster.apply(&value(namespace)).await?;
         let status = object
             .as_object_mut()
             .and_then(|fields| fields.remove("status"));
