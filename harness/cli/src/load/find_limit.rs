@@ -11,7 +11,7 @@ use poolproof_load::engine::Snapshot;
 use poolproof_model::workload::Arrival;
 use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
-use poolproof_records::load::search::{Found, Limit, Probe, SCHEMA, Search};
+use poolproof_records::load::search::{Found, Probe, RateSearch, SCHEMA, Search};
 use poolproof_records::load::without_header_values;
 use poolproof_report::{format, openmetrics, terminal};
 
@@ -89,7 +89,7 @@ pub(super) async fn find_limit(
         exporter,
     );
     let searched = searched.await;
-    let record = Limit {
+    let record = RateSearch {
         schema: SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         started,
