@@ -178,6 +178,19 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<poolproof_load::Error> for Failure {
+    fn from(error: poolproof_load::Error) -> Self {
+        let (exit, error) = match error {
+            poolproof_load::Error::Usage(error) => (Exit::Usage, error),
+            poolproof_load::Error::Internal(error) => (Exit::Internal, error),
+        };
+        Self {
+            code: exit.code(),
+            error,
+        }
+    }
+}
+
 /// The exit code of an interrupted run.
 const INTERRUPTED: u8 = Exit::Interrupted.code();
 

@@ -8,12 +8,15 @@
 mod assignment;
 mod clock;
 mod coordinator;
+mod distribute;
 mod remote;
 mod worker;
 
 pub use assignment::Assignment;
 pub use coordinator::{Sending, Workers, run};
 pub use worker::Server;
+
+pub(crate) use distribute::distribute;
 
 use std::sync::{Mutex, MutexGuard};
 
