@@ -64,8 +64,6 @@ pub mod make;
 pub mod overhead;
 pub mod paired;
 pub mod plan;
-#[cfg(test)]
-mod property;
 pub mod recorder;
 pub mod requests;
 pub mod run;

@@ -11,10 +11,11 @@ use url::Url;
 
 use super::clock::{Clock, Offset};
 use super::remote::Remote;
-use super::{Address, Assignment, HandedOver, lock};
+use super::{Address, Assignment, HandedOver};
 use crate::engine::{Measured, Snapshot};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
+use poolproof_client::lock::lock;
 use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
 use poolproof_records::load::Worker;

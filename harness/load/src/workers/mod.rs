@@ -18,8 +18,6 @@ pub use worker::Server;
 
 pub(crate) use distribute::distribute;
 
-use std::sync::{Mutex, MutexGuard};
-
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -60,11 +58,4 @@ struct HandedOver {
     unfinished: u64,
     /// The processors that it may use.
     cores: usize,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Its content is replaced as a whole, so that a panic leaves no partial state.
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -6,7 +6,7 @@ use super::slo::{Metric, Slo};
 use super::*;
 use crate::api::Api;
 use crate::topology::Topology;
-use crate::property::config;
+use poolproof_property::config;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
