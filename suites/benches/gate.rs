@@ -13,7 +13,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use poolproof_model::verdict::Verdict;
+use poolproof_model::workload::Series;
 use poolproof_records::load::Times;
+use poolproof_records::load::overhead::Figure;
 use poolproof_report::compare::compare;
 use poolproof_report::compare::drift::drifts;
 use poolproof_report::compare::figure::comparable;
@@ -181,7 +183,7 @@ fn simulate(real: &[Records], night: usize, rng: &mut impl Rng) -> Result<Record
         for compared in overhead
             .compared
             .iter_mut()
-            .filter(|it| it.figure.starts_with("ttft"))
+            .filter(|it| matches!(it.which(), Some(Figure::Time(Series::Ttft, _))))
         {
             if let Some((ratio, (low, high))) = &mut compared.ratio {
                 (*ratio, *low, *high) = (*ratio * factor, *low * factor, *high * factor);
@@ -191,7 +193,7 @@ fn simulate(real: &[Records], night: usize, rng: &mut impl Rng) -> Result<Record
     let load = records.load.as_mut().context("a load record")?;
     load.started = started;
     for class in &mut load.classes {
-        if let Some(times) = class.times.get_mut("ttft") {
+        if let Some(times) = class.times.get_mut(Series::Ttft.name()) {
             redraw(times, factor, rng);
         }
     }

@@ -12,6 +12,7 @@ const DOCKER: &[&str] = &["testcontainers", "bollard"];
 const HARNESS: &[&str] = &[
     "poolproof-stats",
     "poolproof-model",
+    "poolproof-property",
     "poolproof-records",
     "poolproof-client",
     "poolproof-load",
@@ -30,6 +31,10 @@ const MUST_NOT_KNOW: &[(&str, &[&[&str]])] = &[
     (
         "poolproof-model",
         &[KUBERNETES, &["tokio", "clap", "poolproof-fixtures"]],
+    ),
+    (
+        "poolproof-property",
+        &[HARNESS, &["poolproof-fixtures", "poolproof"]],
     ),
     (
         "poolproof-records",

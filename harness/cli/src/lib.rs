@@ -175,6 +175,16 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<poolproof_load::Error> for Failure {
+    fn from(error: poolproof_load::Error) -> Self {
+        let (exit, error) = match error {
+            poolproof_load::Error::Usage(error) => (Exit::Usage, error),
+            poolproof_load::Error::Internal(error) => (Exit::Internal, error),
+        };
+        Self { exit, error }
+    }
+}
+
 /// The entry point of the program.
 pub fn main(app: App) -> ExitCode {
     let arguments = Arguments::parse();

@@ -44,10 +44,9 @@ pub mod drive;
 pub mod evidence;
 mod exchange;
 mod lane;
+pub mod lock;
 pub mod poll;
 pub mod prompt;
-#[cfg(test)]
-mod property;
 mod request;
 pub mod sse;
 pub mod tls;

@@ -188,7 +188,7 @@ mod tests {
 #[cfg(test)]
 mod properties {
     use super::*;
-    use crate::property::{config, pieces};
+    use poolproof_property::{config, pieces};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -11,7 +12,8 @@ use super::engine::{self, Job, Part, Sender};
 use super::recorder::Cell;
 use poolproof_model::target::Target;
 use poolproof_model::workload::{Series, Workload};
-use poolproof_records::load::calibration::{Level, Twice};
+use poolproof_records::limits;
+use poolproof_records::load::calibration::{Calibration, Level, Twice};
 use poolproof_records::load::percentile::of_any_sample;
 
 /// The server streams answers of [`TOKENS`] tokens, the first one after [`TTFT_MS`] and the others [`ITL_MS`] apart.
@@ -30,6 +32,15 @@ pub struct Written {
     pub arrived_at: Instant,
     /// When each of its parts was written.
     pub written_at: Vec<Instant>,
+}
+
+/// The calibration of this machine from its measurements.
+pub fn record(levels: Vec<Level>) -> Calibration {
+    Calibration {
+        made: Timestamp::now(),
+        cores: limits::cores(),
+        levels,
+    }
 }
 
 /// Measures one level, on one sending thread: the server has the other processor.

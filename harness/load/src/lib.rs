@@ -10,6 +10,9 @@
 //! `answer` read what comes back, [`judge`] compares it with the objectives, and [`make`] builds the record. [`workers`] spreads one run over
 //! several processes.
 //!
+//! On top of these, [`run`] sends one workload and returns its record, [`search`] finds the highest rate that meets every objective,
+//! [`overhead`] compares a gateway with round robin, and [`mod@plan`] counts what a run would send.
+//!
 //! ```
 //! use poolproof_load::schedule::Schedule;
 //! use poolproof_model::workload::Arrival;
@@ -48,21 +51,27 @@
 //! # }
 //! ```
 
+pub mod adjust;
 mod answer;
 pub mod calibration;
 pub mod engine;
+mod error;
 pub mod failure;
 mod http1;
 mod http2;
 pub mod judge;
 pub mod make;
+pub mod overhead;
 pub mod paired;
-#[cfg(test)]
-mod property;
+pub mod plan;
 pub mod recorder;
 pub mod requests;
+pub mod run;
 pub mod saturation;
 pub mod schedule;
+pub mod search;
 pub mod tokenizer;
 mod transport;
 pub mod workers;
+
+pub use error::Error;

@@ -2,6 +2,10 @@
 
 use std::collections::VecDeque;
 
+use anyhow::{Result, ensure};
+
+use poolproof_model::workload::Workload;
+
 /// Requests in flight, second by second.
 #[derive(Clone, Debug, Default)]
 pub struct Saturation(VecDeque<u64>);
@@ -12,6 +16,15 @@ const SPAN: usize = 10;
 const GROWTH: u64 = 2;
 /// Fewer than these in flight are no pile.
 const IN_FLIGHT_MIN: u64 = 50;
+
+/// Fails for a workload in which requests cannot pile up.
+pub fn check(workload: &Workload) -> Result<()> {
+    ensure!(
+        workload.arrival.users().is_none(),
+        "`arrival.process` must be an open loop; in a closed loop requests cannot pile up"
+    );
+    Ok(())
+}
 
 impl Saturation {
     /// Takes the number of requests in flight, once a second: whether they have piled up without a break.

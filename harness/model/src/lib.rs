@@ -42,8 +42,6 @@ pub mod change;
 pub mod component;
 pub mod parts;
 pub mod picture;
-#[cfg(test)]
-mod property;
 pub mod routed;
 pub mod settings;
 pub mod target;

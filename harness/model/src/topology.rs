@@ -245,8 +245,8 @@ mod tests {
 #[cfg(test)]
 mod properties {
     use super::*;
-    use crate::property::config;
     use crate::target::Target;
+    use poolproof_property::config;
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
     use proptest::sample::select;

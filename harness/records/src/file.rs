@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::load;
 use super::run;
 use crate::load::overhead::{self, Overhead};
-use crate::load::search::{self, Limit};
+use crate::load::search::{self, RateSearch};
 
 /// A kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum AnyRecord {
     /// A [`Kind::Load`].
     Load(Box<load::Record>),
     /// A [`Kind::Search`].
-    Search(Box<Limit>),
+    Search(Box<RateSearch>),
     /// A [`Kind::Overhead`].
     Overhead(Box<Overhead>),
 }
@@ -190,7 +190,7 @@ fn parse<T: DeserializeOwned>(path: &Path, kind: Kind, text: &[u8]) -> Result<T>
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::samples::limit;
+    use crate::samples::rate_search;
 
     fn committed(name: &str) -> PathBuf {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
@@ -201,7 +201,7 @@ mod tests {
     fn a_renamed_record_is_read_by_its_schema() {
         let folder = tempfile::tempdir().unwrap();
         let search = folder.path().join("search.json");
-        save(&limit(), &search).unwrap();
+        save(&rate_search(), &search).unwrap();
         for (file, kind) in [
             (committed("embedded/run.json"), Kind::Run),
             (committed("load-local-envoy/load.json"), Kind::Load),
@@ -219,7 +219,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = AnyRecord::read_at(folder.path()).unwrap_err().to_string();
         assert!(error.contains("no record (run.json, load.json"), "{error}");
-        save(&limit(), &folder.path().join("limit.json")).unwrap();
+        save(&rate_search(), &folder.path().join("limit.json")).unwrap();
         let found = AnyRecord::read_at(folder.path()).unwrap();
         assert_eq!(found.kind(), Kind::Search);
     }
@@ -258,20 +258,17 @@ mod tests {
 #[allow(clippy::unwrap_used)]
 mod properties {
     use super::*;
-    use crate::samples::{limit, record};
+    use crate::samples::{rate_search, record};
     use poolproof_model::verdict::{Level, Outcome};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::Index;
-    use proptest::test_runner::RngSeed;
 
-    /// The same inputs in every run, so that a failure can be repeated; no file is written but records.
+    /// Fewer cases, since each writes files.
     fn config() -> ProptestConfig {
         ProptestConfig {
             cases: 32,
-            failure_persistence: None,
-            rng_seed: RngSeed::Fixed(1),
-            ..ProptestConfig::default()
+            ..poolproof_property::config()
         }
     }
 
@@ -310,17 +307,17 @@ mod properties {
         ) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("record.json");
-            let mut limit = limit();
-            (limit.seed, limit.interrupted) = (seed, interrupted);
-            (limit.name, limit.stack) = (texts[0].clone(), texts[1].clone());
-            limit.flaw = Some(texts[2].clone());
-            let probe = &mut limit.search.probes[0];
+            let mut searched = rate_search();
+            (searched.seed, searched.interrupted) = (seed, interrupted);
+            (searched.name, searched.stack) = (texts[0].clone(), texts[1].clone());
+            searched.flaw = Some(texts[2].clone());
+            let probe = &mut searched.search.probes[0];
             (probe.requests, probe.rate_per_s, probe.output_tokens_per_s) = (requests, numbers[0], numbers[1]);
-            save(&limit, &path).unwrap();
+            save(&searched, &path).unwrap();
             let AnyRecord::Search(read) = AnyRecord::read(&path).unwrap() else {
                 return Err(TestCaseError::fail("it is another kind"));
             };
-            prop_assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&limit).unwrap());
+            prop_assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&searched).unwrap());
 
             let mut record = record(&[(Level::Must, Outcome::skip(&texts[0]))]);
             (record.seed, record.interrupted) = (seed, interrupted);

@@ -11,11 +11,11 @@
 //! ```
 //! use poolproof_records::environment::Environment;
 //! use poolproof_records::file::{AnyRecord, Kind, save};
-//! use poolproof_records::load::search::{Limit, SCHEMA, Search};
+//! use poolproof_records::load::search::{RateSearch, SCHEMA, Search};
 //! use poolproof_model::workload::Workload;
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let limit = Limit {
+//! let search = RateSearch {
 //!     schema: SCHEMA.to_owned(),
 //!     tool_version: "0.1.0".to_owned(),
 //!     started: "2026-01-01T00:00:00Z".parse()?,
@@ -30,7 +30,7 @@
 //!     search: Search::new(10.0, 1.05),
 //! };
 //! let path = std::env::temp_dir().join(format!("limit-{}.json", std::process::id()));
-//! save(&limit, &path)?;
+//! save(&search, &path)?;
 //! let read = AnyRecord::read(&path)?;
 //! std::fs::remove_file(&path)?;
 //! assert_eq!(read.kind(), Kind::Search);

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::environment::Environment;
-use super::load::search::{self, Limit, Probe, Search};
+use super::load::search::{self, Probe, RateSearch, Search};
 use super::run::{self, CaseRecord, Record, without_credentials};
 use poolproof_model::settings::Settings;
 use poolproof_model::target::Target;
@@ -53,7 +53,7 @@ pub fn record(cases: &[(Level, Outcome)]) -> Record {
 }
 
 /// A search that found its limit between 20 and 24 requests per second.
-pub fn limit() -> Limit {
+pub fn rate_search() -> RateSearch {
     let probe = |rate_per_s, verdict, ttft_p95_ms| Probe {
         rate_per_s,
         verdict,
@@ -74,7 +74,7 @@ pub fn limit() -> Limit {
         probe(28.0, Verdict::Fail, Some(Some(900.0))),
         probe(24.0, Verdict::Inconclusive, None),
     ];
-    Limit {
+    RateSearch {
         schema: search::SCHEMA.to_owned(),
         tool_version: "0".to_owned(),
         started: Timestamp::UNIX_EPOCH,

@@ -10,7 +10,7 @@ use super::{ctrf, html, junit, markdown, openmetrics};
 use poolproof_records::file::{AnyRecord, Kind};
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
-use poolproof_records::load::search::Limit;
+use poolproof_records::load::search::RateSearch;
 use poolproof_records::run::Record;
 
 /// A record, rendered.
@@ -33,7 +33,7 @@ pub struct Format {
     pub extension: &'static str,
     run: Option<Render<Record>>,
     load: Option<Render<load::Record>>,
-    search: Option<Render<Limit>>,
+    search: Option<Render<RateSearch>>,
     overhead: Option<Render<Overhead>>,
     /// The files of this format that commands write next to a record, by kind.
     written: &'static [(Kind, &'static str)],
@@ -79,7 +79,7 @@ pub const FORMATS: &[Format] = &[
         extension: "html",
         run: Some(|record, _| text(html::render(record))),
         load: Some(|record, _| text(html::render_load(record))),
-        search: Some(|record, _| text(html::render_limit(record))),
+        search: Some(|record, _| text(html::render_search(record))),
         overhead: Some(|record, _| text(html::render_overhead(record))),
         written: &[
             (Kind::Run, "report.html"),
@@ -195,7 +195,7 @@ pub fn files_of_load(record: &load::Record) -> Result<Vec<(&'static str, String)
 }
 
 /// The names and texts of the files that a search writes next to its record.
-pub fn files_of_search(record: &Limit) -> Result<Vec<(&'static str, String)>> {
+pub fn files_of_search(record: &RateSearch) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Search, |format| Some(format.search?(record, FILE)))
 }
 

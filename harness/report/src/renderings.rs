@@ -6,7 +6,7 @@ use super::format::{FORMATS, Format};
 use super::terminal::TableStyle;
 use poolproof_records::environment::Environment;
 use poolproof_records::file::{AnyRecord, Kind};
-use poolproof_records::samples::limit;
+use poolproof_records::samples::rate_search;
 
 const PLAIN: TableStyle = TableStyle {
     width: 120,
@@ -94,7 +94,7 @@ fn every_rendering_of_every_committed_record_matches_its_snapshot() {
 
 #[test]
 fn every_rendering_of_a_search_matches_its_snapshot() {
-    let mut search = limit();
+    let mut search = rate_search();
     search.environment = Environment {
         cores: 2,
         memory_bytes: None,

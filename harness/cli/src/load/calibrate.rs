@@ -1,16 +1,14 @@
 //! `poolproof load calibrate`: measures the error of this tool on this machine.
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 use poolproof_fixtures::stub::Stub;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::progress::Progress;
 use crate::{Exit, Failure, print_line, stop_on_signal};
-use poolproof_load::calibration::{ITL_MS, TOKENS, TTFT_MS, Written, measure};
-use poolproof_records::limits;
-use poolproof_records::load::calibration::{Calibration, Level};
+use poolproof_load::calibration::{ITL_MS, TOKENS, TTFT_MS, Written, measure, record};
+use poolproof_records::load::calibration::Level;
 use poolproof_report::terminal::table;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -40,11 +38,7 @@ pub(super) async fn calibrate(args: Args) -> Result<Exit, Failure> {
         levels.push(level?);
     }
     progress.finish();
-    let calibration = Calibration {
-        made: Timestamp::now(),
-        cores: limits::cores(),
-        levels,
-    };
+    let calibration = record(levels);
     let path = calibration.save()?;
     if args.json {
         print_line(&serde_json::to_string_pretty(&calibration).context("writing the calibration")?)

@@ -1,24 +1,27 @@
 //! `poolproof load`: sends one workload and judges it by its objectives.
 
 mod calibrate;
-mod distribute;
 mod dry_run;
 mod find_limit;
+mod fleet;
 mod overhead;
 mod session;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use url::Url;
 
 use super::metrics::{Exporter, MetricsArgs};
 use super::{Exit, Failure, github, print_line, save};
-use find_limit::{LimitArgs, set_rate};
+use find_limit::SearchArgs;
+use poolproof_load::adjust::{set_duration, set_rate};
 use poolproof_load::engine::Snapshot;
+use poolproof_load::run::Run;
+use poolproof_load::saturation;
 use poolproof_model::workload::trace::Trace;
 use poolproof_model::workload::{SHIPPED, Workload};
 use poolproof_records::load::{Conclusion, Record};
 use poolproof_report::{format, openmetrics, terminal};
-use session::{Run, Session, SessionArgs, watcher};
+use session::{Session, SessionArgs, watcher};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(
@@ -54,7 +57,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: Option<u16>,
     #[command(flatten)]
-    limit: LimitArgs,
+    search: SearchArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
     /// Print the exact requests and tokens that would be sent, and send nothing
@@ -87,7 +90,7 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
     args.session.stack.own_topology = workload.topology.clone();
     args.change(&mut workload).map_err(Failure::usage)?;
     if args.dry_run {
-        let planned = dry_run::plan(&args.session, &workload, trace, args.workers);
+        let planned = dry_run::dry_run(&args.session, &workload, trace, args.workers);
         let planned = planned.map_err(Failure::usage)?;
         print_line(&if args.json {
             serde_json::to_string_pretty(&planned).context("writing what would be sent")?
@@ -97,9 +100,9 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
         return Ok(Exit::Passed);
     }
     let exporter = Exporter::start(&args.metrics).await?;
-    if args.limit.find_limit {
+    if args.search.find_limit {
         let sender = (&args.session, args.workers);
-        let search = find_limit::find_limit(name, workload, trace, sender, args.limit, &exporter);
+        let search = find_limit::find_limit(name, workload, sender, args.search, &exporter);
         return search.await;
     }
     let Some(session) = Session::start(&args.session, args.workers).await? else {
@@ -152,25 +155,20 @@ impl Args {
             tell(now);
             exporter.show(|| openmetrics::render_live_load(name, now));
         };
-        session.record(run, &mut watch).await
+        Ok(session.runner().record(run, &mut watch).await?)
     }
 
     /// Overrides the workload with the command line.
     fn change(&self, workload: &mut Workload) -> Result<()> {
         if let Some(rate) = self.rate {
-            set_rate(workload, rate)?;
+            set_rate(workload, rate).context("--rate")?;
         }
         if let Some(duration_s) = self.duration {
-            workload.duration_s = Some(duration_s);
-            // If the new duration is shorter than the warm-up, the warm-up becomes a tenth of it.
-            if workload.warm_up_s >= duration_s {
-                workload.warm_up_s = duration_s / 10.0;
-            }
+            set_duration(workload, duration_s);
         }
-        ensure!(
-            !self.session.stop_when_saturated || workload.arrival.users().is_none(),
-            "--stop-when-saturated: `arrival.process` must be an open loop; in a closed loop requests cannot pile up"
-        );
+        if self.session.stop_when_saturated {
+            saturation::check(workload).context("--stop-when-saturated")?;
+        }
         if self.rate.is_some() || self.duration.is_some() {
             workload.check().context("--rate or --duration")
         } else {

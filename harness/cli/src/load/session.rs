@@ -7,26 +7,20 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use super::distribute::{Fleet, distribute};
+use super::fleet::Fleet;
 use crate::Failure;
 use crate::progress::Progress;
 use crate::stack::StackArgs;
 use crate::started::Started;
-use poolproof_load::engine::{self, Job, Measured, Part, Sender, Snapshot};
-use poolproof_load::make::{self, About};
+use poolproof_load::engine::Snapshot;
+use poolproof_load::plan;
 use poolproof_load::requests::Header;
-use poolproof_load::saturation::Saturation;
+use poolproof_load::run::Runner;
 use poolproof_load::tokenizer::Vocabulary;
-use poolproof_load::workers;
-use poolproof_model::workload::Workload;
-use poolproof_model::workload::trace::Trace;
+use poolproof_load::workers::Workers;
 use poolproof_records::environment::Environment;
 use poolproof_records::file;
-use poolproof_records::limits;
-use poolproof_records::load::{Record, Worker};
-use poolproof_stack::workers::Workers;
 use poolproof_stack::{Options, Stack, StartError};
 
 /// The stack, and options for sending to it.
@@ -80,28 +74,7 @@ pub(super) struct Session<'a> {
     /// The environment before the stack was started.
     pub(super) environment: Environment,
     /// The workers that send; `None` if this process sends.
-    workers: Option<Workers>,
-}
-
-/// What is sent in one run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run<'a> {
-    pub(super) name: &'a str,
-    pub(super) workload: &'a Workload,
-    pub(super) trace: Option<&'a Trace>,
-    /// Addresses to use in turn instead of the gateway.
-    pub(super) urls: &'a [Url],
-    /// Added to the seed of the command line.
-    pub(super) seed: u64,
-}
-
-/// The result of a run.
-pub(super) struct Sent {
-    pub(super) measured: Measured,
-    /// True if it was ended because requests piled up.
-    saturated: bool,
-    /// The workers, if several processes sent.
-    workers: Vec<Worker>,
+    workers: Option<Fleet>,
 }
 
 impl<'a> Session<'a> {
@@ -145,61 +118,29 @@ impl<'a> Session<'a> {
             self.progress
                 .note(&format!("start: {} ({})", it.name, it.place));
         }
-        self.workers = Some(workers);
+        self.workers = Some(Fleet::new(workers));
         Ok(())
     }
 
-    /// Sends a workload; `watch` receives the progress. A workload that cannot be sent is a usage error.
-    pub(super) async fn send(
-        &self,
-        run: Run<'_>,
-        watch: &mut (dyn FnMut(&Snapshot) + Send),
-    ) -> Result<Sent, Failure> {
-        let gateway = [self.stack.target.url.clone()];
-        let sender = Sender {
-            urls: match run.urls {
-                [] => &gateway,
-                urls => urls,
-            },
+    /// Sends to the stack.
+    pub(super) fn runner(&self) -> Runner<'_> {
+        let fleet = self.workers.as_ref();
+        Runner {
+            stack: &self.stack.name,
+            components: &self.stack.components,
+            target: &self.stack.target,
+            flaw: self.options.flaw.map(|flaw| flaw.to_string()),
+            environment: &self.environment,
             headers: &self.args.headers,
             sources: &self.args.sources,
             vocabulary: self.vocabulary.as_ref(),
-            threads: self.args.threads.map_or_else(limits::cores, usize::from),
-            seed: self.options.seed.wrapping_add(run.seed),
-            part: Part::whole(),
-        };
-        let stop = self.stop.child_token();
-        let mut saturation = Saturation::default();
-        let watched = self.args.stop_when_saturated && run.workload.arrival.users().is_none();
-        let mut watch = |now: &Snapshot| {
-            watch(now);
-            if saturation.watch(now.in_flight()) && watched {
-                stop.cancel();
-            }
-        };
-        let (measured, workers) = match &self.workers {
-            Some(workers) => {
-                let threads = self.args.threads.map(usize::from);
-                let sending = distribute(workers, run, &self.stack.target, sender, threads);
-                let sending = sending.map_err(Failure::usage)?;
-                let fleet = Fleet::new(workers);
-                workers::run(&fleet, sending, &stop, &mut watch, &|line| {
-                    self.notify(line)
-                })
-                .await?
-            }
-            None => {
-                let workload = run.workload.clone();
-                let job = Job::new(workload, run.trace.cloned(), &self.stack.target, sender);
-                let job = job.await.map_err(Failure::usage)?;
-                (engine::run(job, &stop, &mut watch).await?, Vec::new())
-            }
-        };
-        Ok(Sent {
-            measured,
-            saturated: stop.is_cancelled() && !self.interrupted(),
-            workers,
-        })
+            threads: self.args.threads.map(usize::from),
+            seed: self.options.seed,
+            stop_when_saturated: self.args.stop_when_saturated,
+            workers: fleet.map(|fleet| fleet as &dyn Workers),
+            stop: &self.stop,
+            tell: Box::new(|line| self.notify(line)),
+        }
     }
 
     /// Prints a line while the run is in progress.
@@ -209,35 +150,6 @@ impl<'a> Session<'a> {
         } else {
             eprintln!("{line}")
         }
-    }
-
-    /// Sends a workload and builds its record.
-    pub(super) async fn record(
-        &self,
-        run: Run<'_>,
-        watch: &mut (dyn FnMut(&Snapshot) + Send),
-    ) -> Result<Record, Failure> {
-        let Sent {
-            measured,
-            saturated,
-            workers,
-        } = self.send(run, watch).await?;
-        let about = About {
-            name: run.name,
-            workload: run.workload.clone(),
-            seed: self.options.seed.wrapping_add(run.seed),
-            stack: &self.stack.name,
-            components: &self.stack.components,
-            target: &self.stack.target,
-            flaw: self.options.flaw.map(|flaw| flaw.to_string()),
-            end_s: run.workload.end_s(run.trace),
-            interrupted: self.interrupted(),
-            saturated,
-            tokenizer: self.vocabulary.as_ref().map(|it| it.tokenizer.clone()),
-            environment: self.environment.clone(),
-            workers,
-        };
-        Ok(make::record(about, &measured))
     }
 
     /// True once the run should end.
@@ -261,9 +173,13 @@ impl SessionArgs {
         self.tokenizer.as_deref().map(Vocabulary::load).transpose()
     }
 
-    /// Number of local addresses to connect from.
-    pub(super) fn source_count(&self) -> usize {
-        self.sources.len().max(1)
+    /// How a run would send, given its vocabulary.
+    pub(super) fn planned<'a>(&self, vocabulary: Option<&'a Vocabulary>) -> plan::Settings<'a> {
+        plan::Settings {
+            sources: self.sources.len().max(1),
+            vocabulary,
+            seed: self.stack.seed,
+        }
     }
 
     /// Saves a record under this name in the output folder. Returns its path and text.

@@ -104,7 +104,7 @@ mod tests {
 #[cfg(test)]
 mod properties {
     use super::*;
-    use crate::property::config;
+    use poolproof_property::config;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::endpoint::{self, Reading};
+use crate::lock::lock;
 use crate::poll;
 use poolproof_model::target::Endpoint;
 
@@ -99,9 +100,4 @@ impl Drop for Watch {
             task.abort();
         }
     }
-}
-
-fn lock(line: &Mutex<Vec<Point>>) -> std::sync::MutexGuard<'_, Vec<Point>> {
-    // A panic while the lock was held cannot leave a list of points half changed.
-    line.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -151,8 +151,8 @@ mod tests {
 #[cfg(test)]
 mod properties {
     use super::*;
-    use crate::property::config;
     use poolproof_model::workload::{Arrival, Stage};
+    use poolproof_property::config;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

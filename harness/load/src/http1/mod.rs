@@ -183,7 +183,7 @@ impl Arriving {
 #[cfg(test)]
 mod properties {
     use super::*;
-    use crate::property::{config, pieces};
+    use poolproof_property::{config, pieces};
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -4,16 +4,18 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::clock::{Clock, Offset};
 use super::remote::Remote;
-use super::{Address, Assignment, HandedOver, lock};
+use super::{Address, Assignment, HandedOver};
 use crate::engine::{Measured, Snapshot};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
+use poolproof_client::lock::lock;
 use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
 use poolproof_records::load::Worker;
@@ -34,8 +36,14 @@ pub trait Workers: Sync {
     /// Where they are reached, in the order of their parts.
     fn addresses(&self) -> &[Address];
 
+    /// Whether they are pods, with processors and addresses of their own, and not processes of this machine.
+    fn are_pods(&self) -> bool;
+
+    /// The gateway's address for them, if it differs from that of the target.
+    fn gateway(&self) -> Option<&Url>;
+
     /// How a worker has ended, if it has.
-    fn gone(&self, number: usize) -> impl Future<Output = Option<String>> + Send;
+    fn gone(&self, number: usize) -> BoxFuture<'_, Option<String>>;
 }
 
 /// What a run sends, and for how long.
@@ -51,7 +59,7 @@ pub struct Sending<'a> {
 /// Sends a workload from all workers, and waits until each has returned its measurements or is lost. `watch` receives the progress once
 /// a second; `tell` receives a message as soon as a worker is lost.
 pub async fn run(
-    workers: &impl Workers,
+    workers: &dyn Workers,
     sending: Sending<'_>,
     stop: &CancellationToken,
     watch: &mut (dyn FnMut(&Snapshot) + Send),
@@ -181,9 +189,9 @@ fn planned(sending: &Sending<'_>, count: usize) -> Option<Vec<u64>> {
 }
 
 /// One worker, from the start to the end of a run.
-struct Following<'a, W> {
+struct Following<'a> {
     remote: &'a Remote,
-    workers: &'a W,
+    workers: &'a dyn Workers,
     index: usize,
     heard: &'a Mutex<Snapshot>,
     /// When the last request is due.
@@ -191,7 +199,7 @@ struct Following<'a, W> {
     stop: &'a CancellationToken,
 }
 
-impl<W: Workers> Following<'_, W> {
+impl Following<'_> {
     /// Starts it and waits for its measurements; the error is why it is lost.
     async fn to_the_end(&self, start_us: i64) -> Result<HandedOver, String> {
         let started = self.remote.start(start_us).await;

@@ -8,6 +8,7 @@
 mod assignment;
 mod clock;
 mod coordinator;
+mod distribute;
 mod remote;
 mod worker;
 
@@ -15,7 +16,7 @@ pub use assignment::Assignment;
 pub use coordinator::{Sending, Workers, run};
 pub use worker::Server;
 
-use std::sync::{Mutex, MutexGuard};
+pub(crate) use distribute::distribute;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -57,11 +58,4 @@ struct HandedOver {
     unfinished: u64,
     /// The processors that it may use.
     cores: usize,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Its content is replaced as a whole, so that a panic leaves no partial state.
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -15,8 +15,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::{Assignment, HandedOver, Progress, lock};
+use super::{Assignment, HandedOver, Progress};
 use crate::engine::{Lives, Measured, Ready};
+use poolproof_client::lock::lock;
 use poolproof_records::limits;
 
 /// A worker that has no coordinator any more ends after so long: other pods may take minutes to be there, but while requests are sent

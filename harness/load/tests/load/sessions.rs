@@ -1,4 +1,4 @@
-//! Sessions: goose users whose requests are sent and measured like all others.
+//! Sessions: users who hold conversations; their requests are sent and measured like all others.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -193,7 +193,7 @@ mod tests {
 #[cfg(test)]
 mod properties {
     use super::*;
-    use crate::property::config;
+    use poolproof_property::config;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -13,6 +13,7 @@ use statrs::distribution::ContinuousCDF;
 
 use super::records::Records;
 use super::verdicts::shape;
+use poolproof_model::workload::Series;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::load::{Record, Times};
 use poolproof_stats::interval::{self, CONFIDENCE};
@@ -155,7 +156,7 @@ fn incomparable_overhead(before: &Overhead, now: &Overhead) -> Option<String> {
 fn of_load(record: &Record) -> Vec<Figure<'_>> {
     let mut figures = Vec::new();
     for group in &record.classes {
-        for series in ["ttft", "tpot", "e2e"] {
+        for series in [Series::Ttft, Series::Tpot, Series::E2e].map(Series::name) {
             let Some(times) = group.times.get(series) else {
                 continue;
             };

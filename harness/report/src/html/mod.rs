@@ -1,9 +1,9 @@
 //! The record as a web page: one self-contained file, with light and dark colours, for any screen width.
 
 mod draw;
-mod limit;
 mod load;
 mod overhead;
+mod search;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -13,9 +13,9 @@ use poolproof_model::picture::Picture;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::run::{CaseRecord, Conclusion, Record};
 
-pub use limit::render as render_limit;
 pub use load::render as render_load;
 pub use overhead::render as render_overhead;
+pub use search::render as render_search;
 
 /// Renders the cases that did not pass first and in full, then one line and chart per remaining case.
 pub fn render(record: &Record) -> String {

@@ -1,10 +1,10 @@
 //! The record of a limit search, for the terminal.
 
 use super::super::clipped;
-use poolproof_records::load::search::{Limit, Probe};
+use poolproof_records::load::search::{Probe, RateSearch};
 
 /// Renders one line per probed rate, and the conclusion.
-pub fn render(record: &Limit) -> String {
+pub fn render(record: &RateSearch) -> String {
     let mut lines: Vec<String> = record.search.probes.iter().map(line).collect();
     lines.push(format!(
         "{} on {} (seed {}): {}",
@@ -30,11 +30,11 @@ pub fn line(probe: &Probe) -> String {
 
 #[cfg(test)]
 mod tests {
-    use poolproof_records::samples::limit;
+    use poolproof_records::samples::rate_search;
 
     #[test]
     fn each_rate_has_a_line_and_the_last_line_is_the_result() {
-        let mut record = limit();
+        let mut record = rate_search();
         record.name = "w\u{1b}[2J".to_owned();
         let text = super::render(&record);
         let lines: Vec<&str> = text.lines().collect();

@@ -1,10 +1,12 @@
 //! A pacer on a thread that sleeps until the moment and then wakes the task.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use tokio::sync::Notify;
+
+use poolproof_client::lock::lock;
 
 /// A thread with one alarm. Dropping it ends the thread.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Pacer {
     pub(in crate::engine) async fn until(&self, moment: Instant) -> Result<()> {
         // A notification may be left from a wait that was given up, so the clock decides.
         while Instant::now() < moment {
-            self.0.lock().moment = Some(moment);
+            lock(&self.0.alarm).moment = Some(moment);
             self.0.changed.notify_one();
             self.0.due.notified().await;
         }
@@ -50,19 +52,14 @@ impl Pacer {
 
 impl Drop for Pacer {
     fn drop(&mut self) {
-        self.0.lock().ended = true;
+        lock(&self.0.alarm).ended = true;
         self.0.changed.notify_one();
     }
 }
 
 impl Shared {
-    /// No holder of the lock can panic between two writes.
-    fn lock(&self) -> MutexGuard<'_, Alarm> {
-        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn run(&self) {
-        let mut alarm = self.lock();
+        let mut alarm = lock(&self.alarm);
         while !alarm.ended {
             let Some(moment) = alarm.moment else {
                 let changed = self.changed.wait(alarm);

@@ -4,4 +4,4 @@ mod probes;
 mod record;
 
 pub use probes::{Probe, Search};
-pub use record::{Found, Limit, SCHEMA};
+pub use record::{Found, RateSearch, SCHEMA};

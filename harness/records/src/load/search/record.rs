@@ -16,9 +16,9 @@ use poolproof_model::workload::Workload;
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/limit/1";
 
-/// A search.
+/// A search, as it is saved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Limit {
+pub struct RateSearch {
     /// [`SCHEMA`].
     pub schema: String,
     /// The version of poolproof.
@@ -56,7 +56,7 @@ pub enum Found {
     Undecided,
 }
 
-impl Limit {
+impl RateSearch {
     /// Reads a record.
     pub fn read(path: &Path) -> Result<Self> {
         read_as(path, SCHEMA)
@@ -107,13 +107,13 @@ impl Limit {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::samples::limit;
+    use crate::samples::rate_search;
     use poolproof_model::verdict::Verdict;
 
     #[test]
     fn a_search_ends_with_a_limit_nothing_or_undecided() {
-        let found = |change: fn(&mut Limit)| {
-            let mut record = limit();
+        let found = |change: fn(&mut RateSearch)| {
+            let mut record = rate_search();
             change(&mut record);
             (record.found(), record.conclusion())
         };

@@ -7,10 +7,10 @@ use super::{page, pictures};
 use poolproof_model::picture::Picture;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::load::search::Search;
-use poolproof_records::load::search::{Found, Limit};
+use poolproof_records::load::search::{Found, RateSearch};
 
 /// Renders the result, a chart of the probes by rate, and a table of the probes in order.
-pub fn render(record: &Limit) -> String {
+pub fn render(record: &RateSearch) -> String {
     let state = match record.found() {
         Found::Limit => "pass",
         Found::Nothing => "fail",
@@ -97,11 +97,11 @@ fn knee(search: &Search) -> Picture {
 mod tests {
     use super::*;
     use poolproof_model::picture::Drawing;
-    use poolproof_records::samples::limit;
+    use poolproof_records::samples::rate_search;
 
     #[test]
     fn the_limit_lies_between_the_highest_good_and_the_lowest_bad_rate() {
-        let mut record = limit();
+        let mut record = rate_search();
         for probe in &mut record.search.probes {
             probe.broke = vec!["<b>ttft".to_owned()];
         }
