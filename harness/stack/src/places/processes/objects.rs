@@ -79,6 +79,8 @@ pub(super) enum Standing {
     NotReady,
     /// Ready, but not selected by the pool.
     NotSelected,
+    /// Ready, and about to be deleted.
+    Terminating,
 }
 
 /// A Pod without a kubelet: its model server is a process on this machine. All Pods share one address, so each names
@@ -87,13 +89,13 @@ pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standi
     let ip = address.ip().to_string();
     let app = match standing {
         Standing::NotSelected => "none",
-        Standing::Ready | Standing::NotReady => &pool.name,
+        Standing::Ready | Standing::NotReady | Standing::Terminating => &pool.name,
     };
     let ready = match standing {
         Standing::NotReady => "False",
-        Standing::Ready | Standing::NotSelected => "True",
+        Standing::Ready | Standing::NotSelected | Standing::Terminating => "True",
     };
-    json!({
+    let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -111,7 +113,12 @@ pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standi
             "podIPs": [{"ip": ip}],
             "conditions": [{"type": "Ready", "status": ready}],
         },
-    })
+    });
+    if standing == Standing::Terminating {
+        pod["metadata"]["deletionTimestamp"] = json!("2025-01-01T00:00:30Z");
+        pod["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+    }
+    pod
 }
 
 #[cfg(test)]
@@ -146,6 +153,9 @@ mod tests {
             annotations["inference.networking.k8s.io/active-ports"],
             "8002"
         );
+        let terminating = super::pod(pool, "p", endpoints[0].1, Standing::Terminating);
+        assert!(terminating["metadata"]["deletionTimestamp"].is_string());
+        assert!(pod["metadata"]["deletionTimestamp"].is_null());
         let objectives: Vec<_> = of_kind("InferenceObjective")
             .iter()
             .map(|objective| objective["spec"]["priority"].as_i64().unwrap())
