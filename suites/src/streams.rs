@@ -135,30 +135,38 @@ impl Streams {
         );
         let token_s = pace.latency().as_secs_f64() / f64::from(PACE_TOKENS);
         // As many as take that long at the pace of just now.
-        let tokens =
+        let mut tokens =
             (ctx.timeouts.under_way.as_secs_f64() / token_s).clamp(TOKENS.0, TOKENS.1) as u32;
-
-        let requests = (0..n).map(|number| {
-            let api = [Api::Completions, Api::Chat][number % 2];
-            streamed(api, model, tokens, &mut rng).timeout(ctx.timeouts.request)
-        });
-        let due = requests
-            .enumerate()
-            .map(|(number, request)| (APART * number as u32, request));
-        let streams = drive::scheduled(&client, Instant::now(), due).await;
-        let what = format!("{n} streams of {tokens} tokens are all under way");
-        let all_begun = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
-            let (running, _) = under_way(ctx, model).await.ok()?;
-            (running >= n as f64).then_some(())
-        });
-        all_begun
-            .await
-            .with_context(|| format!("{n} streams of {tokens} tokens were never all under way"))?;
-        Ok(Self {
-            pace,
-            streams,
-            tokens,
-        })
+        loop {
+            let requests = (0..n).map(|number| {
+                let api = [Api::Completions, Api::Chat][number % 2];
+                streamed(api, model, tokens, &mut rng).timeout(ctx.timeouts.request)
+            });
+            let due = requests
+                .enumerate()
+                .map(|(number, request)| (APART * number as u32, request));
+            let streams = drive::scheduled(&client, Instant::now(), due).await;
+            let what = format!("{n} streams of {tokens} tokens are all under way");
+            let all_begun = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
+                let running = under_way(ctx, model).await.map_or(0.0, |(all, _)| all);
+                let ended = streams.iter().any(|stream| stream.is_finished());
+                (ended || running >= n as f64).then_some(!ended)
+            });
+            let is_longest = f64::from(tokens) >= TOKENS.1;
+            if all_begun.await? {
+                return Ok(Self {
+                    pace,
+                    streams,
+                    tokens,
+                });
+            }
+            ensure!(
+                !is_longest,
+                "of {n} streams of {tokens} tokens the first ended before the last was under way"
+            );
+            // The pace has changed, as that of a busy machine does.
+            tokens = (tokens * 2).min(TOKENS.1 as u32);
+        }
     }
 
     /// Waits until all have ended. Beside them: the request by which the pace was measured.
