@@ -124,6 +124,16 @@ pub(crate) fn streamed(api: Api, model: &Model, tokens: u32, rng: &mut impl Rng)
 impl Streams {
     /// Opens `n` streams of a model, and returns when endpoints work on all of them.
     pub(crate) async fn open(ctx: &Context, model: &Model, n: usize) -> Result<Self> {
+        Self::open_at_once(ctx, model, n, 1).await
+    }
+
+    /// The same for `n` pairs of streams, one by each API: most endpoints work on streams of both.
+    pub(crate) async fn open_pairs(ctx: &Context, model: &Model, n: usize) -> Result<Self> {
+        Self::open_at_once(ctx, model, 2 * n, 2).await
+    }
+
+    /// Opens `n` streams, `at_once` of them at a time.
+    async fn open_at_once(ctx: &Context, model: &Model, n: usize, at_once: usize) -> Result<Self> {
         let client = ctx.client(Connections::KeepAlive)?;
         let mut rng = ctx.rng("streams");
         let request = Request::new(Api::Completions, &model.name, PACE_TOKENS, &mut rng);
@@ -144,7 +154,7 @@ impl Streams {
             });
             let due = requests
                 .enumerate()
-                .map(|(number, request)| (APART * number as u32, request));
+                .map(|(number, request)| (APART * (number / at_once) as u32, request));
             let streams = drive::scheduled(&client, Instant::now(), due).await;
             let what = format!("{n} streams of {tokens} tokens are all under way");
             let all_begun = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {

@@ -34,7 +34,7 @@ pub(super) const CASE: Case = Case {
     alpha_parts: 0,
     plan: |_, rates| {
         let plan = none(rates)?;
-        let fixed = PACE_REQUESTS + STREAMS;
+        let fixed = PACE_REQUESTS + 2 * PAIRS;
         let most = fixed + plan.n as usize + 2 * ROUNDS_REQUESTS_MAX;
         let effort = Effort::fixed(&plan).and(fixed + 2 * STEADY_REQUESTS);
         Ok(effort.in_flight(IN_FLIGHT).at_most(most as u64).waits(2.0))
@@ -42,12 +42,13 @@ pub(super) const CASE: Case = Case {
     run: |ctx| Box::pin(not_ready(ctx)),
 };
 
-const STREAMS: usize = 6;
+/// Pairs of streams that are under way.
+const PAIRS: usize = 6;
 
 async fn not_ready(ctx: &Context) -> Result<Outcome> {
     let (model, _) = PoolToLoad::find(&ctx.target)?;
     let plan = none(&ctx.rates)?;
-    let streams = Streams::open(ctx, model, STREAMS).await?;
+    let streams = Streams::open_pairs(ctx, model, PAIRS).await?;
     let (_, unready) = under_way(ctx, model).await?;
     let mut timeline = Timeline::of_endpoint(&unready.name);
     let ready = |ready| Change::Ready {
@@ -68,6 +69,22 @@ async fn not_ready(ctx: &Context) -> Result<Outcome> {
     for exchange in &left.wrong {
         findings.add(expect::success("request until the picker knew", exchange));
     }
+    let tokens = streams.tokens;
+    let (streams, _) = streams.finish().await?;
+    timeline.add(&streams);
+    let whole = Whole::like(streams.iter(), tokens);
+    for stream in &streams {
+        findings.add(whole.expect("stream that was open before", stream));
+    }
+    let own: Vec<&Exchange> = streams.iter().filter(|stream| is_own(stream)).collect();
+    if !own.iter().any(|stream| stream.ended_at > unready_at) && !findings.failed() {
+        return Ok(Outcome::invalid(format!(
+            "no stream was under way on {} any more when it was not ready",
+            unready.name
+        )));
+    }
+
+    // All endpoints are as idle as the one that is not ready: a picker has no other reason to leave it out.
     let client = ctx.client(Connections::KeepAlive)?;
     let requests = Forms::new(ctx, model, TOKENS, "prompts").take(plan.n as usize);
     let exchanges = drive::closed_loop(&client, IN_FLIGHT, requests).await;
@@ -90,21 +107,6 @@ async fn not_ready(ctx: &Context) -> Result<Outcome> {
     let of = format!("share of {} while it is not ready", unready.name);
     findings.add_statistic(plan.decide(of, to_it, plan.n));
 
-    let tokens = streams.tokens;
-    let (streams, _) = streams.finish().await?;
-    timeline.add(&streams);
-    let whole = Whole::like(streams.iter(), tokens);
-    for stream in &streams {
-        findings.add(whole.expect("stream that was open before", stream));
-    }
-    let own = streams.iter().filter(|stream| is_own(stream));
-    if !own.clone().any(|stream| stream.ended_at > unready_at) && !findings.failed() {
-        return Ok(Outcome::invalid(format!(
-            "no stream was under way on {} any more when it was not ready",
-            unready.name
-        )));
-    }
-
     timeline.back();
     ctx.change(ready(true)).await?;
     findings.note(format!("no request went to it {}", left.in_words()));
@@ -114,6 +116,6 @@ async fn not_ready(ctx: &Context) -> Result<Outcome> {
         "{} requests elsewhere; {} streams whole, {} of them its own; back in use",
         plan.n,
         streams.len(),
-        own.count()
+        own.len()
     )))
 }

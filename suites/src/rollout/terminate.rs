@@ -33,7 +33,7 @@ pub(super) const CASE: Case = Case {
     alpha_parts: 0,
     plan: |_, rates| {
         let plan = none(rates)?;
-        let other = PACE_REQUESTS + STREAMS + IN_FLIGHT;
+        let other = PACE_REQUESTS + 2 * PAIRS + IN_FLIGHT;
         let most = other + REQUESTS_MAX + ROUNDS_REQUESTS_MAX;
         let effort = Effort::fixed(&plan).times(2).and(other);
         Ok(effort.in_flight(IN_FLIGHT).at_most(most as u64).waits(2.0))
@@ -41,14 +41,15 @@ pub(super) const CASE: Case = Case {
     run: |ctx| Box::pin(terminate(ctx)),
 };
 
-const STREAMS: usize = 6;
+/// Pairs of streams that are under way.
+const PAIRS: usize = 6;
 /// Requests that are sent while the endpoint ends, at least: none is lost of so many in 1 of 100 runs where one in five is.
 const DURING_MIN: u64 = 21;
 
 async fn terminate(ctx: &Context) -> Result<Outcome> {
     let (model, _) = PoolToLoad::find(&ctx.target)?;
     let plan = none(&ctx.rates)?;
-    let streams = Streams::open(ctx, model, STREAMS).await?;
+    let streams = Streams::open_pairs(ctx, model, PAIRS).await?;
     let (_, ending) = under_way(ctx, model).await?;
     let mut timeline = Timeline::of_endpoint(&ending.name);
     let runs = |running| Change::Terminate {
