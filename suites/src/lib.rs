@@ -28,6 +28,7 @@ mod loaded;
 #[cfg(test)]
 mod made;
 mod priority;
+mod rollout;
 mod routing;
 mod sample;
 mod streams;
@@ -42,6 +43,7 @@ pub const SUITES: &[Suite] = &[
     distribution::SUITE,
     priority::SUITE,
     faults::SUITE,
+    rollout::SUITE,
 ];
 
 /// What the command line is about.

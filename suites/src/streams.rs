@@ -10,6 +10,7 @@ use poolproof_client::evidence::endpoint;
 use poolproof_client::poll;
 use poolproof_client::{Api, Connections, Exchange, Request, nonce, payload};
 use poolproof_model::target::{Endpoint, Model};
+use rand::Rng;
 use serde_json::{Value, json};
 
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
@@ -30,65 +31,109 @@ pub(crate) struct Streams {
     pub(crate) tokens: u32,
 }
 
-/// By what a stream of a stack is known to be whole.
+/// How an answer of known length ends (OpenAI API, `finish_reason`). Other reasons say that it was broken off.
+const FINISH_REASONS: [&str; 3] = ["stop", "length", "tool_calls"];
+
+/// By what an answer of a stack is known to be whole, streamed or not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whole {
     /// The tokens that it asked for.
     tokens: u32,
     /// Whether streams of this stack end with their usage.
     have_usage: bool,
-    /// The fewest frames of those that are taken to be whole.
+    /// The frames that a whole stream has at least.
     frames: usize,
 }
 
 impl Whole {
-    /// As streams of `tokens` tokens are that came to their end undisturbed.
+    /// As answers of `tokens` tokens are that came to their end undisturbed.
     pub(crate) fn like<'a>(undisturbed: impl Iterator<Item = &'a Exchange>, tokens: u32) -> Self {
-        let mut whole = Self {
+        let (mut have_usage, mut fewest, mut most) = (false, usize::MAX, 0);
+        for stream in undisturbed.filter(|it| it.is_success() && it.is_event_stream()) {
+            have_usage |= completion_tokens(stream).is_some();
+            fewest = fewest.min(stream.frames.len());
+            most = most.max(stream.frames.len());
+        }
+        // A server may join tokens in a frame. Where one stream has a frame for each token, none has joined any.
+        let each_token = tokens as usize;
+        let joined = most > 0 && most < each_token;
+        Self {
             tokens,
-            have_usage: false,
-            frames: usize::MAX,
-        };
-        for stream in undisturbed.filter(|stream| stream.is_success()) {
-            whole.have_usage |= completion_tokens(stream).is_some();
-            whole.frames = whole.frames.min(stream.frames.len());
+            have_usage,
+            frames: if joined { fewest } else { each_token },
         }
-        if whole.frames == usize::MAX {
-            whole.frames = tokens as usize;
-        }
-        whole
     }
 
-    /// Whether a stream is whole: all its tokens came, by its usage or, where none is given, by its frames.
-    pub(crate) fn is(self, stream: &Exchange) -> bool {
-        let all_came = match completion_tokens(stream) {
+    /// Whether an answer is whole: all its tokens came, by its usage or, where a stream gives none, by its frames, and it does not
+    /// end for another reason.
+    pub(crate) fn is(self, answer: &Exchange) -> bool {
+        let all_came = match completion_tokens(answer) {
             Some(tokens) => tokens == u64::from(self.tokens),
-            None => !self.have_usage && stream.frames.len() >= self.frames,
+            None if answer.is_event_stream() => {
+                !self.have_usage && answer.frames.len() >= self.frames
+            }
+            None => true,
         };
-        stream.is_success() && all_came
+        let reason = finish_reason(answer);
+        let ended = reason.is_none_or(|reason| FINISH_REASONS.contains(&reason.as_str()));
+        answer.is_success() && all_came && ended
     }
 
-    /// Adds whether a stream is whole.
-    pub(crate) fn expect(self, what: &str, stream: &Exchange) -> Found {
-        expect::success(what, stream)?;
+    /// Adds whether an answer is whole.
+    pub(crate) fn expect(self, what: &str, answer: &Exchange) -> Found {
+        expect::success(what, answer)?;
         let expected = format!("{} tokens", self.tokens);
-        let tokens = completion_tokens(stream).map(|tokens| format!("{tokens} tokens"));
-        let actual = tokens.unwrap_or_else(|| format!("{} frames", stream.frames.len()));
-        expect::that(self.is(stream), what, expected, actual)
+        let tokens = completion_tokens(answer).map(|tokens| format!("{tokens} tokens"));
+        let mut actual = tokens.unwrap_or_else(|| format!("{} frames", answer.frames.len()));
+        if let Some(reason) = finish_reason(answer) {
+            actual.push_str(&format!(", finish_reason {reason}"));
+        }
+        expect::that(self.is(answer), what, expected, actual)
     }
 }
 
-fn completion_tokens(stream: &Exchange) -> Option<u64> {
-    let mut frames = stream.frames.iter().rev();
-    frames.find_map(|frame| {
-        let chunk: Value = serde_json::from_str(&frame.data).ok()?;
-        chunk["usage"]["completion_tokens"].as_u64()
+fn completion_tokens(answer: &Exchange) -> Option<u64> {
+    last(answer, |chunk| chunk["usage"]["completion_tokens"].as_u64())
+}
+
+fn finish_reason(answer: &Exchange) -> Option<String> {
+    last(answer, |chunk| {
+        let reason = chunk["choices"][0]["finish_reason"].as_str()?;
+        Some(reason.to_owned())
     })
+}
+
+/// What `read` finds in the last frame of a stream that has it, or in the body of another answer.
+fn last<T>(answer: &Exchange, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+    let read = |json: &[u8]| read(&serde_json::from_slice(json).ok()?);
+    if !answer.is_event_stream() {
+        return read(&answer.body);
+    }
+    let mut frames = answer.frames.iter().rev();
+    frames.find_map(|frame| read(frame.data.as_bytes()))
+}
+
+/// A request that streams its answer, with the usage at its end.
+pub(crate) fn streamed(api: Api, model: &Model, tokens: u32, rng: &mut impl Rng) -> Request {
+    let mut body = payload(api, model.name.as_str().into(), &nonce(rng), tokens);
+    body["stream"] = true.into();
+    body["stream_options"] = json!({"include_usage": true});
+    Request::from_json(api, &body)
 }
 
 impl Streams {
     /// Opens `n` streams of a model, and returns when endpoints work on all of them.
     pub(crate) async fn open(ctx: &Context, model: &Model, n: usize) -> Result<Self> {
+        Self::open_at_once(ctx, model, n, 1).await
+    }
+
+    /// The same for `n` pairs of streams, one by each API: most endpoints work on streams of both.
+    pub(crate) async fn open_pairs(ctx: &Context, model: &Model, n: usize) -> Result<Self> {
+        Self::open_at_once(ctx, model, 2 * n, 2).await
+    }
+
+    /// Opens `n` streams, `at_once` of them at a time.
+    async fn open_at_once(ctx: &Context, model: &Model, n: usize, at_once: usize) -> Result<Self> {
         let client = ctx.client(Connections::KeepAlive)?;
         let mut rng = ctx.rng("streams");
         let request = Request::new(Api::Completions, &model.name, PACE_TOKENS, &mut rng);
@@ -100,37 +145,38 @@ impl Streams {
         );
         let token_s = pace.latency().as_secs_f64() / f64::from(PACE_TOKENS);
         // As many as take that long at the pace of just now.
-        let tokens =
+        let mut tokens =
             (ctx.timeouts.under_way.as_secs_f64() / token_s).clamp(TOKENS.0, TOKENS.1) as u32;
-
-        let requests = (0..n).map(|_| {
-            let mut body = payload(
-                Api::Completions,
-                model.name.as_str().into(),
-                &nonce(&mut rng),
-                tokens,
+        loop {
+            let requests = (0..n).map(|number| {
+                let api = [Api::Completions, Api::Chat][number % 2];
+                streamed(api, model, tokens, &mut rng).timeout(ctx.timeouts.request)
+            });
+            let due = requests
+                .enumerate()
+                .map(|(number, request)| (APART * (number / at_once) as u32, request));
+            let streams = drive::scheduled(&client, Instant::now(), due).await;
+            let what = format!("{n} streams of {tokens} tokens are all under way");
+            let all_begun = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
+                let running = under_way(ctx, model).await.map_or(0.0, |(all, _)| all);
+                let ended = streams.iter().any(|stream| stream.is_finished());
+                (ended || running >= n as f64).then_some(!ended)
+            });
+            let is_longest = f64::from(tokens) >= TOKENS.1;
+            if all_begun.await? {
+                return Ok(Self {
+                    pace,
+                    streams,
+                    tokens,
+                });
+            }
+            ensure!(
+                !is_longest,
+                "of {n} streams of {tokens} tokens the first ended before the last was under way"
             );
-            body["stream"] = true.into();
-            body["stream_options"] = json!({"include_usage": true});
-            Request::from_json(Api::Completions, &body).timeout(ctx.timeouts.request)
-        });
-        let due = requests
-            .enumerate()
-            .map(|(number, request)| (APART * number as u32, request));
-        let streams = drive::scheduled(&client, Instant::now(), due).await;
-        let what = format!("{n} streams of {tokens} tokens are all under way");
-        let all_begun = poll::until(what, ctx.timeouts.fill, poll::INTERVAL, || async {
-            let (running, _) = under_way(ctx, model).await.ok()?;
-            (running >= n as f64).then_some(())
-        });
-        all_begun
-            .await
-            .with_context(|| format!("{n} streams of {tokens} tokens were never all under way"))?;
-        Ok(Self {
-            pace,
-            streams,
-            tokens,
-        })
+            // The pace has changed, as that of a busy machine does.
+            tokens = (tokens * 2).min(TOKENS.1 as u32);
+        }
     }
 
     /// Waits until all have ended. Beside them: the request by which the pace was measured.
@@ -163,6 +209,8 @@ pub(crate) async fn under_way<'a>(ctx: &Context, model: &'a Model) -> Result<(f6
 
 #[cfg(test)]
 mod tests {
+    use poolproof_client::Ending;
+
     use super::*;
 
     fn stream(tokens: usize, usage: Option<u64>) -> Exchange {
@@ -179,6 +227,39 @@ mod tests {
         assert!(!whole.is(&stream(95, None)));
         assert!(!whole.is(&stream(100, None)));
         assert!(!whole.is(&stream(95, Some(95))));
+    }
+
+    #[test]
+    fn the_fewest_frames_of_others_do_not_lower_what_a_whole_stream_has() {
+        let others = [stream(100, None), stream(90, None)];
+        assert!(!Whole::like(others.iter(), 100).is(&stream(90, None)));
+        // A server that joins tokens: nothing shows how many frames there must be.
+        let joined = [stream(40, None), stream(38, None)];
+        assert!(Whole::like(joined.iter(), 100).is(&stream(38, None)));
+        assert!(!Whole::like(joined.iter(), 100).is(&stream(20, None)));
+    }
+
+    #[test]
+    fn a_finish_reason_of_a_broken_answer_is_not_whole() {
+        let ends = |reason: &str| {
+            let end = format!(r#"{{"choices":[{{"text":"","finish_reason":"{reason}"}}]}}"#);
+            let usage = r#"{"choices":[],"usage":{"completion_tokens":2}}"#.to_owned();
+            crate::made::stream([end, usage, "[DONE]".to_owned()])
+        };
+        let whole = Whole::like([ends("length")].iter(), 2);
+        assert!(whole.is(&ends("length")) && whole.is(&ends("stop")));
+        assert!(!whole.is(&ends("cancelled")) && !whole.is(&ends("error")));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_streamed_is_judged_by_its_usage() {
+        let answer = |tokens: u32| {
+            let mut answer = crate::made::exchange("a", Some(200), Ending::Complete);
+            answer.body = format!(r#"{{"usage":{{"completion_tokens":{tokens}}}}}"#).into_bytes();
+            answer
+        };
+        let whole = Whole::like([].iter(), 8);
+        assert!(whole.is(&answer(8)) && !whole.is(&answer(7)));
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl Need {
             Kind::Weights => "changes of weights",
             Kind::FailureMode => "changes of failure modes",
             Kind::Objective => "changes of objectives",
+            Kind::Terminate => "changes that end endpoints with a grace period",
+            Kind::Ready => "changes that make endpoints not ready",
+            Kind::Moved => "changes that move endpoints to other addresses",
         };
         Self {
             what,

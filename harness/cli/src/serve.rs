@@ -49,7 +49,7 @@ pub(super) async fn serve(app: App, component: Component) -> Result<Exit, Failur
             let server = ModelServer::start(config).await.map_err(Failure::usage)?;
             println!("listening on {}", server.address());
             stop.cancelled().await;
-            server.stop().await;
+            server.drain(model_server::GRACE_PERIOD).await;
         }
         Component::Epp(args) => {
             let config = args.into_config().map_err(Failure::usage)?;

@@ -43,17 +43,26 @@ pub enum Kind {
     FailureMode,
     /// The priorities of objectives.
     Objective,
+    /// Whether an endpoint ends, as a pod does that is deleted with a grace period.
+    Terminate,
+    /// Whether an endpoint is ready.
+    Ready,
+    /// Whether an endpoint is at another address than in the target.
+    Moved,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Picker,
         Self::Endpoint,
         Self::Member,
         Self::Weights,
         Self::FailureMode,
         Self::Objective,
+        Self::Terminate,
+        Self::Ready,
+        Self::Moved,
     ];
 }
 
@@ -104,6 +113,30 @@ pub enum Change {
         /// Its priority; higher goes first.
         priority: i32,
     },
+    /// Ends an endpoint with a grace period, as Kubernetes ends a pod that is deleted, or starts it again. Its pool loses
+    /// it first. Then it takes no new connection, finishes the requests in progress, and is gone when they are done. The
+    /// change is made once it is gone, or serves again.
+    Terminate {
+        /// The endpoint.
+        endpoint: String,
+        /// Whether it runs.
+        running: bool,
+    },
+    /// Sets the `Ready` condition of an endpoint. An endpoint that is not ready runs on, and finishes its requests.
+    Ready {
+        /// The endpoint.
+        endpoint: String,
+        /// Whether it is ready.
+        ready: bool,
+    },
+    /// Replaces an endpoint by one of the same name at another address, or by one at its address in the target. Requests
+    /// in progress break off. Nothing answers at the address that it has left.
+    Moved {
+        /// The endpoint.
+        endpoint: String,
+        /// Whether it is at another address than in the target.
+        moved: bool,
+    },
 }
 
 impl Change {
@@ -111,7 +144,11 @@ impl Change {
     pub fn undone(&self, target: &Target) -> Result<Self> {
         let mut undone = self.clone();
         match &mut undone {
-            Self::Picker { running, .. } | Self::Endpoint { running, .. } => *running = true,
+            Self::Picker { running, .. }
+            | Self::Endpoint { running, .. }
+            | Self::Terminate { running, .. } => *running = true,
+            Self::Ready { ready, .. } => *ready = true,
+            Self::Moved { moved, .. } => *moved = false,
             Self::Member { member, .. } => *member = true,
             Self::Weights { model, weights } => {
                 let known = target.models.iter().find(|known| known.name == *model);
@@ -168,6 +205,26 @@ impl fmt::Display for Change {
                 objective,
                 priority,
             } => write!(f, "objective {objective} has priority {priority}"),
+            Self::Terminate { endpoint, running } => {
+                let ends = if *running {
+                    "runs"
+                } else {
+                    "has ended after a grace period"
+                };
+                write!(f, "endpoint {endpoint} {ends}")
+            }
+            Self::Ready { endpoint, ready } => {
+                let is = if *ready { "is" } else { "is not" };
+                write!(f, "endpoint {endpoint} {is} ready")
+            }
+            Self::Moved { endpoint, moved } => {
+                let place = if *moved {
+                    "another address"
+                } else {
+                    "its address"
+                };
+                write!(f, "endpoint {endpoint} is at {place}")
+            }
         }
     }
 }
@@ -200,6 +257,24 @@ mod tests {
         let raised: Change = serde_json::from_str(text).unwrap();
         let back = raised.undone(&target).unwrap();
         assert_eq!(back.to_string(), "objective batch has priority -10");
+
+        for (text, back) in [
+            (
+                r#"{"change": "terminate", "endpoint": "model-a-0", "running": false}"#,
+                "endpoint model-a-0 runs",
+            ),
+            (
+                r#"{"change": "ready", "endpoint": "model-a-0", "ready": false}"#,
+                "endpoint model-a-0 is ready",
+            ),
+            (
+                r#"{"change": "moved", "endpoint": "model-a-0", "moved": true}"#,
+                "endpoint model-a-0 is at its address",
+            ),
+        ] {
+            let made: Change = serde_json::from_str(text).unwrap();
+            assert_eq!(made.undone(&target).unwrap().to_string(), back);
+        }
         assert!(serde_json::from_str::<Change>(r#"{"change": "colour"}"#).is_err());
     }
 }

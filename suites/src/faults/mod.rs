@@ -4,7 +4,7 @@ mod endpoint_killed;
 mod endpoint_removed;
 mod picker_down;
 mod picker_down_open;
-mod timeline;
+pub(crate) mod timeline;
 
 use std::time::{Duration, Instant};
 
@@ -54,20 +54,20 @@ const ROUNDS_MAX: usize = 200;
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// Requests that [`until_steady`] sends where nothing has to recover, and that it or [`expect_return`] sends at most.
-const STEADY_REQUESTS: usize = ROUND * STEADY;
-const ROUNDS_REQUESTS_MAX: usize = ROUND * ROUNDS_MAX;
+pub(crate) const STEADY_REQUESTS: usize = ROUND * STEADY;
+pub(crate) const ROUNDS_REQUESTS_MAX: usize = ROUND * ROUNDS_MAX;
 
 /// What it took until requests were as they should be again.
-struct Recovery {
+pub(crate) struct Recovery {
     /// Until the first of the rounds that were; `None`: there were none.
-    took: Option<Duration>,
+    pub(crate) took: Option<Duration>,
     /// The requests that were not, before.
-    wrong: Vec<Exchange>,
+    pub(crate) wrong: Vec<Exchange>,
 }
 
 impl Recovery {
     /// For a report: how long, and what happened meanwhile.
-    fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         let wrong = match self.wrong.last() {
             Some(last) => format!(
                 "{} requests before, the last: {}",
@@ -84,7 +84,7 @@ impl Recovery {
 }
 
 /// Sends requests for a model in rounds until some rounds in a row are all right.
-async fn until_steady(
+pub(crate) async fn until_steady(
     ctx: &Context,
     model: &Model,
     timeline: &mut Timeline,
@@ -110,7 +110,7 @@ async fn until_steady(
 }
 
 /// Fails unless a model is served before anything is changed.
-async fn working(ctx: &Context, model: &Model, timeline: &mut Timeline) -> Result<()> {
+pub(crate) async fn working(ctx: &Context, model: &Model, timeline: &mut Timeline) -> Result<()> {
     let recovery = until_steady(ctx, model, timeline, Exchange::is_success).await?;
     ensure!(
         recovery.took.is_some(),
@@ -121,7 +121,7 @@ async fn working(ctx: &Context, model: &Model, timeline: &mut Timeline) -> Resul
 }
 
 /// Adds whether an endpoint that is back is used again: sends requests for its model in rounds until it has answered one.
-async fn expect_return(
+pub(crate) async fn expect_return(
     ctx: &Context,
     model: &Model,
     endpoint: &str,

@@ -7,7 +7,7 @@ use poolproof_client::{Ending, Exchange};
 use poolproof_model::picture::Picture;
 
 /// Requests from before a fault to behind it.
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     begun: Instant,
     /// The name of what goes, and whether that is an endpoint.
     part: String,
@@ -31,12 +31,17 @@ enum How {
 
 impl Timeline {
     /// A timeline that begins now, of the endpoint picker of a pool, which will go.
-    pub(super) fn of_picker(pool: &str) -> Self {
+    pub(crate) fn of_picker(pool: &str) -> Self {
         Self::new(format!("the picker of {pool}"), false)
     }
 
+    /// A timeline that begins now, of a pool whose endpoints will go.
+    pub(crate) fn of_pool(name: &str) -> Self {
+        Self::new(format!("the endpoints of {name}"), false)
+    }
+
     /// A timeline that begins now, of an endpoint, which will go.
-    pub(super) fn of_endpoint(name: &str) -> Self {
+    pub(crate) fn of_endpoint(name: &str) -> Self {
         Self::new(name.to_owned(), true)
     }
 
@@ -52,17 +57,17 @@ impl Timeline {
     }
 
     /// The part is gone now.
-    pub(super) fn gone(&mut self) {
+    pub(crate) fn gone(&mut self) {
         self.gone = Some(Instant::now());
     }
 
     /// Restores the part now.
-    pub(super) fn back(&mut self) {
+    pub(crate) fn back(&mut self) {
         self.back = Some(Instant::now());
     }
 
     /// Adds requests of the model that the fault is about.
-    pub(super) fn add(&mut self, exchanges: &[Exchange]) {
+    pub(crate) fn add(&mut self, exchanges: &[Exchange]) {
         for exchange in exchanges {
             let how = match how(exchange) {
                 How::Served if self.is_own(exchange) => How::ServedApart,
@@ -73,7 +78,7 @@ impl Timeline {
     }
 
     /// Adds requests of another model.
-    pub(super) fn add_other(&mut self, exchanges: &[Exchange]) {
+    pub(crate) fn add_other(&mut self, exchanges: &[Exchange]) {
         for exchange in exchanges {
             let how = match how(exchange) {
                 How::Served => How::ServedApart,
@@ -94,7 +99,7 @@ impl Timeline {
     }
 
     /// The picture: a dot for each request, and a band from when the part was gone until it was told to come back.
-    pub(super) fn picture(&self) -> Picture {
+    pub(crate) fn picture(&self) -> Picture {
         let since = |at: Instant| at.saturating_duration_since(self.begun).as_secs_f64();
         let span = self.gone.map(|gone| {
             let until = self.back.unwrap_or_else(Instant::now);

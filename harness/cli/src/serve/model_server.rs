@@ -1,10 +1,14 @@
 //! The arguments of `poolproof serve model-server`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use poolproof_fixtures::model_server::{CompletionFault, Config, MetricsFault, Settings};
+
+/// How long a model server finishes its requests after SIGTERM; the default `terminationGracePeriodSeconds` of Kubernetes.
+pub(super) const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
 /// Flags of a model server.
 #[derive(Clone, Debug, clap::Args)]

@@ -18,6 +18,11 @@ pub(crate) trait ModelServerPart: Sync {
         !matches!(kind, StackKind::Embedded | StackKind::Url)
     }
 
+    /// Whether it can be moved between the loopback addresses of this machine: it listens at its own address only.
+    fn moves(&self) -> bool {
+        false
+    }
+
     /// The path of its control API, if it has one.
     fn control_path(&self) -> Option<&'static str> {
         None

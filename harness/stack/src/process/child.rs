@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exec::addressee;
-use super::group::{Output, ProcessGroup, STOP_TIMEOUT};
+use super::group::{Output, ProcessGroup};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
@@ -87,15 +87,15 @@ impl Child {
         }
     }
 
-    /// Sends SIGTERM and waits until it has ended. Kills it after a timeout.
-    pub(super) async fn stop(mut self) {
+    /// Sends SIGTERM and waits until it has ended. Kills it after `timeout`.
+    pub(super) async fn stop(mut self, timeout: Duration) {
         self.signal(Signal::SIGTERM);
-        let ended = tokio::time::timeout(STOP_TIMEOUT, self.ended()).await;
+        let ended = tokio::time::timeout(timeout, self.ended()).await;
         if ended.is_ok() {
             return;
         }
         tracing::warn!(
-            "{} did not end within {STOP_TIMEOUT:?} and is killed",
+            "{} did not end within {timeout:?} and is killed",
             self.output.name
         );
     }

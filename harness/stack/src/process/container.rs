@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use testcontainers::core::Mount;
@@ -12,7 +13,7 @@ use testcontainers::core::logs::LogFrame;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
-use super::group::{Output, ProcessGroup, STOP_TIMEOUT};
+use super::group::{Output, ProcessGroup};
 
 /// The label of a run's containers.
 pub(crate) const RUN_LABEL: &str = "poolproof.dev/run";
@@ -72,11 +73,11 @@ impl Container {
         )
     }
 
-    /// Asks it to stop, and waits until it is gone. Kills it after a timeout.
-    pub(super) async fn stop(self) {
+    /// Asks it to stop, and waits until it is gone. Kills it after `timeout`.
+    pub(super) async fn stop(self, timeout: Duration) {
         let stopped = self
             .container
-            .stop_with_timeout(Some(STOP_TIMEOUT.as_secs() as i32));
+            .stop_with_timeout(Some(timeout.as_secs() as i32));
         // Dropping it removes it in any case.
         if let Err(error) = stopped.await {
             tracing::warn!("stopping {}: {error:#}", self.output.name);

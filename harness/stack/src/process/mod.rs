@@ -22,7 +22,7 @@ pub(crate) use container::{Container, PID_LABEL, RUN_LABEL};
 pub use exec::exec_child;
 pub(crate) use folder::Folder;
 pub(crate) use group::ProcessGroup;
-use group::{Output, POLL_INTERVAL};
+use group::{Output, POLL_INTERVAL, STOP_TIMEOUT};
 
 /// How to start a part of a stack.
 #[derive(Debug)]
@@ -112,9 +112,14 @@ impl Process {
 
     /// Asks it to end, and waits until it has. Kills it after a timeout.
     pub(crate) async fn stop(self) {
+        self.stop_within(STOP_TIMEOUT).await;
+    }
+
+    /// The same, but kills it only after `timeout`.
+    pub(crate) async fn stop_within(self, timeout: Duration) {
         match self {
-            Self::Child(child) => child.stop().await,
-            Self::Container(container) => container.stop().await,
+            Self::Child(child) => child.stop(timeout).await,
+            Self::Container(container) => container.stop(timeout).await,
         }
     }
 

@@ -29,7 +29,13 @@ pub(super) struct Gie;
 impl PickerPart for Gie {
     /// It watches the Pods of its pool and its InferenceObjectives.
     fn follows(&self) -> &'static [Kind] {
-        &[Kind::Member, Kind::Objective]
+        &[
+            Kind::Member,
+            Kind::Objective,
+            Kind::Terminate,
+            Kind::Ready,
+            Kind::Moved,
+        ]
     }
 
     fn programs(&self) -> &'static [Program] {

@@ -21,6 +21,10 @@ impl ModelServerPart for PoolproofModelServer {
         true
     }
 
+    fn moves(&self) -> bool {
+        cfg!(target_os = "linux")
+    }
+
     fn control_path(&self) -> Option<&'static str> {
         Some("/poolproof")
     }

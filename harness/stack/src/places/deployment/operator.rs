@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use serde_json::json;
@@ -34,7 +34,9 @@ pub(crate) struct Operator {
 /// The changes that these parts support in a cluster.
 pub(crate) fn kinds_of_changes(kind: StackKind, parts: Parts) -> Vec<Kind> {
     let mut kinds = vec![Kind::Picker, Kind::Endpoint, Kind::Weights];
-    kinds.extend(parts::picker(parts.epp).follows());
+    let follows = parts::picker(parts.epp).follows().iter();
+    // A kubelet sets the other conditions of its pods.
+    kinds.extend(follows.filter(|kind| matches!(kind, Kind::Member | Kind::Objective)));
     if parts::gateway(parts.gateway).changes_failure_mode(kind) {
         kinds.push(Kind::FailureMode);
     }
@@ -77,6 +79,9 @@ impl Operator {
                 objective,
                 priority,
             } => self.objective(&objective, priority).await,
+            Change::Terminate { .. } | Change::Ready { .. } | Change::Moved { .. } => {
+                bail!("{change}: not offered by a cluster")
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod operator;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,14 @@ struct Servers {
     gateway: Option<Gateway>,
     pickers: Vec<Part<epp::Config, EndpointPicker>>,
     model_servers: Vec<Part<model_server::Config, ModelServer>>,
+    /// The first addresses of the endpoints that have moved, by name.
+    moved: BTreeMap<String, Home>,
+}
+
+/// The address that a moved endpoint has left. It stays bound, so that nothing else answers there.
+struct Home {
+    address: SocketAddr,
+    _held: Vec<TcpSocket>,
 }
 
 /// A server, and how to restart it at the same address.

@@ -2,21 +2,29 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use poolproof_fixtures::epp::EndpointPicker;
 use poolproof_fixtures::gateway::FailureMode;
-use poolproof_fixtures::model_server::ModelServer;
+use poolproof_fixtures::model_server::{self, ModelServer};
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::{READY_TIMEOUT, Servers, State};
+use super::{Home, Part, READY_TIMEOUT, Servers, State, any_port};
 use crate::place;
 use poolproof_model::change::{Change, Kind};
+
+/// How long an endpoint serves on after its pool has lost it, as with a preStop hook that waits: a gateway may be about
+/// to connect to it.
+const PRE_STOP: Duration = Duration::from_millis(100);
+/// How long an endpoint may finish its requests; the default `terminationGracePeriodSeconds` of Kubernetes.
+const GRACE_PERIOD: Duration = Duration::from_secs(30);
+/// The time that a picker has to follow an endpoint to its new address before a change counts as made.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes changes on the threads of the servers.
 pub(super) struct Operator {
@@ -91,6 +99,14 @@ impl Servers {
                 }
                 Ok(())
             }
+            Change::Terminate { endpoint, running } => self.terminate(&endpoint, running).await,
+            Change::Ready { endpoint, ready } => {
+                let picker = self
+                    .picker_of(&endpoint)
+                    .context("no such endpoint is picked from")?;
+                picker.set_ready(&endpoint, ready)
+            }
+            Change::Moved { endpoint, moved } => self.moved(&endpoint, moved).await,
         }
     }
 
@@ -122,11 +138,7 @@ impl Servers {
     }
 
     async fn endpoint(&mut self, name: &str, running: bool) -> Result<()> {
-        let server = self
-            .model_servers
-            .iter_mut()
-            .find(|server| server.config.name == name);
-        let server = server.with_context(|| format!("there is no endpoint {name:?}"))?;
+        let server = self.server(name)?;
         match (running, server.state.take()) {
             (true, State::Down(held)) => {
                 let since = Instant::now();
@@ -147,6 +159,74 @@ impl Servers {
                 Ok(())
             }
         }
+    }
+
+    /// Ends an endpoint as Kubernetes ends a pod: its pool loses it, its preStop hook waits, and it drains. Or starts it.
+    async fn terminate(&mut self, name: &str, running: bool) -> Result<()> {
+        if running {
+            self.endpoint(name, true).await?;
+        }
+        if let Some(picker) = self.picker_of(name) {
+            picker.set_leaving(name, !running)?;
+        }
+        let server = self.server(name)?;
+        match (running, server.state.take()) {
+            (false, State::Up(serving)) => {
+                tokio::time::sleep(PRE_STOP).await;
+                serving.drain(GRACE_PERIOD).await;
+                server.state = State::Down(hold(&[server.config.listen])?);
+            }
+            (_, as_it_was) => server.state = as_it_was,
+        }
+        Ok(())
+    }
+
+    /// Replaces an endpoint by one at another address, or by one at its first address.
+    async fn moved(&mut self, name: &str, moved: bool) -> Result<()> {
+        if moved == self.moved.contains_key(name) {
+            return Ok(());
+        }
+        let server = self.server(name)?;
+        let left = server.config.listen;
+        if let State::Up(serving) = server.state.take() {
+            serving.stop().await;
+        }
+        let next = if moved {
+            let home = Home {
+                address: left,
+                _held: hold(&[left])?,
+            };
+            self.moved.insert(name.to_owned(), home);
+            any_port()
+        } else {
+            self.moved.remove(name).map_or(left, |home| home.address)
+        };
+        let server = self.server(name)?;
+        server.config.listen = next;
+        let since = Instant::now();
+        let started = ModelServer::start(server.config.clone()).await?;
+        let address = started.address();
+        server.config.listen = address;
+        server.state = State::Up(started);
+        let known = self
+            .pickers
+            .iter_mut()
+            .flat_map(|picker| &mut picker.config.endpoints);
+        for endpoint in known.filter(|endpoint| endpoint.name == name) {
+            endpoint.address = address;
+        }
+        if let Some(picker) = self.picker_of(name) {
+            picker.set_address(name, address)?;
+            // When a picker follows is for cases to measure: one that never does is no error of this change.
+            let _ = picker.ready_since(Some(since), FOLLOW_TIMEOUT).await;
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, name: &str) -> Result<&mut Part<model_server::Config, ModelServer>> {
+        let mut servers = self.model_servers.iter_mut();
+        let server = servers.find(|server| server.config.name == name);
+        server.with_context(|| format!("there is no endpoint {name:?}"))
     }
 
     /// The running endpoint picker of the pool that an endpoint was started in.

@@ -74,6 +74,18 @@ impl Kube {
         Ok(())
     }
 
+    /// Whether it shows pods that are about to be deleted. A real one deletes a pod without a kubelet at once.
+    pub(super) fn has_terminating_pods(&self) -> bool {
+        matches!(self.api, Api::StandIn(_))
+    }
+
+    /// Deletes a Pod of the stand-in, if it exists.
+    pub(super) fn delete_pod(&self, namespace: &str, name: &str) {
+        if let Api::StandIn(api) = &self.api {
+            api.delete("Pod", namespace, name);
+        }
+    }
+
     /// Stops it.
     pub(super) async fn stop(self) {
         match self.api {

@@ -57,10 +57,12 @@ impl place::Place for Place {
 fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     let follows = parts::picker(parts.epp).follows();
     let fails = parts::gateway(parts.gateway).changes_failure_mode(StackKind::Local);
+    let moves = parts::model_server(parts.model_server).moves();
     let mut kinds = Kind::ALL.to_vec();
     kinds.retain(|kind| match kind {
         Kind::FailureMode => fails,
-        Kind::Member | Kind::Objective => follows.contains(kind),
+        Kind::Moved => moves && follows.contains(kind),
+        Kind::Member | Kind::Objective | Kind::Terminate | Kind::Ready => follows.contains(kind),
         Kind::Picker | Kind::Endpoint | Kind::Weights => true,
     });
     kinds

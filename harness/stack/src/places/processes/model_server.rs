@@ -1,7 +1,7 @@
 //! The model servers, one process per endpoint.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,9 @@ use poolproof_client::evidence;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The host of the other addresses of endpoints. Linux has all of 127.0.0.0/8 on its loopback device.
+const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// The names and addresses of endpoints, by pool.
 pub(super) type Endpoints<'a> = BTreeMap<&'a str, Vec<(String, SocketAddr)>>;
 
@@ -27,6 +30,10 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     model: String,
     launch: Launch,
+    /// Its other address, and how to start it there; `None` if it has none.
+    other: Option<(SocketAddr, Launch)>,
+    /// Whether it is at its other address.
+    moved: bool,
     /// `None` while it is down.
     process: Option<Process>,
 }
@@ -46,9 +53,15 @@ pub(super) async fn start_all<'a>(
             for name in pool.endpoint_names() {
                 let seed = seeds.next().unwrap_or_default();
                 let address = ports.take()?;
-                let endpoint = (name.as_str(), model, address);
+                let launch = |address| part.launch(programs, (name.as_str(), model, address), seed);
+                let other = part.moves().then(|| {
+                    let other = SocketAddr::from((OTHER_HOST, address.port()));
+                    anyhow::Ok((other, launch(other)?))
+                });
                 let mut server = Server {
-                    launch: part.launch(programs, endpoint, seed)?,
+                    launch: launch(address)?,
+                    other: other.transpose()?,
+                    moved: false,
                     name,
                     pool: pool.name.clone(),
                     address,
@@ -88,6 +101,25 @@ impl Server {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
+    }
+
+    /// Asks it to end, and waits until it has: after its requests, or killed after `grace`.
+    pub(super) async fn end(&mut self, grace: Duration) {
+        if let Some(process) = self.process.take() {
+            process.stop_within(grace).await;
+        }
+    }
+
+    /// Kills it, and swaps its addresses unless they are as requested. [`Server::start`] starts it there.
+    pub(super) fn move_to(&mut self, other: bool) -> Result<()> {
+        if self.moved != other {
+            self.kill();
+            let (address, launch) = self.other.as_mut().context("it has no other address")?;
+            std::mem::swap(address, &mut self.address);
+            std::mem::swap(launch, &mut self.launch);
+            self.moved = other;
+        }
+        Ok(())
     }
 
     /// Kills it, without draining requests.

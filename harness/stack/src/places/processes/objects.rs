@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, PodIP, PodSpec, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
@@ -19,6 +20,11 @@ pub(super) const ENDPOINTS_MAX: usize = 8;
 
 /// The namespace in which the body-based router looks for models.
 pub(super) const MODELS_NAMESPACE: &str = "poolproof";
+
+/// The grace period of a pod that ends, in seconds, Kubernetes' default, and the time at which it ends. Watchers look only at its
+/// presence.
+const GRACE_S: i64 = 30;
+const ENDING_SINCE: Timestamp = Timestamp::constant(1_735_689_630, 0);
 
 /// The namespace of a pool's objects.
 pub(super) fn namespace(pool: &Pool) -> &str {
@@ -82,6 +88,8 @@ pub(super) enum Standing {
     NotReady,
     /// Ready, but not selected by the pool.
     NotSelected,
+    /// Ready, and about to be deleted.
+    Terminating,
 }
 
 /// A Pod without a kubelet: its model server is a process on this machine. All Pods share one address, so each names
@@ -90,12 +98,13 @@ pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standi
     let ip = address.ip().to_string();
     let app = match standing {
         Standing::NotSelected => "none",
-        Standing::Ready | Standing::NotReady => &pool.name,
+        Standing::Ready | Standing::NotReady | Standing::Terminating => &pool.name,
     };
     let ready = match standing {
         Standing::NotReady => "False",
-        Standing::Ready | Standing::NotSelected => "True",
+        Standing::Ready | Standing::NotSelected | Standing::Terminating => "True",
     };
+    let ending = standing == Standing::Terminating;
     let port = address.port().to_string();
     value(Pod {
         metadata: ObjectMeta {
@@ -109,6 +118,8 @@ pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standi
                 "inference.networking.k8s.io/active-ports",
                 &port,
             )])),
+            deletion_timestamp: ending.then_some(Time(ENDING_SINCE)),
+            deletion_grace_period_seconds: ending.then_some(GRACE_S),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
@@ -165,6 +176,9 @@ mod tests {
             annotations["inference.networking.k8s.io/active-ports"],
             "8002"
         );
+        let terminating = super::pod(pool, "p", endpoints[0].1, Standing::Terminating);
+        assert!(terminating["metadata"]["deletionTimestamp"].is_string());
+        assert!(pod["metadata"]["deletionTimestamp"].is_null());
         let objectives: Vec<_> = of_kind("InferenceObjective")
             .iter()
             .map(|objective| objective["spec"]["priority"].as_i64().unwrap())

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::FutureExt;
@@ -10,6 +11,7 @@ use futures_util::future::BoxFuture;
 use poolproof_fixtures::flaw::Flaw;
 use tokio::sync::Mutex;
 
+use super::kube::Kube;
 use super::objects::{self, Standing};
 use super::running::Local;
 use super::{kinds_of_changes, model_server};
@@ -19,6 +21,12 @@ use crate::process::ProcessGroup;
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::parts::Parts;
 use poolproof_model::topology::Topology;
+
+/// How long an endpoint serves on after its pod began to terminate, as with a preStop hook that waits: a picker may not
+/// have noticed, and a gateway may be about to connect to it.
+const PRE_STOP: Duration = Duration::from_secs(1);
+/// How long an endpoint may finish its requests; the default `terminationGracePeriodSeconds` of Kubernetes.
+const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
 /// State that changes need, besides the processes.
 pub(super) struct Changing {
@@ -40,7 +48,10 @@ impl place::Operator for Operator {
             // `None` once it is stopped.
             let local = self.0.lock().await;
             let parts = local.changing.as_ref().map(|changing| changing.parts);
-            parts.map_or_else(Vec::new, kinds_of_changes)
+            let mut kinds = parts.map_or_else(Vec::new, kinds_of_changes);
+            let terminates = local.kube.as_ref().is_some_and(Kube::has_terminating_pods);
+            kinds.retain(|kind| terminates || *kind != Kind::Terminate);
+            kinds
         }
         .boxed()
     }
@@ -56,18 +67,31 @@ impl Local {
             Change::Picker { pool, running } => self.picker(&pool, running).await,
             Change::Endpoint { endpoint, running } => self.endpoint(&endpoint, running).await,
             Change::Member { endpoint, member } => {
-                let server = self
-                    .model_servers
-                    .iter()
-                    .find(|server| server.name == endpoint);
-                let server =
-                    server.with_context(|| format!("there is no endpoint {endpoint:?}"))?;
                 let standing = if member {
                     Standing::Ready
                 } else {
                     Standing::NotSelected
                 };
-                self.stands(server, standing).await
+                self.stands(self.server(&endpoint)?, standing).await
+            }
+            Change::Ready { endpoint, ready } => {
+                let standing = if ready {
+                    Standing::Ready
+                } else {
+                    Standing::NotReady
+                };
+                self.stands(self.server(&endpoint)?, standing).await
+            }
+            Change::Terminate { endpoint, running } => {
+                if running {
+                    self.endpoint(&endpoint, true).await
+                } else {
+                    self.terminate(&endpoint).await
+                }
+            }
+            Change::Moved { endpoint, moved } => {
+                self.server_mut(&endpoint)?.move_to(moved)?;
+                self.endpoint(&endpoint, true).await
             }
             Change::Weights { model, weights } => {
                 let Changing {
@@ -143,6 +167,30 @@ impl Local {
             .context("its pool has no endpoint picker")?
             .ready(&changing.http)
             .await
+    }
+
+    /// Ends an endpoint as a kubelet ends a pod that is deleted: its preStop hook waits, and it gets SIGTERM.
+    async fn terminate(&mut self, name: &str) -> Result<()> {
+        self.stands(self.server(name)?, Standing::Terminating)
+            .await?;
+        tokio::time::sleep(PRE_STOP).await;
+        self.server_mut(name)?.end(GRACE_PERIOD).await;
+        let kube = self.kube.as_ref().context("the stack is stopped")?;
+        // Each pool has the namespace of its name.
+        kube.delete_pod(&self.server(name)?.pool, name);
+        Ok(())
+    }
+
+    fn server(&self, name: &str) -> Result<&model_server::Server> {
+        let mut servers = self.model_servers.iter();
+        let server = servers.find(|server| server.name == name);
+        server.with_context(|| format!("there is no endpoint {name:?}"))
+    }
+
+    fn server_mut(&mut self, name: &str) -> Result<&mut model_server::Server> {
+        let mut servers = self.model_servers.iter_mut();
+        let server = servers.find(|server| server.name == name);
+        server.with_context(|| format!("there is no endpoint {name:?}"))
     }
 
     /// Updates the object that records an endpoint's membership in its pool.
