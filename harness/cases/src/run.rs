@@ -1,5 +1,6 @@
 //! A run: skips cases whose needs are not met, runs the others one by one, and records and saves each verdict.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::inside::Inside;
 use crate::need::Missing;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::{Findings, Outcome, Verdict};
+use poolproof_records::expect::Known;
 use poolproof_records::run::{CaseRecord, Record};
 
 pub(crate) use crate::select::matches;
@@ -32,6 +34,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Whether to stop after the first Must case that does not pass.
     pub fail_fast: bool,
+    /// The cases that are expected to fail on this stack, by id.
+    pub known: BTreeMap<String, Known>,
     /// Stops the run: the current case is abandoned and its changes are undone.
     pub stop: CancellationToken,
     /// A pod that runs the cases without changes of the stack. `None` runs all cases on this machine.
@@ -39,13 +43,14 @@ pub struct Options {
 }
 
 /// The record of a finished case.
-fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
+fn recorded(case: &Case, known: Option<&Known>, outcome: Outcome, took_ms: u64) -> CaseRecord {
     CaseRecord {
         id: case.id.to_owned(),
         requirement: case.requirement.to_owned(),
         level: case.level,
         source: case.source.to_owned(),
         took_ms,
+        known: known.cloned(),
         outcome,
     }
 }
@@ -84,12 +89,13 @@ pub async fn run(
             break;
         };
         let took_ms = started.elapsed().as_millis() as u64;
-        let verdict = outcome.verdict;
-        record.cases.push(recorded(case, outcome, took_ms));
+        let ended = recorded(case, options.known.get(case.id), outcome, took_ms);
+        let judged = ended.judged();
+        record.cases.push(ended);
         record.save(path)?;
         observe(Event::Ended(record));
-        let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
-        if options.fail_fast && !passed && case.level == poolproof_model::verdict::Level::Must {
+        let stops = judged.fails(case.level) || judged.leaves_undecided(case.level);
+        if options.fail_fast && stops {
             break;
         }
     }
@@ -304,6 +310,7 @@ mod tests {
             budget: Budget::new(SUITES, Settings::default()),
             timeouts: Timeouts::default(),
             fail_fast: false,
+            known: BTreeMap::new(),
             stop: CancellationToken::new(),
             inside: None,
         }
