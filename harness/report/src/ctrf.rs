@@ -44,7 +44,7 @@ pub fn render(record: &Record) -> Value {
 
 fn test(case: &CaseRecord) -> Value {
     let outcome = &case.outcome;
-    json!({
+    let mut test = json!({
         "name": case.id,
         "status": status(case),
         "rawStatus": case.judged(),
@@ -56,12 +56,15 @@ fn test(case: &CaseRecord) -> Value {
             "requirement": case.requirement,
             "source": case.source,
             "requests": outcome.requests,
-            "known": case.known,
             "mismatches": outcome.mismatches,
             "statistics": outcome.statistics,
             "evidence": outcome.evidence,
         },
-    })
+    });
+    if let Some(known) = &case.known {
+        test["extra"]["known"] = json!(known);
+    }
+    test
 }
 
 /// Only what fails a run is `failed`. Other failures and undecided cases are `other`, since neither fails a run. CTRF has no status

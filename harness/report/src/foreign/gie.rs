@@ -66,14 +66,14 @@ pub fn convert(record: &Record) -> Converted {
             "extended": status(false),
         }],
     });
-    Converted {
-        value,
-        left_out: vec![
-            "findings, measurements and expectations of each case",
-            "error rates, statistics and evidence",
-            "whether a case that counts as skipped was skipped, inconclusive or invalid",
-            "topology and target",
-            "reasons and links of known failures",
-        ],
+    let mut left_out = vec![
+        "findings, measurements and expectations of each case",
+        "error rates, statistics and evidence",
+        "whether a case that counts as skipped was skipped, inconclusive or invalid",
+        "topology and target",
+    ];
+    if record.cases.iter().any(|case| case.known.is_some()) {
+        left_out.push("reasons and links of known failures");
     }
+    Converted { value, left_out }
 }
