@@ -1,6 +1,7 @@
 //! Every case as a test, on the stack that `POOLPROOF_STACK` names: `embedded` unless it is set.
 //!
 //! The variables that `poolproof run --help` shows say more: `POOLPROOF_TARGET`, `POOLPROOF_GATEWAY`, `POOLPROOF_KUBE_API`.
+//! `POOLPROOF_EXPECT` names files of expected failures: a listed case may fail, and must not pass.
 //! A case whose needs the target does not meet is ignored; one that is no Must cannot fail a test.
 
 mod common;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use poolproof_cases::budget::Rates;
-use poolproof_cases::case::{Case, Level};
+use poolproof_cases::case::Case;
 use poolproof_cases::run::{self, missing};
 use poolproof_model::verdict::{Outcome, Verdict};
+use poolproof_records::judged::Judged;
 use poolproof_stack::Stack;
 
 fn main() -> std::process::ExitCode {
@@ -39,26 +41,40 @@ fn main() -> std::process::ExitCode {
 fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, String> {
     let program = env!("CARGO_BIN_EXE_poolproof").into();
     let options = poolproof_cli::stack_from_env(program).map_err(|e| format!("{e:#}"))?;
+    let expectations =
+        poolproof_cli::expectations_from_env(poolproof::APP).map_err(|e| format!("{e:#}"))?;
     let runtime = Arc::new(common::runtime());
     // On a thread that outlives it, since its processes end with that thread.
     let stack = runtime
         .block_on(Stack::start(&options, &mut |_| {}))
         .map_err(|error| common::no_stack(error).message().unwrap_or("").to_owned())?;
+    let known = match expectations.applying(&stack.name, &stack.components) {
+        Ok(known) => known,
+        Err(error) => {
+            runtime.block_on(stack.stop());
+            return Err(format!("{error:#}"));
+        }
+    };
     let stack = Arc::new(stack);
     let trials = cases.iter().map(|case| {
         let case: &'static Case = case;
         let (runtime, stack) = (runtime.clone(), stack.clone());
         let options = common::run_options(&options);
+        let known = known.get(case.id).cloned();
         Trial::test(case.id, {
             let stack = stack.clone();
             move || {
                 let target = Arc::new(stack.target.clone());
                 let outcome = runtime.block_on(run::run_case(case, &target, &options));
                 let outcome = outcome.ok_or("the run was stopped")?;
-                if decides(case, &outcome) {
+                let judged = Judged::of(outcome.verdict, known.is_some());
+                let expectation = known.map(|known| known.expectation(case.id, judged) + "\n");
+                let expectation = expectation.unwrap_or_default();
+                if judged.fails(case.level) || judged.leaves_undecided(case.level) {
                     let described = common::describe(case.id, &outcome);
-                    return Err(format!("{described}\n{}", case.requirement).into());
+                    return Err(format!("{expectation}{described}\n{}", case.requirement).into());
                 }
+                eprint!("{expectation}");
                 as_planned(case, &options.budget.rates(case), &stack, &outcome)
             }
         })
@@ -89,9 +105,4 @@ fn as_planned(case: &Case, rates: &Rates, stack: &Stack, outcome: &Outcome) -> R
         true => Ok(()),
         false => Err(format!("{sent} requests sent, {planned} planned").into()),
     }
-}
-
-/// Only Must cases decide conformance.
-fn decides(case: &Case, outcome: &Outcome) -> bool {
-    case.level == Level::Must && !matches!(outcome.verdict, Verdict::Pass | Verdict::Skip)
 }

@@ -64,6 +64,7 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
             ..Timeouts::default()
         },
         fail_fast: false,
+        known: Default::default(),
         stop: stop.clone(),
         inside: None,
     };

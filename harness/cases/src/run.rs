@@ -2,6 +2,7 @@
 
 mod attempt;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use crate::context::Timeouts;
 use crate::inside::Inside;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::{Outcome, Verdict};
+use poolproof_records::expect::Known;
 use poolproof_records::run::{CaseRecord, Record};
 
 use attempt::attempt;
@@ -32,6 +34,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Whether to stop after the first Must case that does not pass.
     pub fail_fast: bool,
+    /// The cases that are expected to fail on this stack, by id.
+    pub known: BTreeMap<String, Known>,
     /// Stops the run: the current case is abandoned and its changes are undone.
     pub stop: CancellationToken,
     /// A pod that runs the cases without changes of the stack. `None` runs all cases on this machine.
@@ -39,13 +43,14 @@ pub struct Options {
 }
 
 /// The record of a finished case.
-fn recorded(case: &Case, outcome: Outcome, took_ms: u64) -> CaseRecord {
+fn recorded(case: &Case, known: Option<&Known>, outcome: Outcome, took_ms: u64) -> CaseRecord {
     CaseRecord {
         id: case.id.to_owned(),
         requirement: case.requirement.to_owned(),
         level: case.level,
         source: case.source.to_owned(),
         took_ms,
+        known: known.cloned(),
         outcome,
     }
 }
@@ -84,12 +89,13 @@ pub async fn run(
             break;
         };
         let took_ms = started.elapsed().as_millis() as u64;
-        let verdict = outcome.verdict;
-        record.cases.push(recorded(case, outcome, took_ms));
+        let ended = recorded(case, options.known.get(case.id), outcome, took_ms);
+        let judged = ended.judged();
+        record.cases.push(ended);
         record.save(path)?;
         observe(Event::Ended(record));
-        let passed = matches!(verdict, Verdict::Pass | Verdict::Skip);
-        if options.fail_fast && !passed && case.level == poolproof_model::verdict::Level::Must {
+        let stops = judged.fails(case.level) || judged.leaves_undecided(case.level);
+        if options.fail_fast && stops {
             break;
         }
     }
@@ -215,6 +221,7 @@ mod tests {
             budget: Budget::new(SUITES, Settings::default()),
             timeouts: Timeouts::default(),
             fail_fast: false,
+            known: BTreeMap::new(),
             stop: CancellationToken::new(),
             inside: None,
         }

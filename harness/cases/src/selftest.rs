@@ -306,6 +306,7 @@ mod tests {
                 budget: Budget::new(SUITES, Settings::default()),
                 timeouts: Timeouts::default(),
                 fail_fast: false,
+                known: Default::default(),
                 stop: Default::default(),
                 inside: None,
             },

@@ -48,9 +48,11 @@ impl Exit {
     fn meaning(self) -> &'static str {
         match self {
             Self::Passed => {
-                "every Must case that could be run passed; every rule or objective holds"
+                "every Must case that could be run passed or failed as expected; every rule or objective holds"
             }
-            Self::Failed => "a Must case failed, or a gate rule or an objective was missed",
+            Self::Failed => {
+                "a Must case failed, an expected failure passed, or a gate rule or an objective was missed"
+            }
             Self::Usage => "usage or configuration error",
             Self::Undecided => {
                 "not decided: a Must case was inconclusive or invalid, or no case could run; the record gives the reason"

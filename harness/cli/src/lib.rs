@@ -28,6 +28,7 @@ mod artifacts;
 mod compare;
 mod doctor;
 mod exit;
+mod expect;
 mod github;
 mod list;
 mod load;
@@ -60,6 +61,7 @@ use poolproof_model::parts::StackKind;
 use poolproof_report::terminal::TableStyle;
 use poolproof_stack::StartError;
 
+pub use expect::from_env as expectations_from_env;
 pub use selftest::embedded as stacks_of_selftest;
 pub use stack::from_env as stack_from_env;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
+use super::expect::ExpectArgs;
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
@@ -31,6 +32,7 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run --flaw split-80-20 canary              a gateway that splits 80/20, which must fail
   poolproof run --stack url --target my-gateway.toml   an existing stack
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
+  poolproof run --stack kind --expect known.toml       known failures of that stack do not fail the run
   poolproof run --target my-gateway.toml --dry-run     what a run would send, and which cases it would skip")]
 pub(super) struct Args {
     /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
@@ -46,9 +48,11 @@ pub(super) struct Args {
     /// cluster
     #[arg(help_heading = "Cluster", long)]
     inside: bool,
-    /// Stop after the first Must case that does not pass
+    /// Stop after the first case that fails the run or leaves it undecided
     #[arg(help_heading = "Judging", long)]
     fail_fast: bool,
+    #[command(flatten)]
+    expect: ExpectArgs,
     /// Output folder for run.json, junit.xml, report.html and metrics.txt
     #[arg(
         help_heading = "Output",
@@ -74,6 +78,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
+    let expectations = args.expect.read(app).map_err(Failure::usage)?;
     if args.dry_run {
         return dry_run(app, &args, &options, &cases, settings).await;
     }
@@ -91,10 +96,16 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
         stop,
         environment,
     } = started;
-    if let Err(error) = settings.check(&stack.target) {
-        stack.stop().await;
-        return Err(Failure::usage(error));
-    }
+    let known = settings
+        .check(&stack.target)
+        .and_then(|()| expectations.applying(&stack.name, &stack.components));
+    let known = match known {
+        Ok(known) => known,
+        Err(error) => {
+            stack.stop().await;
+            return Err(Failure::usage(error));
+        }
+    };
     let (pod, round_trips) = match way(&args, &options, &stack, &stop).await {
         Ok(way) => way,
         Err(error) => {
@@ -124,6 +135,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
             ..timeouts(options.kind)
         },
         fail_fast: args.fail_fast,
+        known,
         stop,
         inside: pod.as_ref().map(|pod| pod.inside.clone()),
     };
@@ -132,8 +144,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
         Event::Started(case) => progress.running(case.id),
         Event::Ended(record) => {
             if let Some(case) = record.cases.last() {
-                let outcome = &case.outcome;
-                progress.note(&format!("{:12} {}", outcome.verdict, case.id));
+                progress.note(&format!("{:15} {}", case.judged(), case.id));
             }
             exporter.show(|| openmetrics::render(record));
         }
@@ -150,7 +161,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     .await;
     if matches!(
         record.conclusion(),
-        Conclusion::Failed | Conclusion::Undecided
+        Conclusion::Failed | Conclusion::KnownFailures | Conclusion::Undecided
     ) {
         save_logs(&stack, &args.out.join("logs")).await;
     }
@@ -170,8 +181,8 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
         &report::github::annotations(&record),
     );
     Ok(match record.conclusion() {
-        Conclusion::Passed => Exit::Passed,
-        Conclusion::Failed => Exit::Failed,
+        Conclusion::Passed | Conclusion::KnownFailures => Exit::Passed,
+        Conclusion::Failed | Conclusion::Outdated => Exit::Failed,
         Conclusion::Undecided => Exit::Undecided,
         Conclusion::Interrupted => Exit::Interrupted,
     })

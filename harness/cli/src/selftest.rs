@@ -73,6 +73,7 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<Exit, Failure> {
             budget: Budget::new(app.suites, settings),
             timeouts: Timeouts::default(),
             fail_fast: false,
+            known: BTreeMap::new(),
             stop: stop_on_signal()?,
             inside: None,
         },

@@ -39,8 +39,10 @@
 //! ```
 
 pub mod environment;
+pub mod expect;
 pub mod file;
 pub mod folders;
+pub mod judged;
 pub mod limits;
 pub mod load;
 pub mod round_trip;

@@ -9,12 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
+use super::expect::Known;
 use super::file;
+use super::judged::Judged;
 use super::round_trip::RoundTrip;
 use poolproof_model::component::{Component, Step};
 use poolproof_model::settings::Settings;
 use poolproof_model::target::Target;
-use poolproof_model::verdict::{Level, Outcome, Verdict};
+use poolproof_model::verdict::{Level, Outcome};
 
 /// The version of the record's schema.
 pub const SCHEMA: &str = "poolproof/run/1";
@@ -77,6 +79,9 @@ pub struct CaseRecord {
     pub source: String,
     /// The duration in milliseconds.
     pub took_ms: u64,
+    /// Why it was expected to fail on this stack; absent if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
     /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -102,8 +107,12 @@ pub struct StackUnderTest<'a> {
 pub enum Conclusion {
     /// All Must cases that ran passed.
     Passed,
-    /// A Must case failed.
+    /// All Must cases that ran passed, except for expected failures.
+    KnownFailures,
+    /// A Must case failed unexpectedly.
     Failed,
+    /// No Must case failed unexpectedly, but a case passed that is listed as an expected failure.
+    Outdated,
     /// No Must case failed, but one was not decided, or no case could run.
     Undecided,
     /// The run was interrupted.
@@ -114,7 +123,13 @@ impl fmt::Display for Conclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Passed => "every Must case that could be run passed",
+            Self::KnownFailures => {
+                "every Must case that could be run passed, except for known failures"
+            }
             Self::Failed => "does not conform",
+            Self::Outdated => {
+                "an expected failure passed: the list of expected failures is outdated"
+            }
             Self::Undecided => "not decided",
             Self::Interrupted => "interrupted",
         })
@@ -167,39 +182,37 @@ impl Record {
 
     /// The conclusion over all cases.
     pub fn conclusion(&self) -> Conclusion {
-        let must = |verdicts: &[Verdict]| {
-            self.cases
-                .iter()
-                .any(|case| case.level == Level::Must && verdicts.contains(&case.outcome.verdict))
+        let any = |is: &dyn Fn(Judged, Level) -> bool| {
+            let mut cases = self.cases.iter();
+            cases.any(|case| is(case.judged(), case.level))
         };
+        let must = |wanted: Judged| any(&|judged, level| level == Level::Must && judged == wanted);
         if self.interrupted {
             Conclusion::Interrupted
-        } else if must(&[Verdict::Fail]) {
+        } else if must(Judged::Fail) {
             Conclusion::Failed
-        } else if must(&[Verdict::Inconclusive, Verdict::Invalid, Verdict::Error])
-            || self
-                .cases
-                .iter()
-                .all(|case| case.outcome.verdict == Verdict::Skip)
-        {
+        } else if any(&Judged::fails) {
+            Conclusion::Outdated
+        } else if any(&Judged::leaves_undecided) || !any(&|judged, _| judged != Judged::Skip) {
             Conclusion::Undecided
+        } else if must(Judged::KnownFailure) {
+            Conclusion::KnownFailures
         } else {
             Conclusion::Passed
         }
     }
 
-    /// The number of cases per verdict, in words. Verdicts without cases are left out.
+    /// The number of cases per judgement, in words. Judgements without cases are left out.
     pub fn counts(&self) -> String {
-        use Verdict::{Error, Fail, Inconclusive, Invalid, Pass, Skip};
-        let count = |verdict: Verdict| {
-            let with = |case: &&CaseRecord| case.outcome.verdict == verdict;
-            (verdict, self.cases.iter().filter(with).count())
+        let count = |judged: Judged| {
+            let with = |case: &&CaseRecord| case.judged() == judged;
+            (judged, self.cases.iter().filter(with).count())
         };
-        let counts = [Pass, Fail, Inconclusive, Invalid, Skip, Error].map(count);
-        let words: Vec<String> = counts
+        let words: Vec<String> = Judged::ALL
+            .map(count)
             .iter()
             .filter(|(_, count)| *count > 0)
-            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .map(|(judged, count)| format!("{count} {judged}"))
             .collect();
         words.join(", ")
     }
@@ -248,15 +261,10 @@ pub fn without_credentials(target: &Target) -> Target {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::samples::record;
+    use crate::samples::{fail, record};
 
     #[test]
     fn only_must_cases_decide() {
-        let fail = || {
-            let mut outcome = Outcome::pass("");
-            outcome.verdict = Verdict::Fail;
-            outcome
-        };
         let conclusion = |cases: &[(Level, Outcome)]| record(cases).conclusion();
         let pass = (Level::Must, Outcome::pass(""));
         assert_eq!(

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use super::environment::Environment;
+use super::expect::Known;
 use super::load::search::{self, Probe, RateSearch, Search};
 use super::run::{self, CaseRecord, Record, without_credentials};
 use poolproof_model::settings::Settings;
@@ -46,10 +47,47 @@ pub fn record(cases: &[(Level, Outcome)]) -> Record {
                 level: *level,
                 source: "a document".into(),
                 took_ms: 1500,
+                known: None,
                 outcome: outcome.clone(),
             })
             .collect(),
     }
+}
+
+/// The outcome of a case that failed.
+pub fn fail() -> Outcome {
+    Outcome {
+        verdict: Verdict::Fail,
+        ..Outcome::pass("it does not work")
+    }
+}
+
+/// An expected failure.
+pub fn known() -> Known {
+    Known {
+        reason: "a cause".into(),
+        link: "https://example.invalid/1".into(),
+        file: "known.toml".into(),
+        line: 2,
+    }
+}
+
+/// A record with a pass, an unexpected failure, a known failure and an unexpected pass, and with cases that are listed as expected
+/// failures and were not decided.
+pub fn with_expectations() -> Record {
+    let mut record = record(&[
+        (Level::Must, Outcome::pass("it works")),
+        (Level::Must, fail()),
+        (Level::Must, fail()),
+        (Level::Must, Outcome::pass("it works")),
+        (Level::Should, fail()),
+        (Level::Must, Outcome::skip("no urls")),
+        (Level::Must, Outcome::invalid("the client was late")),
+    ]);
+    for case in &mut record.cases[2..] {
+        case.known = Some(known());
+    }
+    record
 }
 
 /// A search that found its limit between 20 and 24 requests per second.

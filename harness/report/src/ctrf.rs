@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use poolproof_model::verdict::Level;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::{CaseRecord, Record};
 
 /// Renders the report.
@@ -45,13 +44,13 @@ pub fn render(record: &Record) -> Value {
 
 fn test(case: &CaseRecord) -> Value {
     let outcome = &case.outcome;
-    json!({
+    let mut test = json!({
         "name": case.id,
         "status": status(case),
-        "rawStatus": outcome.verdict,
+        "rawStatus": case.judged(),
         "duration": case.took_ms,
         "suite": [case.suite()],
-        "message": outcome.summary,
+        "message": case.summary(),
         "tags": [case.level],
         "extra": {
             "requirement": case.requirement,
@@ -61,24 +60,29 @@ fn test(case: &CaseRecord) -> Value {
             "statistics": outcome.statistics,
             "evidence": outcome.evidence,
         },
-    })
+    });
+    if let Some(known) = &case.known {
+        test["extra"]["known"] = json!(known);
+    }
+    test
 }
 
-/// Only a failed Must case is `failed`. Other failures and undecided cases are `other`, since neither fails a run.
+/// Only what fails a run is `failed`. Other failures and undecided cases are `other`, since neither fails a run. CTRF has no status
+/// for expected failures: they are `skipped`, and `rawStatus` sets them apart.
 fn status(case: &CaseRecord) -> &'static str {
-    match case.outcome.verdict {
-        Verdict::Pass => "passed",
-        Verdict::Fail if case.level == Level::Must => "failed",
-        Verdict::Skip => "skipped",
-        Verdict::Fail | Verdict::Inconclusive | Verdict::Invalid | Verdict::Error => "other",
+    match case.judged() {
+        judged if judged.fails(case.level) => "failed",
+        Judged::Pass => "passed",
+        Judged::Skip | Judged::KnownFailure => "skipped",
+        _ => "other",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poolproof_model::verdict::Outcome;
-    use poolproof_records::samples::record;
+    use poolproof_model::verdict::{Level, Outcome, Verdict};
+    use poolproof_records::samples::{record, with_expectations};
 
     #[test]
     fn each_case_has_one_status_and_the_summary_counts_them() {
@@ -103,5 +107,28 @@ mod tests {
         }
         assert_eq!(report["results"]["tests"][2]["rawStatus"], "fail");
         assert_eq!(report["results"]["tests"][2]["suite"], json!(["suite"]));
+    }
+
+    #[test]
+    fn the_raw_status_sets_expected_failures_apart() {
+        let report = render(&with_expectations());
+        let found: Vec<(&str, &str)> = report["results"]["tests"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|test| Some((test["status"].as_str()?, test["rawStatus"].as_str()?)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("passed", "pass"),
+                ("failed", "fail"),
+                ("skipped", "known-failure"),
+                ("failed", "unexpected-pass"),
+                ("skipped", "known-failure"),
+                ("skipped", "skip"),
+                ("other", "invalid"),
+            ]
+        );
     }
 }

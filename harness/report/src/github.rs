@@ -4,28 +4,29 @@
 
 use super::clipped;
 use poolproof_model::verdict::Level;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// One line per case that did not pass: an error if it decides the run, else a warning.
+/// One line per case that did not pass, or passed unexpectedly: an error if it decides the run, a notice for a known failure, else a
+/// warning.
 pub fn annotations(record: &Record) -> String {
     let lines = record.cases.iter().filter_map(|case| {
         let kind = kind(case)?;
-        let outcome = &case.outcome;
         Some(format!(
             "::{kind} title={}::{}: {}\n",
             escaped(&case.id).replace(':', "%3A").replace(',', "%2C"),
-            outcome.verdict,
-            escaped(&outcome.summary)
+            case.judged(),
+            escaped(&case.summary())
         ))
     });
     lines.collect()
 }
 
 fn kind(case: &CaseRecord) -> Option<&'static str> {
-    match (case.outcome.verdict, case.level) {
-        (Verdict::Pass | Verdict::Skip, _) => None,
-        (_, Level::Must) => Some("error"),
+    match (case.judged(), case.level) {
+        (Judged::Pass | Judged::Skip, _) => None,
+        (Judged::KnownFailure, _) => Some("notice"),
+        (Judged::UnexpectedPass, _) | (_, Level::Must) => Some("error"),
         _ => Some("warning"),
     }
 }
@@ -48,7 +49,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use poolproof_model::verdict::Outcome;
-    use poolproof_records::samples::record;
+    use poolproof_records::samples::{record, with_expectations};
 
     #[test]
     fn deciding_cases_are_errors_and_texts_stay_on_their_line() {
@@ -67,5 +68,22 @@ mod tests {
                 "::warning title=suite/case-2::invalid: 100 %25 lost%0A::set-output name=x::y",
             ]
         );
+    }
+
+    #[test]
+    fn a_known_failure_is_a_notice_and_an_unexpected_pass_an_error() {
+        let text = annotations(&with_expectations());
+        let kinds: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert_eq!(
+            kinds,
+            ["::error", "::notice", "::error", "::notice", "::error"]
+        );
+        let third = text.lines().nth(2).unwrap_or_default();
+        let wanted =
+            "::error title=suite/case-3::unexpected-pass: known.toml:2: suite/case-3 is listed";
+        assert!(third.starts_with(wanted), "{third}");
     }
 }

@@ -1,12 +1,13 @@
-//! The record as JUnit XML, for CI systems: one test case per case. `fail` is a failure, an undecided case is an error.
+//! The record as JUnit XML, for CI systems: one test case per case. `fail` and `unexpected-pass` are failures, an undecided
+//! case is an error, and `known-failure` counts as skipped, as expected failures do in pytest.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::load;
 use poolproof_records::run::{CaseRecord, Record};
 
@@ -60,19 +61,19 @@ fn with_message(kind: NonSuccessKind, verdict: Verdict, message: &str) -> TestCa
 
 fn test_case(case: &CaseRecord) -> TestCase {
     let outcome = &case.outcome;
-    let mut status = match outcome.verdict {
-        Verdict::Pass => TestCaseStatus::success(),
-        Verdict::Skip => TestCaseStatus::skipped(),
-        // Only Must cases may fail a build.
-        Verdict::Fail if case.level != Level::Must => TestCaseStatus::skipped(),
-        Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Verdict::Inconclusive | Verdict::Invalid | Verdict::Error => {
+    let judged = case.judged();
+    let mut status = match judged {
+        Judged::Pass => TestCaseStatus::success(),
+        judged if judged.fails(case.level) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Judged::Inconclusive | Judged::Invalid | Judged::Error => {
             TestCaseStatus::non_success(NonSuccessKind::Error)
         }
+        // Only Must cases may fail a build.
+        _ => TestCaseStatus::skipped(),
     };
-    if outcome.verdict != Verdict::Pass {
-        status.set_message(&outcome.summary);
-        status.set_type(format!("{} ({})", outcome.verdict, case.level));
+    if judged != Judged::Pass {
+        status.set_message(case.summary());
+        status.set_type(format!("{judged} ({})", case.level));
     }
     let mut test = TestCase::new(&case.id, status);
     test.set_classname(case.suite());
@@ -93,8 +94,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use poolproof_model::verdict::Outcome;
-    use poolproof_records::samples::record;
+    use poolproof_model::verdict::{Level, Outcome};
+    use poolproof_records::samples::{record, with_expectations};
 
     #[test]
     fn verdicts_map_to_junit_states() {
@@ -113,6 +114,23 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("1 &lt; 2 &amp; &quot;so on&quot;"), "{text}");
+    }
+
+    #[test]
+    fn a_known_failure_counts_as_skipped_and_an_unexpected_pass_as_a_failure() {
+        let text = render(&with_expectations()).unwrap();
+        assert!(
+            text.contains("tests=\"7\" skipped=\"3\" errors=\"1\" failures=\"2\""),
+            "{text}"
+        );
+        for part in [
+            "<skipped message=\"known failure: a cause",
+            "type=\"known-failure (must)\"",
+            "<failure message=\"known.toml:2: suite/case-3",
+            "type=\"unexpected-pass (must)\"",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

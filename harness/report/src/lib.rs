@@ -27,7 +27,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use poolproof_model::verdict::{Outcome, Verdict};
+use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::load::overhead::Compared;
 use poolproof_records::run::CaseRecord;
 
@@ -58,13 +59,17 @@ const MISMATCHES_SHOWN: usize = 8;
 
 /// True if renderings for people show the case in full.
 fn needs_details(case: &CaseRecord) -> bool {
-    !matches!(case.outcome.verdict, Verdict::Pass | Verdict::Skip)
+    !matches!(case.judged(), Judged::Pass | Judged::Skip)
 }
 
 /// The details of a case for people: the kind of each line, and the line.
-fn detail_lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn detail_lines(case: &CaseRecord) -> Vec<(&'static str, String)> {
+    let outcome = &case.outcome;
     let mut lines = Vec::new();
     let mut add = |kind, line: &str| lines.push((kind, clipped(line).into_owned()));
+    if let Some(expectation) = case.expectation() {
+        add("listed", &expectation);
+    }
     if outcome.mismatches.is_empty() || outcome.verdict != Verdict::Fail {
         add("because", &outcome.summary);
     }

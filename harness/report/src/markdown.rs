@@ -23,11 +23,11 @@ pub fn render(record: &Record) -> String {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {:.1} | {} |",
-            case.outcome.verdict,
+            case.judged(),
             escaped(&case.id),
             case.level,
             case.took_ms as f64 / 1000.0,
-            escaped(&case.outcome.summary)
+            escaped(&case.summary())
         );
     }
     for case in record.cases.iter().filter(|case| needs_details(case)) {
@@ -43,18 +43,17 @@ pub fn render(record: &Record) -> String {
 }
 
 fn details(text: &mut String, case: &CaseRecord) {
-    let outcome = &case.outcome;
     // Writing to a string cannot fail.
     let _ = write!(
         text,
         "\n### {}: {} ({})\n\n{}\n\nSource: {}\n\n",
         escaped(&case.id),
-        outcome.verdict,
+        case.judged(),
         case.level,
         escaped(&case.requirement),
         escaped(&case.source)
     );
-    for (kind, line) in detail_lines(outcome) {
+    for (kind, line) in detail_lines(case) {
         let _ = writeln!(text, "- {kind}: {}", escaped(&line));
     }
 }

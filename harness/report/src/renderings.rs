@@ -6,7 +6,7 @@ use super::format::{FORMATS, Format};
 use super::terminal::TableStyle;
 use poolproof_records::environment::Environment;
 use poolproof_records::file::{AnyRecord, Kind};
-use poolproof_records::samples::rate_search;
+use poolproof_records::samples::{rate_search, with_expectations};
 
 const PLAIN: TableStyle = TableStyle {
     width: 120,
@@ -110,6 +110,14 @@ fn every_rendering_of_a_search_matches_its_snapshot() {
     let record = AnyRecord::Search(Box::new(search));
     for format in FORMATS {
         check(&format!("search.{}", format.name), format, &record, PLAIN);
+    }
+}
+
+#[test]
+fn every_rendering_of_expected_failures_matches_its_snapshot() {
+    let record = AnyRecord::Run(Box::new(with_expectations()));
+    for format in FORMATS {
+        check(&format!("expected.{}", format.name), format, &record, PLAIN);
     }
 }
 

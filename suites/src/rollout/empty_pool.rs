@@ -17,7 +17,7 @@ use poolproof_model::verdict::{Findings, Outcome};
 use super::traffic::{Forms, TOKENS};
 use super::{all_served, emptied, none, refusal};
 use crate::faults::timeline::Timeline;
-use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady, working};
+use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady, unwell};
 use crate::streams::Whole;
 
 pub(super) const CASE: Case = Case {
@@ -52,7 +52,11 @@ async fn empty_pool(ctx: &Context) -> Result<Outcome> {
     let plan = none(&ctx.rates)?;
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_pool(&pool.name);
-    working(ctx, model, &mut timeline).await?;
+    let mut before = Vec::new();
+    if let Some(outcome) = unwell(ctx, model, &mut before).await? {
+        return Ok(outcome);
+    }
+    timeline.add(&before);
     set_members(ctx, pool, false).await?;
     timeline.gone();
     let what = format!("request for {} without an endpoint", model.name);
@@ -95,7 +99,14 @@ async fn empty_pool(ctx: &Context) -> Result<Outcome> {
     timeline.back();
     let back_at = Instant::now();
     set_members(ctx, pool, true).await?;
-    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let recovery = until_steady(
+        ctx,
+        model,
+        &mut timeline,
+        Duration::ZERO,
+        Exchange::is_success,
+    )
+    .await?;
     findings.add(expect::that(
         recovery.took.is_some(),
         "requests once the pool has endpoints again",

@@ -1,5 +1,7 @@
 //! An endpoint that dies and comes back three times, with requests in flight, gets its share afterwards.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use poolproof_cases::budget::Rates;
 use poolproof_cases::case::{Case, Level};
@@ -114,7 +116,14 @@ async fn flapping(ctx: &Context) -> Result<Outcome> {
             flapping.name
         )));
     }
-    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let recovery = until_steady(
+        ctx,
+        model,
+        &mut timeline,
+        Duration::ZERO,
+        Exchange::is_success,
+    )
+    .await?;
     findings.add(expect::that(
         recovery.took.is_some(),
         "requests once the endpoint is back",

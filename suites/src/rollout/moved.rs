@@ -1,5 +1,7 @@
 //! An endpoint that is replaced by one of the same name at another address.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
@@ -14,7 +16,7 @@ use poolproof_model::verdict::{Findings, Outcome};
 use super::none;
 use super::traffic::{Forms, IN_FLIGHT, TOKENS};
 use crate::faults::timeline::Timeline;
-use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady, working};
+use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady, unwell};
 use crate::streams::Whole;
 
 pub(super) const CASE: Case = Case {
@@ -49,10 +51,21 @@ async fn moved(ctx: &Context) -> Result<Outcome> {
     };
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_endpoint(endpoint);
-    working(ctx, model, &mut timeline).await?;
+    let mut before = Vec::new();
+    if let Some(outcome) = unwell(ctx, model, &mut before).await? {
+        return Ok(outcome);
+    }
+    timeline.add(&before);
     ctx.change(change(true)).await?;
     timeline.gone();
-    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let recovery = until_steady(
+        ctx,
+        model,
+        &mut timeline,
+        Duration::ZERO,
+        Exchange::is_success,
+    )
+    .await?;
     findings.add(expect::that(
         recovery.took.is_some(),
         "requests once the endpoint has moved",
@@ -77,7 +90,14 @@ async fn moved(ctx: &Context) -> Result<Outcome> {
 
     ctx.change(change(false)).await?;
     timeline.back();
-    let back = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let back = until_steady(
+        ctx,
+        model,
+        &mut timeline,
+        Duration::ZERO,
+        Exchange::is_success,
+    )
+    .await?;
     findings.add(expect::that(
         back.took.is_some(),
         "requests once the endpoint has moved back",

@@ -1,6 +1,6 @@
 //! An endpoint that is not ready gets no new requests, and loses none.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
@@ -62,7 +62,7 @@ async fn not_ready(ctx: &Context) -> Result<Outcome> {
     ctx.change(ready(false)).await?;
     let unready_at = Instant::now();
     timeline.gone();
-    let left = until_steady(ctx, model, &mut timeline, elsewhere).await?;
+    let left = until_steady(ctx, model, &mut timeline, Duration::ZERO, elsewhere).await?;
     let what = "requests once the endpoint is not ready";
     let (steady, words) = (left.took.is_some(), left.in_words());
     findings.add(expect::that(steady, what, "served elsewhere", words));

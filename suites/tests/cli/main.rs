@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod compare;
+mod expect;
 mod listings;
 mod load;
 mod records;
@@ -29,6 +30,7 @@ fn poolproof(folder: &TempDir, arguments: &[&str]) -> Command {
         .current_dir(folder)
         .env("XDG_STATE_HOME", folder.path())
         .env_remove("POOLPROOF_STACK")
+        .env_remove("POOLPROOF_EXPECT")
         .env_remove("GITHUB_ACTIONS")
         .env_remove("GITHUB_STEP_SUMMARY")
         .args(arguments);

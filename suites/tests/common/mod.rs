@@ -31,6 +31,7 @@ pub fn run_options(stack: &stack::Options) -> Options {
         budget: Budget::new(poolproof::SUITES, settings),
         timeouts: poolproof_cli::timeouts(stack.kind),
         fail_fast: false,
+        known: Default::default(),
         stop: Default::default(),
         inside: None,
     }

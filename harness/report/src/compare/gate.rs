@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Comparison;
 use super::drift::Drift;
+use super::verdicts::VerdictChange;
 use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 
 /// A gate, read from TOML: `[rules]`, then one line per rule. Unknown fields are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +25,8 @@ pub struct Gate {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
-    /// Cases of this level or a stricter one must not get worse.
+    /// Cases of this level or a stricter one must not get worse, and no case of any level may pass that is listed as an expected
+    /// failure. A failure that is listed is not worse.
     verdicts: Option<Level>,
     /// This figure must not be shown to be worse by more than `worse_percent`.
     figure: Option<String>,
@@ -138,11 +141,18 @@ fn verdicts(comparison: &Comparison, level: Level) -> (Verdict, String) {
         );
     }
     let changes = comparison.verdicts.iter();
-    let worse = changes.filter(|change| change.worse && change.level as u8 <= level as u8);
+    let is_outdated = |change: &VerdictChange| change.now == Some(Judged::UnexpectedPass);
+    let worse = changes.filter(|change| {
+        change.worse && (change.level as u8 <= level as u8 || is_outdated(change))
+    });
     let worse: Vec<String> = worse
-        .map(|it| {
-            let now = it.now.map_or("not run".to_owned(), |it| it.to_string());
-            format!("{} {now}", it.id)
+        .map(|change| {
+            let now = change.now.map_or("not run".to_owned(), |it| it.to_string());
+            if is_outdated(change) {
+                format!("{} {now} ({})", change.id, change.summary)
+            } else {
+                format!("{} {now}", change.id)
+            }
         })
         .collect();
     if worse.is_empty() {
@@ -259,6 +269,38 @@ mod tests {
         gate.check().unwrap();
         let judged = gate.judge(comparison, drifts, Some(Timestamp::UNIX_EPOCH));
         judged.into_iter().map(|ruling| ruling.verdict).collect()
+    }
+
+    #[test]
+    fn a_known_failure_breaks_no_rule_and_an_unexpected_pass_breaks_it_at_every_level() {
+        let rule = "[rules]\nv = { verdicts = 'must' }";
+        let with = |level, now, worse| {
+            let mut found = comparison(1.0);
+            found.verdicts = vec![VerdictChange {
+                id: "suite/case".into(),
+                level,
+                before: Some(Judged::Pass),
+                now: Some(now),
+                worse,
+                summary: "remove this line".into(),
+            }];
+            found
+        };
+        for (level, now, worse, verdict) in [
+            (Level::Must, Judged::KnownFailure, false, Verdict::Pass),
+            (Level::Must, Judged::Fail, true, Verdict::Fail),
+            (Level::Should, Judged::Fail, true, Verdict::Pass),
+            (Level::May, Judged::UnexpectedPass, true, Verdict::Fail),
+        ] {
+            assert_eq!(
+                judge(rule, &with(level, now, worse), None),
+                [verdict],
+                "{now}"
+            );
+        }
+        let gate = Gate::default();
+        let broken = gate.judge(&with(Level::May, Judged::UnexpectedPass, true), None, None);
+        assert!(broken[0].why.contains("remove this line"), "{broken:?}");
     }
 
     #[test]

@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use poolproof_model::target::Target;
 use poolproof_model::verdict::Level;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::{CaseRecord, Record};
 
-/// A case whose verdict has changed, or that only one of the runs contains.
+/// A case whose verdict has changed, that only one of the runs contains, or that passes although it is listed as an expected
+/// failure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VerdictChange {
     /// The case.
@@ -15,10 +16,10 @@ pub struct VerdictChange {
     /// Its level.
     pub level: Level,
     /// The earlier verdict; `None` if it did not run.
-    pub before: Option<Verdict>,
+    pub before: Option<Judged>,
     /// The current verdict; `None` if it did not run.
-    pub now: Option<Verdict>,
-    /// True if less is shown than before, or the opposite.
+    pub now: Option<Judged>,
+    /// True if less is shown than before, or the opposite, and that was not expected; also for an unexpected pass.
     pub worse: bool,
     /// The current finding, or the earlier one if it did not run now.
     pub summary: String,
@@ -66,23 +67,25 @@ pub(super) fn changes(before: &Record, now: &Record) -> Vec<VerdictChange> {
 
 fn change(before: Option<&CaseRecord>, now: Option<&CaseRecord>) -> Option<VerdictChange> {
     let case = now.or(before)?;
-    let verdict = |case: Option<&CaseRecord>| case.map(|case| case.outcome.verdict);
-    let (was, is) = (verdict(before), verdict(now));
-    (was != is).then(|| VerdictChange {
+    let (was, is) = (before.map(CaseRecord::judged), now.map(CaseRecord::judged));
+    let outdated = is == Some(Judged::UnexpectedPass);
+    let expected = is == Some(Judged::KnownFailure);
+    (was != is || outdated).then(|| VerdictChange {
         id: case.id.clone(),
         level: case.level,
         before: was,
         now: is,
-        worse: rank(is) > rank(was),
-        summary: case.outcome.summary.clone(),
+        worse: outdated || (!expected && rank(is) > rank(was)),
+        summary: case.summary(),
     })
 }
 
-/// Ranks a verdict: shown to hold, not shown, shown not to hold.
-fn rank(verdict: Option<Verdict>) -> u8 {
-    match verdict {
-        Some(Verdict::Pass) => 0,
-        Some(Verdict::Fail) => 2,
+/// Ranks a judgement: shown to hold, not shown, known not to hold, shown not to hold.
+fn rank(judged: Option<Judged>) -> u8 {
+    match judged {
+        Some(Judged::Pass | Judged::UnexpectedPass) => 0,
+        Some(Judged::KnownFailure) => 2,
+        Some(Judged::Fail) => 3,
         _ => 1,
     }
 }
@@ -91,14 +94,7 @@ fn rank(verdict: Option<Verdict>) -> u8 {
 mod tests {
     use super::*;
     use poolproof_model::verdict::Outcome;
-    use poolproof_records::samples::record;
-
-    fn fail() -> Outcome {
-        Outcome {
-            verdict: Verdict::Fail,
-            ..Outcome::pass("x")
-        }
-    }
+    use poolproof_records::samples::{fail, known, record};
 
     #[test]
     fn worse_cases_come_first_and_a_missing_case_is_worse() {
@@ -133,5 +129,38 @@ mod tests {
         assert!(incomparable(&before, &now).is_none());
         now.target.models[0].pools[0].weight = 7;
         assert!(incomparable(&before, &now).is_some());
+    }
+
+    #[test]
+    fn a_failure_that_became_known_is_not_worse_and_an_unexpected_pass_always_is() {
+        let (pass, fail) = (
+            || (Level::Must, Outcome::pass("")),
+            || (Level::Must, fail()),
+        );
+        let mut before = record(&[pass(), fail(), pass(), fail(), fail()]);
+        before.cases[2].known = Some(known());
+        before.cases[4].known = Some(known());
+        let mut now = record(&[fail(), fail(), pass(), pass(), fail()]);
+        for case in &mut now.cases[..4] {
+            case.known = Some(known());
+        }
+        let found = changes(&before, &now);
+        let mut changes: Vec<_> = found
+            .iter()
+            .map(|change| (change.id.as_str(), change.now, change.worse))
+            .collect();
+        changes.sort_by_key(|(id, ..)| *id);
+        assert_eq!(
+            changes,
+            [
+                // It passed before: whoever listed it knows that.
+                ("suite/case-0", Some(Judged::KnownFailure), false),
+                ("suite/case-1", Some(Judged::KnownFailure), false),
+                ("suite/case-2", Some(Judged::UnexpectedPass), true),
+                ("suite/case-3", Some(Judged::UnexpectedPass), true),
+                // Its entry was removed, and it still fails.
+                ("suite/case-4", Some(Judged::Fail), true),
+            ]
+        );
     }
 }

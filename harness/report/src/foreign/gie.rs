@@ -6,26 +6,24 @@ use serde_json::json;
 
 use super::Converted;
 use poolproof_model::verdict::Level;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::Record;
 
 /// Renders a run in the format of a conformance report: Must cases as core tests, the others as extended tests.
 pub fn convert(record: &Record) -> Converted {
-    let named = |core: bool, verdicts: &[Verdict]| -> Vec<&str> {
+    let named = |core: bool, judgements: &[Judged]| -> Vec<&str> {
         let cases = record
             .cases
             .iter()
             .filter(|case| (case.level == Level::Must) == core);
-        let cases = cases.filter(|case| verdicts.contains(&case.outcome.verdict));
+        let cases = cases.filter(|case| judgements.contains(&case.judged()));
         cases.map(|case| case.id.as_str()).collect()
     };
     let status = |core: bool| {
-        let failed = named(core, &[Verdict::Fail, Verdict::Error]);
-        let skipped = named(
-            core,
-            &[Verdict::Skip, Verdict::Inconclusive, Verdict::Invalid],
-        );
-        let passed = named(core, &[Verdict::Pass]);
+        // The format is about conformance: a known failure does not conform, however well it is known.
+        let failed = named(core, &[Judged::Fail, Judged::KnownFailure, Judged::Error]);
+        let skipped = named(core, &[Judged::Skip, Judged::Inconclusive, Judged::Invalid]);
+        let passed = named(core, &[Judged::Pass, Judged::UnexpectedPass]);
         let result = match (failed.is_empty(), skipped.is_empty()) {
             (false, _) => "failure",
             (true, false) => "partial",
@@ -42,6 +40,16 @@ pub fn convert(record: &Record) -> Converted {
             .find(|component| component.role == role);
         found.map_or("unknown", |component| component.version.as_str())
     };
+    let mut summary = format!("{}: {}", record.conclusion(), record.counts());
+    for (what, judged) in [
+        ("known failures", Judged::KnownFailure),
+        ("unexpected passes", Judged::UnexpectedPass),
+    ] {
+        let cases = [named(true, &[judged]), named(false, &[judged])].concat();
+        if !cases.is_empty() {
+            summary += &format!("; {what}: {}", cases.join(", "));
+        }
+    }
     let value = json!({
         "apiVersion": "poolproof.dev/v1",
         "kind": "CompanionReport",
@@ -53,18 +61,19 @@ pub fn convert(record: &Record) -> Converted {
         },
         "profiles": [{
             "name": "Gateway",
-            "summary": format!("{}: {}", record.conclusion(), record.counts()),
+            "summary": summary,
             "core": status(true),
             "extended": status(false),
         }],
     });
-    Converted {
-        value,
-        left_out: vec![
-            "findings, measurements and expectations of each case",
-            "error rates, statistics and evidence",
-            "whether a case that counts as skipped was skipped, inconclusive or invalid",
-            "topology and target",
-        ],
+    let mut left_out = vec![
+        "findings, measurements and expectations of each case",
+        "error rates, statistics and evidence",
+        "whether a case that counts as skipped was skipped, inconclusive or invalid",
+        "topology and target",
+    ];
+    if record.cases.iter().any(|case| case.known.is_some()) {
+        left_out.push("reasons and links of known failures");
     }
+    Converted { value, left_out }
 }

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::environment::Environment;
 use super::{clipped, detail_lines};
 use poolproof_model::picture::Picture;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::{CaseRecord, Conclusion, Record};
 
 pub use load::render as render_load;
@@ -21,15 +21,24 @@ pub use search::render as render_search;
 pub fn render(record: &Record) -> String {
     let conclusion = record.conclusion();
     let state = match conclusion {
-        Conclusion::Passed => "pass",
-        Conclusion::Failed => "fail",
+        Conclusion::Passed | Conclusion::KnownFailures => "pass",
+        Conclusion::Failed | Conclusion::Outdated => "fail",
         Conclusion::Undecided | Conclusion::Interrupted => "undecided",
     };
-    let failed = record
-        .cases
-        .iter()
-        .filter(|case| !matches!(case.outcome.verdict, Verdict::Pass | Verdict::Skip));
-    let failed: Vec<&CaseRecord> = failed.collect();
+    let of = |title: &'static str, is: &dyn Fn(Judged) -> bool| {
+        let cases = record.cases.iter().filter(|case| is(case.judged()));
+        (title, cases.collect::<Vec<&CaseRecord>>())
+    };
+    let in_full = [
+        of("Listed as expected failures, but passed", &|judged| {
+            judged == Judged::UnexpectedPass
+        }),
+        of("What did not pass", &|judged| {
+            use Judged::{KnownFailure, Pass, Skip, UnexpectedPass};
+            !matches!(judged, Pass | Skip | KnownFailure | UnexpectedPass)
+        }),
+        of("Known failures", &|judged| judged == Judged::KnownFailure),
+    ];
     let title = format!("poolproof on {}: {conclusion}", clipped(&record.stack));
     page(
         &title,
@@ -41,13 +50,15 @@ pub fn render(record: &Record) -> String {
                     p { "flaw enabled: " (clipped(flaw)) }
                 }
             }
-            @if !failed.is_empty() {
-                section {
-                    h2 { "What did not pass" }
-                @for case in &failed {
-                    (full(case))
-                    (pictures(&case.outcome.pictures))
-                }
+            @for (title, cases) in &in_full {
+                @if !cases.is_empty() {
+                    section {
+                        h2 { (title) }
+                        @for case in cases {
+                            (full(case))
+                            (pictures(&case.outcome.pictures))
+                        }
+                    }
                 }
             }
             @for suite in suites(record) {
@@ -91,11 +102,11 @@ fn suites(record: &Record) -> Vec<&str> {
 /// All details of a case.
 fn full(case: &CaseRecord) -> Markup {
     html! {
-        article class=(case.outcome.verdict) {
+        article class=(class(case)) {
             h3 { (mark(case)) " " (clipped(&case.id)) }
             p.requirement { (clipped(&case.requirement)) }
             ul {
-                @for (kind, line) in detail_lines(&case.outcome) {
+                @for (kind, line) in detail_lines(case) {
                     li { span.kind { (kind) } " " (line) }
                 }
             }
@@ -107,21 +118,29 @@ fn full(case: &CaseRecord) -> Markup {
 /// One line per case, which expands to its details.
 fn brief(case: &CaseRecord) -> Markup {
     html! {
-        details class=(case.outcome.verdict) {
+        details class=(class(case)) {
             summary {
                 (mark(case)) " " (clipped(&case.id))
-                span.found { (clipped(&case.outcome.summary)) }
+                span.found { (clipped(&case.summary())) }
             }
             (full(case))
         }
-        @if case.outcome.verdict == Verdict::Pass {
+        @if case.judged() == Judged::Pass {
             (pictures(&case.outcome.pictures))
         }
     }
 }
 
 fn mark(case: &CaseRecord) -> Markup {
-    html! { span.mark { (case.outcome.verdict) } }
+    html! { span.mark { (case.judged()) } }
+}
+
+/// The class of a case, which sets its colour.
+fn class(case: &CaseRecord) -> String {
+    match case.judged() {
+        Judged::UnexpectedPass => "fail".to_owned(),
+        judged => judged.to_string(),
+    }
 }
 
 fn pictures(pictures: &[Picture]) -> Markup {
@@ -165,8 +184,7 @@ fn page(title: &str, body: Markup) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poolproof_model::verdict::Level;
-    use poolproof_model::verdict::Outcome;
+    use poolproof_model::verdict::{Level, Outcome, Verdict};
     use poolproof_records::samples::record;
 
     #[test]

@@ -5,13 +5,15 @@ use anyhow::Result;
 use super::family::{Family, Labels};
 use super::{about, shown, states, written};
 use poolproof_model::verdict::Level;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::{CaseRecord, Conclusion, Record};
 
 const LEVELS: [Level; 3] = [Level::Must, Level::Should, Level::May];
-const CONCLUSIONS: [(Conclusion, &str); 4] = [
+const CONCLUSIONS: [(Conclusion, &str); 6] = [
     (Conclusion::Passed, "passed"),
+    (Conclusion::KnownFailures, "known-failures"),
     (Conclusion::Failed, "failed"),
+    (Conclusion::Outdated, "outdated"),
     (Conclusion::Undecided, "undecided"),
     (Conclusion::Interrupted, "interrupted"),
 ];
@@ -60,14 +62,14 @@ pub fn render(record: &Record) -> Result<String> {
     ])
 }
 
-/// Includes verdicts that no case has yet, so that the first one shows as an increase.
+/// Includes judgements that no case has yet, so that the first one shows as an increase.
 fn cases(record: &Record) -> impl Iterator<Item = (Labels, u64)> {
     LEVELS.into_iter().flat_map(move |level| {
-        Verdict::ALL.into_iter().map(move |verdict| {
-            let with = |it: &&CaseRecord| it.level == level && it.outcome.verdict == verdict;
+        Judged::ALL.into_iter().map(move |judged| {
+            let with = |case: &&CaseRecord| case.level == level && case.judged() == judged;
             let labels = vec![
                 ("level", level.to_string()),
-                ("verdict", verdict.to_string()),
+                ("verdict", judged.to_string()),
             ];
             (labels, record.cases.iter().filter(with).count() as u64)
         })
@@ -78,6 +80,6 @@ fn judged(case: &CaseRecord) -> Labels {
     vec![
         ("case", shown(&case.id)),
         ("level", case.level.to_string()),
-        ("verdict", case.outcome.verdict.to_string()),
+        ("verdict", case.judged().to_string()),
     ]
 }

@@ -7,6 +7,7 @@ use super::super::compare::figure::Says;
 use super::super::compare::gate::Ruled;
 use super::table;
 use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 
 /// Renders the differences, then the results of the gate.
 pub fn render(found: &Comparison, moved: &[Drift], ruled: &[Ruled]) -> String {
@@ -18,8 +19,7 @@ pub fn render(found: &Comparison, moved: &[Drift], ruled: &[Ruled]) -> String {
     }
     if !found.verdicts.is_empty() {
         let rows = found.verdicts.iter().map(|it| {
-            let verdict =
-                |it: Option<Verdict>| it.map_or("not run".to_owned(), |it| it.to_string());
+            let verdict = |it: Option<Judged>| it.map_or("not run".to_owned(), |it| it.to_string());
             vec![
                 if it.worse { "worse" } else { "" }.to_owned(),
                 clipped(&it.id).into_owned(),

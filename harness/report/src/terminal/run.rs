@@ -10,7 +10,7 @@ use tabled::settings::{Alignment, Color, Modify, Style};
 
 use super::super::{clipped, detail_lines, needs_details};
 use super::TableStyle;
-use poolproof_model::verdict::Verdict;
+use poolproof_records::judged::Judged;
 use poolproof_records::run::{CaseRecord, Record};
 
 /// Renders the table, the cases that did not pass in full, and the conclusion.
@@ -48,9 +48,9 @@ fn table(record: &Record, style: TableStyle) -> String {
         rows.push_record([
             clipped(&case.id).into_owned(),
             case.level.to_string(),
-            case.outcome.verdict.to_string(),
+            case.judged().to_string(),
             format!("{:.1}", case.took_ms as f64 / 1000.0),
-            clipped(&case.outcome.summary).into_owned(),
+            clipped(&case.summary()).into_owned(),
         ]);
     }
     let mut table = rows.build();
@@ -66,36 +66,35 @@ fn table(record: &Record, style: TableStyle) -> String {
     if style.colour {
         for (number, case) in record.cases.iter().enumerate() {
             // Row 0 holds the headings.
-            table.modify((number + 1, VERDICT_COLUMN), colour(case.outcome.verdict));
+            table.modify((number + 1, VERDICT_COLUMN), colour(case.judged()));
         }
     }
     table.to_string()
 }
 
 fn details(text: &mut String, case: &CaseRecord) {
-    let outcome = &case.outcome;
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
         "\n{} {} ({})\n  requires: {}\n  source:   {}",
-        outcome.verdict,
+        case.judged(),
         clipped(&case.id),
         case.level,
         clipped(&case.requirement),
         clipped(&case.source)
     );
-    for (kind, line) in detail_lines(outcome) {
+    for (kind, line) in detail_lines(case) {
         let _ = writeln!(text, "  {:9} {line}", format!("{kind}:"));
     }
 }
 
-/// The colour of a verdict.
-fn colour(verdict: Verdict) -> Color {
-    match verdict {
-        Verdict::Pass => Color::FG_GREEN,
-        Verdict::Fail | Verdict::Error => Color::FG_RED,
-        Verdict::Invalid | Verdict::Inconclusive => Color::FG_YELLOW,
-        Verdict::Skip => Color::FG_CYAN,
+/// The colour of a judgement.
+fn colour(judged: Judged) -> Color {
+    match judged {
+        Judged::Pass => Color::FG_GREEN,
+        Judged::Fail | Judged::UnexpectedPass | Judged::Error => Color::FG_RED,
+        Judged::KnownFailure | Judged::Invalid | Judged::Inconclusive => Color::FG_YELLOW,
+        Judged::Skip => Color::FG_CYAN,
     }
 }
 
