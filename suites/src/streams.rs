@@ -8,9 +8,12 @@ use poolproof_cases::expect::{self, Found};
 use poolproof_client::drive::{self, Sent};
 use poolproof_client::evidence::endpoint;
 use poolproof_client::poll;
+use poolproof_client::sse::Frame;
 use poolproof_client::{Api, Connections, Exchange, Request, nonce, payload};
 use poolproof_model::target::{Endpoint, Model};
 use serde_json::{Value, json};
+
+use crate::mix::Mix;
 
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
 const TOKENS: (f64, f64) = (32.0, 3000.0);
@@ -37,7 +40,7 @@ pub(crate) struct Whole {
     tokens: u32,
     /// Whether streams of this stack end with their usage.
     have_usage: bool,
-    /// The fewest frames of those that are taken to be whole.
+    /// The fewest frames with text of those that are taken to be whole; those of either API have others beside them.
     frames: usize,
 }
 
@@ -51,7 +54,7 @@ impl Whole {
         };
         for stream in undisturbed.filter(|stream| stream.is_success()) {
             whole.have_usage |= completion_tokens(stream).is_some();
-            whole.frames = whole.frames.min(stream.frames.len());
+            whole.frames = whole.frames.min(text_frames(stream));
         }
         if whole.frames == usize::MAX {
             whole.frames = tokens as usize;
@@ -63,7 +66,7 @@ impl Whole {
     pub(crate) fn is(self, stream: &Exchange) -> bool {
         let all_came = match completion_tokens(stream) {
             Some(tokens) => tokens == u64::from(self.tokens),
-            None => !self.have_usage && stream.frames.len() >= self.frames,
+            None => !self.have_usage && text_frames(stream) >= self.frames,
         };
         stream.is_success() && all_came
     }
@@ -73,9 +76,21 @@ impl Whole {
         expect::success(what, stream)?;
         let expected = format!("{} tokens", self.tokens);
         let tokens = completion_tokens(stream).map(|tokens| format!("{tokens} tokens"));
-        let actual = tokens.unwrap_or_else(|| format!("{} frames", stream.frames.len()));
+        let actual = tokens.unwrap_or_else(|| format!("{} frames with text", text_frames(stream)));
         expect::that(self.is(stream), what, expected, actual)
     }
+}
+
+/// The frames of a stream that carry text.
+fn text_frames(stream: &Exchange) -> usize {
+    let has_text = |frame: &&Frame| {
+        let chunk: Value = serde_json::from_str(&frame.data).unwrap_or_default();
+        let choice = &chunk["choices"][0];
+        let text = choice["text"].as_str();
+        let text = text.or_else(|| choice["delta"]["content"].as_str());
+        text.is_some_and(|text| !text.is_empty())
+    };
+    stream.frames.iter().filter(has_text).count()
 }
 
 fn completion_tokens(stream: &Exchange) -> Option<u64> {
@@ -91,7 +106,7 @@ impl Streams {
     pub(crate) async fn open(ctx: &Context, model: &Model, n: usize) -> Result<Self> {
         let client = ctx.client(Connections::KeepAlive)?;
         let mut rng = ctx.rng("streams");
-        let request = Request::new(Api::Completions, &model.name, PACE_TOKENS, &mut rng);
+        let request = Mix::default().request(&model.name, PACE_TOKENS, &mut rng);
         let pace = client.send(request.timeout(ctx.timeouts.request)).await;
         ensure!(
             pace.is_success(),
@@ -103,16 +118,13 @@ impl Streams {
         let tokens =
             (ctx.timeouts.under_way.as_secs_f64() / token_s).clamp(TOKENS.0, TOKENS.1) as u32;
 
+        let mut apis = [Api::Completions, Api::Chat].into_iter().cycle();
         let requests = (0..n).map(|_| {
-            let mut body = payload(
-                Api::Completions,
-                model.name.as_str().into(),
-                &nonce(&mut rng),
-                tokens,
-            );
+            let api = apis.next().unwrap_or_default();
+            let mut body = payload(api, model.name.as_str().into(), &nonce(&mut rng), tokens);
             body["stream"] = true.into();
             body["stream_options"] = json!({"include_usage": true});
-            Request::from_json(Api::Completions, &body).timeout(ctx.timeouts.request)
+            Request::from_json(api, &body).timeout(ctx.timeouts.request)
         });
         let due = requests
             .enumerate()

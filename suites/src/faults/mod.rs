@@ -13,12 +13,13 @@ use poolproof_cases::case::{Catch, Suite};
 use poolproof_cases::context::Context;
 use poolproof_cases::expect;
 use poolproof_client::evidence::served;
-use poolproof_client::{Api, Connections, Exchange, Request, drive};
+use poolproof_client::{Connections, Exchange, Request, drive};
 use poolproof_fixtures::flaw::Flaw;
 use poolproof_model::target::Model;
 use poolproof_model::verdict::Findings;
 use rand::Rng;
 
+use crate::mix::Mix;
 use timeline::Timeline;
 
 /// The suite.
@@ -149,14 +150,15 @@ async fn expect_return(
     Ok(())
 }
 
-/// So many requests of one token for a model.
+/// So many requests of one token for a model, of all kinds.
 fn requests(
     model: &Model,
     n: usize,
     timeout: Duration,
     rng: &mut impl Rng,
 ) -> impl Iterator<Item = Request> {
-    (0..n).map(move |_| Request::new(Api::Completions, &model.name, 1, rng).timeout(timeout))
+    let mut mix = Mix::default();
+    (0..n).map(move |_| mix.request(&model.name, 1, rng).timeout(timeout))
 }
 
 /// Sends requests for a model in rounds until `is_over` says so of one, given the time from the first round to it. Says whether it

@@ -2,6 +2,7 @@
 
 mod batch_served_after;
 mod contention;
+mod fairness;
 mod held_order;
 mod interactive_admitted;
 mod objective_edited;
@@ -11,9 +12,11 @@ mod uncontended;
 
 use poolproof_cases::case::{Catch, Suite};
 use poolproof_cases::context::Context;
-use poolproof_client::{Api, Request};
+use poolproof_client::Request;
 use poolproof_fixtures::flaw::Flaw;
 use rand::Rng;
+
+use crate::mix::Kind;
 
 pub const SUITE: Suite = Suite {
     id: "priority",
@@ -25,6 +28,7 @@ pub const SUITE: Suite = Suite {
         batch_served_after::CASE,
         shed::CASE,
         objective_edited::CASE,
+        fairness::CASE,
     ],
     catches: CATCHES,
 };
@@ -36,6 +40,8 @@ const EDITED: &[&str] = &["priority/objective-edited"];
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
+    Catch::new(Flaw::ChatObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
+    Catch::new(Flaw::OneQueue, &["priority/fairness"], &[]),
     Catch::new(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed", "priority/objective-edited"]),
     Catch::new(Flaw::ObjectiveEditIgnored, EDITED, &[]),
     Catch::new(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], EDITED),
@@ -52,9 +58,15 @@ const CATCHES: &[Catch] = &[
 ];
 
 /// A short request of a class: its objective's name, or none.
-fn request(ctx: &Context, model: &str, class: Option<&str>, rng: &mut impl Rng) -> Request {
+fn request(
+    ctx: &Context,
+    model: &str,
+    kind: Kind,
+    class: Option<&str>,
+    rng: &mut impl Rng,
+) -> Request {
     const TOKENS: u32 = 4;
-    let request = Request::new(Api::Completions, model, TOKENS, rng).timeout(ctx.timeouts.case);
+    let request = kind.request(model, TOKENS, rng).timeout(ctx.timeouts.case);
     match class {
         Some(objective) => request.header(&ctx.target.objective_header, objective),
         None => request,
