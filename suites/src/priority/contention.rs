@@ -207,7 +207,7 @@ impl Held {
             (after_us >= 0.0).then_some(after_us / 1e3)
         };
         Ok(Arrivals {
-            classes_ms: classes.map(|class| times(class, &arrived)),
+            classes_ms: classes.map(|class| times(class, arrived)),
             kinds: self.kinds.clone(),
             source: "arrival in the endpoints' logs",
         })

@@ -40,17 +40,17 @@ const EDITED: &[&str] = &["priority/objective-edited"];
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
-    Catch::new(Flaw::ChatObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
+    Catch::new(Flaw::ChatObjectiveLost, &["priority/held-order", "priority/shed"], &["priority/objective-edited", "priority/fairness"]),
     Catch::new(Flaw::OneQueue, &["priority/fairness"], &[]),
     Catch::new(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed", "priority/objective-edited"]),
     Catch::new(Flaw::ObjectiveEditIgnored, EDITED, &[]),
     Catch::new(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], EDITED),
-    Catch::new(Flaw::PriorityAtTimes, &["priority/held-order"], EDITED),
+    Catch::new(Flaw::PriorityAtTimes, &["priority/held-order"], &["priority/objective-edited", "priority/fairness"]),
     Catch::new(Flaw::InteractiveRefusedAtTimes, &["priority/interactive-admitted", "priority/held-order", "priority/shed"],
-        &["priority/batch-served-after", "priority/objective-edited"]),
+        &["priority/batch-served-after", "priority/objective-edited", "priority/fairness"]),
     // A refused request is not held, so nothing is known of those that are; and missing metrics count as saturated.
     Catch::new(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
-        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "distribution/metrics-gone"]),
+        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "priority/fairness", "distribution/metrics-gone"]),
     Catch::new(Flaw::NeverShed, &["priority/shed"], &[]),
     Catch::new(Flaw::ShedEarly, &["priority/shed"], &[]),
     Catch::new(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
