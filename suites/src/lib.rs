@@ -27,6 +27,7 @@ mod faults;
 mod loaded;
 #[cfg(test)]
 mod made;
+mod mix;
 mod none;
 mod priority;
 mod rollout;

@@ -1,15 +1,19 @@
-//! A sample: requests for one model on an idle stack, with a fixed number in flight, and who served them.
+//! A sample: requests of all kinds for one model on an idle stack, with a fixed number in flight, and who served them.
 
 use anyhow::Result;
 use poolproof_cases::context::Context;
 use poolproof_cases::expect;
-use poolproof_client::evidence::cross_check::{Agreement, Answers, CrossCheck, Disagreement, Kind};
+use poolproof_client::evidence::cross_check::{
+    Agreement, Answers, CrossCheck, Disagreement, Kind as Cause,
+};
 use poolproof_client::evidence::served;
-use poolproof_client::{Api, Client, Exchange, Request, drive};
+use poolproof_client::{Client, Exchange, drive};
 use poolproof_model::target::{Model, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::sequential::{Progress, Sequential};
 use rand_chacha::ChaCha8Rng;
+
+use crate::mix::{KIND_SHARE, Kind, Kinds, Mix, requests_for};
 
 /// Requests after which the clock is looked at.
 const BATCH: u64 = 64;
@@ -21,13 +25,25 @@ pub(crate) struct ShareTest<'a> {
     pub(crate) of: String,
     /// The names of the endpoints.
     pub(crate) endpoints: Vec<&'a str>,
+    /// The kind of request that it is about; `None`: all.
+    pub(crate) kind: Option<Kind>,
     /// The test.
     pub(crate) test: Sequential,
 }
 
 impl ShareTest<'_> {
-    fn progress(&self, exchanges: &[Exchange]) -> Progress {
-        let served = exchanges.iter().filter_map(served::endpoint_of);
+    /// The test, and its part of a sample of all kinds.
+    pub(crate) fn of_sample(&self) -> (&Sequential, f64) {
+        let part = match self.kind {
+            Some(_) => KIND_SHARE,
+            None => 1.0,
+        };
+        (&self.test, part)
+    }
+
+    fn progress(&self, exchanges: &[Exchange], kinds: &Kinds) -> Progress {
+        let own = exchanges.iter().filter(|it| kinds.is(it, self.kind));
+        let served = own.filter_map(served::endpoint_of);
         self.test
             .progress(served.map(|name| self.endpoints.contains(&name)))
     }
@@ -40,6 +56,8 @@ pub(crate) struct Sample<'a> {
     model: &'a Model,
     in_flight: usize,
     rng: ChaCha8Rng,
+    mix: Mix,
+    kinds: Kinds,
     check: CrossCheck<'a>,
     /// The requests that were still to be sent when the time was over.
     missing: u64,
@@ -63,6 +81,8 @@ impl<'a> Sample<'a> {
             model,
             in_flight,
             rng: ctx.rng("prompts"),
+            mix: Mix::default(),
+            kinds: Kinds::default(),
             check: CrossCheck::start(&ctx.http, model.pools.iter()).await?,
             missing: 0,
             judged_from: 0,
@@ -75,11 +95,15 @@ impl<'a> Sample<'a> {
         self.missing = n;
         while self.missing > 0 && !self.ctx.is_late() {
             let batch = self.missing.min(BATCH);
-            let requests = (0..batch).map(|_| {
-                let request = Request::new(Api::Completions, &self.model.name, 1, &mut self.rng);
+            let kinds: Vec<Kind> = (0..batch).map(|_| self.mix.kind(&mut self.rng)).collect();
+            let requests = kinds.iter().copied().map(|kind: Kind| {
+                let request = kind.request(&self.model.name, 1, &mut self.rng);
                 request.timeout(self.ctx.timeouts.request)
             });
             let exchanges = drive::closed_loop(self.client, self.in_flight, requests).await;
+            for (exchange, kind) in exchanges.iter().zip(kinds) {
+                self.kinds.keep(exchange, kind);
+            }
             self.exchanges.extend(exchanges);
             self.missing -= batch;
         }
@@ -99,8 +123,8 @@ impl<'a> Sample<'a> {
     /// failure whatever the shares are.
     pub(crate) async fn settle(&mut self, tests: &[ShareTest<'_>], findings: &mut Findings) {
         loop {
-            let missing = tests.iter().map(|it| match it.progress(self.judged()) {
-                Progress::Open { missing } => missing,
+            let missing = tests.iter().map(|it| match self.progress(it) {
+                Progress::Open { missing } => requests_for(it.kind, missing),
                 Progress::Ended { .. } => 0,
             });
             let missing = missing.max().unwrap_or(0);
@@ -109,16 +133,23 @@ impl<'a> Sample<'a> {
             }
             self.more(missing).await;
             if self.missing > 0 {
-                let most = tests.iter().map(|it| it.test.n_max()).max().unwrap_or(0);
+                let most = tests
+                    .iter()
+                    .map(|it| requests_for(it.kind, it.test.n_max()));
+                let most = most.max().unwrap_or(0);
                 self.missing = most.saturating_sub(self.judged().len() as u64);
                 break;
             }
         }
         for it in tests {
-            if let Progress::Ended { look, hits } = it.progress(self.judged()) {
+            if let Progress::Ended { look, hits } = self.progress(it) {
                 findings.add_statistic(it.test.decide(it.of.as_str(), look, hits));
             }
         }
+    }
+
+    fn progress(&self, test: &ShareTest<'_>) -> Progress {
+        test.progress(self.judged(), &self.kinds)
     }
 
     /// The outcome: every request has to be answered with 200, and run once.
@@ -157,10 +188,10 @@ fn outcome(
             for Disagreement { kind, mismatch } in found {
                 match kind {
                     // About who was asked, not about who served: routing/known-model fails for it.
-                    Kind::AnotherPicker | Kind::PickNotFollowed => findings.note(format!(
+                    Cause::AnotherPicker | Cause::PickNotFollowed => findings.note(format!(
                         "answers and endpoint pickers differ, judged by answers: {mismatch}"
                     )),
-                    Kind::PickUnused | Kind::RanTwice | Kind::ServedByNobody => {
+                    Cause::PickUnused | Cause::RanTwice | Cause::ServedByNobody => {
                         findings.add(Err(mismatch));
                     }
                 }
@@ -195,7 +226,7 @@ mod tests {
         findings
     }
 
-    fn explained(kind: Kind) -> Agreement {
+    fn explained(kind: Cause) -> Agreement {
         let mismatch = Mismatch {
             what: "counts".to_owned(),
             expected: 1.into(),
@@ -232,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_request_that_ran_twice_and_an_unused_pick_are_failures() {
-        for kind in [Kind::RanTwice, Kind::PickUnused, Kind::ServedByNobody] {
+        for kind in [Cause::RanTwice, Cause::PickUnused, Cause::ServedByNobody] {
             assert_eq!(verdict(true, explained(kind), true, false), Verdict::Fail);
             assert_eq!(verdict(true, explained(kind), true, true), Verdict::Fail);
         }
@@ -240,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_share_is_judged_by_answers_whichever_picker_was_asked() {
-        for kind in [Kind::AnotherPicker, Kind::PickNotFollowed] {
+        for kind in [Cause::AnotherPicker, Cause::PickNotFollowed] {
             assert_eq!(verdict(true, explained(kind), true, false), Verdict::Pass);
             assert_eq!(verdict(false, explained(kind), true, false), Verdict::Fail);
         }

@@ -13,6 +13,8 @@ use poolproof_model::target::{Endpoint, Model};
 use rand::Rng;
 use serde_json::{Value, json};
 
+use crate::mix::Mix;
+
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
 const TOKENS: (f64, f64) = (32.0, 3000.0);
 /// From one stream to the next: pickers see that endpoints are busy with those before, and spread them.
@@ -137,9 +139,9 @@ impl Streams {
     async fn open_at_once(ctx: &Context, model: &Model, n: usize, at_once: usize) -> Result<Self> {
         let client = ctx.client(Connections::KeepAlive)?;
         let mut rng = ctx.rng("streams");
-        let mut pace = Vec::new();
+        let (mut mix, mut pace) = (Mix::default(), Vec::new());
         for _ in 0..PACE_REQUESTS {
-            let request = Request::new(Api::Completions, &model.name, PACE_TOKENS, &mut rng);
+            let request = mix.request(&model.name, PACE_TOKENS, &mut rng);
             let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
             ensure!(
                 exchange.is_success(),

@@ -260,6 +260,19 @@ impl Find for HeldByPriority {
     }
 }
 
+/// The [`HeldByPriority`], if held requests of one priority take turns by their fairness ids.
+#[derive(Debug)]
+pub struct HeldFairly;
+
+impl Find for HeldFairly {
+    const WHAT: &'static str = "a pool with flow_control = true and fair_flows = true, endpoint urls, and objectives above and below priority 0";
+    type Found<'a> = (&'a Model, &'a Pool, Classes<'a>);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        HeldByPriority::look(target).filter(|(_, pool, _)| pool.fair_flows == Some(true))
+    }
+}
+
 /// The first model whose pools all shed when saturated and have urls for ballast; and two classes.
 #[derive(Debug)]
 pub struct ShedByPriority;

@@ -112,6 +112,10 @@ pub struct Pool {
     /// skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_control: Option<bool>,
+    /// Whether held requests of one priority take turns by their fairness ids, as with GIE's
+    /// round-robin-fairness-policy. If absent, this is unknown, and cases that depend on it are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fair_flows: Option<bool>,
     /// Its endpoints.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
@@ -167,6 +171,7 @@ impl Target {
                 weight: pool.weight,
                 epp_metrics: Some(urls.epp_metrics),
                 flow_control: Some(pool.flow_control),
+                fair_flows: Some(pool.flow_control),
                 endpoints: endpoints.collect::<Result<_>>()?,
             })
         };

@@ -11,6 +11,7 @@ use poolproof_stats::binomial::Question;
 use poolproof_stats::sequential::Sequential;
 
 use crate::loaded::{self, Load, PoolTest};
+use crate::mix::{Kind, Shares};
 
 pub(super) const CASE: Case = Case {
     id: "canary/less-loaded",
@@ -22,7 +23,8 @@ pub(super) const CASE: Case = Case {
     plan: |target, rates| {
         let model = CanaryToLoad::find(target)?;
         let tests = tests(model, rates)?;
-        Ok(loaded::effort(model, tests.len(), &tests))
+        let busy = model.weighted_pools().count();
+        Ok(loaded::effort(model, busy, &tests))
     },
     run: |ctx| Box::pin(less_loaded(ctx)),
 };
@@ -30,26 +32,39 @@ pub(super) const CASE: Case = Case {
 /// Requests that wait at the busy endpoint of each pool.
 const WAITING: u64 = 3;
 
-/// The share of a picker that is blind among two endpoints is a half; the split leaves the lightest pool few picks.
+/// The share of a picker that is blind among two endpoints is a half, and a quarter if it is so for one API only, or for
+/// streams only. The split leaves the lightest pool few picks; the heaviest has enough to judge each kind.
 fn tests<'a>(model: &'a Model, rates: &Rates) -> Result<Vec<PoolTest<'a>>> {
-    let question = Question::AtMost {
-        null: 0.02,
-        bad: 0.30,
-    };
+    let question = |bad| Question::AtMost { null: 0.02, bad };
     let pools: Vec<&Pool> = model.weighted_pools().collect();
-    let alpha = rates.alpha / pools.len() as f64;
-    let test = Sequential::new(question, alpha, rates.power)?;
-    let tests = pools.into_iter().map(|pool| PoolTest {
+    let heaviest = pools.iter().copied().max_by_key(|pool| pool.weight);
+    let alpha = Shares::of(rates.alpha);
+    let whole = Sequential::new(
+        question(0.25),
+        alpha.whole / pools.len() as f64,
+        rates.power,
+    )?;
+    let of_kind = Sequential::new(question(0.5), alpha.kind, rates.power)?;
+    let whole = pools.into_iter().map(|pool| PoolTest {
         pool,
-        test: test.clone(),
+        kind: None,
+        test: whole.clone(),
     });
-    Ok(tests.collect())
+    let of_kind = heaviest.into_iter().flat_map(|pool| {
+        Kind::ALL.map(|kind| PoolTest {
+            pool,
+            kind: Some(kind),
+            test: of_kind.clone(),
+        })
+    });
+    Ok(whole.chain(of_kind).collect())
 }
 
 async fn less_loaded(ctx: &Context) -> Result<Outcome> {
     let model = CanaryToLoad::find(&ctx.target)?;
     let tests = tests(model, &ctx.rates)?;
-    let busy = tests.iter().filter_map(|it| it.pool.endpoints.first());
+    let pools = model.weighted_pools();
+    let busy = pools.filter_map(|pool| pool.endpoints.first());
     let busy: Vec<&str> = busy.map(|endpoint| endpoint.name.as_str()).collect();
     loaded::judge(ctx, model, &busy, Load::Waiting(WAITING), &tests).await
 }

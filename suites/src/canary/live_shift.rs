@@ -118,6 +118,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
             let test = ShareTest {
                 of: format!("share of {} at half way", canary.name),
                 endpoints: endpoints.collect(),
+                kind: None,
                 test: half(&ctx.rates)?,
             };
             sample.settle(&[test], &mut findings).await;

@@ -10,7 +10,7 @@ use poolproof_model::verdict::{Outcome, Verdict};
 use poolproof_stats::binomial::Question;
 use poolproof_stats::sequential::Sequential;
 
-use super::busy::WAITING;
+use super::busy::{WAITING, blind_at_times};
 use crate::loaded::{self, Load, PoolTest};
 
 pub(super) const CASE: Case = Case {
@@ -28,15 +28,15 @@ pub(super) const CASE: Case = Case {
     run: |ctx| Box::pin(each_in_turn(ctx)),
 };
 
-/// A picker that is blind to one endpoint gives it an equal share of the probes.
 fn test<'a>(pool: &'a Pool, rates: &Rates) -> Result<PoolTest<'a>> {
     let question = Question::AtMost {
         null: 0.02,
-        bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
+        bad: blind_at_times(pool),
     };
     let alpha = rates.alpha / pool.endpoints.len() as f64;
     let test = Sequential::new(question, alpha, rates.power)?;
-    Ok(PoolTest { pool, test })
+    let kind = None;
+    Ok(PoolTest { pool, kind, test })
 }
 
 async fn each_in_turn(ctx: &Context) -> Result<Outcome> {

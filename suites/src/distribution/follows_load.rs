@@ -12,15 +12,16 @@ use poolproof_cases::need::{EndpointNames, Find, PoolToLoad};
 use poolproof_client::evidence::watch::Watch;
 use poolproof_client::evidence::{scrapes, served};
 use poolproof_client::poll;
-use poolproof_client::{Api, Connections, Exchange, Request};
+use poolproof_client::{Connections, Exchange};
 use poolproof_model::target::{Endpoint, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::binomial::{Plan, Question};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::busy::WAITING;
+use super::busy::{WAITING, blind_at_times};
 use crate::loaded::{INTERVAL_MIN, Load, interval, not_as_arranged};
+use crate::mix::Mix;
 
 pub(super) const CASE: Case = Case {
     id: "distribution/follows-load",
@@ -50,7 +51,7 @@ const FOLLOWED_AFTER: Duration = Duration::from_secs(1);
 fn plan(pool: &Pool, rates: &Rates) -> Result<Plan> {
     let question = Question::AtMost {
         null: 0.02,
-        bad: (1.0 / pool.endpoints.len() as f64).min(0.25),
+        bad: blind_at_times(pool),
     };
     Plan::new(question, rates.alpha, rates.power)
 }
@@ -81,7 +82,7 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
     // Probes run on while the load moves, so that the last wrong pick is seen.
     let (stop, mut stopped) = oneshot::channel::<()>();
-    let mut rng = ctx.rng("probes");
+    let (mut rng, mut mix) = (ctx.rng("probes"), Mix::default());
     let prober = {
         let (client, model, timeout) = (client.clone(), model.name.clone(), ctx.timeouts.case);
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -89,7 +90,7 @@ async fn follows_load(ctx: &Context) -> Result<Outcome> {
             let mut ticks = tokio::time::interval(interval);
             while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
                 ticks.tick().await;
-                let request = Request::new(Api::Completions, &model, 1, &mut rng);
+                let request = mix.request(&model, 1, &mut rng);
                 let client = client.clone();
                 let exchange = async move { client.send(request.timeout(timeout)).await };
                 tasks.push(AbortOnDropHandle::new(tokio::spawn(exchange)));

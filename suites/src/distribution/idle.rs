@@ -13,11 +13,12 @@ use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::binomial::Question;
 use poolproof_stats::sequential::Sequential;
 
+use crate::mix::Kind;
 use crate::sample::{Sample, ShareTest};
 
 pub(super) const CASE: Case = Case {
     id: "distribution/idle",
-    requirement: "While all endpoints of a pool are idle, none of them is starved: each gets at least half of an equal share.",
+    requirement: "While all endpoints of a pool are idle, none of them is starved: each gets at least half of an equal share of every kind of request.",
     level: Level::Must,
     source: "GIE v1.5.0, max-score-picker: uniform among equal scores",
     needs: &[PoolToLoad::NEED, EndpointNames::NEED],
@@ -25,22 +26,28 @@ pub(super) const CASE: Case = Case {
     plan: |target, rates| {
         let (_, pool) = PoolToLoad::find(target)?;
         let tests = tests(pool, rates)?;
-        Ok(Effort::sequential(tests.iter().map(|it| (&it.test, 1.0))))
+        Ok(Effort::sequential(tests.iter().map(ShareTest::of_sample)))
     },
     run: |ctx| Box::pin(idle(ctx)),
 };
 
+/// Of each kind of request: what holds for each holds for all.
 fn tests<'a>(pool: &'a Pool, rates: &Rates) -> Result<Vec<ShareTest<'a>>> {
     let endpoints = pool.endpoints.len() as f64;
     let question = Question::AtLeast {
         null: 0.5 / endpoints,
         bad: 0.05 / endpoints,
     };
-    let test = Sequential::new(question, rates.alpha / endpoints, rates.power)?;
-    let tests = pool.endpoints.iter().map(|endpoint| ShareTest {
-        of: format!("share of {}", endpoint.name),
-        endpoints: vec![&endpoint.name],
-        test: test.clone(),
+    let alpha = rates.alpha / endpoints / Kind::ALL.len() as f64;
+    let test = Sequential::new(question, alpha, rates.power)?;
+    let tests = pool.endpoints.iter().flat_map(|endpoint| {
+        let test = &test;
+        Kind::ALL.map(|kind| ShareTest {
+            of: format!("share of {} in {}", endpoint.name, kind.in_words()),
+            endpoints: vec![endpoint.name.as_str()],
+            kind: Some(kind),
+            test: test.clone(),
+        })
     });
     Ok(tests.collect())
 }

@@ -12,13 +12,14 @@ use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Faults, Find, PoolToLoad};
 use poolproof_client::evidence::{control, scrapes, served};
 use poolproof_client::poll;
-use poolproof_client::{Api, Connections, Request, drive};
+use poolproof_client::{Connections, drive};
 use poolproof_model::target::Endpoint;
 use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::binomial::{Plan, Question};
 use serde_json::json;
 
 use crate::loaded::{Load, PACE_SAMPLES, interval};
+use crate::mix::Mix;
 
 pub(super) const CASE: Case = Case {
     id: "distribution/metrics-gone",
@@ -84,9 +85,10 @@ async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
     let unseen = Ballast::waiting_by(ctx, silent, &model.name, WAITING_THERE, Source::Control);
     ballast.push(unseen.await?);
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
-    let mut rng = ctx.rng("probes");
+    let (mut rng, mut mix) = (ctx.rng("probes"), Mix::default());
     let requests = (0..plan.n).map(|_| {
-        Request::new(Api::Completions, &model.name, 1, &mut rng).timeout(ctx.timeouts.case)
+        let request = mix.request(&model.name, 1, &mut rng);
+        request.timeout(ctx.timeouts.case)
     });
     let sent = drive::open_loop(&client, interval, requests).await;
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;

@@ -1,5 +1,6 @@
 //! Distribution: requests go to the less-loaded endpoint.
 
+mod burst;
 mod busy;
 mod each_in_turn;
 mod follows_load;
@@ -18,6 +19,7 @@ pub const SUITE: Suite = Suite {
     promise: "requests go to the less-loaded endpoint",
     cases: &[
         idle::CASE,
+        burst::CASE,
         one_busy::CASE,
         two_busy::CASE,
         each_in_turn::CASE,
@@ -36,6 +38,21 @@ const LOAD_BLIND: &[&str] = &[
     "canary/less-loaded",
 ];
 
+/// Where a gateway is seen that does not follow the picks for one API, or for streams; and where it may be.
+const KIND_BLIND: &[&str] = &[
+    "distribution/one-busy",
+    "distribution/two-busy",
+    "canary/less-loaded",
+];
+const KIND_BLIND_MAY: &[&str] = &[
+    "routing/known-model",
+    "routing/chunked-body",
+    "canary",
+    "distribution",
+    "priority",
+    "faults",
+];
+
 /// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.
 const PICKS: &[&str] = &[
     "distribution",
@@ -49,6 +66,9 @@ const PICKS: &[&str] = &[
 const CATCHES: &[Catch] = &[
     // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
     Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::ChatAtRandom, KIND_BLIND, KIND_BLIND_MAY),
+    Catch::new(Flaw::StreamsAtRandom, KIND_BLIND, KIND_BLIND_MAY),
+    Catch::new(Flaw::BurstToOne, &["distribution/burst", "distribution/idle"], &[]),
     Catch::new(Flaw::RoundRobin, LOAD_BLIND, PICKS),
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.
@@ -57,7 +77,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
-    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "priority/shed"]),
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
     Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),

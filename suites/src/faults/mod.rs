@@ -14,13 +14,14 @@ use poolproof_cases::context::Context;
 use poolproof_cases::effort::{Decision, Effort};
 use poolproof_cases::expect::{self, Found};
 use poolproof_client::evidence::served;
-use poolproof_client::{Api, Connections, Exchange, Request, drive, nonce, payload};
+use poolproof_client::{Connections, Exchange, Request, drive};
 use poolproof_fixtures::flaw::Flaw;
 use poolproof_model::target::Model;
 use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::binomial::Plan;
 use rand::Rng;
 
+use crate::mix::Mix;
 use crate::none;
 use timeline::Timeline;
 
@@ -221,25 +222,15 @@ pub(crate) async fn expect_return(
     Ok(())
 }
 
-/// So many requests of one token for a model: by each API in turn, streamed and not.
+/// So many requests of one token for a model, of all kinds.
 fn requests(
     model: &Model,
     n: usize,
     timeout: Duration,
     rng: &mut impl Rng,
 ) -> impl Iterator<Item = Request> {
-    const KINDS: [(Api, bool); 4] = [
-        (Api::Completions, false),
-        (Api::Chat, true),
-        (Api::Completions, true),
-        (Api::Chat, false),
-    ];
-    (0..n).map(move |number| {
-        let (api, stream) = KINDS[number % KINDS.len()];
-        let mut body = payload(api, model.name.as_str().into(), &nonce(rng), 1);
-        body["stream"] = stream.into();
-        Request::from_json(api, &body).timeout(timeout)
-    })
+    let mut mix = Mix::default();
+    (0..n).map(move |_| mix.request(&model.name, 1, rng).timeout(timeout))
 }
 
 /// Sends requests for a model in rounds until `is_over` says so of one, given the time from the first round to it. Says whether it

@@ -2,7 +2,7 @@
 //!
 //! A probe counts only if the readings around it show the load that was arranged: one wrong pick queues behind the ballast,
 //! and if the ballast drained meanwhile, the rest of the sample would judge an idle pool. What does not count is sent again,
-//! whatever became of it.
+//! whatever became of it. Probes are of all kinds; a test is about all of them or about one kind.
 
 mod arranged;
 
@@ -17,12 +17,14 @@ use poolproof_cases::expect;
 use poolproof_client::drive::{self, Sent};
 use poolproof_client::evidence::watch::Watch;
 use poolproof_client::evidence::{scrapes, served};
-use poolproof_client::{Api, Client, Connections, Exchange, Request};
+use poolproof_client::{Client, Connections, Exchange};
 use poolproof_model::picture::Picture;
 use poolproof_model::target::{Endpoint, Model, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::sequential::{Progress, Sequential};
 use rand::Rng;
+
+use crate::mix::{KIND_SHARE, Kind, Mix, requests_for};
 
 pub(crate) use arranged::{Load, not_as_arranged};
 
@@ -49,6 +51,8 @@ pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(4);
 pub(crate) struct PoolTest<'a> {
     /// The pool.
     pub(crate) pool: &'a Pool,
+    /// The kind of request that it is about; `None`: all.
+    pub(crate) kind: Option<Kind>,
     /// The test.
     pub(crate) test: Sequential,
 }
@@ -56,9 +60,10 @@ pub(crate) struct PoolTest<'a> {
 /// What judging takes while `busy` endpoints are busy.
 pub(crate) fn effort(model: &Model, busy: usize, tests: &[PoolTest<'_>]) -> Effort {
     let weight = f64::from(model.total_weight());
-    let tests = tests
-        .iter()
-        .map(|it| (&it.test, f64::from(it.pool.weight) / weight));
+    let tests = tests.iter().map(|it| {
+        let of_kind = it.kind.map_or(1.0, |_| KIND_SHARE);
+        (&it.test, of_kind * f64::from(it.pool.weight) / weight)
+    });
     let endpoints: usize = model
         .weighted_pools()
         .map(|pool| pool.endpoints.len())
@@ -72,6 +77,7 @@ pub(crate) fn effort(model: &Model, busy: usize, tests: &[PoolTest<'_>]) -> Effo
 /// A probe that was answered.
 struct Probe {
     exchange: Exchange,
+    kind: Kind,
     /// Why it does not count, if it does not.
     reason: Option<String>,
 }
@@ -108,18 +114,19 @@ pub(crate) async fn judge(
         starved: None,
     };
     let mut rng = ctx.rng(&format!("probes with {busy:?} busy"));
+    let mut mix = Mix::default();
     for _ in 0..CYCLES {
-        if probes.missing(0) == 0 || !probes.failed.is_empty() {
+        if probes.missing(&[]) == 0 || !probes.failed.is_empty() {
             break;
         }
-        probes.cycle(&mut rng).await?;
+        probes.cycle(&mut rng, &mut mix).await?;
     }
     Ok(probes.conclude())
 }
 
 impl Probes<'_> {
     /// Puts the load, sends probes until they are likely to decide, takes the load away, and waits for all answers.
-    async fn cycle(&mut self, rng: &mut impl Rng) -> Result<()> {
+    async fn cycle(&mut self, rng: &mut impl Rng, mix: &mut Mix) -> Result<()> {
         let (ctx, model) = (self.ctx, self.model);
         let (busy, idle): (Vec<Endpoint>, Vec<Endpoint>) = model
             .weighted_pools()
@@ -141,23 +148,25 @@ impl Probes<'_> {
         let since_us = scrapes::now_us();
         let mut open = Vec::new();
         for _ in 0..ROUNDS {
-            let missing = self.missing(open.len());
+            let missing = self.missing(&open);
             if missing == 0 || !self.failed.is_empty() {
                 break;
             }
-            let requests = (0..missing).map(|_| {
-                let request = Request::new(Api::Completions, &model.name, 1, rng);
+            let kinds: Vec<Kind> = (0..missing).map(|_| mix.kind(rng)).collect();
+            let requests = kinds.iter().copied().map(|kind: Kind| {
+                let request = kind.request(&model.name, 1, rng);
                 request.timeout(ctx.timeouts.case)
             });
             let sent = drive::open_loop(&client, interval, requests).await;
+            let sent = kinds.iter().copied().zip(sent).collect();
             let all_sent_at = Instant::now();
             let (answered, waiting) = settle(sent, ctx.timeouts.prompt_answer).await;
             watch.read_after(all_sent_at + interval).await;
-            for exchange in answered {
+            for (kind, exchange) in answered {
                 let (busy, at) = (busy.len(), exchange.sent_at);
                 let reason =
                     not_as_arranged(ctx, &watch, &endpoints, busy, self.load, at, interval);
-                self.add(exchange, reason);
+                self.add(kind, exchange, reason);
             }
             open.extend(waiting);
         }
@@ -168,10 +177,11 @@ impl Probes<'_> {
         }
         // What was still waiting when all had been sent: behind ballast if a busy endpoint served it. If another one
         // did, it was held on its way and went when the ballast was gone, which says nothing.
-        for task in open {
+        for (kind, task) in open {
             let exchange = task.await?;
             let stuck = served::endpoint_of(&exchange).is_some_and(|name| self.is_busy(name));
-            self.add(exchange, (!stuck).then(|| "held on its way".to_owned()));
+            let reason = (!stuck).then(|| "held on its way".to_owned());
+            self.add(kind, exchange, reason);
         }
         self.answered.sort_by_key(|probe| probe.exchange.sent_at);
         Ok(())
@@ -181,23 +191,27 @@ impl Probes<'_> {
         self.busy.contains(&endpoint)
     }
 
-    fn add(&mut self, exchange: Exchange, reason: Option<String>) {
+    fn add(&mut self, kind: Kind, exchange: Exchange, reason: Option<String>) {
         match exchange.is_success() {
-            true => self.answered.push(Probe { exchange, reason }),
+            true => self.answered.push(Probe {
+                exchange,
+                kind,
+                reason,
+            }),
             false => self.failed.push(exchange),
         }
     }
 
     /// The probes that are still to be sent before the next test can end, if those that are `open` will turn out to be behind the
     /// ballast of the pool in question.
-    fn missing(&self, open: usize) -> u64 {
+    fn missing(&self, open: &[(Kind, Sent)]) -> u64 {
         let missing = self.tests.iter().map(|it| {
-            let picks = self.picks(it.pool, false);
-            match it
-                .test
-                .progress(picks.chain(std::iter::repeat_n(true, open)))
-            {
-                Progress::Open { missing } => self.probes_for(it.pool, missing),
+            let is_own = |(kind, _): &&(Kind, Sent)| it.kind.is_none_or(|own| own == *kind);
+            let stuck = open.iter().filter(is_own).map(|_| true);
+            match it.test.progress(self.picks(it, false).chain(stuck)) {
+                Progress::Open { missing } => {
+                    self.probes_for(it.pool, requests_for(it.kind, missing))
+                }
                 Progress::Ended { .. } => 0,
             }
         });
@@ -209,11 +223,14 @@ impl Probes<'_> {
         (picks * u64::from(self.model.total_weight())).div_ceil(u64::from(pool.weight.max(1)))
     }
 
-    /// The picks of a pool in the order in which probes were sent, true for those of a busy endpoint. Probes that do not count are
-    /// left out or, where a picker is given the benefit of the doubt, taken for right ones.
-    fn picks(&self, pool: &Pool, charitable: bool) -> impl Iterator<Item = bool> {
-        let of_pool = |name: &str| pool.endpoints.iter().any(|it| it.name == name);
-        self.answered.iter().filter_map(move |probe| {
+    /// The picks that a test is about in the order in which probes were sent, true for those of a busy endpoint. Probes that do
+    /// not count are left out or, where a picker is given the benefit of the doubt, taken for right ones.
+    fn picks(&self, test: &PoolTest<'_>, charitable: bool) -> impl Iterator<Item = bool> {
+        let (endpoints, kind) = (&test.pool.endpoints, test.kind);
+        let of_pool = |name: &str| endpoints.iter().any(|it| it.name == name);
+        let own = self.answered.iter();
+        let own = own.filter(move |probe| kind.is_none_or(|kind| kind == probe.kind));
+        own.filter_map(move |probe| {
             let name = served::endpoint_of(&probe.exchange).filter(|name| of_pool(name))?;
             match &probe.reason {
                 None => Some(self.is_busy(name)),
@@ -228,23 +245,31 @@ impl Probes<'_> {
             findings.add(expect::success("every probe", exchange));
         }
         let mut undecided = Vec::new();
-        for PoolTest { pool, test } in self.tests {
+        for it in self.tests {
+            let PoolTest { pool, kind, test } = it;
             // A picker that is blind to load piles up requests, and so spoils what was arranged by itself: it fails all the same.
-            let counted = test.progress(self.picks(pool, false));
+            let counted = test.progress(self.picks(it, false));
             let progress = match counted {
                 Progress::Ended { .. } => counted,
-                Progress::Open { .. } => test.progress(self.picks(pool, true)),
+                Progress::Open { .. } => test.progress(self.picks(it, true)),
             };
             let busy = pool.endpoints.iter().filter(|it| self.is_busy(&it.name));
             let busy: Vec<&str> = busy.map(|it| it.name.as_str()).collect();
             match progress {
                 Progress::Ended { look, hits } if progress == counted || test.fails(look, hits) => {
-                    let of = format!("share of busy {} in {}", busy.join(" and "), pool.name);
+                    let of_kind = kind.map(|kind| format!(", of {}", kind.in_words()));
+                    let of = format!(
+                        "share of busy {} in {}{}",
+                        busy.join(" and "),
+                        pool.name,
+                        of_kind.unwrap_or_default()
+                    );
                     findings.add_statistic(test.decide(of, look, hits));
                 }
                 _ => undecided.push(pool.name.as_str()),
             }
         }
+        undecided.dedup();
         let counts = |probe: &&Probe| probe.reason.is_none();
         let counted = self.answered.iter().filter(counts).map(|it| &it.exchange);
         let (by_endpoint, of) = (served::by_endpoint(counted.clone()), counted.count());
@@ -291,10 +316,10 @@ pub(crate) async fn interval(
     model: &Model,
     idle_endpoints: usize,
 ) -> Result<Duration> {
-    let mut rng = ctx.rng("pace");
+    let (mut rng, mut mix) = (ctx.rng("pace"), Mix::default());
     let mut total = Duration::ZERO;
     for _ in 0..PACE_SAMPLES {
-        let request = Request::new(Api::Completions, &model.name, 1, &mut rng);
+        let request = mix.request(&model.name, 1, &mut rng);
         let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
         ensure!(
             exchange.is_success(),
@@ -311,15 +336,18 @@ pub(crate) async fn interval(
 }
 
 /// The exchanges that ended within `grace`, and the tasks of those that did not.
-async fn settle(sent: Vec<Sent>, grace: Duration) -> (Vec<Exchange>, Vec<Sent>) {
+async fn settle(
+    sent: Vec<(Kind, Sent)>,
+    grace: Duration,
+) -> (Vec<(Kind, Exchange)>, Vec<(Kind, Sent)>) {
     let deadline = tokio::time::Instant::now() + grace;
     let (mut ended, mut open) = (Vec::new(), Vec::new());
-    for mut task in sent {
+    for (kind, mut task) in sent {
         match tokio::time::timeout_at(deadline, &mut task).await {
-            Ok(Ok(exchange)) => ended.push(exchange),
+            Ok(Ok(exchange)) => ended.push((kind, exchange)),
             // A send that panicked has said so on standard error; it counts as no probe.
             Ok(Err(_)) => {}
-            Err(_) => open.push(task),
+            Err(_) => open.push((kind, task)),
         }
     }
     (ended, open)
@@ -342,6 +370,7 @@ mod tests {
     fn probe(served_by: &str, reason: Option<&str>) -> Probe {
         Probe {
             exchange: exchange(served_by, Some(200), Ending::Complete),
+            kind: Kind::ALL[0],
             reason: reason.map(str::to_owned),
         }
     }
@@ -356,6 +385,7 @@ mod tests {
         };
         let tests = [PoolTest {
             pool: &model.pools[0],
+            kind: None,
             test: Sequential::new(question, 1e-4, 0.99).unwrap(),
         }];
         let refused = exchange("model-a-1", Some(503), Ending::Complete);

@@ -8,7 +8,7 @@ use poolproof_cases::expect;
 use poolproof_cases::need::{Find, HeldByPriority};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::contention::{Class, hold};
+use super::contention::{Class, SentIn, hold};
 
 pub(super) const CASE: Case = Case {
     id: "priority/batch-served-after",
@@ -27,16 +27,11 @@ const BATCH: usize = 40;
 async fn batch_served_after(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
     let (interactive, batch) = (classes.interactive, classes.batch);
-    let class = |name, objective, requests| Class {
-        name,
-        objective: Some(objective),
-        requests,
-    };
     let classes = [
-        class("interactive", interactive, INTERACTIVE),
-        class("batch", batch, BATCH),
+        Class::new("interactive", Some(interactive), INTERACTIVE),
+        Class::new("batch", Some(batch), BATCH),
     ];
-    let held = hold(ctx, model, pool, classes).await?;
+    let held = hold(ctx, model, pool, classes, SentIn::AnyOrder).await?;
     let mut findings = Findings::default();
     for exchange in &held.second {
         findings.add(expect::success("every batch request", exchange));

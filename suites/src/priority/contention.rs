@@ -24,10 +24,13 @@ use poolproof_stats::rank;
 use rand::seq::SliceRandom;
 
 use super::stall::wait_while_fewer;
+use crate::mix::{Kind, Kinds, Mix};
 
 /// Waiting requests that fill an endpoint: above GIE's default threshold of 5. More are tried where a picker says that
 /// its pool is not saturated yet.
 const WAITING: [u64; 3] = [8, 16, 32];
+/// The header that names the flow of a request (GIE v1.5.0, pkg/epp/metadata/consts.go).
+const FAIRNESS_HEADER: &str = "x-gateway-inference-fairness-id";
 /// How far apart requests are sent.
 const INTERVAL: Duration = Duration::from_millis(1);
 /// The share of the requests of a class that must have been held.
@@ -47,8 +50,31 @@ pub(super) struct Class<'a> {
     pub(super) name: &'a str,
     /// Its objective.
     pub(super) objective: Option<&'a str>,
+    /// Its fairness id.
+    pub(super) flow: Option<&'a str>,
     /// How many requests it sends.
     pub(super) requests: usize,
+}
+
+impl<'a> Class<'a> {
+    /// A class of the flow to which requests without a fairness id belong.
+    pub(super) fn new(name: &'a str, objective: Option<&'a str>, requests: usize) -> Self {
+        Self {
+            name,
+            objective,
+            flow: None,
+            requests,
+        }
+    }
+}
+
+/// The order in which the requests of two classes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SentIn {
+    /// At random.
+    AnyOrder,
+    /// Those of the first class first.
+    Turn,
 }
 
 /// What became of two classes that were held together.
@@ -57,6 +83,8 @@ pub(super) struct Held {
     pub(super) first: Vec<Exchange>,
     /// Those of the second class.
     pub(super) second: Vec<Exchange>,
+    /// The kinds of all of them.
+    kinds: Kinds,
     /// Requests of each class that nobody answered: the client gave up when nothing moved any more.
     pub(super) lost: [usize; 2],
     /// When the ballast was taken away.
@@ -67,13 +95,14 @@ pub(super) struct Held {
     pub(super) doubt: Option<String>,
 }
 
-/// Fills the endpoints, sends two classes through lanes of their own, shows that both are held, takes the ballast away, and
-/// waits until all are served or nothing moves.
+/// Fills the endpoints, sends requests of all kinds in two classes through lanes of their own, shows that both are held, takes
+/// the ballast away, and waits until all are served or nothing moves.
 pub(super) async fn hold(
     ctx: &Context,
     model: &Model,
     pool: &Pool,
     classes: [Class<'_>; 2],
+    order: SentIn,
 ) -> Result<Held> {
     for endpoint in &pool.endpoints {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
@@ -82,7 +111,7 @@ pub(super) async fn hold(
     let watch = Watch::start(&ctx.http, &pool.endpoints);
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
     let (begun_at, begun_us) = (Instant::now(), scrapes::now_us());
-    let mut sent = send(ctx, model, classes).await?;
+    let mut sent = send(ctx, model, classes, order).await?;
 
     let shown = shown_held(ctx, pool, classes, &ballast, &sent).await;
     let filled_until = Instant::now();
@@ -96,6 +125,7 @@ pub(super) async fn hold(
     let mut held = Held {
         first: Vec::new(),
         second: Vec::new(),
+        kinds: Kinds::default(),
         lost: [0; 2],
         released_at,
         shown: String::new(),
@@ -103,10 +133,13 @@ pub(super) async fn hold(
     };
     let ended = [&mut held.first, &mut held.second];
     for ((class, ended), lost) in sent.iter_mut().zip(ended).zip(&mut held.lost) {
-        for task in class.tasks.drain(..) {
-            match task.is_finished() {
-                true => ended.push(task.await?),
-                false => *lost += 1,
+        for (kind, task) in class.tasks.drain(..) {
+            if task.is_finished() {
+                let exchange = task.await?;
+                held.kinds.keep(&exchange, kind);
+                ended.push(exchange);
+            } else {
+                *lost += 1;
             }
         }
     }
@@ -127,8 +160,9 @@ pub(super) async fn hold(
 
 /// When two classes that were held together reached the endpoints.
 pub(super) struct Arrivals {
-    /// In milliseconds since the ballast was taken away, by class.
-    pub(super) classes_ms: [Vec<f64>; 2],
+    /// In milliseconds since the ballast was taken away, by class, with the ids of the requests.
+    classes_ms: [Vec<(String, f64)>; 2],
+    kinds: Kinds,
     /// By what that is known.
     pub(super) source: &'static str,
 }
@@ -155,9 +189,9 @@ impl Held {
                     .checked_duration_since(self.released_at)?;
                 Some(at.as_secs_f64() * 1e3)
             };
-            let began = classes.map(|class| class.iter().filter_map(began).collect());
             return Ok(Arrivals {
-                classes_ms: began,
+                classes_ms: classes.map(|class| times(class, began)),
+                kinds: self.kinds.clone(),
                 source: "the beginning of answers",
             });
         }
@@ -172,40 +206,76 @@ impl Held {
             let after_us = *arrived_us.get(&exchange.id)? as f64 - released_us;
             (after_us >= 0.0).then_some(after_us / 1e3)
         };
-        let arrived = classes.map(|class| class.iter().filter_map(arrived).collect());
         Ok(Arrivals {
-            classes_ms: arrived,
+            classes_ms: classes.map(|class| times(class, arrived)),
+            kinds: self.kinds.clone(),
             source: "arrival in the endpoints' logs",
         })
     }
 }
 
+/// The exchanges of which a time is known, by their ids.
+fn times(class: &[Exchange], time: impl Fn(&Exchange) -> Option<f64>) -> Vec<(String, f64)> {
+    let known = class
+        .iter()
+        .filter_map(|it| Some((it.id.clone(), time(it)?)));
+    known.collect()
+}
+
 impl Arrivals {
-    /// Decides whether the first class arrived before the second; `None`: one of them never did.
-    pub(super) fn in_order(&self, ctx: &Context, names: [&str; 2]) -> Option<Statistic> {
-        let [first, second] = &self.classes_ms;
-        let (order, n) = (rank::order(first, second)?, first.len() + second.len());
-        let what = names.join(" before ");
-        Some(order.decide_first(what, n, ctx.rates.alpha, EXPECTED))
+    /// The times of the classes, of one kind of request or of all, in the order in which they were sent.
+    pub(super) fn of(&self, kind: Option<Kind>) -> [Vec<f64>; 2] {
+        let own = |class: &Vec<(String, f64)>| {
+            let own = class.iter().filter(|(id, _)| self.kinds.has(id, kind));
+            own.map(|(_, ms)| *ms).collect()
+        };
+        self.classes_ms.each_ref().map(own)
     }
 
-    /// Adds the same, with a picture.
-    pub(super) fn expect_in_order(&self, ctx: &Context, names: [&str; 2], findings: &mut Findings) {
+    /// Decides whether the first class arrived before the second; `None`: one of them never did.
+    pub(super) fn in_order(
+        &self,
+        alpha: f64,
+        names: [&str; 2],
+        kind: Option<Kind>,
+    ) -> Option<Statistic> {
+        let [first, second] = self.of(kind);
+        let (order, n) = (rank::order(&first, &second)?, first.len() + second.len());
+        Some(order.decide_first(in_words(names, kind), n, alpha, EXPECTED))
+    }
+
+    /// Adds the same.
+    pub(super) fn expect_in_order(
+        &self,
+        alpha: f64,
+        names: [&str; 2],
+        kind: Option<Kind>,
+        findings: &mut Findings,
+    ) {
+        match self.in_order(alpha, names, kind) {
+            Some(order) => findings.add_statistic(order),
+            None => {
+                let what = in_words(names, kind);
+                findings.add(expect::that(false, &what, "both classes served", "one"));
+            }
+        }
+    }
+
+    /// Shows the times.
+    pub(super) fn show(&self, names: [&str; 2], findings: &mut Findings) {
         let classes = names.map(str::to_owned).into_iter();
         findings.show(Picture::distributions(
             "when held requests reached an endpoint",
             "ms",
-            classes.zip(self.classes_ms.clone()).collect(),
+            classes.zip(self.of(None)).collect(),
         ));
-        match self.in_order(ctx, names) {
-            Some(order) => findings.add_statistic(order),
-            None => {
-                let what = names.join(" before ");
-                findings.add(expect::that(false, &what, "both classes served", "one"));
-            }
-        }
         findings.note(format!("order by {}", self.source));
     }
+}
+
+fn in_words(names: [&str; 2], kind: Option<Kind>) -> String {
+    let of_kind = kind.map(|kind| format!(" in {}", kind.in_words()));
+    format!("{}{}", names.join(" before "), of_kind.unwrap_or_default())
 }
 
 /// Puts ballast on every endpoint until the picker takes its pool to be saturated, where it says so.
@@ -234,39 +304,49 @@ async fn saturate(ctx: &Context, model: &Model, pool: &Pool) -> Result<Vec<Balla
 
 /// The requests of a class on their way. Its lane ends with it.
 struct OnTheWay {
-    tasks: Vec<drive::Sent>,
+    tasks: Vec<(Kind, drive::Sent)>,
     _lane: Lane,
 }
 
-/// Sends both classes, interleaved at random, from clients that share nothing. Returns when all have been sent.
-async fn send(ctx: &Context, model: &Model, classes: [Class<'_>; 2]) -> Result<[OnTheWay; 2]> {
+/// Sends both classes from clients that share nothing. Returns when all have been sent.
+async fn send(
+    ctx: &Context,
+    model: &Model,
+    classes: [Class<'_>; 2],
+    order: SentIn,
+) -> Result<[OnTheWay; 2]> {
     let mut rng = ctx.rng("order");
     let total = classes[0].requests + classes[1].requests;
     let mut slots: Vec<usize> = (0..total).collect();
-    slots.shuffle(&mut rng);
+    if order == SentIn::AnyOrder {
+        slots.shuffle(&mut rng);
+    }
     let (first, second) = slots.split_at(classes[0].requests);
     let mut ready = Vec::new();
     for (class, slots) in classes.into_iter().zip([first, second]) {
         let mut slots = slots.to_vec();
         slots.sort_unstable();
-        let due: Vec<(Duration, Request)> = slots
-            .into_iter()
-            .map(|slot| {
-                let request = super::request(ctx, &model.name, class.objective, &mut rng);
-                (INTERVAL * slot as u32, request)
-            })
-            .collect();
+        let mut mix = Mix::default();
+        let kinds: Vec<Kind> = slots.iter().map(|_| mix.kind(&mut rng)).collect();
+        let mut due: Vec<(Duration, Request)> = Vec::new();
+        for (slot, kind) in slots.into_iter().zip(&kinds) {
+            let mut request = super::request(ctx, &model.name, *kind, class.objective, &mut rng);
+            if let Some(flow) = class.flow {
+                request = request.header(FAIRNESS_HEADER, flow);
+            }
+            due.push((INTERVAL * slot as u32, request));
+        }
         let client: Client = ctx.client(Connections::KeepAlive)?;
-        ready.push((Lane::start(class.name)?, client, due));
+        ready.push((Lane::start(class.name)?, client, kinds, due));
     }
     // Only now, when nothing is left to prepare: a class that is ready later would be sent later.
     let start = Instant::now() + INTERVAL * 10;
-    let sending = ready.into_iter().map(|(lane, client, due)| {
+    let sending = ready.into_iter().map(|(lane, client, kinds, due)| {
         let sent =
             lane.spawn(async move { drive::scheduled(&client, start, due.into_iter()).await });
         async {
             anyhow::Ok(OnTheWay {
-                tasks: sent.await?,
+                tasks: kinds.into_iter().zip(sent.await?).collect(),
                 _lane: lane,
             })
         }
@@ -347,7 +427,7 @@ async fn probes_at_endpoints(ctx: &Context, pool: &Pool, ballast: &[Ballast]) ->
 
 fn in_flight(sent: &[OnTheWay; 2]) -> usize {
     let tasks = sent.iter().flat_map(|class| &class.tasks);
-    tasks.filter(|task| !task.is_finished()).count()
+    tasks.filter(|(_, task)| !task.is_finished()).count()
 }
 
 #[cfg(test)]
@@ -356,12 +436,16 @@ mod tests {
     use poolproof_client::Ending;
 
     use super::*;
-    use crate::made::{context, exchange};
+    use crate::made::exchange;
 
     fn arrivals(first_ms: f64, second_ms: f64) -> Arrivals {
-        let from = |start: f64| (0..60).map(|n| start + f64::from(n)).collect();
+        let from = |start: f64| {
+            let times = (0..60).map(|n| (String::new(), start + f64::from(n)));
+            times.collect()
+        };
         Arrivals {
             classes_ms: [from(first_ms), from(second_ms)],
+            kinds: Kinds::default(),
             source: "a test",
         }
     }
@@ -390,13 +474,14 @@ mod tests {
 
     #[test]
     fn the_first_class_has_to_arrive_first() {
-        let (ctx, names) = (context(), ["interactive", "batch"]);
-        let in_order = arrivals(0.0, 100.0).in_order(&ctx, names).unwrap();
-        assert!(in_order.holds());
-        let inverted = arrivals(100.0, 0.0).in_order(&ctx, names).unwrap();
-        assert!(!inverted.holds());
-        let mixed = arrivals(0.0, 0.5).in_order(&ctx, names).unwrap();
-        assert!(!mixed.holds());
+        let decided = |first_ms, second_ms| {
+            let arrivals = arrivals(first_ms, second_ms);
+            let order = arrivals.in_order(1e-4, ["interactive", "batch"], None);
+            order.unwrap().holds()
+        };
+        assert!(decided(0.0, 100.0));
+        assert!(!decided(100.0, 0.0));
+        assert!(!decided(0.0, 0.5));
     }
 
     #[test]
@@ -404,7 +489,7 @@ mod tests {
         let mut one = arrivals(0.0, 0.0);
         one.classes_ms[1].clear();
         let mut findings = Findings::default();
-        one.expect_in_order(&context(), ["interactive", "batch"], &mut findings);
+        one.expect_in_order(1e-4, ["interactive", "batch"], None, &mut findings);
         assert!(findings.failed());
     }
 
@@ -415,6 +500,7 @@ mod tests {
             let held = Held {
                 first: vec![served()],
                 second: vec![exchange("a", Some(status), Ending::Complete)],
+                kinds: Kinds::default(),
                 lost: [0; 2],
                 released_at: Instant::now(),
                 shown: String::new(),

@@ -12,11 +12,13 @@ use poolproof_model::target::Model;
 use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::{interval, rank};
 
-use super::contention::{Class, EXPECTED, Held, hold};
+use super::contention::{Class, EXPECTED, Held, SentIn, hold};
+use crate::mix::{Kind, Mix, Shares};
 
 pub(super) const CASE: Case = Case {
     id: "priority/held-order",
-    requirement: "When interactive and batch requests are both held, interactive ones reach the endpoints before batch ones. \
+    requirement: "When interactive and batch requests are both held, interactive ones reach the endpoints before batch ones, \
+                  with either API, streamed or not. \
                   (Control: two classes of one priority show no order.)",
     level: Level::Must,
     source: "GIE v1.5.0, pkg/epp/flowcontrol: bands of higher priority are dispatched first",
@@ -24,28 +26,32 @@ pub(super) const CASE: Case = Case {
     alpha_parts: 2,
     plan: |_, rates| {
         let arms = Effort::requests(2 * CONTROL + 2 * INTERACTIVE + BATCH).waits(2.0);
-        let alpha = rates.alpha / DECISIONS;
-        Ok(arms.decides([
-            Decision::NoOrder {
-                sizes: [CONTROL, CONTROL],
-                alpha,
-                deviating: CONTROL_DEVIATION,
-            },
-            Decision::FirstBelow {
-                sizes: [INTERACTIVE, BATCH],
-                alpha,
-                null: EXPECTED,
-            },
-        ]))
+        let alpha = rates.alpha / ARMS;
+        let mut decisions = vec![Decision::NoOrder {
+            sizes: [CONTROL, CONTROL],
+            alpha,
+            deviating: CONTROL_DEVIATION,
+        }];
+        let shares = Shares::of(alpha);
+        let ordered = |part, alpha| Decision::FirstBelow {
+            sizes: [INTERACTIVE / part, BATCH / part],
+            alpha,
+            null: EXPECTED,
+        };
+        decisions.push(ordered(1, shares.whole));
+        let kinds = Kind::ALL;
+        decisions.extend(kinds.map(|_| ordered(kinds.len(), shares.kind)));
+        Ok(arms.decides(decisions))
     },
     run: |ctx| Box::pin(held_order(ctx)),
 };
 
 /// The two arms.
-const DECISIONS: f64 = 2.0;
+const ARMS: f64 = 2.0;
 /// As many as the 95th percentile of their time to first token takes.
 const INTERACTIVE: usize = 200;
-const BATCH: usize = 60;
+/// As many as show, beside those, that one kind of request has no order.
+const BATCH: usize = 100;
 /// An order that the control arm must be able to see: what the test of the two classes would take for an order. That takes
 /// more requests than seeing a nearly complete order does.
 const CONTROL_DEVIATION: f64 = 0.75;
@@ -56,23 +62,16 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
     let (interactive, batch) = (classes.interactive, classes.batch);
     let mut findings = Findings::default();
 
-    let same = [
-        class("first", None, CONTROL),
-        class("second", None, CONTROL),
-    ];
-    let control = hold(ctx, model, pool, same).await?;
+    let same = ["first", "second"].map(|name| Class::new(name, None, CONTROL));
+    let control = hold(ctx, model, pool, same, SentIn::AnyOrder).await?;
     if let Some(doubt) = control.doubt {
         return Ok(Outcome::invalid(format!("control arm: {doubt}")));
     }
-    let [one, other] = control.arrivals(ctx, &pool.endpoints).await?.classes_ms;
+    let arrived = control.arrivals(ctx, &pool.endpoints).await?;
+    let [one, other] = arrived.of(None);
     let order = rank::order(&one, &other).context("control arm: nothing arrived")?;
     let n = one.len() + other.len();
-    let no_order = order.decide_none(
-        "control arm",
-        n,
-        ctx.rates.alpha / DECISIONS,
-        CONTROL_DEVIATION,
-    );
+    let no_order = order.decide_none("control arm", n, ctx.rates.alpha / ARMS, CONTROL_DEVIATION);
     if !no_order.holds() {
         return Ok(Outcome::invalid(format!(
             "two classes of one priority differ: {no_order}"
@@ -82,14 +81,19 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
 
     let alone = alone(ctx, model, interactive).await?;
     let classes = [
-        class("interactive", Some(interactive), INTERACTIVE),
-        class("batch", Some(batch), BATCH),
+        Class::new("interactive", Some(interactive), INTERACTIVE),
+        Class::new("batch", Some(batch), BATCH),
     ];
-    let held = hold(ctx, model, pool, classes).await?;
+    let held = hold(ctx, model, pool, classes, SentIn::AnyOrder).await?;
     let names = classes.map(|class| class.name);
     held.expect_served(names, &mut findings);
     let arrived = held.arrivals(ctx, &pool.endpoints).await?;
-    arrived.expect_in_order(ctx, names, &mut findings);
+    let shares = Shares::of(ctx.rates.alpha / ARMS);
+    arrived.expect_in_order(shares.whole, names, None, &mut findings);
+    for kind in Kind::ALL {
+        arrived.expect_in_order(shares.kind, names, Some(kind), &mut findings);
+    }
+    arrived.show(names, &mut findings);
     report_ttft(&held, &alone, &mut findings);
     let summary = format!(
         "{INTERACTIVE} interactive before {BATCH} batch; {}",
@@ -106,21 +110,14 @@ async fn held_order(ctx: &Context) -> Result<Outcome> {
     }
 }
 
-fn class<'a>(name: &'a str, objective: Option<&'a str>, requests: usize) -> Class<'a> {
-    Class {
-        name,
-        objective,
-        requests,
-    }
-}
-
 /// Interactive requests one after the other on an idle stack.
 async fn alone(ctx: &Context, model: &Model, objective: &str) -> Result<Vec<Exchange>> {
     let client = ctx.client(Connections::KeepAlive)?;
-    let mut rng = ctx.rng("alone");
+    let (mut rng, mut mix) = (ctx.rng("alone"), Mix::default());
     let mut exchanges = Vec::new();
     for _ in 0..INTERACTIVE {
-        let request = super::request(ctx, &model.name, Some(objective), &mut rng);
+        let kind = mix.kind(&mut rng);
+        let request = super::request(ctx, &model.name, kind, Some(objective), &mut rng);
         exchanges.push(client.send(request).await);
     }
     Ok(exchanges)

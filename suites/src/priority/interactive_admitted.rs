@@ -9,7 +9,7 @@ use poolproof_cases::need::{Find, HeldByPriority};
 use poolproof_client::Exchange;
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::contention::{Class, hold};
+use super::contention::{Class, SentIn, hold};
 
 pub(super) const CASE: Case = Case {
     id: "priority/interactive-admitted",
@@ -27,13 +27,9 @@ const REQUESTS: usize = 40;
 async fn interactive_admitted(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
     let (interactive, batch) = (classes.interactive, classes.batch);
-    let class = |name, objective| Class {
-        name,
-        objective: Some(objective),
-        requests: REQUESTS,
-    };
+    let class = |name, objective| Class::new(name, Some(objective), REQUESTS);
     let classes = [class("interactive", interactive), class("batch", batch)];
-    let held = hold(ctx, model, pool, classes).await?;
+    let held = hold(ctx, model, pool, classes, SentIn::AnyOrder).await?;
     let count = |class: &[Exchange], status: fn(u16) -> bool| {
         class
             .iter()

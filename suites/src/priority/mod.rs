@@ -2,6 +2,7 @@
 
 mod batch_served_after;
 mod contention;
+mod fairness;
 mod held_order;
 mod interactive_admitted;
 mod objective_edited;
@@ -11,9 +12,11 @@ mod uncontended;
 
 use poolproof_cases::case::{Catch, Suite};
 use poolproof_cases::context::Context;
-use poolproof_client::{Api, Request};
+use poolproof_client::Request;
 use poolproof_fixtures::flaw::Flaw;
 use rand::Rng;
+
+use crate::mix::Kind;
 
 pub const SUITE: Suite = Suite {
     id: "priority",
@@ -25,6 +28,7 @@ pub const SUITE: Suite = Suite {
         batch_served_after::CASE,
         shed::CASE,
         objective_edited::CASE,
+        fairness::CASE,
     ],
     catches: CATCHES,
 };
@@ -36,15 +40,17 @@ const EDITED: &[&str] = &["priority/objective-edited"];
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ObjectiveLost, &["priority/held-order", "priority/shed"], EDITED),
+    Catch::new(Flaw::ChatObjectiveLost, &["priority/held-order", "priority/shed"], &["priority/objective-edited", "priority/fairness"]),
+    Catch::new(Flaw::OneQueue, &["priority/fairness"], &[]),
     Catch::new(Flaw::PriorityIgnored, &["priority/held-order"], &["priority/shed", "priority/objective-edited"]),
     Catch::new(Flaw::ObjectiveEditIgnored, EDITED, &[]),
     Catch::new(Flaw::PriorityInverted, &["priority/held-order", "priority/shed"], EDITED),
-    Catch::new(Flaw::PriorityAtTimes, &["priority/held-order"], EDITED),
+    Catch::new(Flaw::PriorityAtTimes, &["priority/held-order"], &["priority/objective-edited", "priority/fairness"]),
     Catch::new(Flaw::InteractiveRefusedAtTimes, &["priority/interactive-admitted", "priority/held-order", "priority/shed"],
-        &["priority/batch-served-after", "priority/objective-edited"]),
+        &["priority/batch-served-after", "priority/objective-edited", "priority/fairness"]),
     // A refused request is not held, so nothing is known of those that are; and missing metrics count as saturated.
     Catch::new(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
-        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "distribution/metrics-gone"]),
+        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "priority/fairness", "distribution/metrics-gone"]),
     Catch::new(Flaw::NeverShed, &["priority/shed"], &[]),
     Catch::new(Flaw::ShedEarly, &["priority/shed"], &[]),
     Catch::new(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
@@ -52,9 +58,15 @@ const CATCHES: &[Catch] = &[
 ];
 
 /// A short request of a class: its objective's name, or none.
-fn request(ctx: &Context, model: &str, class: Option<&str>, rng: &mut impl Rng) -> Request {
+fn request(
+    ctx: &Context,
+    model: &str,
+    kind: Kind,
+    class: Option<&str>,
+    rng: &mut impl Rng,
+) -> Request {
     const TOKENS: u32 = 4;
-    let request = Request::new(Api::Completions, model, TOKENS, rng).timeout(ctx.timeouts.case);
+    let request = kind.request(model, TOKENS, rng).timeout(ctx.timeouts.case);
     match class {
         Some(objective) => request.header(&ctx.target.objective_header, objective),
         None => request,

@@ -10,7 +10,7 @@ use poolproof_cases::need::{Find, HeldByPriority, Need};
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::contention::{Class, EXPECTED, hold};
+use super::contention::{Class, EXPECTED, SentIn, hold};
 
 pub(super) const CASE: Case = Case {
     id: "priority/objective-edited",
@@ -44,20 +44,16 @@ const RAISED_ABOVE: i32 = 10;
 async fn objective_edited(ctx: &Context) -> Result<Outcome> {
     let (model, pool, classes) = HeldByPriority::find(&ctx.target)?;
     let (interactive, batch) = (classes.interactive, classes.batch);
-    let class = |name, objective| Class {
-        name,
-        objective: Some(objective),
-        requests: REQUESTS,
-    };
+    let class = |name, objective| Class::new(name, Some(objective), REQUESTS);
     let (first, second) = (class("interactive", interactive), class("batch", batch));
     let mut findings = Findings::default();
 
-    let control = hold(ctx, model, pool, [first, second]).await?;
+    let control = hold(ctx, model, pool, [first, second], SentIn::AnyOrder).await?;
     if let Some(doubt) = control.doubt {
         return Ok(Outcome::invalid(format!("before the edit: {doubt}")));
     }
     let arrived = control.arrivals(ctx, &pool.endpoints).await?;
-    match arrived.in_order(ctx, [first.name, second.name]) {
+    match arrived.in_order(ctx.rates.alpha, [first.name, second.name], None) {
         Some(order) if order.holds() => findings.note(format!("before the edit, {order}")),
         Some(order) => return Ok(Outcome::invalid(format!("before the edit, {order}"))),
         None => return Ok(Outcome::invalid("before the edit, a class was not served")),
@@ -74,16 +70,18 @@ async fn objective_edited(ctx: &Context) -> Result<Outcome> {
     loop {
         round += 1;
         let after = edited_at.elapsed();
-        let held = hold(ctx, model, pool, [second, first]).await?;
+        let held = hold(ctx, model, pool, [second, first], SentIn::AnyOrder).await?;
         if let Some(doubt) = held.doubt {
             return Ok(Outcome::invalid(doubt));
         }
         held.expect_served(names, &mut findings);
         let arrived = held.arrivals(ctx, &pool.endpoints).await?;
-        let followed = arrived.in_order(ctx, names).is_some_and(|it| it.holds());
+        let order = arrived.in_order(ctx.rates.alpha, names, None);
+        let followed = order.is_some_and(|order| order.holds());
         let is_over = round == ROUNDS_MAX || edited_at.elapsed() > ctx.timeouts.recovery;
         if followed || is_over || findings.failed() {
-            arrived.expect_in_order(ctx, names, &mut findings);
+            arrived.expect_in_order(ctx.rates.alpha, names, None, &mut findings);
+            arrived.show(names, &mut findings);
             return Ok(findings.outcome(format!(
                 "batch before interactive, held from {} ms after the edit; {}",
                 after.as_millis(),

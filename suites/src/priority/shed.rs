@@ -15,6 +15,8 @@ use poolproof_model::target::{Endpoint, Model};
 use poolproof_model::verdict::{Findings, Outcome};
 use std::time::{Duration, Instant};
 
+use crate::mix::Mix;
+
 pub(super) const CASE: Case = Case {
     id: "priority/shed",
     requirement: "Without flow control, batch requests get 429 when every endpoint is full, and not before; interactive \
@@ -139,9 +141,10 @@ async fn send(
     objective: &str,
     purpose: &str,
 ) -> Vec<Exchange> {
-    let mut rng = ctx.rng(purpose);
+    let (mut rng, mut mix) = (ctx.rng(purpose), Mix::default());
     let requests = (0..REQUESTS).map(|_| {
-        let request = super::request(ctx, &model.name, Some(objective), &mut rng);
+        let kind = mix.kind(&mut rng);
+        let request = super::request(ctx, &model.name, kind, Some(objective), &mut rng);
         request.timeout(ctx.timeouts.prompt_answer)
     });
     let mut exchanges = Vec::new();

@@ -67,6 +67,7 @@ async fn flapping(ctx: &Context) -> Result<Outcome> {
     let test = ShareTest {
         of: format!("share of {} after it flapped", flapping.name),
         endpoints: vec![&flapping.name],
+        kind: None,
         test: test(pool, &ctx.rates)?,
     };
     let mut findings = Findings::default();

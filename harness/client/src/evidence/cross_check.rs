@@ -156,6 +156,7 @@ mod tests {
             weight: 1,
             epp_metrics: None,
             flow_control: None,
+            fair_flows: None,
             endpoints: [0, 1].map(endpoint).into(),
         }
     }

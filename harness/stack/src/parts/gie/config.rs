@@ -11,6 +11,8 @@ use poolproof_model::topology::{Model, Pool, Topology};
 
 /// A busy machine exceeds GIE's default of 200 ms, and then the pool counts as saturated.
 const STALENESS: &str = "1s";
+/// Flows of one priority take turns. By GIE's default, a flow waits behind all that arrived before it.
+const FAIRNESS: &str = "round-robin-fairness-policy";
 /// The time after which a held request is rejected.
 const REQUEST_TTL: &str = "60s";
 
@@ -53,6 +55,9 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
     });
     let mut plugins = vec![detector, json!({"type": "max-score-picker"})];
     plugins.extend(scorers.clone().map(|(name, _)| json!({"type": name})));
+    if pool.flow_control {
+        plugins.push(json!({"type": FAIRNESS}));
+    }
     let mut profile = vec![json!({"pluginRef": "max-score-picker"})];
     profile.extend(scorers.map(|(name, weight)| json!({"pluginRef": name, "weight": weight})));
     let mut config = json!({
@@ -69,10 +74,14 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
         let bands: Vec<Value> = priorities
             .into_iter()
             .rev()
-            .map(|priority| json!({"priority": priority}))
+            .map(|priority| json!({"priority": priority, "fairnessPolicyRef": FAIRNESS}))
             .collect();
         config["featureGates"] = json!(["flowControl"]);
-        config["flowControl"] = json!({"defaultRequestTTL": REQUEST_TTL, "priorityBands": bands});
+        config["flowControl"] = json!({
+            "defaultRequestTTL": REQUEST_TTL,
+            "defaultPriorityBand": {"fairnessPolicyRef": FAIRNESS},
+            "priorityBands": bands,
+        });
     }
     config
 }

@@ -31,7 +31,7 @@ pub(super) fn args(
         args.push(format!("--objective={objective}={priority}"));
     }
     if pool.flow_control {
-        args.push("--flow-control".to_owned());
+        args.extend(["--flow-control", "--round-robin"].map(str::to_owned));
     }
     if pool.lora_affinity {
         args.push(format!("--lora-affinity-weight={LORA_AFFINITY_WEIGHT}"));

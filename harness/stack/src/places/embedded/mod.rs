@@ -273,7 +273,10 @@ impl Servers {
         if pool.lora_affinity {
             config.weights.lora_affinity = LORA_AFFINITY_WEIGHT.into();
         }
-        config.flow_control = pool.flow_control.then(epp::FlowControl::default);
+        config.flow_control = pool.flow_control.then(|| epp::FlowControl {
+            round_robin: true,
+            ..epp::FlowControl::default()
+        });
         config.seed = seed.wrapping_add(self.pickers.len() as u64);
         config.flaw = flaw.filter(|flaw| flaw.component() == Flawed::EndpointPicker);
         let picker = EndpointPicker::start(config.clone())

@@ -222,6 +222,7 @@ async fn pool(
             weight: backend.weight,
             epp_metrics: picker.metrics,
             flow_control: picker.flow_control,
+            fair_flows: picker.fair_flows,
             endpoints,
         },
         picker: picker.pods,

@@ -18,6 +18,8 @@ pub(super) struct Picker {
     pub(super) metrics: Option<Url>,
     /// Whether it queues by priority, if its configuration is readable.
     pub(super) flow_control: Option<bool>,
+    /// Whether flows of one priority take turns, if its configuration is readable.
+    pub(super) fair_flows: Option<bool>,
     /// Its pods.
     pub(super) pods: Vec<Pod>,
 }
@@ -56,19 +58,21 @@ pub(super) async fn read(
     let metrics: Url = format!("{url}/metrics").parse()?;
     // Authentication is on by default, and then metrics need a token.
     let readable = evidence::get(http, &metrics).await.is_ok();
-    let mut flow_control = None;
+    let (mut flow_control, mut fair_flows) = (None, None);
     if let Some(file) = configuration(spec) {
         let volumes = spec.volumes.iter().flatten();
         for source in volumes.filter_map(|volume| volume.config_map.as_ref()) {
             if let Ok(Some(config)) = cluster.read::<ConfigMap>(namespace, &source.name).await {
                 let files = config.data.unwrap_or_default();
                 flow_control = flow_control.or(queues_by_priority(&files, &file));
+                fair_flows = fair_flows.or(takes_turns(&files, &file));
             }
         }
     }
     Ok(Picker {
         metrics: readable.then_some(metrics),
         flow_control,
+        fair_flows,
         pods,
     })
 }
@@ -93,12 +97,51 @@ fn queues_by_priority(files: &BTreeMap<String, String>, name: &str) -> Option<bo
     Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))
 }
 
+/// Whether the EndpointPickerConfig in the file of this name lets the flows of every priority take turns: each band has a
+/// `round-robin-fairness-policy`.
+fn takes_turns(files: &BTreeMap<String, String>, name: &str) -> Option<bool> {
+    let config: Value = serde_saphyr::from_str(files.get(name)?).ok()?;
+    let flow_control = &config["flowControl"];
+    let is_fair = |band: &Value| {
+        let policy = &band["fairnessPolicyRef"];
+        let mut plugins = list(&config["plugins"]);
+        plugins.any(|plugin| {
+            let name = plugin.get("name").unwrap_or(&plugin["type"]);
+            plugin["type"] == "round-robin-fairness-policy" && name == policy
+        })
+    };
+    let mut bands = list(&flow_control["priorityBands"]);
+    let all_fair = is_fair(&flow_control["defaultPriorityBand"]) && bands.all(is_fair);
+    Some(queues_by_priority(files, name)? && all_fair)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::kubernetes::api::labels;
     use serde_json::json;
+
+    #[test]
+    fn flows_take_turns_if_every_band_has_a_policy_of_that_type() {
+        let config = |band: &str| {
+            let text = format!(
+                "featureGates: [flowControl]\n\
+                 plugins: [{{name: turns, type: round-robin-fairness-policy}}]\n\
+                 flowControl:\n  defaultPriorityBand: {{fairnessPolicyRef: turns}}\n  priorityBands: [{band}]\n"
+            );
+            takes_turns(&labels(&[("own.yaml", &text)]), "own.yaml")
+        };
+        assert_eq!(
+            config("{priority: 1, fairnessPolicyRef: turns}"),
+            Some(true)
+        );
+        assert_eq!(config("{priority: 1}"), Some(false));
+        assert_eq!(
+            takes_turns(&labels(&[("own.yaml", "")]), "other.yaml"),
+            None
+        );
+    }
 
     #[test]
     fn flow_control_is_read_from_the_configuration_that_is_used() {
