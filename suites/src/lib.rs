@@ -28,6 +28,7 @@ mod loaded;
 #[cfg(test)]
 mod made;
 mod priority;
+mod protocol;
 mod routing;
 mod sample;
 mod streams;
@@ -38,6 +39,7 @@ use poolproof_cli::App;
 /// All suites, in the order in which they run.
 pub const SUITES: &[Suite] = &[
     routing::SUITE,
+    protocol::SUITE,
     canary::SUITE,
     distribution::SUITE,
     priority::SUITE,

@@ -55,6 +55,7 @@ const NOWHERE: &[&str] = &[
     "routing/blanks",
     "routing/spoofed-model-header",
     "routing/chunked-body",
+    "protocol/methods",
 ];
 
 /// Streams that are not counted by the hundred: the one in 50 that is damaged may be among them.
@@ -63,6 +64,7 @@ const FEW_STREAMS: &[&str] = &[
     "routing/stream-unbuffered",
     "canary/live-shift",
     "faults",
+    "protocol",
 ];
 
 /// The flaws that this suite must catch.
@@ -75,12 +77,12 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
     Catch::new(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
     Catch::new(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
-    Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &[]),
-    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
-    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body"]),
+    Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &["protocol/body-unchanged"]),
+    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults", "protocol"]),
+    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body", "protocol"]),
     Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
-    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &[]),
-    Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &[]),
+    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests"]),
+    Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &["protocol/large-requests"]),
     Catch::new(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
     Catch::new(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
     Catch::new(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
@@ -96,10 +98,10 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], FEW_STREAMS),
     Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], FEW_STREAMS),
     Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"],
-        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults"]),
+        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"],
         &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
-    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &[]),
+    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests"]),
 ];
 
 /// A 4xx of the gateway itself, routed nowhere.
