@@ -30,6 +30,7 @@ mod made;
 mod mix;
 mod none;
 mod priority;
+mod protocol;
 mod rollout;
 mod routing;
 mod sample;
@@ -41,6 +42,7 @@ use poolproof_cli::App;
 /// All suites, in the order in which they run.
 pub const SUITES: &[Suite] = &[
     routing::SUITE,
+    protocol::SUITE,
     canary::SUITE,
     distribution::SUITE,
     priority::SUITE,

@@ -220,6 +220,24 @@ impl Find for EndpointLogs {
     }
 }
 
+/// Endpoints that can be asked past the gateway, whose answers show what is to come back through it. Found: each model with the url
+/// of an endpoint in one of its pools with a weight.
+#[derive(Debug)]
+pub struct Straight;
+
+impl Find for Straight {
+    const WHAT: &'static str = "the url of an endpoint of every model";
+    type Found<'a> = Vec<(&'a Model, &'a url::Url)>;
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let with_url = target.models.iter().map(|model| {
+            let mut endpoints = model.weighted_pools().flat_map(|pool| &pool.endpoints);
+            Some((model, endpoints.find_map(|endpoint| endpoint.url.as_ref())?))
+        });
+        with_url.collect()
+    }
+}
+
 /// The names of two objectives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classes<'a> {

@@ -57,6 +57,7 @@ const NOWHERE: &[&str] = &[
     "routing/blanks",
     "routing/spoofed-model-header",
     "routing/chunked-body",
+    "protocol/methods",
 ];
 
 /// Streams that are not what the case is about, half of most samples: the one in 50 that is damaged may be among them.
@@ -76,6 +77,7 @@ const SOME_CHAT: &[&str] = &[
     "distribution",
     "priority",
     "faults",
+    "protocol",
 ];
 
 /// The flaws that this suite must catch.
@@ -88,12 +90,12 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
     Catch::new(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
     Catch::new(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
-    Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &[]),
-    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &["protocol/body-unchanged"]),
+    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout"]),
     Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], SOME_CHAT),
     Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
-    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &[]),
-    Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &[]),
+    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests"]),
+    Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &["protocol/large-requests"]),
     Catch::new(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
     Catch::new(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
     Catch::new(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
@@ -109,10 +111,10 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"],
-        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults"]),
+        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"],
         &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
-    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &[]),
+    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests"]),
     Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit"]),
     Catch::new(Flaw::UnknownRoutedAtTimes, UNKNOWN, NOWHERE),
     Catch::new(Flaw::EscapedNameLostAtTimes, &["routing/exact-name"], &[]),

@@ -77,7 +77,7 @@ pub struct Received {
     pub body_bytes: usize,
     /// XXH64 of the body, with seed 0, in hexadecimal digits.
     pub body_xxh64: String,
-    /// The body, if it is UTF-8 and at most 1 MiB long.
+    /// The body, if it is UTF-8 and at most 1 MiB long; up to 8 MiB where one request is asked for by its whole id.
     pub body: Option<String>,
 }
 
