@@ -30,7 +30,8 @@ pub(super) const CASE: Case = Case {
     run: |ctx| Box::pin(idle(ctx)),
 };
 
-fn tests<'a>(pool: &'a Pool, rates: &Rates) -> Result<Vec<ShareTest<'a>>> {
+/// The tests: one for each endpoint.
+pub(crate) fn tests<'a>(pool: &'a Pool, rates: &Rates) -> Result<Vec<ShareTest<'a>>> {
     let endpoints = pool.endpoints.len() as f64;
     let question = Question::AtLeast {
         null: 0.5 / endpoints,
