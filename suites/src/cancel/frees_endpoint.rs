@@ -68,9 +68,9 @@ const CLIENTS: usize = 24;
 /// Of them, those whose request has to be at an endpoint: a fault in one of five is caught with a power of 0.99.
 const JUDGED: usize = 21;
 /// Until a request is at its endpoint.
-const UNDER_WAY: Duration = Duration::from_millis(500);
+const UNDER_WAY: Duration = Duration::from_millis(400);
 /// How long clients wait while the endpoint picker holds their requests.
-const HELD_FOR: Duration = Duration::from_millis(1200);
+const HELD_FOR: Duration = Duration::from_millis(1000);
 /// The tokens of an answer, at least and at most.
 const TOKENS: (f64, f64) = (3000.0, 8192.0);
 const PACE_REQUESTS: usize = 1;

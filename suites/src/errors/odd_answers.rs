@@ -15,7 +15,7 @@ use crate::ways::{Clients, VERSIONS_REQUESTS, WAYS, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/odd-answers",
-    requirement: "After answers whose usage is a string, that lack choices, that are no JSON or that have a header of 1 MiB, every model \
+    requirement: "After answers whose usage or token counts are strings, that lack choices, that are no JSON or that have a header of 1 MiB, every model \
                   is served as before, and no endpoint picker has restarted.",
     level: Level::Must,
     source: "OpenAI API, usage, is what endpoints promise, not what they must be trusted with; llm-d/llm-d#1363",
@@ -30,7 +30,13 @@ pub(super) const CASE: Case = Case {
 };
 
 /// What is odd about an answer.
-const ODD: [&str; 4] = ["no-choices", "not-json", "long-header-1048576", "odd-usage"];
+const ODD: [&str; 5] = [
+    "no-choices",
+    "not-json",
+    "long-header-1048576",
+    "odd-counts",
+    "odd-usage",
+];
 /// Odd answers of a kind, for each model and way.
 const REPEATS: usize = 2;
 /// Good requests for each model after each kind. A picker or a route that is gone loses all of them; a fault in one of five is caught

@@ -1,18 +1,15 @@
 //! A request whose answer fails is not sent again.
 
-use std::collections::HashMap;
-
 use anyhow::{Context as _, Result};
-use futures_util::future::try_join_all;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
 use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find};
-use poolproof_client::evidence::control;
 use poolproof_client::poll;
 use poolproof_model::verdict::{Findings, Outcome};
 
+use super::arrivals::arrivals;
 use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WAYS, WHOLE, Way, directed};
 
 pub(super) const CASE: Case = Case {
@@ -67,7 +64,7 @@ async fn runs_once(ctx: &Context) -> Result<Outcome> {
         ctx.timeouts.metrics_settle,
         poll::INTERVAL,
         || async {
-            let arrivals = arrivals(ctx).await.ok()?;
+            let arrivals = arrivals(ctx, None).await.ok()?;
             let mut arrived = exchanges.iter().map(|exchange| arrivals.get(&exchange.id));
             arrived
                 .any(|pools| pools.is_some_and(|pools| pools.len() > 1))
@@ -76,7 +73,7 @@ async fn runs_once(ctx: &Context) -> Result<Outcome> {
     );
     // Whether one did is judged below.
     let _ = again.await;
-    let arrivals = arrivals(ctx).await?;
+    let arrivals = arrivals(ctx, None).await?;
     let mut findings = Findings::default();
     for ((model, what), exchange) in asked.iter().zip(&exchanges) {
         let pools = arrivals.get(&exchange.id).map_or(&[][..], Vec::as_slice);
@@ -97,24 +94,4 @@ async fn runs_once(ctx: &Context) -> Result<Outcome> {
         KINDS.len(),
         clients.in_words()
     )))
-}
-
-/// The pools in which requests arrived, one for each arrival, by the ids of the requests.
-async fn arrivals(ctx: &Context) -> Result<HashMap<String, Vec<&str>>> {
-    let logs = ctx.target.pools().flat_map(|pool| {
-        let logging = pool.endpoints.iter().filter(|it| it.control.is_some());
-        logging.map(|endpoint| async {
-            anyhow::Ok((
-                pool.name.as_str(),
-                control::requests(&ctx.http, endpoint).await?,
-            ))
-        })
-    });
-    let mut arrivals: HashMap<String, Vec<&str>> = HashMap::new();
-    for (pool, requests) in try_join_all(logs).await? {
-        for id in requests.into_iter().filter_map(|request| request.id) {
-            arrivals.entry(id).or_default().push(pool);
-        }
-    }
-    Ok(arrivals)
 }
