@@ -22,7 +22,9 @@
 //! ```
 
 mod canary;
+mod cancel;
 mod distribution;
+mod errors;
 mod faults;
 mod loaded;
 #[cfg(test)]
@@ -35,6 +37,7 @@ mod rollout;
 mod routing;
 mod sample;
 mod streams;
+mod ways;
 
 use poolproof_cases::case::Suite;
 use poolproof_cli::App;
@@ -46,6 +49,8 @@ pub const SUITES: &[Suite] = &[
     canary::SUITE,
     distribution::SUITE,
     priority::SUITE,
+    errors::SUITE,
+    cancel::SUITE,
     faults::SUITE,
     rollout::SUITE,
 ];

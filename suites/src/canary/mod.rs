@@ -44,9 +44,9 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
     Catch::new(Flaw::SplitInTurns, &["canary/windows"], &["canary"]),
     // One request in a hundred is served by a pool that has no share in its model.
-    Catch::new(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "protocol", "canary/live-shift", "priority/shed"]),
+    Catch::new(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "protocol", "canary/live-shift", "priority/shed", "errors/runs-once"]),
     Catch::new(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
-    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout"]),
+    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel"]),
     Catch::new(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
     Catch::new(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
 ];

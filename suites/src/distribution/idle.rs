@@ -32,7 +32,7 @@ pub(super) const CASE: Case = Case {
 };
 
 /// Of each kind of request: what holds for each holds for all.
-fn tests<'a>(pool: &'a Pool, rates: &Rates) -> Result<Vec<ShareTest<'a>>> {
+pub(crate) fn tests<'a>(pool: &'a Pool, rates: &Rates) -> Result<Vec<ShareTest<'a>>> {
     let endpoints = pool.endpoints.len() as f64;
     let question = Question::AtLeast {
         null: 0.5 / endpoints,

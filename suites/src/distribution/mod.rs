@@ -4,7 +4,7 @@ mod burst;
 mod busy;
 mod each_in_turn;
 mod follows_load;
-mod idle;
+pub(crate) mod idle;
 mod kv_pressure;
 mod metrics_gone;
 mod one_busy;
@@ -65,7 +65,7 @@ const PICKS: &[&str] = &[
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
-    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults", "cancel"]),
     Catch::new(Flaw::ChatAtRandom, KIND_BLIND, KIND_BLIND_MAY),
     Catch::new(Flaw::StreamsAtRandom, KIND_BLIND, KIND_BLIND_MAY),
     Catch::new(Flaw::BurstToOne, &["distribution/burst", "distribution/idle"], &[]),
@@ -73,13 +73,13 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.
     Catch::new(Flaw::StaleMetrics, &["distribution/one-busy", "distribution/follows-load"],
-        &["distribution", "canary/less-loaded", "priority", "faults"]),
+        &["distribution", "canary/less-loaded", "priority", "cancel", "faults"]),
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
-    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed"]),
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed", "errors/refusals-eject-nobody", "cancel"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
-    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),
+    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults"]),
     Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed"]),
 ];

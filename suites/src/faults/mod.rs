@@ -44,7 +44,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::PickerDownOpen, &["faults/picker-down"], &[]),
     Catch::new(Flaw::FailOpenIgnored, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::PickerDownHangs, &["faults/picker-down", "faults/picker-down-open"], &[]),
-    Catch::new(Flaw::BrokenStreamFinished, &["faults/endpoint-killed"], &[]),
+    Catch::new(Flaw::BrokenStreamFinished, &["faults/endpoint-killed", "errors/cut-shows"], &[]),
     Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &[]),
     Catch::new(Flaw::OpenPoolRefusesSome, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::ClosedPoolServesSome, &["faults/picker-down"], &[]),

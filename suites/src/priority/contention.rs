@@ -279,7 +279,7 @@ fn in_words(names: [&str; 2], kind: Option<Kind>) -> String {
 }
 
 /// Puts ballast on every endpoint until the picker takes its pool to be saturated, where it says so.
-async fn saturate(ctx: &Context, model: &Model, pool: &Pool) -> Result<Vec<Ballast>> {
+pub(crate) async fn saturate(ctx: &Context, model: &Model, pool: &Pool) -> Result<Vec<Ballast>> {
     let [least, ..] = WAITING;
     let endpoints = pool.endpoints.iter();
     let ballast = endpoints.map(|endpoint| Ballast::waiting(ctx, endpoint, &model.name, least));

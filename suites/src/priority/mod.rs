@@ -1,7 +1,7 @@
 //! Interactive requests go before batch ones under contention, and batch ones are not lost.
 
 mod batch_served_after;
-mod contention;
+pub(crate) mod contention;
 mod fairness;
 mod held_order;
 mod interactive_admitted;
@@ -50,7 +50,8 @@ const CATCHES: &[Catch] = &[
         &["priority/batch-served-after", "priority/objective-edited", "priority/fairness"]),
     // A refused request is not held, so nothing is known of those that are; and missing metrics count as saturated.
     Catch::new(Flaw::InteractiveShed, &["priority/interactive-admitted", "priority/shed"],
-        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "priority/fairness", "distribution/metrics-gone"]),
+        &["priority/held-order", "priority/batch-served-after", "priority/objective-edited", "priority/fairness", "distribution/metrics-gone",
+            "cancel/frees-endpoint"]),
     Catch::new(Flaw::NeverShed, &["priority/shed"], &[]),
     Catch::new(Flaw::ShedEarly, &["priority/shed"], &[]),
     Catch::new(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
