@@ -27,6 +27,7 @@ mod faults;
 mod loaded;
 #[cfg(test)]
 mod made;
+mod none;
 mod priority;
 mod routing;
 mod sample;

@@ -59,6 +59,8 @@ impl Decision {
     /// The chance that it fails a correct stack.
     pub fn alpha(&self) -> f64 {
         match self {
+            // A correct stack never does what is counted.
+            Self::Fixed(plan) if plan.question.null() == 0.0 => 0.0,
             Self::Fixed(plan) => plan.alpha,
             Self::Sequential(test) => test.alpha,
             Self::NoOrder { alpha, .. } | Self::FirstBelow { alpha, .. } => *alpha,

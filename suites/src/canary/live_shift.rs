@@ -8,7 +8,7 @@ use anyhow::Result;
 use poolproof_cases::budget::Rates;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
-use poolproof_cases::effort::Effort;
+use poolproof_cases::effort::{Decision, Effort};
 use poolproof_cases::expect;
 use poolproof_cases::need::{CanaryToLoad, EndpointNames, Find, Need};
 use poolproof_client::{Connections, Exchange};
@@ -19,6 +19,7 @@ use poolproof_model::verdict::{Findings, Outcome};
 use poolproof_stats::binomial::Question;
 use poolproof_stats::sequential::Sequential;
 
+use crate::none;
 use crate::sample::{Sample, ShareTest, is_of};
 use crate::streams::{PACE_REQUESTS, Streams};
 
@@ -35,12 +36,16 @@ pub(super) const CASE: Case = Case {
     ],
     alpha_parts: 1,
     plan: |_, rates| {
-        let test = half(rates)?;
-        let effort = Effort::sequential([(&test, 1.0)])
-            .and(BEFORE + AFTER + 2 * (PACE_REQUESTS + STREAMS + BATCH));
+        let (test, none) = (half(rates)?, none::plan(none::SHARE, rates)?);
+        let after = none.n as usize;
+        let mut effort = Effort::sequential([(&test, 1.0)])
+            .and(BEFORE + after + 2 * (PACE_REQUESTS + STREAMS + BATCH));
+        // The share of lost requests, and that of requests at the pool of weight 0.
+        let nones = [none.clone(), none].map(Decision::Fixed);
+        effort.decisions.extend(nones);
         let most = test.n_max() as usize
             + BEFORE
-            + AFTER
+            + after
             + 2 * (PACE_REQUESTS + STREAMS + BATCH + FOLLOW_MAX);
         Ok(effort.at_most(most as u64).in_flight(IN_FLIGHT).waits(4.0))
     },
@@ -55,8 +60,6 @@ const BATCH: usize = 64;
 const FOLLOW_MAX: usize = 400 * BATCH;
 /// Requests before anything is changed, to be seen.
 const BEFORE: usize = 2 * BATCH;
-/// Requests of which none may go to the pool that is at 0 then.
-const AFTER: usize = 200;
 /// What the share may be off by at half way.
 const TOLERANCE: f64 = 0.1;
 /// The odds at which a change of the split is taken to have happened, in natural logarithms: a million to one.
@@ -95,7 +98,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
         let took = shift.make(ctx, &mut sample).await?;
         let (whole, pace) = open.finish().await?;
         streams.extend(whole);
-        sample.exchanges.push(pace);
+        sample.exchanges.extend(pace);
         findings.add(expect::that(
             took.is_some(),
             &format!("share of {} from {from:.2} to {to:.2}", canary.name),
@@ -106,7 +109,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
             "it did not follow",
         ));
         let Some(took) = took else {
-            return finish(sample, canary, streams, findings, "not reached").await;
+            return finish(&ctx.rates, sample, canary, streams, findings, "not reached").await;
         };
         followed.push(format!("{} ms", took.as_millis()));
         sample.judge_from_here();
@@ -119,14 +122,19 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
             };
             sample.settle(&[test], &mut findings).await;
         } else {
-            sample.more(AFTER as u64).await;
+            let none = none::plan(none::SHARE, &ctx.rates)?;
+            sample.more(none.n).await;
             let late = sample
                 .judged()
                 .iter()
                 .filter(|it| is_of(stable, it))
                 .count();
-            let what = format!("requests at {} after its weight was 0", stable.name);
-            findings.add(expect::that(late == 0, &what, 0, late));
+            let of = format!(
+                "share of requests at {} after its weight was 0",
+                stable.name
+            );
+            let n = sample.judged().len() as u64;
+            findings.add_statistic(none.decide(of, late as u64, n));
         }
     }
     let summary = format!(
@@ -134,11 +142,12 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
         followed.join(" and "),
         streams.len()
     );
-    finish(sample, canary, streams, findings, &summary).await
+    finish(&ctx.rates, sample, canary, streams, findings, &summary).await
 }
 
 /// The outcome: every stream has to be whole, beside what a sample is judged by.
 async fn finish(
+    rates: &Rates,
     mut sample: Sample<'_>,
     canary: &Pool,
     streams: Vec<Exchange>,
@@ -148,6 +157,10 @@ async fn finish(
     for stream in &streams {
         findings.add(expect::success("stream that was open at a change", stream));
     }
+    let lost = sample.exchanges.iter().filter(|it| !it.is_success());
+    let (lost, n) = (lost.count() as u64, sample.exchanges.len() as u64);
+    let none = none::plan(none::SHARE, rates)?;
+    findings.add_statistic(none.decide("share of requests lost meanwhile", lost, n));
     findings.show(share_over_time(&sample.exchanges, canary));
     sample.exchanges.extend(streams);
     sample.conclude(findings, summary.to_owned()).await

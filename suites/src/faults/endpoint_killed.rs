@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
-use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_client::evidence::served;
@@ -14,7 +13,10 @@ use poolproof_model::change::{Change, Kind};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};
+use super::{
+    IN_FLIGHT, TRUSTED, TRUSTED_REQUESTS, effort, expect_return, sample, until_steady, unwell,
+};
+use crate::none;
 use crate::streams::{PACE_REQUESTS, Streams, Whole, under_way};
 
 pub(super) const CASE: Case = Case {
@@ -30,11 +32,9 @@ pub(super) const CASE: Case = Case {
         Need::change(Kind::Endpoint),
     ],
     alpha_parts: 0,
-    plan: |_, _| {
-        let fixed = PACE_REQUESTS + STREAMS;
-        let effort = Effort::requests(fixed + 2 * STEADY_REQUESTS);
-        let most = fixed + 2 * ROUNDS_REQUESTS_MAX;
-        Ok(effort.at_most(most as u64).waits(3.0))
+    plan: |_, rates| {
+        let plan = none::plan(none::SHARE, rates)?;
+        Ok(effort(&plan, 1, PACE_REQUESTS + STREAMS + TRUSTED_REQUESTS).waits(3.0))
     },
     run: |ctx| Box::pin(endpoint_killed(ctx)),
 };
@@ -43,9 +43,14 @@ const STREAMS: usize = 6;
 
 async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
     let (model, _) = PoolToLoad::find(&ctx.target)?;
+    let mut before = Vec::new();
+    if let Some(outcome) = unwell(ctx, model, &mut before).await? {
+        return Ok(outcome);
+    }
     let streams = Streams::open(ctx, model, STREAMS).await?;
     let (_, killed) = under_way(ctx, model).await?;
     let mut timeline = Timeline::of_endpoint(&killed.name);
+    timeline.add(&before);
     let endpoint = |running| Change::Endpoint {
         endpoint: killed.name.clone(),
         running,
@@ -53,12 +58,20 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
     ctx.change(endpoint(false)).await?;
     let killed_at = Instant::now();
     timeline.gone();
-    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let recovery = until_steady(ctx, model, &mut timeline, TRUSTED, Exchange::is_success).await?;
 
     let mut findings = Findings::default();
     let tokens = streams.tokens;
     let (streams, _) = streams.finish().await?;
     timeline.add(&streams);
+    let plan = none::plan(none::SHARE, &ctx.rates)?;
+    if recovery.took.is_some() {
+        let of = "share of requests that were lost after the recovery";
+        let judge = |what: &str, exchange: &Exchange| vec![expect::success(what, exchange)];
+        let serving = (IN_FLIGHT, ctx.timeouts.request);
+        let elsewhere = sample(ctx, model, (&plan, of), serving, &mut findings, judge).await?;
+        timeline.add(&elsewhere);
+    }
     let is_own = |it: &Exchange| served::endpoint_of(it).is_none_or(|it| it == killed.name);
     let (own, others): (Vec<Exchange>, Vec<Exchange>) = streams.into_iter().partition(is_own);
     let whole = Whole::like(others.iter(), tokens);
@@ -109,9 +122,11 @@ async fn endpoint_killed(ctx: &Context) -> Result<Outcome> {
     expect_return(ctx, model, &killed.name, &mut timeline, &mut findings).await?;
     findings.show(timeline.picture());
     Ok(findings.outcome(format!(
-        "{broken} streams broken off, {} of other endpoints whole; {} requests lost, back in use",
+        "{broken} streams broken off, {} of other endpoints whole; {} requests lost within {:?}, then none of {}; back in use",
         others.len(),
-        recovery.wrong.len()
+        recovery.wrong.len(),
+        ctx.timeouts.recovery,
+        plan.n
     )))
 }
 

@@ -1,18 +1,20 @@
 //! An endpoint that is taken out of its pool gets no more requests, and finishes those that it has.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
-use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
+use poolproof_client::Exchange;
 use poolproof_client::evidence::served;
-use poolproof_client::{Connections, drive};
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, requests, until_steady};
+use super::{IN_FLIGHT, effort, expect_return, sample, until_steady, unwell};
+use crate::none;
 use crate::streams::{PACE_REQUESTS, Streams, Whole, under_way};
 
 pub(super) const CASE: Case = Case {
@@ -28,26 +30,25 @@ pub(super) const CASE: Case = Case {
         Need::change(Kind::Member),
     ],
     alpha_parts: 0,
-    plan: |_, _| {
-        let fixed = PACE_REQUESTS + STREAMS + REQUESTS;
-        let most = fixed + 2 * ROUNDS_REQUESTS_MAX;
-        let effort = Effort::requests(fixed + 2 * STEADY_REQUESTS);
-        Ok(effort.at_most(most as u64).waits(2.0))
+    plan: |_, rates| {
+        let plan = none::plan(none::SHARE, rates)?;
+        Ok(effort(&plan, 1, PACE_REQUESTS + STREAMS).waits(2.0))
     },
     run: |ctx| Box::pin(endpoint_removed(ctx)),
 };
 
 const STREAMS: usize = 6;
-/// Requests after the picker has shown that it knows; so many at the other endpoints by chance are 3 in 100 billion where one
-/// of three is still picked from.
-const REQUESTS: usize = 60;
-const IN_FLIGHT: usize = 4;
 
 async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     let (model, _) = PoolToLoad::find(&ctx.target)?;
+    let mut before = Vec::new();
+    if let Some(outcome) = unwell(ctx, model, &mut before).await? {
+        return Ok(outcome);
+    }
     let streams = Streams::open(ctx, model, STREAMS).await?;
     let (_, removed) = under_way(ctx, model).await?;
     let mut timeline = Timeline::of_endpoint(&removed.name);
+    timeline.add(&before);
     let member = |member| Change::Member {
         endpoint: removed.name.clone(),
         member,
@@ -57,7 +58,7 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
 
     ctx.change(member(false)).await?;
     timeline.gone();
-    let left = until_steady(ctx, model, &mut timeline, |it| {
+    let left = until_steady(ctx, model, &mut timeline, Duration::ZERO, |it| {
         elsewhere(served::endpoint_of(it))
     })
     .await?;
@@ -67,22 +68,23 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
         "served elsewhere",
         left.in_words(),
     ));
-    let client = ctx.client(Connections::KeepAlive)?;
-    let mut rng = ctx.rng("prompts");
-    let requests = requests(model, REQUESTS, ctx.timeouts.request, &mut rng);
-    let exchanges = drive::closed_loop(&client, IN_FLIGHT, requests).await;
+    let plan = none::plan(none::SHARE, &ctx.rates)?;
+    let of = format!("share of requests at {} or lost after that", removed.name);
+    let judge = |what: &str, exchange: &Exchange| {
+        let served_by = served::endpoint_of(exchange);
+        vec![
+            expect::success(what, exchange),
+            expect::that(
+                elsewhere(served_by),
+                what,
+                "served elsewhere",
+                served_by.unwrap_or("nobody"),
+            ),
+        ]
+    };
+    let serving = (IN_FLIGHT, ctx.timeouts.request);
+    let exchanges = sample(ctx, model, (&plan, &of), serving, &mut findings, judge).await?;
     timeline.add(&exchanges);
-    for exchange in exchanges {
-        let what = format!("request while {} is out", removed.name);
-        let served_by = served::endpoint_of(&exchange);
-        findings.add(expect::success(&what, &exchange));
-        findings.add(expect::that(
-            elsewhere(served_by),
-            &what,
-            "served elsewhere",
-            served_by.unwrap_or("nobody"),
-        ));
-    }
     let tokens = streams.tokens;
     let (streams, _) = streams.finish().await?;
     let whole = Whole::like(streams.iter(), tokens);
@@ -101,7 +103,8 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     expect_return(ctx, model, &removed.name, &mut timeline, &mut findings).await?;
     findings.show(timeline.picture());
     Ok(findings.outcome(format!(
-        "{REQUESTS} requests elsewhere; {} streams whole, {own} of them its own; back in use",
+        "{} requests elsewhere; {} streams whole, {own} of them its own; back in use",
+        plan.n,
         streams.len()
     )))
 }

@@ -8,17 +8,20 @@ mod timeline;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use poolproof_cases::case::{Catch, Suite};
 use poolproof_cases::context::Context;
-use poolproof_cases::expect;
+use poolproof_cases::effort::{Decision, Effort};
+use poolproof_cases::expect::{self, Found};
 use poolproof_client::evidence::served;
-use poolproof_client::{Api, Connections, Exchange, Request, drive};
+use poolproof_client::{Api, Connections, Exchange, Request, drive, nonce, payload};
 use poolproof_fixtures::flaw::Flaw;
 use poolproof_model::target::Model;
-use poolproof_model::verdict::Findings;
+use poolproof_model::verdict::{Findings, Outcome};
+use poolproof_stats::binomial::Plan;
 use rand::Rng;
 
+use crate::none;
 use timeline::Timeline;
 
 /// The suite.
@@ -42,6 +45,9 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::PickerDownHangs, &["faults/picker-down", "faults/picker-down-open"], &[]),
     Catch::new(Flaw::BrokenStreamFinished, &["faults/endpoint-killed"], &[]),
     Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &[]),
+    Catch::new(Flaw::OpenPoolRefusesSome, &["faults/picker-down-open"], &[]),
+    Catch::new(Flaw::ClosedPoolServesSome, &["faults/picker-down"], &[]),
+    Catch::new(Flaw::PickerBackLossy, &["faults/picker-down"], &["faults"]),
 ];
 
 /// Requests of a round; a round is as it should be if all of them are.
@@ -56,68 +62,134 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// Requests that [`until_steady`] sends where nothing has to recover, and that it or [`expect_return`] sends at most.
 const STEADY_REQUESTS: usize = ROUND * STEADY;
 const ROUNDS_REQUESTS_MAX: usize = ROUND * ROUNDS_MAX;
+/// The time for which a picker may trust the last metrics of an endpoint (GIE v1.5.0, `--metrics-staleness-threshold`): so long, it may
+/// pick an endpoint that is dead.
+const TRUSTED: Duration = Duration::from_secs(2);
+/// The requests that [`until_steady`] sends in that time.
+const TRUSTED_REQUESTS: usize = ROUND * (TRUSTED.as_millis() / PAUSE.as_millis()) as usize;
+/// Requests of a sample at a time.
+const IN_FLIGHT: usize = 12;
+/// The same where each may wait for a connection that never opens: Envoy's default `connect_timeout` is 5 s.
+const REFUSED_IN_FLIGHT: usize = 57;
+
+/// The effort of a case: requests before anything is changed, its samples, and `others` beside them; twice, the stack has to settle.
+fn effort(plan: &Plan, samples: usize, others: usize) -> Effort {
+    let fixed = STEADY_REQUESTS + samples * plan.n as usize + others;
+    let nones = vec![Decision::Fixed(plan.clone()); samples];
+    Effort::requests(fixed + 2 * STEADY_REQUESTS)
+        .at_most((fixed + 2 * ROUNDS_REQUESTS_MAX) as u64)
+        .in_flight(IN_FLIGHT)
+        .decides(nones)
+}
 
 /// What it took until requests were as they should be again.
+///
+/// The requests until then are discarded: requirements allow a time of recovery, which is [`rounds`]' limit. What follows is judged by
+/// a sample of its own, so a fault that shows at times cannot pass by a lucky row of rounds.
 struct Recovery {
     /// Until the first of the rounds that were; `None`: there were none.
     took: Option<Duration>,
-    /// The requests that were not, before.
+    /// The requests before that round.
+    discarded: usize,
+    /// Those of them that were not as they should be.
     wrong: Vec<Exchange>,
 }
 
 impl Recovery {
     /// For a report: how long, and what happened meanwhile.
     fn in_words(&self) -> String {
-        let wrong = match self.wrong.last() {
+        let discarded = match self.wrong.last() {
             Some(last) => format!(
-                "{} requests before, the last: {}",
+                "{} of {} requests before were not, the last: {}",
                 self.wrong.len(),
+                self.discarded,
                 last.describe()
             ),
             None => "no request before".to_owned(),
         };
         match self.took {
-            Some(took) => format!("after {} ms ({wrong})", took.as_millis()),
-            None => format!("never ({wrong})"),
+            Some(took) => format!("after {} ms ({discarded})", took.as_millis()),
+            None => format!("never ({discarded})"),
         }
     }
 }
 
-/// Sends requests for a model in rounds until some rounds in a row are all right.
+/// Sends requests for a model in rounds until some rounds in a row are all right, for `at_least` a time: a fault may show only later.
 async fn until_steady(
     ctx: &Context,
     model: &Model,
     timeline: &mut Timeline,
+    at_least: Duration,
     is_right: impl Fn(&Exchange) -> bool,
 ) -> Result<Recovery> {
-    let (mut wrong, mut right, mut since) = (Vec::new(), 0, None);
+    let (mut wrong, mut sent, mut discarded) = (Vec::new(), 0, 0);
+    let (mut right, mut since) = (0, None);
     let steady = rounds(ctx, model, timeline, |exchanges, after| {
+        sent += exchanges.len();
         let before = wrong.len();
         wrong.extend(exchanges.into_iter().filter(|it| !is_right(it)));
         if wrong.len() > before {
-            (right, since) = (0, None);
+            (right, since, discarded) = (0, None, sent);
         } else {
             since.get_or_insert(after);
             right += 1;
         }
-        right == STEADY
+        right >= STEADY && after >= at_least
     });
     let took = match steady.await? {
         true => since,
         false => None,
     };
-    Ok(Recovery { took, wrong })
+    Ok(Recovery {
+        took,
+        discarded,
+        wrong,
+    })
 }
 
-/// Fails unless a model is served before anything is changed.
-async fn working(ctx: &Context, model: &Model, timeline: &mut Timeline) -> Result<()> {
-    let recovery = until_steady(ctx, model, timeline, Exchange::is_success).await?;
-    ensure!(
-        recovery.took.is_some(),
-        "before anything was changed: {}",
-        recovery.in_words()
-    );
-    Ok(())
+/// Sends requests before anything is changed, and adds their exchanges to `before`. Returns an outcome if any was not served: what
+/// happens later would show nothing.
+async fn unwell(
+    ctx: &Context,
+    model: &Model,
+    before: &mut Vec<Exchange>,
+) -> Result<Option<Outcome>> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng("before");
+    let requests = requests(model, STEADY_REQUESTS, ctx.timeouts.request, &mut rng);
+    let exchanges = drive::closed_loop(&client, ROUND, requests).await;
+    let lost = exchanges.iter().filter(|exchange| !exchange.is_success());
+    let mut from_last = lost.clone().rev();
+    let outcome = from_last.next().map(|last| {
+        let lost = lost.count();
+        Outcome::invalid(format!(
+            "before anything was changed, {lost} of {STEADY_REQUESTS} requests were not served, the last: {}",
+            last.describe()
+        ))
+    });
+    before.extend(exchanges);
+    Ok(outcome)
+}
+
+/// Sends a sample of requests for a model, and adds what is wrong with each and the share of wrong ones.
+async fn sample(
+    ctx: &Context,
+    model: &Model,
+    (plan, of): (&Plan, &str),
+    (in_flight, timeout): (usize, Duration),
+    findings: &mut Findings,
+    judge: impl Fn(&str, &Exchange) -> Vec<Found>,
+) -> Result<Vec<Exchange>> {
+    let client = ctx.client(Connections::KeepAlive)?;
+    let mut rng = ctx.rng(of);
+    let requests = requests(model, plan.n as usize, timeout, &mut rng);
+    let asked = requests.map(|request| {
+        let what = format!("request for {} by {:?}", model.name, request.api);
+        (what, request)
+    });
+    let asked = asked.collect();
+    let judge = |_, what: &str, exchange: &Exchange| judge(what, exchange);
+    Ok(none::send(&client, in_flight, (plan, of), asked, findings, judge).await)
 }
 
 /// Adds whether an endpoint that is back is used again: sends requests for its model in rounds until it has answered one.
@@ -149,14 +221,25 @@ async fn expect_return(
     Ok(())
 }
 
-/// So many requests of one token for a model.
+/// So many requests of one token for a model: by each API in turn, streamed and not.
 fn requests(
     model: &Model,
     n: usize,
     timeout: Duration,
     rng: &mut impl Rng,
 ) -> impl Iterator<Item = Request> {
-    (0..n).map(move |_| Request::new(Api::Completions, &model.name, 1, rng).timeout(timeout))
+    const KINDS: [(Api, bool); 4] = [
+        (Api::Completions, false),
+        (Api::Chat, true),
+        (Api::Completions, true),
+        (Api::Chat, false),
+    ];
+    (0..n).map(move |number| {
+        let (api, stream) = KINDS[number % KINDS.len()];
+        let mut body = payload(api, model.name.as_str().into(), &nonce(rng), 1);
+        body["stream"] = stream.into();
+        Request::from_json(api, &body).timeout(timeout)
+    })
 }
 
 /// Sends requests for a model in rounds until `is_over` says so of one, given the time from the first round to it. Says whether it

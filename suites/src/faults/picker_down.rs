@@ -1,20 +1,22 @@
 //! A pool that fails closed refuses its requests while its endpoint picker is down.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use poolproof_cases::ballast::wait_until_idle;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
-use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{Find, Need, PoolToLoad};
+use poolproof_client::Exchange;
 use poolproof_client::evidence::endpoint;
-use poolproof_client::{Connections, Exchange, drive};
 use poolproof_model::change::{Change, Kind};
-use poolproof_model::target::{Model, Pool};
+use poolproof_model::target::Pool;
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, requests, until_steady, working};
+use super::{IN_FLIGHT, REFUSED_IN_FLIGHT, effort, sample, until_steady, unwell};
+use crate::none;
 
 pub(super) const CASE: Case = Case {
     id: "faults/picker-down",
@@ -24,17 +26,12 @@ pub(super) const CASE: Case = Case {
     source: "GIE v1.5.0, api/v1, EndpointPickerRef.failureMode: FailClose, the default, drops the request",
     needs: &[PoolToLoad::NEED, Need::change(Kind::Picker)],
     alpha_parts: 0,
-    plan: |_, _| {
-        let requests = 2 * (REQUESTS + STEADY_REQUESTS);
-        let most = 2 * (REQUESTS + ROUNDS_REQUESTS_MAX);
-        Ok(Effort::requests(requests).at_most(most as u64).waits(1.0))
+    plan: |_, rates| {
+        let plan = none::plan(none::SHARE, rates)?;
+        Ok(effort(&plan, 3, 0).waits(1.0))
     },
     run: |ctx| Box::pin(picker_down(ctx)),
 };
-
-/// For the pool whose endpoint picker is down, and for another.
-pub(super) const REQUESTS: usize = 20;
-const IN_FLIGHT: usize = 10;
 
 async fn picker_down(ctx: &Context) -> Result<Outcome> {
     let (model, pool) = PoolToLoad::find(&ctx.target)?;
@@ -45,28 +42,38 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
     };
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_picker(&pool.name);
-    working(ctx, model, &mut timeline).await?;
-    let before = served(ctx, pool).await?;
+    let mut before = Vec::new();
+    if let Some(outcome) = unwell(ctx, model, &mut before).await? {
+        return Ok(outcome);
+    }
+    timeline.add(&before);
+    let served_before = served(ctx, pool).await?;
     ctx.change(picker(false)).await?;
     timeline.gone();
 
-    let (refused, others) = tokio::try_join!(send(ctx, Some(model)), send(ctx, other))?;
+    let plan = none::plan(none::SHARE, &ctx.rates)?;
+    let refusing = (REFUSED_IN_FLIGHT, ctx.timeouts.refusal);
+    let of = "share of requests without a picker that were not refused";
+    let judge = |what: &str, exchange: &Exchange| {
+        vec![
+            expect::statuses(what, exchange, 500..=599),
+            expect::routed_nowhere(what, exchange),
+        ]
+    };
+    let refused = sample(ctx, model, (&plan, of), refusing, &mut findings, judge).await?;
     timeline.add(&refused);
-    timeline.add_other(&others);
-    let mut slowest_ms = 0;
-    for exchange in &refused {
-        let what = format!("request for {} without a picker", model.name);
-        findings.add(expect::statuses(&what, exchange, 500..=599));
-        findings.add(expect::routed_nowhere(&what, exchange));
-        slowest_ms = slowest_ms.max(exchange.latency().as_millis());
+    let latencies = refused
+        .iter()
+        .map(|exchange| exchange.latency().as_millis());
+    let slowest_ms = latencies.max().unwrap_or(0);
+    if let Some(other) = other {
+        let of = "share of requests for another model that were not served meanwhile";
+        let judge = |what: &str, exchange: &Exchange| vec![expect::success(what, exchange)];
+        let serving = (IN_FLIGHT, ctx.timeouts.refusal);
+        let others = sample(ctx, other, (&plan, of), serving, &mut findings, judge).await?;
+        timeline.add_other(&others);
     }
-    for exchange in &others {
-        findings.add(expect::success(
-            "request for another model meanwhile",
-            exchange,
-        ));
-    }
-    let reached = served(ctx, pool).await? - before;
+    let reached = served(ctx, pool).await? - served_before;
     findings.add(expect::that(
         reached == 0.0,
         "requests that endpoints of the pool served meanwhile",
@@ -76,34 +83,38 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
 
     timeline.back();
     ctx.change(picker(true)).await?;
-    let recovery = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let recovery = until_steady(
+        ctx,
+        model,
+        &mut timeline,
+        Duration::ZERO,
+        Exchange::is_success,
+    )
+    .await?;
     findings.add(expect::that(
         recovery.took.is_some(),
         "requests once the picker is back",
         "served",
         recovery.in_words(),
     ));
+    if recovery.took.is_some() {
+        let of = "share of requests that were lost once the picker was back";
+        let judge = |what: &str, exchange: &Exchange| vec![expect::success(what, exchange)];
+        let serving = (IN_FLIGHT, ctx.timeouts.request);
+        let again = sample(ctx, model, (&plan, of), serving, &mut findings, judge).await?;
+        timeline.add(&again);
+    }
     findings.note(format!("the slowest refusal took {slowest_ms} ms"));
     findings.show(timeline.picture());
     findings.note(format!("served again {}", recovery.in_words()));
-    let others = match others.len() {
-        0 => "no other model to ask for meanwhile".to_owned(),
-        others => format!("{others} of another model served meanwhile"),
+    let n = plan.n;
+    let others = match other {
+        None => "no other model to ask for meanwhile".to_owned(),
+        Some(_) => format!("{n} of another model served meanwhile"),
     };
     Ok(findings.outcome(format!(
-        "{REQUESTS} requests refused, none of them counted as served by the pool's endpoints; {others}; served again"
+        "{n} requests refused, none of them counted as served by the pool's endpoints; {others}; {n} served again"
     )))
-}
-
-/// So many requests for a model at once, which are given up when a refusal should have come.
-pub(super) async fn send(ctx: &Context, model: Option<&Model>) -> Result<Vec<Exchange>> {
-    let Some(model) = model else {
-        return Ok(Vec::new());
-    };
-    let client = ctx.client(Connections::KeepAlive)?;
-    let mut rng = ctx.rng(&model.name);
-    let requests = requests(model, REQUESTS, ctx.timeouts.refusal, &mut rng);
-    Ok(drive::closed_loop(&client, IN_FLIGHT, requests).await)
 }
 
 /// What the endpoints of a pool have served, once they are idle: a model server may work on for clients that have left.

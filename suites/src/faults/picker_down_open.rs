@@ -1,23 +1,24 @@
 //! A pool that fails open is served while its endpoint picker is down.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
-use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_client::Exchange;
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::picker_down::{REQUESTS, send};
 use super::timeline::Timeline;
-use super::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady, working};
+use super::{IN_FLIGHT, effort, sample, until_steady, unwell};
+use crate::none;
 
 pub(super) const CASE: Case = Case {
     id: "faults/picker-down-open",
     requirement: "While the endpoint picker of a pool that fails open is down, each of its requests is served by an endpoint of \
-                  the pool.",
+                  the pool, from seconds after it went.",
     level: Level::Must,
     source: "GIE v1.5.0, api/v1, EndpointPickerRef.failureMode: FailOpen forwards the request to an endpoint of the \
              pool's; its own conformance test takes another pool's picker away",
@@ -28,10 +29,9 @@ pub(super) const CASE: Case = Case {
         Need::change(Kind::FailureMode),
     ],
     alpha_parts: 0,
-    plan: |_, _| {
-        let requests = REQUESTS + 2 * STEADY_REQUESTS;
-        let most = REQUESTS + 2 * ROUNDS_REQUESTS_MAX;
-        Ok(Effort::requests(requests).at_most(most as u64).waits(1.0))
+    plan: |_, rates| {
+        let plan = none::plan(none::SHARE, rates)?;
+        Ok(effort(&plan, 1, 0).waits(1.0))
     },
     run: |ctx| Box::pin(picker_down_open(ctx)),
 };
@@ -40,7 +40,11 @@ async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
     let (model, pool) = PoolToLoad::find(&ctx.target)?;
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_picker(&pool.name);
-    working(ctx, model, &mut timeline).await?;
+    let mut before = Vec::new();
+    if let Some(outcome) = unwell(ctx, model, &mut before).await? {
+        return Ok(outcome);
+    }
+    timeline.add(&before);
     ctx.change(Change::FailureMode {
         pool: pool.name.clone(),
         open: true,
@@ -53,25 +57,39 @@ async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
     .await?;
     timeline.gone();
 
-    let opened = until_steady(ctx, model, &mut timeline, Exchange::is_success).await?;
+    let opened = until_steady(
+        ctx,
+        model,
+        &mut timeline,
+        Duration::ZERO,
+        Exchange::is_success,
+    )
+    .await?;
     findings.add(expect::that(
         opened.took.is_some(),
         "requests without a picker",
         "served",
         opened.in_words(),
     ));
+    let plan = none::plan(none::SHARE, &ctx.rates)?;
     if opened.took.is_some() {
-        let served = send(ctx, Some(model)).await?;
+        let of = "share of requests without a picker that were not served by the pool";
+        let judge = |what: &str, exchange: &Exchange| {
+            vec![
+                expect::success(what, exchange),
+                expect::served_by(what, exchange, &ctx.target, model),
+            ]
+        };
+        let serving = (IN_FLIGHT, ctx.timeouts.refusal);
+        let served = sample(ctx, model, (&plan, of), serving, &mut findings, judge).await?;
         timeline.add(&served);
-        for exchange in &served {
-            let what = format!("request for {} without a picker", model.name);
-            findings.add(expect::success(&what, exchange));
-            findings.add(expect::served_by(&what, exchange, &ctx.target, model));
-        }
     }
     findings.show(timeline.picture());
     findings.note(format!("served without a picker {}", opened.in_words()));
     Ok(findings.outcome(format!(
-        "{REQUESTS} requests served by endpoints of the pool, without a picker"
+        "{} requests served by endpoints of the pool, without a picker; before, {} were not in the time of {:?} for the change",
+        plan.n,
+        opened.wrong.len(),
+        ctx.timeouts.recovery
     )))
 }

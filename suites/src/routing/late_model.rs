@@ -11,6 +11,8 @@ use poolproof_model::target::Model;
 use poolproof_model::verdict::{Findings, Outcome};
 use serde_json::Value;
 
+use crate::none;
+
 pub(super) const CASE: Case = Case {
     id: "routing/late-model",
     requirement: "A model name that stands behind a prompt of 64 KiB or 1 MiB is found, and the whole body arrives.",
@@ -18,45 +20,91 @@ pub(super) const CASE: Case = Case {
     source: "RFC 8259, section 4: members of an object have no order; GIE v1.5.0, pkg/bbr: the whole body is read",
     needs: &[EndpointNames::NEED],
     alpha_parts: 0,
-    plan: |target, _| {
-        let models = target.models.len();
-        Ok(Effort::requests(models * 2).tokens(models * (64 + 1024) * KIB / BYTES_PER_TOKEN))
+    plan: |_, rates| {
+        let plan = none::plan(none::SHARE_OF_COSTLY, rates)?;
+        let sizes = PROMPTS_KIB.iter().sum::<usize>() * KIB;
+        let effort = Effort::fixed(&plan).times(PROMPTS_KIB.len());
+        let tokens = plan.n as usize * sizes / BYTES_PER_TOKEN;
+        Ok(effort.tokens(tokens).in_flight(IN_FLIGHT))
     },
     run: |ctx| Box::pin(late_model(ctx)),
 };
 
+const PROMPTS_KIB: [usize; 2] = [64, 1024];
 /// Of a long word, for most tokenizers.
 const BYTES_PER_TOKEN: usize = 8;
 const KIB: usize = 1024;
+/// Few enough that large bodies do not wait for each other.
+const IN_FLIGHT: usize = 4;
+
+/// A body, and what an endpoint of the model itself answers to it; `None` where no endpoint has a url.
+struct Late<'a> {
+    model: &'a Model,
+    what: String,
+    request: Request,
+    own: Option<Exchange>,
+}
 
 async fn late_model(ctx: &Context) -> Result<Outcome> {
     let client = ctx.client(Connections::KeepAlive)?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
-    let (mut compared, mut unknown) = (0, Vec::new());
-    for model in &ctx.target.models {
-        for prompt_kib in [64, 1024] {
-            // One long word: few tokens for most tokenizers, so that it fits into the model's context.
-            let mut prompt = nonce(&mut rng);
-            prompt.push_str(&"a".repeat(prompt_kib * KIB - prompt.len()));
-            let body = format!(
-                r#"{{"prompt":"{prompt}","max_tokens":1,"ignore_eos":true,"model":"{}"}}"#,
-                model.name
-            );
-            let request = Request::from_bytes(Api::Completions, body);
-            let request = request.timeout(ctx.timeouts.request);
-            let exchange = client.send(request.clone()).await;
-            let what = format!("{} after a prompt of {prompt_kib} KiB", model.name);
-            findings.add(expect::served_by(&what, &exchange, &ctx.target, model));
-            let straight = straight(ctx, model, request).await?;
-            match arrived(&exchange, straight.as_ref()) {
-                Arrived::Whole => compared += usize::from(straight.is_some()),
-                Arrived::NotKnown => unknown.push(format!("{what}: {}", exchange.describe())),
-                Arrived::Changed(expected) => {
-                    findings.add(expect::that(false, &what, expected, exchange.describe()));
-                }
+    let plan = none::plan(none::SHARE_OF_COSTLY, &ctx.rates)?;
+    let (mut compared, mut sent, mut unknown) = (0, 0, Vec::new());
+    for prompt_kib in PROMPTS_KIB {
+        let mut bodies = Vec::new();
+        for api in [Api::Completions, Api::Chat] {
+            for model in &ctx.target.models {
+                // One long word: few tokens for most tokenizers, so that it fits into the model's context.
+                let mut prompt = nonce(&mut rng);
+                prompt.push_str(&"a".repeat(prompt_kib * KIB - prompt.len()));
+                let body = body(api, &model.name, &prompt);
+                let request = Request::from_bytes(api, body).timeout(ctx.timeouts.request);
+                bodies.push(Late {
+                    model,
+                    what: format!(
+                        "{} after a prompt of {prompt_kib} KiB by {api:?}",
+                        model.name
+                    ),
+                    own: straight(ctx, model, request.clone()).await?,
+                    request,
+                });
             }
         }
+        let bodies = &bodies;
+        let asked = (0..plan.n as usize).map(|number| {
+            let late = &bodies[number % bodies.len()];
+            (late.what.clone(), late.request.clone())
+        });
+        let of = format!("share of bodies of {prompt_kib} KiB that did not arrive as sent");
+        let judge = |number: usize, what: &str, exchange: &Exchange| {
+            let late = &bodies[number % bodies.len()];
+            let whole = match arrived(exchange, late.own.as_ref()) {
+                Arrived::Whole => {
+                    compared += usize::from(late.own.is_some());
+                    Ok(())
+                }
+                Arrived::NotKnown => {
+                    unknown.push(format!("{what}: {}", exchange.describe()));
+                    Ok(())
+                }
+                Arrived::Changed(expected) => {
+                    expect::that(false, what, expected, exchange.describe())
+                }
+            };
+            let pool = expect::served_by(what, exchange, &ctx.target, late.model);
+            vec![pool, whole]
+        };
+        let asked = asked.collect();
+        let exchanges = none::send(
+            &client,
+            IN_FLIGHT,
+            (&plan, &of),
+            asked,
+            &mut findings,
+            judge,
+        );
+        sent += exchanges.await.len();
     }
     if !unknown.is_empty() && !findings.failed() {
         return Ok(Outcome::inconclusive(format!(
@@ -64,10 +112,18 @@ async fn late_model(ctx: &Context) -> Result<Outcome> {
             unknown.join("; ")
         )));
     }
-    let all = ctx.target.models.len() * 2;
     Ok(findings.outcome(format!(
-        "found behind 64 KiB and 1 MiB; {compared} of {all} answers as the endpoints' own to the same body"
+        "found behind 64 KiB and 1 MiB; {compared} of {sent} answers as the endpoints' own to the same body"
     )))
+}
+
+/// A body whose model stands last.
+fn body(api: Api, model: &str, prompt: &str) -> String {
+    let prompt = match api {
+        Api::Completions => format!(r#""prompt":"{prompt}""#),
+        Api::Chat => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
+    };
+    format!(r#"{{{prompt},"max_tokens":1,"ignore_eos":true,"model":"{model}"}}"#)
 }
 
 /// The answer of an endpoint of the model to the same request past the gateway; `None` where no endpoint has a url.

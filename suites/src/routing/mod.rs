@@ -100,13 +100,24 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ServedTwice, &["routing/known-model"],
         &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
     Catch::new(Flaw::BodySentCut, &["routing/late-model"], &[]),
+    Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit"]),
+    Catch::new(Flaw::UnknownRoutedAtTimes, UNKNOWN, NOWHERE),
+    Catch::new(Flaw::EscapedNameLostAtTimes, &["routing/exact-name"], &[]),
+    Catch::new(Flaw::InvalidRoutedAtTimes, &["routing/invalid-model"], &[]),
+    Catch::new(Flaw::StreamBufferedAtTimes, &["routing/stream-unbuffered"], &[]),
 ];
 
 /// A 4xx of the gateway itself, routed nowhere.
-fn refused(findings: &mut Findings, what: &str, exchange: &Exchange) {
-    let checks: [Found; 2] = [
+fn refusal(what: &str, exchange: &Exchange) -> [Found; 2] {
+    [
         expect::statuses(what, exchange, 400..=499),
         expect::routed_nowhere(what, exchange),
-    ];
-    checks.into_iter().for_each(|found| findings.add(found));
+    ]
+}
+
+/// Adds whether an answer is a [`refusal`].
+fn refused(findings: &mut Findings, what: &str, exchange: &Exchange) {
+    for found in refusal(what, exchange) {
+        findings.add(found);
+    }
 }
