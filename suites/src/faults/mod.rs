@@ -49,7 +49,6 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::OpenPoolRefusesSome, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::ClosedPoolServesSome, &["faults/picker-down"], &[]),
     Catch::new(Flaw::PickerBackLossy, &["faults/picker-down"], &["faults"]),
-    Catch::new(Flaw::EndpointGoneLossy, &["faults/endpoint-killed"], &["faults"]),
 ];
 
 /// Requests of a round; a round is as it should be if all of them are.
@@ -161,8 +160,9 @@ pub(crate) async fn unwell(
     let requests = requests(model, STEADY_REQUESTS, ctx.timeouts.request, &mut rng);
     let exchanges = drive::closed_loop(&client, ROUND, requests).await;
     let lost = exchanges.iter().filter(|exchange| !exchange.is_success());
-    let (lost, last) = (lost.clone().count(), lost.last());
-    let outcome = last.map(|last| {
+    let mut from_last = lost.clone().rev();
+    let outcome = from_last.next().map(|last| {
+        let lost = lost.count();
         Outcome::invalid(format!(
             "before anything was changed, {lost} of {STEADY_REQUESTS} requests were not served, the last: {}",
             last.describe()
