@@ -48,6 +48,7 @@ pub mod poll;
 pub mod prompt;
 #[cfg(test)]
 mod property;
+pub mod raw;
 mod request;
 pub mod sse;
 pub mod tls;

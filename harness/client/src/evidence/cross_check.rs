@@ -520,6 +520,7 @@ mod tests {
             weight: 1,
             epp_metrics: None,
             flow_control: None,
+            prefix_affinity: None,
             endpoints: [0, 1].map(endpoint).into(),
         }
     }

@@ -218,6 +218,7 @@ async fn pool(
             weight: backend.weight,
             epp_metrics: picker.metrics,
             flow_control: picker.flow_control,
+            prefix_affinity: picker.prefix_affinity,
             endpoints,
         },
         picker: picker.pods,

@@ -16,6 +16,8 @@ pub(super) struct Picker {
     pub(super) metrics: Option<Url>,
     /// Whether it queues by priority, if its configuration is readable.
     pub(super) flow_control: Option<bool>,
+    /// Whether it scores prefixes, likewise.
+    pub(super) prefix_affinity: Option<bool>,
     /// Its pods.
     pub(super) pods: Vec<Value>,
 }
@@ -53,18 +55,20 @@ pub(super) async fn read(
     let metrics: Url = format!("{url}/metrics").parse()?;
     // Authentication is on by default, and then metrics need a token.
     let readable = evidence::get(http, &metrics).await.is_ok();
-    let mut flow_control = None;
+    let (mut flow_control, mut prefix_affinity) = (None, None);
     if let Some(file) = configuration(pod) {
         let volumes = list(&pod["spec"]["volumes"]);
         for name in volumes.filter_map(|volume| volume["configMap"]["name"].as_str()) {
             if let Ok(Some(config)) = cluster.get("v1", "ConfigMap", namespace, name).await {
                 flow_control = flow_control.or(queues_by_priority(&config["data"], &file));
+                prefix_affinity = prefix_affinity.or(scores_prefixes(&config["data"], &file));
             }
         }
     }
     Ok(Picker {
         metrics: readable.then_some(metrics),
         flow_control,
+        prefix_affinity,
         pods,
     })
 }
@@ -87,6 +91,21 @@ fn configuration(pod: &Value) -> Option<String> {
 fn queues_by_priority(files: &Value, name: &str) -> Option<bool> {
     let config: Value = serde_saphyr::from_str(files[name].as_str()?).ok()?;
     Some(list(&config["featureGates"]).any(|gate| gate == "flowControl"))
+}
+
+/// Whether a profile of that EndpointPickerConfig has the prefix-cache-scorer.
+fn scores_prefixes(files: &Value, name: &str) -> Option<bool> {
+    let config: Value = serde_saphyr::from_str(files[name].as_str()?).ok()?;
+    let scorers = list(&config["plugins"]).filter(|plugin| plugin["type"] == "prefix-cache-scorer");
+    let named = |plugin: &Value| plugin.get("name").or(plugin.get("type")).cloned();
+    let mut names = scorers.filter_map(named);
+    let profiles: Vec<&Value> = list(&config["schedulingProfiles"]).collect();
+    Some(names.any(|name| {
+        let mut refs = profiles
+            .iter()
+            .flat_map(|profile| list(&profile["plugins"]));
+        refs.any(|plugin| plugin["pluginRef"] == name)
+    }))
 }
 
 #[cfg(test)]
@@ -115,5 +134,20 @@ mod tests {
         );
         assert_eq!(uses(json!(["--config-file", "/config/other.yaml"])), None);
         assert_eq!(uses(json!(["--v", "1"])), None);
+    }
+
+    #[test]
+    fn prefixes_are_scored_if_a_profile_has_the_scorer() {
+        let plugins =
+            "plugins: [{type: prefix-cache-scorer, name: prefix}, {type: queue-scorer}]\n";
+        let profile = |name: &str| {
+            format!(
+                "{plugins}schedulingProfiles: [{{name: default, plugins: [{{pluginRef: {name}}}]}}]\n"
+            )
+        };
+        let files = json!({"with": profile("prefix"), "without": profile("queue-scorer")});
+        assert_eq!(scores_prefixes(&files, "with"), Some(true));
+        assert_eq!(scores_prefixes(&files, "without"), Some(false));
+        assert_eq!(scores_prefixes(&files, "other"), None);
     }
 }
