@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod affinity;
 mod canary;
 mod distribution;
 mod faults;
@@ -28,6 +29,7 @@ mod loaded;
 #[cfg(test)]
 mod made;
 mod priority;
+mod protocol;
 mod routing;
 mod sample;
 mod streams;
@@ -38,8 +40,10 @@ use poolproof_cli::App;
 /// All suites, in the order in which they run.
 pub const SUITES: &[Suite] = &[
     routing::SUITE,
+    protocol::SUITE,
     canary::SUITE,
     distribution::SUITE,
+    affinity::SUITE,
     priority::SUITE,
     faults::SUITE,
 ];

@@ -44,7 +44,7 @@ const CATCHES: &[Catch] = &[
     // One request in a hundred is served by a pool that has no share in its model.
     Catch::new(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "canary/live-shift", "priority/shed"]),
     Catch::new(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
-    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing/stream-intact", "protocol", "canary", "distribution", "affinity", "priority", "faults"]),
     Catch::new(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
     Catch::new(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
 ];

@@ -39,6 +39,7 @@ const LOAD_BLIND: &[&str] = &[
 /// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.
 const PICKS: &[&str] = &[
     "distribution",
+    "affinity",
     "canary/less-loaded",
     "priority/shed",
     "faults",
@@ -48,7 +49,7 @@ const PICKS: &[&str] = &[
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
-    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "affinity", "priority", "faults"]),
     Catch::new(Flaw::RoundRobin, LOAD_BLIND, PICKS),
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.
@@ -57,9 +58,9 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
-    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "priority/shed"]),
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "affinity", "priority/shed"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
     Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),
-    Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed"]),
+    Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["affinity", "priority/shed"]),
 ];

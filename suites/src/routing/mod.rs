@@ -55,12 +55,14 @@ const NOWHERE: &[&str] = &[
     "routing/blanks",
     "routing/spoofed-model-header",
     "routing/chunked-body",
+    "protocol/http2",
 ];
 
 /// Streams that are not counted by the hundred: the one in 50 that is damaged may be among them.
 const FEW_STREAMS: &[&str] = &[
     "routing/known-model",
     "routing/stream-unbuffered",
+    "protocol",
     "canary/live-shift",
     "faults",
 ];
@@ -69,24 +71,24 @@ const FEW_STREAMS: &[&str] = &[
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::CatchAllRoute, &["routing/unknown-model", "routing/invalid-model"],
-        &["routing/exact-name", "routing/blanks", "routing/spoofed-model-header", "routing/chunked-body"]),
+        &["routing/exact-name", "routing/blanks", "routing/spoofed-model-header", "routing/chunked-body", "protocol/http2"]),
     Catch::new(Flaw::TrustedModelHeader, &["routing/spoofed-model-header"], &[]),
     Catch::new(Flaw::PrefixMatch, &["routing/exact-name"], &["routing/blanks"]),
     Catch::new(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
     Catch::new(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
     Catch::new(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
     Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &[]),
-    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
-    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body"]),
+    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "protocol", "canary", "distribution", "affinity", "priority", "faults"]),
+    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body", "protocol", "affinity"]),
     Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
-    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &[]),
+    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &["protocol"]),
     Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &[]),
     Catch::new(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
     Catch::new(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
     Catch::new(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
     Catch::new(Flaw::RepeatedHeaderTrusted, &["routing/spoofed-model-header"], &[]),
     Catch::new(Flaw::UnknownRun, UNKNOWN, &["routing/spoofed-model-header"]),
-    Catch::new(Flaw::UnknownStreamRouted, &["routing/unknown-model"], &[]),
+    Catch::new(Flaw::UnknownStreamRouted, &["routing/unknown-model"], &["protocol/http2"]),
     Catch::new(Flaw::Unknown503, UNKNOWN, NOWHERE),
     Catch::new(Flaw::Unknown200, UNKNOWN, NOWHERE),
     Catch::new(Flaw::UnknownSlow, &["routing/unknown-model"], &[]),
@@ -99,7 +101,7 @@ const CATCHES: &[Catch] = &[
         &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"],
         &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
-    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &[]),
+    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol"]),
 ];
 
 /// A 4xx of the gateway itself, routed nowhere.
