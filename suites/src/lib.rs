@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod affinity;
 mod canary;
 mod cancel;
 mod distribution;
@@ -48,6 +49,7 @@ pub const SUITES: &[Suite] = &[
     protocol::SUITE,
     canary::SUITE,
     distribution::SUITE,
+    affinity::SUITE,
     priority::SUITE,
     errors::SUITE,
     cancel::SUITE,

@@ -143,6 +143,21 @@ impl Find for Canary {
     }
 }
 
+/// The [`PoolToLoad`], if its endpoint picker scores prefixes.
+#[derive(Debug)]
+pub struct PrefixAffinity;
+
+impl Find for PrefixAffinity {
+    const WHAT: &'static str =
+        "a model with one pool of two or more endpoints with urls and prefix_affinity = true";
+    type Found<'a> = (&'a Model, &'a Pool);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let scores = |pool: &Pool| pool.prefix_affinity == Some(true) && can_be_loaded(pool);
+        single_pools(target).find(|(_, pool)| scores(pool))
+    }
+}
+
 /// The first pool of weight 0 next to other pools, with its model.
 #[derive(Debug)]
 pub struct WeightZeroPool;

@@ -47,6 +47,7 @@ mod lane;
 pub mod lock;
 pub mod poll;
 pub mod prompt;
+pub mod raw;
 mod request;
 pub mod sse;
 pub mod tls;

@@ -116,6 +116,11 @@ pub struct Pool {
     /// round-robin-fairness-policy. If absent, this is unknown, and cases that depend on it are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fair_flows: Option<bool>,
+    /// Whether its endpoint picker prefers endpoints that have seen the prefix of a prompt, with a weight that decides
+    /// while the pool is idle, as GIE's default does. If absent, this is unknown, and cases that depend on it are
+    /// skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_affinity: Option<bool>,
     /// Its endpoints.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
@@ -172,6 +177,8 @@ impl Target {
                 epp_metrics: Some(urls.epp_metrics),
                 flow_control: Some(pool.flow_control),
                 fair_flows: Some(pool.flow_control),
+                // Every picker that a stack of ours starts has GIE's default scorers.
+                prefix_affinity: Some(true),
                 endpoints: endpoints.collect::<Result<_>>()?,
             })
         };

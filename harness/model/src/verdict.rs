@@ -230,6 +230,11 @@ impl Findings {
         !self.mismatches.is_empty()
     }
 
+    /// The number of expectations that have failed so far.
+    pub fn mismatches(&self) -> usize {
+        self.mismatches.len()
+    }
+
     /// Whether nothing was observed so far.
     pub fn is_empty(&self) -> bool {
         self.checked == 0

@@ -46,7 +46,7 @@ const CATCHES: &[Catch] = &[
     // One request in a hundred is served by a pool that has no share in its model.
     Catch::new(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "protocol", "canary/live-shift", "priority/shed", "errors/runs-once"]),
     Catch::new(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
-    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel"]),
+    Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel", "affinity"]),
     Catch::new(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
     Catch::new(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
 ];

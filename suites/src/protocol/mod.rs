@@ -3,19 +3,34 @@
 mod answers;
 mod arrivals;
 mod body_unchanged;
+mod compression;
 mod control_headers;
 mod control_headers_removed;
 mod corpus;
+mod empty_answers;
+mod events;
+mod expect_continue;
+mod http2;
 mod large_answers;
 mod large_requests;
 mod meaning;
 mod methods;
 mod other_paths;
 mod paths;
+mod sse_framing;
 mod straight;
 
+use anyhow::Result;
+use poolproof_cases::budget::Rates;
 use poolproof_cases::case::{Catch, Suite};
+use poolproof_cases::context::Context;
+use poolproof_cases::expect;
+use poolproof_client::evidence::served;
+use poolproof_client::{Api, Exchange};
 use poolproof_fixtures::flaw::Flaw;
+use poolproof_model::target::Model;
+use poolproof_model::verdict::Findings;
+use poolproof_stats::binomial::{Plan, Question};
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -30,6 +45,11 @@ pub const SUITE: Suite = Suite {
         control_headers_removed::CASE,
         large_answers::CASE,
         large_requests::CASE,
+        http2::CASE,
+        sse_framing::CASE,
+        compression::CASE,
+        empty_answers::CASE,
+        expect_continue::CASE,
     ],
     catches: CATCHES,
 };
@@ -52,4 +72,49 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ControlHeadersLeak, &["protocol/control-headers-removed"], &[]),
     Catch::new(Flaw::LargeAnswerCut, &["protocol/large-answers"], &[]),
     Catch::new(Flaw::LargeBodyDoubled, &["protocol/large-requests"], LARGE),
+    Catch::new(Flaw::Http2StreamCut, &["protocol/http2"], &["protocol/sse-framing"]),
+    Catch::new(Flaw::Http2UnknownRouted, &["protocol/http2"], &[]),
+    // A read of a gateway may end inside a line although its endpoint wrote whole ones.
+    Catch::new(Flaw::TornLineDropped, &["protocol/sse-framing"], &["routing/stream-intact", "protocol/compression", "canary/live-shift", "faults"]),
+    Catch::new(Flaw::CommentsBreakStream, &["protocol/sse-framing"], &["protocol/compression"]),
+    Catch::new(Flaw::CrlfNotUnderstood, &["protocol/sse-framing"], &["protocol/compression"]),
+    Catch::new(Flaw::MultibyteGarbled, &["protocol/sse-framing"], &["protocol/compression"]),
+    Catch::new(Flaw::GzipRoutedByDefault, &["protocol/compression"], &[]),
+    Catch::new(Flaw::EncodingHeaderKept, &["protocol/compression"], &[]),
+    Catch::new(Flaw::EmptyAnswerHangs, &["protocol/empty-answers"], &[]),
+    Catch::new(Flaw::ExpectRefused, &["protocol/expect-continue"], &[]),
 ];
+
+/// The header by which a request chooses the fault of its own answer, at poolproof's model servers.
+const ANSWER_HEADER: &str = "x-poolproof-answer";
+
+/// Every API, streamed and not.
+const KINDS: [(Api, bool); 4] = [
+    (Api::Completions, false),
+    (Api::Completions, true),
+    (Api::Chat, false),
+    (Api::Chat, true),
+];
+
+/// Requests of which none may fail, so many that a fault in this share of them is caught.
+fn none_of(bad: f64, rates: &Rates) -> Result<Plan> {
+    // A correct gateway has none: no alpha is spent, as small as it may be.
+    Plan::new(
+        Question::AtMost { null: 0.0, bad },
+        rates.alpha,
+        rates.power,
+    )
+}
+
+/// Expects an answer by a pool of the model, if the answer names its endpoint.
+fn of_own_pool(
+    ctx: &Context,
+    what: &str,
+    model: &Model,
+    exchange: &Exchange,
+    findings: &mut Findings,
+) {
+    if served::endpoint_of(exchange).is_some() {
+        findings.add(expect::served_by(what, exchange, &ctx.target, model));
+    }
+}

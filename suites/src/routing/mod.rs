@@ -58,6 +58,7 @@ const NOWHERE: &[&str] = &[
     "routing/spoofed-model-header",
     "routing/chunked-body",
     "protocol/methods",
+    "protocol/http2",
 ];
 
 /// Streams that are not what the case is about, half of most samples: the one in 50 that is damaged may be among them.
@@ -69,6 +70,7 @@ const SOME_STREAMS: &[&str] = &[
     "priority",
     "errors",
     "cancel",
+    "protocol",
     "faults",
 ];
 
@@ -86,24 +88,24 @@ const SOME_CHAT: &[&str] = &[
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::CatchAllRoute, &["routing/unknown-model", "routing/invalid-model"],
-        &["routing/exact-name", "routing/blanks", "routing/spoofed-model-header", "routing/chunked-body"]),
+        &["routing/exact-name", "routing/blanks", "routing/spoofed-model-header", "routing/chunked-body", "protocol/http2"]),
     Catch::new(Flaw::TrustedModelHeader, &["routing/spoofed-model-header"], &[]),
     Catch::new(Flaw::PrefixMatch, &["routing/exact-name"], &["routing/blanks"]),
     Catch::new(Flaw::CaseInsensitiveMatch, &["routing/exact-name"], &[]),
     Catch::new(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
     Catch::new(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
     Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &["protocol/body-unchanged"]),
-    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel"]),
+    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel", "affinity"]),
     Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], SOME_CHAT),
     Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
-    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests"]),
+    Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests", "protocol"]),
     Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &["protocol/large-requests"]),
     Catch::new(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
     Catch::new(Flaw::EscapedModelName, &["routing/exact-name"], &[]),
     Catch::new(Flaw::ProviderDropped, &["routing/exact-name"], &[]),
     Catch::new(Flaw::RepeatedHeaderTrusted, &["routing/spoofed-model-header"], &[]),
     Catch::new(Flaw::UnknownRun, UNKNOWN, &["routing/spoofed-model-header"]),
-    Catch::new(Flaw::UnknownStreamRouted, &["routing/unknown-model"], &[]),
+    Catch::new(Flaw::UnknownStreamRouted, &["routing/unknown-model"], &["protocol/http2"]),
     Catch::new(Flaw::Unknown503, UNKNOWN, NOWHERE),
     Catch::new(Flaw::Unknown200, UNKNOWN, NOWHERE),
     Catch::new(Flaw::UnknownSlow, &["routing/unknown-model"], &[]),
@@ -114,7 +116,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol", "errors", "cancel"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults", "errors", "cancel"]),
-    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests"]),
+    Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests", "protocol"]),
     Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit"]),
     Catch::new(Flaw::UnknownRoutedAtTimes, UNKNOWN, NOWHERE),
     Catch::new(Flaw::EscapedNameLostAtTimes, &["routing/exact-name"], &[]),

@@ -157,6 +157,7 @@ mod tests {
             epp_metrics: None,
             flow_control: None,
             fair_flows: None,
+            prefix_affinity: None,
             endpoints: [0, 1].map(endpoint).into(),
         }
     }

@@ -109,6 +109,7 @@ mod tests {
             epp_metrics: None,
             flow_control: None,
             fair_flows: None,
+            prefix_affinity: None,
             endpoints: vec![],
         };
         let text = "inference_extension_scheduler_attempts_total{status=\"success\",pod_name=\"p-0-rank-0\"} 7\n\

@@ -223,6 +223,7 @@ async fn pool(
             epp_metrics: picker.metrics,
             flow_control: picker.flow_control,
             fair_flows: picker.fair_flows,
+            prefix_affinity: picker.prefix_affinity,
             endpoints,
         },
         picker: picker.pods,

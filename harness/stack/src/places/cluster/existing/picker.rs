@@ -20,6 +20,8 @@ pub(super) struct Picker {
     pub(super) flow_control: Option<bool>,
     /// Whether flows of one priority take turns, if its configuration is readable.
     pub(super) fair_flows: Option<bool>,
+    /// Whether it scores prefixes, likewise.
+    pub(super) prefix_affinity: Option<bool>,
     /// Its pods.
     pub(super) pods: Vec<Pod>,
 }
@@ -58,7 +60,7 @@ pub(super) async fn read(
     let metrics: Url = format!("{url}/metrics").parse()?;
     // Authentication is on by default, and then metrics need a token.
     let readable = evidence::get(http, &metrics).await.is_ok();
-    let (mut flow_control, mut fair_flows) = (None, None);
+    let (mut flow_control, mut fair_flows, mut prefix_affinity) = (None, None, None);
     if let Some(file) = configuration(spec) {
         let volumes = spec.volumes.iter().flatten();
         for source in volumes.filter_map(|volume| volume.config_map.as_ref()) {
@@ -66,6 +68,7 @@ pub(super) async fn read(
                 let files = config.data.unwrap_or_default();
                 flow_control = flow_control.or(queues_by_priority(&files, &file));
                 fair_flows = fair_flows.or(takes_turns(&files, &file));
+                prefix_affinity = prefix_affinity.or(scores_prefixes(&files, &file));
             }
         }
     }
@@ -73,6 +76,7 @@ pub(super) async fn read(
         metrics: readable.then_some(metrics),
         flow_control,
         fair_flows,
+        prefix_affinity,
         pods,
     })
 }
@@ -113,6 +117,21 @@ fn takes_turns(files: &BTreeMap<String, String>, name: &str) -> Option<bool> {
     let mut bands = list(&flow_control["priorityBands"]);
     let all_fair = is_fair(&flow_control["defaultPriorityBand"]) && bands.all(is_fair);
     Some(queues_by_priority(files, name)? && all_fair)
+}
+
+/// Whether a profile of that EndpointPickerConfig has the prefix-cache-scorer.
+fn scores_prefixes(files: &BTreeMap<String, String>, name: &str) -> Option<bool> {
+    let config: Value = serde_saphyr::from_str(files.get(name)?).ok()?;
+    let scorers = list(&config["plugins"]).filter(|plugin| plugin["type"] == "prefix-cache-scorer");
+    let named = |plugin: &Value| plugin.get("name").or(plugin.get("type")).cloned();
+    let mut names = scorers.filter_map(named);
+    let profiles: Vec<&Value> = list(&config["schedulingProfiles"]).collect();
+    Some(names.any(|name| {
+        let mut refs = profiles
+            .iter()
+            .flat_map(|profile| list(&profile["plugins"]));
+        refs.any(|plugin| plugin["pluginRef"] == name)
+    }))
 }
 
 #[cfg(test)]
@@ -168,5 +187,23 @@ mod tests {
         );
         assert_eq!(uses(json!(["--config-file", "/config/other.yaml"])), None);
         assert_eq!(uses(json!(["--v", "1"])), None);
+    }
+
+    #[test]
+    fn prefixes_are_scored_if_a_profile_has_the_scorer() {
+        let plugins =
+            "plugins: [{type: prefix-cache-scorer, name: prefix}, {type: queue-scorer}]\n";
+        let profile = |name: &str| {
+            format!(
+                "{plugins}schedulingProfiles: [{{name: default, plugins: [{{pluginRef: {name}}}]}}]\n"
+            )
+        };
+        let files = labels(&[
+            ("with", &profile("prefix")),
+            ("without", &profile("queue-scorer")),
+        ]);
+        assert_eq!(scores_prefixes(&files, "with"), Some(true));
+        assert_eq!(scores_prefixes(&files, "without"), Some(false));
+        assert_eq!(scores_prefixes(&files, "other"), None);
     }
 }

@@ -1,0 +1,22 @@
+//! Affinity: requests that share something with earlier ones go to the endpoint that has it.
+
+mod prefix;
+
+use poolproof_cases::case::{Catch, Suite};
+use poolproof_fixtures::flaw::Flaw;
+
+/// The suite.
+pub const SUITE: Suite = Suite {
+    id: "affinity",
+    promise: "requests that share a prefix go to the endpoint that has it",
+    cases: &[prefix::CASE],
+    catches: CATCHES,
+};
+
+/// The flaws that this suite must catch.
+#[rustfmt::skip]
+const CATCHES: &[Catch] = &[
+    Catch::new(Flaw::PrefixIgnored, &["affinity/prefix"], &[]),
+    // Long prompts of other cases go to the first endpoint too.
+    Catch::new(Flaw::PrefixToOne, &["affinity/prefix"], &["affinity", "distribution/kv-pressure"]),
+];
