@@ -95,7 +95,7 @@ async fn live_shift(ctx: &Context) -> Result<Outcome> {
         let took = shift.make(ctx, &mut sample).await?;
         let (whole, pace) = open.finish().await?;
         streams.extend(whole);
-        sample.exchanges.push(pace);
+        sample.exchanges.extend(pace);
         findings.add(expect::that(
             took.is_some(),
             &format!("share of {} from {from:.2} to {to:.2}", canary.name),

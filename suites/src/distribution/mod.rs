@@ -42,24 +42,25 @@ const PICKS: &[&str] = &[
     "canary/less-loaded",
     "priority/shed",
     "faults",
+    "rollout",
 ];
 
 /// The flaws that this suite must catch.
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
-    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults"]),
+    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults", "rollout"]),
     Catch::new(Flaw::RoundRobin, LOAD_BLIND, PICKS),
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.
     Catch::new(Flaw::StaleMetrics, &["distribution/one-busy", "distribution/follows-load"],
-        &["distribution", "canary/less-loaded", "priority", "faults"]),
+        &["distribution", "canary/less-loaded", "priority", "faults", "rollout"]),
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
-    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "priority/shed"]),
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "priority/shed", "rollout/flapping"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
-    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults"]),
+    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "faults", "rollout"]),
     Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed"]),
 ];

@@ -41,7 +41,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::FailOpenIgnored, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::PickerDownHangs, &["faults/picker-down", "faults/picker-down-open"], &[]),
     Catch::new(Flaw::BrokenStreamFinished, &["faults/endpoint-killed"], &[]),
-    Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &[]),
+    Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &["rollout/empty-pool", "rollout/empty-weighted-pool"]),
 ];
 
 /// Requests of a round; a round is as it should be if all of them are.

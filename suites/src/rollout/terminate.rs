@@ -35,7 +35,7 @@ pub(super) const CASE: Case = Case {
         let plan = none(rates)?;
         let other = PACE_REQUESTS + 2 * PAIRS + IN_FLIGHT;
         let most = other + REQUESTS_MAX + ROUNDS_REQUESTS_MAX;
-        let effort = Effort::fixed(&plan).times(2).and(other);
+        let effort = Effort::fixed(&plan).and(plan.n as usize + other);
         Ok(effort.in_flight(IN_FLIGHT).at_most(most as u64).waits(2.0))
     },
     run: |ctx| Box::pin(terminate(ctx)),

@@ -63,6 +63,7 @@ const FEW_STREAMS: &[&str] = &[
     "routing/stream-unbuffered",
     "canary/live-shift",
     "faults",
+    "rollout",
 ];
 
 /// The flaws that this suite must catch.
@@ -76,8 +77,8 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::TrimmedModelName, &["routing/blanks"], &[]),
     Catch::new(Flaw::AdapterUnrouted, &["routing/adapter"], &[]),
     Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &[]),
-    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults"]),
-    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body"]),
+    Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "canary", "distribution", "priority", "faults", "rollout"]),
+    Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], &["routing/chunked-body", "canary/live-shift", "faults", "rollout"]),
     Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
     Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &[]),
     Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &[]),
@@ -96,9 +97,9 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], FEW_STREAMS),
     Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], FEW_STREAMS),
     Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"],
-        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults"]),
+        &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "rollout"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"],
-        &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults"]),
+        &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults", "rollout"]),
     Catch::new(Flaw::BodySentCut, &["routing/late-model"], &[]),
 ];
 
