@@ -28,6 +28,7 @@ pub(crate) const PACE_REQUESTS: usize = 4;
 
 /// Streams that are under way.
 pub(crate) struct Streams {
+    /// The requests by which the pace was measured.
     pace: Vec<Exchange>,
     streams: Vec<Sent>,
     /// The tokens that each of them asks for.
@@ -44,8 +45,8 @@ pub(crate) struct Whole {
     tokens: u32,
     /// Whether streams of this stack end with their usage.
     have_usage: bool,
-    /// The frames that a whole stream has at least.
-    frames: usize,
+    /// The frames with text that a whole stream has at least.
+    pieces: usize,
 }
 
 impl Whole {
@@ -53,9 +54,13 @@ impl Whole {
     pub(crate) fn like<'a>(undisturbed: impl Iterator<Item = &'a Exchange>, tokens: u32) -> Self {
         let (mut have_usage, mut fewest, mut most) = (false, usize::MAX, 0);
         for stream in undisturbed.filter(|it| it.is_success() && it.is_event_stream()) {
-            have_usage |= completion_tokens(stream).is_some();
-            fewest = fewest.min(stream.frames.len());
-            most = most.max(stream.frames.len());
+            if completion_tokens(stream).is_some() {
+                have_usage = true;
+                continue;
+            }
+            let pieces = pieces(stream);
+            fewest = fewest.min(pieces);
+            most = most.max(pieces);
         }
         // A server may join tokens in a frame. Where one stream has a frame for each token, none has joined any.
         let each_token = tokens as usize;
@@ -63,7 +68,7 @@ impl Whole {
         Self {
             tokens,
             have_usage,
-            frames: if joined { fewest } else { each_token },
+            pieces: if joined { fewest } else { each_token },
         }
     }
 
@@ -72,9 +77,7 @@ impl Whole {
     pub(crate) fn is(self, answer: &Exchange) -> bool {
         let all_came = match completion_tokens(answer) {
             Some(tokens) => tokens == u64::from(self.tokens),
-            None if answer.is_event_stream() => {
-                !self.have_usage && answer.frames.len() >= self.frames
-            }
+            None if answer.is_event_stream() => !self.have_usage && pieces(answer) >= self.pieces,
             None => true,
         };
         let reason = finish_reason(answer);
@@ -87,7 +90,7 @@ impl Whole {
         expect::success(what, answer)?;
         let expected = format!("{} tokens", self.tokens);
         let tokens = completion_tokens(answer).map(|tokens| format!("{tokens} tokens"));
-        let mut actual = tokens.unwrap_or_else(|| format!("{} frames", answer.frames.len()));
+        let mut actual = tokens.unwrap_or_else(|| format!("{} frames with text", pieces(answer)));
         if let Some(reason) = finish_reason(answer) {
             actual.push_str(&format!(", finish_reason {reason}"));
         }
@@ -97,6 +100,20 @@ impl Whole {
 
 fn completion_tokens(answer: &Exchange) -> Option<u64> {
     last(answer, |chunk| chunk["usage"]["completion_tokens"].as_u64())
+}
+
+/// The frames of a stream that hold a part of its text: not the one that opens a chat, nor an end without text.
+fn pieces(stream: &Exchange) -> usize {
+    let is_piece = |data: &str| {
+        let chunk: Value = serde_json::from_str(data).unwrap_or_default();
+        let choice = &chunk["choices"][0];
+        let text = choice["text"].as_str();
+        let text = text.or_else(|| choice["delta"]["content"].as_str());
+        let may_be_empty = choice["finish_reason"].is_null() && choice["delta"]["role"].is_null();
+        text.is_some_and(|text| !text.is_empty() || may_be_empty)
+    };
+    let frames = stream.frames.iter();
+    frames.filter(|frame| is_piece(&frame.data)).count()
 }
 
 fn finish_reason(answer: &Exchange) -> Option<String> {
@@ -178,23 +195,36 @@ impl Streams {
                     tokens,
                 });
             }
+            let ended = ended(streams).await?;
+            for stream in &ended {
+                ensure!(
+                    stream.is_success(),
+                    "before anything was changed: {}",
+                    stream.describe()
+                );
+            }
             ensure!(
                 !is_longest,
                 "of {n} streams of {tokens} tokens the first ended before the last was under way"
             );
             // The pace has changed, as that of a busy machine does.
+            pace.extend(ended);
             tokens = (tokens * 2).min(TOKENS.1 as u32);
         }
     }
 
     /// Waits until all have ended. Beside them: the requests by which the pace was measured.
     pub(crate) async fn finish(self) -> Result<(Vec<Exchange>, Vec<Exchange>)> {
-        let mut exchanges = Vec::new();
-        for stream in self.streams {
-            exchanges.push(stream.await.context("a stream of ours")?);
-        }
-        Ok((exchanges, self.pace))
+        Ok((ended(self.streams).await?, self.pace))
     }
+}
+
+async fn ended(streams: Vec<Sent>) -> Result<Vec<Exchange>> {
+    let mut exchanges = Vec::new();
+    for stream in streams {
+        exchanges.push(stream.await.context("a stream of ours")?);
+    }
+    Ok(exchanges)
 }
 
 /// The requests that the endpoints of a model work on, and the endpoint that works on fewest of those that work on any: to a picker
@@ -276,5 +306,22 @@ mod tests {
         assert!(whole.is(&stream(100, None)));
         assert!(!whole.is(&stream(99, None)));
         assert!(!Whole::like([].iter(), 100).is(&stream(95, None)));
+    }
+
+    #[test]
+    fn the_frames_that_open_and_end_a_chat_are_no_tokens() {
+        let chat = |tokens: usize| {
+            let opening = r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#;
+            let token = r#"{"choices":[{"delta":{"content":"x"},"finish_reason":null}]}"#;
+            let end = r#"{"choices":[{"delta":{"content":""},"finish_reason":"length"}]}"#;
+            let tokens = std::iter::repeat_n(token, tokens);
+            let frames = std::iter::once(opening)
+                .chain(tokens)
+                .chain([end, "[DONE]"]);
+            crate::made::stream(frames.map(str::to_owned))
+        };
+        let whole = Whole::like([chat(100)].iter(), 100);
+        assert!(whole.is(&chat(100)));
+        assert!(!whole.is(&chat(99)));
     }
 }

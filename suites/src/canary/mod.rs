@@ -37,15 +37,15 @@ const ALL_SPLITS: &[&str] = &[
 /// The flaws that this suite must catch.
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
-    Catch::new(Flaw::Split8020, SPLITS, &["canary/windows", "canary/live-shift"]),
-    Catch::new(Flaw::Split8713, SPLITS, &["canary/windows", "canary/live-shift"]),
+    Catch::new(Flaw::Split8020, SPLITS, &["canary/windows", "canary/live-shift", "rollout/empty-weighted-pool"]),
+    Catch::new(Flaw::Split8713, SPLITS, &["canary/windows", "canary/live-shift", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::ChatSplit5050, SPLITS, &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
     Catch::new(Flaw::StreamsToStable, SPLITS, &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
-    Catch::new(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
-    Catch::new(Flaw::SplitInTurns, &["canary/windows"], &["canary"]),
+    Catch::new(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift", "rollout/empty-weighted-pool"]),
+    Catch::new(Flaw::SplitInTurns, &["canary/windows"], &["canary", "rollout/empty-weighted-pool"]),
     // One request in a hundred is served by a pool that has no share in its model.
     Catch::new(Flaw::WeightZeroLeak, &["canary/weight-zero"], &["routing", "protocol", "canary/live-shift", "priority/shed", "errors/runs-once"]),
-    Catch::new(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift"]),
+    Catch::new(Flaw::CanaryStarved, ALL_SPLITS, &["canary/less-loaded", "canary/live-shift", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel", "affinity"]),
     Catch::new(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
     Catch::new(Flaw::ReloadCuts, &["canary/live-shift"], &[]),

@@ -60,13 +60,14 @@ const PICKS: &[&str] = &[
     "canary/less-loaded",
     "priority/shed",
     "faults",
+    "rollout",
 ];
 
 /// The flaws that this suite must catch.
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
-    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults", "cancel", "affinity"]),
+    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults", "cancel", "affinity", "rollout"]),
     Catch::new(Flaw::ChatAtRandom, KIND_BLIND, KIND_BLIND_MAY),
     Catch::new(Flaw::StreamsAtRandom, KIND_BLIND, KIND_BLIND_MAY),
     Catch::new(Flaw::BurstToOne, &["distribution/burst", "distribution/idle"], &[]),
@@ -78,9 +79,9 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
-    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed", "errors/refusals-eject-nobody", "cancel", "affinity"]),
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed", "errors/refusals-eject-nobody", "cancel", "affinity", "rollout/flapping"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
-    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults"]),
+    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults", "rollout"]),
     Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed", "affinity"]),
 ];

@@ -42,7 +42,7 @@ const IN_FLIGHT: usize = 16;
 
 /// What becomes of a request while the pool is empty.
 enum First {
-    Answered(Exchange),
+    Answered(Box<Exchange>),
     /// Not answered within the time in which held requests are seen.
     Held(Sent),
 }
@@ -150,7 +150,7 @@ async fn first(
 ) -> Result<Option<First>> {
     if pool.flow_control == Some(false) {
         let first = emptied(ctx, model, findings).await?;
-        return Ok(first.map(First::Answered));
+        return Ok(first.map(|first| First::Answered(first.into())));
     }
     let client = ctx.client(Connections::KeepAlive)?;
     let (begun, mut served) = (Instant::now(), 0);
@@ -162,7 +162,7 @@ async fn first(
             Ok(exchange) => {
                 let exchange = exchange.context("a request of ours")?;
                 if !exchange.is_success() {
-                    return Ok(Some(First::Answered(exchange)));
+                    return Ok(Some(First::Answered(exchange.into())));
                 }
             }
             Err(_) => return Ok(Some(First::Held(sent))),

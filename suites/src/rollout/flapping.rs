@@ -21,7 +21,7 @@ use super::traffic::{IN_FLIGHT, REQUESTS_MAX, Traffic};
 use crate::faults::timeline::Timeline;
 use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};
 use crate::sample::{Sample, ShareTest};
-use crate::streams::Whole;
+use crate::streams::{Whole, under_way};
 
 pub(super) const CASE: Case = Case {
     id: "rollout/flapping",
@@ -63,7 +63,13 @@ fn test(pool: &Pool, rates: &Rates) -> Result<Sequential> {
 
 async fn flapping(ctx: &Context) -> Result<Outcome> {
     let (model, pool) = PoolToLoad::find(&ctx.target)?;
-    let flapping = &pool.endpoints[0];
+    let traffic = Traffic::start(ctx, model, TOKENS)?;
+    let what = "an endpoint works on a request";
+    let flapping = poll::until(what, ctx.timeouts.recovery, poll::INTERVAL, || async {
+        let (_, endpoint) = under_way(ctx, model).await.ok()?;
+        Some(endpoint)
+    });
+    let flapping = flapping.await?;
     let test = ShareTest {
         of: format!("share of {} after it flapped", flapping.name),
         endpoints: vec![&flapping.name],
@@ -72,17 +78,14 @@ async fn flapping(ctx: &Context) -> Result<Outcome> {
     };
     let mut findings = Findings::default();
     let mut timeline = Timeline::of_endpoint(&flapping.name);
-    let traffic = Traffic::start(ctx, model, TOKENS)?;
     for number in 1..=FLAPS {
-        if !works(ctx, flapping).await {
-            if number > 1 {
-                findings.add(expect::that(
-                    false,
-                    &format!("the endpoint after {} restarts", number - 1),
-                    "works on a request",
-                    "works on none",
-                ));
-            }
+        if number > 1 && !works(ctx, flapping).await {
+            findings.add(expect::that(
+                false,
+                &format!("the endpoint after {} restarts", number - 1),
+                "works on a request",
+                "works on none",
+            ));
             break;
         }
         if number == 1 {

@@ -48,7 +48,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::EmptyPoolHangs, &["rollout/empty-pool", "rollout/empty-weighted-pool"], &[]),
     Catch::new(Flaw::EmptyPoolFailsRule, &["rollout/empty-weighted-pool"], &[]),
     Catch::new(Flaw::MovedEndpointKept, &["rollout/moved"], &[]),
-    Catch::new(Flaw::FlapCountsNegative, &["rollout/flapping"], &["faults/endpoint-killed"]),
+    Catch::new(Flaw::FlapCountsNegative, &["rollout/flapping"], &["faults", "rollout"]),
     Catch::new(Flaw::GracefulEndCut, &["rollout/terminate"], &["faults/endpoint-killed"]),
 ];
 
@@ -72,7 +72,7 @@ async fn emptied(
     model: &Model,
     findings: &mut Findings,
 ) -> Result<Option<Exchange>> {
-    let client = ctx.client(Connections::KeepAlive)?;
+    let client = ctx.client(Connections::NewPerRequest)?;
     let requests = Forms::new(ctx, model, 1, "until it is empty").given_up_after_refusal(ctx);
     let (begun, mut served) = (Instant::now(), 0);
     for request in requests {

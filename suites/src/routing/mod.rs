@@ -72,6 +72,7 @@ const SOME_STREAMS: &[&str] = &[
     "cancel",
     "protocol",
     "faults",
+    "rollout",
 ];
 
 /// Chat among other requests.
@@ -114,8 +115,8 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamRepeated, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], SOME_STREAMS),
-    Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol", "errors", "cancel"]),
-    Catch::new(Flaw::ServedTwice, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults", "errors", "cancel"]),
+    Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol", "errors", "cancel", "rollout"]),
+    Catch::new(Flaw::ServedTwice, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults", "errors", "cancel", "rollout"]),
     Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests", "protocol"]),
     Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit"]),
     Catch::new(Flaw::UnknownRoutedAtTimes, UNKNOWN, NOWHERE),
