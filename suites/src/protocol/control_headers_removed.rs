@@ -18,8 +18,8 @@ pub(super) const CASE: Case = Case {
     id: "protocol/control-headers-removed",
     requirement: "A control header that a client sends, once or repeated, does not reach the endpoint, where a sidecar would obey it.",
     level: Level::Should,
-    source: "llm-d-router, pkg/common/routing: it drops these headers of a client; GIE v1.5.0, pkg/epp/metadata: control headers; \
-             kubernetes-sigs/gateway-api-inference-extension#1244",
+    source: "GIE v1.5.0, pkg/epp/util/request/headers.go: control headers must be stripped so that they do not leak to the backend; \
+             llm-d-router, pkg/common/routing: it drops these headers of a client",
     needs: &[EndpointLogs::NEED],
     alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(2 * EACH).in_flight(IN_FLIGHT)),
