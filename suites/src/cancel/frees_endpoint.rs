@@ -9,7 +9,7 @@ use poolproof_cases::context::Context;
 use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find, HeldByPriority, PoolToLoad};
-use poolproof_client::evidence::epp;
+use poolproof_client::evidence::{epp, scrapes};
 use poolproof_client::poll;
 use poolproof_client::{Ending, Exchange, Leave};
 use poolproof_model::target::{Model, Pool};
@@ -96,7 +96,8 @@ async fn frees_endpoint(ctx: &Context) -> Result<Outcome> {
             expected.as_millis()
         )));
     }
-    let mut judged = Vec::new();
+    let (mut judged, begun_us) = (Vec::new(), scrapes::now_us());
+    let (mut late, mut not_stopped) = (0, 0);
     for phase in PHASES {
         if phase.directive.is_some() && !has_logs {
             findings.note(format!(
@@ -108,6 +109,8 @@ async fn frees_endpoint(ctx: &Context) -> Result<Outcome> {
         let exchanges = leave(ctx, model, &clients, &phase, tokens).await;
         let n = if has_logs {
             let shown = expect_stopped(ctx, phase.what, &exchanges, &mut findings).await?;
+            late += shown.late;
+            not_stopped += shown.not_stopped;
             shown.at_endpoint
         } else {
             expect_idle(ctx, model, phase.what, &mut findings).await?;
@@ -133,12 +136,19 @@ async fn frees_endpoint(ctx: &Context) -> Result<Outcome> {
         findings
             .note("not judged without a pool whose endpoint picker holds requests: held requests");
     }
+    // On a machine that is too busy, everything is late.
+    let doubt = if late > 0 && not_stopped == 0 {
+        scrapes::starved(&ctx.http, &pool.endpoints, begun_us).await
+    } else {
+        None
+    };
     let source = if has_logs { "logs" } else { "metrics" };
-    Ok(findings.outcome(format!(
+    let summary = format!(
         "endpoints stopped within {FREED:?} for {} clients that left, by their {source}, {}",
         judged.join(" + "),
         clients.in_words()
-    )))
+    );
+    Ok(findings.outcome_unless(summary, doubt))
 }
 
 /// The outcome of a phase that could not be reached. What earlier phases found stays.
