@@ -51,6 +51,19 @@ impl Way {
         Request::from_json(self.api, &body).timeout(ctx.timeouts.request)
     }
 
+    /// A request that model servers refuse: its `max_tokens` is negative.
+    pub(crate) fn invalid_request(
+        self,
+        ctx: &Context,
+        model: &Model,
+        rng: &mut impl Rng,
+    ) -> Request {
+        let mut body = payload(self.api, model.name.as_str().into(), &nonce(rng), 1);
+        body["max_tokens"] = (-1).into();
+        body["stream"] = self.stream.into();
+        Request::from_json(self.api, &body).timeout(ctx.timeouts.request)
+    }
+
     /// For messages.
     pub(crate) fn in_words(self) -> String {
         let streamed = if self.stream { ", streamed" } else { "" };

@@ -9,7 +9,7 @@ use poolproof_cases::context::Context;
 use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find, HeldByPriority, PoolToLoad};
-use poolproof_client::evidence::epp;
+use poolproof_client::evidence::{epp, scrapes};
 use poolproof_client::poll;
 use poolproof_client::{Ending, Exchange, Leave};
 use poolproof_model::target::{Model, Pool};
@@ -83,9 +83,21 @@ async fn frees_endpoint(ctx: &Context) -> Result<Outcome> {
         wait_until_idle(&ctx.http, endpoint, ctx.timeouts.drain).await?;
     }
     let clients = Clients::of(ctx, model).await?;
-    let tokens = tokens(ctx, model, &clients).await?;
+    let pace = pace(ctx, model, &clients).await?;
     let mut findings = Findings::default();
-    let mut judged = Vec::new();
+    findings.add(expect::success("a request before any client leaves", &pace));
+    if findings.failed() {
+        return Ok(findings.outcome(""));
+    }
+    let (tokens, expected) = tokens(&pace, has_logs);
+    if !has_logs && expected < 2 * FREED {
+        return Ok(Outcome::inconclusive(format!(
+            "an answer of {tokens} tokens takes {} ms: without logs of endpoints its end looks like a stop",
+            expected.as_millis()
+        )));
+    }
+    let (mut judged, begun_us) = (Vec::new(), scrapes::now_us());
+    let (mut late, mut not_stopped) = (0, 0);
     for phase in PHASES {
         if phase.directive.is_some() && !has_logs {
             findings.note(format!(
@@ -97,6 +109,8 @@ async fn frees_endpoint(ctx: &Context) -> Result<Outcome> {
         let exchanges = leave(ctx, model, &clients, &phase, tokens).await;
         let n = if has_logs {
             let shown = expect_stopped(ctx, phase.what, &exchanges, &mut findings).await?;
+            late += shown.late;
+            not_stopped += shown.not_stopped;
             shown.at_endpoint
         } else {
             expect_idle(ctx, model, phase.what, &mut findings).await?;
@@ -106,38 +120,65 @@ async fn frees_endpoint(ctx: &Context) -> Result<Outcome> {
                 .count()
         };
         if n < JUDGED {
-            return Ok(Outcome::invalid(format!(
+            let doubt = format!(
                 "{}: only {n} of {CLIENTS} were at an endpoint when the client left",
                 phase.what
-            )));
+            );
+            return Ok(undecided(findings, doubt));
         }
         judged.push(n.to_string());
     }
     if let Some((model, pool, _)) = HeldByPriority::look(&ctx.target) {
         if let Some(doubt) = held(ctx, model, pool, &clients, has_logs, &mut findings).await? {
-            return Ok(findings.outcome_unless("", Some(doubt)));
+            return Ok(undecided(findings, doubt));
         }
     } else {
         findings
             .note("not judged without a pool whose endpoint picker holds requests: held requests");
     }
+    // On a machine that is too busy, everything is late.
+    let doubt = if late > 0 && not_stopped == 0 {
+        scrapes::starved(&ctx.http, &pool.endpoints, begun_us).await
+    } else {
+        None
+    };
     let source = if has_logs { "logs" } else { "metrics" };
-    Ok(findings.outcome(format!(
+    let summary = format!(
         "endpoints stopped within {FREED:?} for {} clients that left, by their {source}, {}",
         judged.join(" + "),
         clients.in_words()
-    )))
+    );
+    Ok(findings.outcome_unless(summary, doubt))
 }
 
-/// As many tokens as take several times as long as endpoints have to stop, by the pace of one request.
-async fn tokens(ctx: &Context, model: &Model, clients: &Clients) -> Result<u32> {
+/// The outcome of a phase that could not be reached. What earlier phases found stays.
+fn undecided(findings: Findings, doubt: String) -> Outcome {
+    if findings.failed() {
+        findings.outcome("")
+    } else {
+        Outcome::invalid(doubt)
+    }
+}
+
+/// A request by which the pace of endpoints is known.
+async fn pace(ctx: &Context, model: &Model, clients: &Clients) -> Result<Exchange> {
     let mut rng = ctx.rng("pace");
     let request = WHOLE[0].request(ctx, model, PACE_TOKENS, &mut rng);
-    let pace = clients.send(1, 1, [request]).await;
-    let pace = pace.first().context("an answer")?;
+    let mut pace = clients.send(1, 1, [request]).await;
+    pace.pop().context("an answer")
+}
+
+/// The tokens of an answer, and how long they take by the pace of a request. Logs show how an answer ended; without them it has to take
+/// several times as long as endpoints have to stop.
+fn tokens(pace: &Exchange, has_logs: bool) -> (u32, Duration) {
     let token_s = pace.latency().as_secs_f64() / f64::from(PACE_TOKENS);
     let wanted = 3.0 * FREED.as_secs_f64() / token_s;
-    Ok(wanted.clamp(TOKENS.0, TOKENS.1) as u32)
+    let tokens = if has_logs {
+        TOKENS.0
+    } else {
+        wanted.clamp(TOKENS.0, TOKENS.1)
+    };
+    (tokens as u32, Duration::from_secs_f64(tokens * token_s))
 }
 
 /// Sends the requests of a phase, all at once, and waits until all clients have left.

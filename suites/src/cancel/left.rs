@@ -36,6 +36,10 @@ pub(super) struct Shown {
     pub(super) at_endpoint: usize,
     /// Requests that never arrived.
     pub(super) never_arrived: usize,
+    /// Requests that were stopped, but too late.
+    pub(super) late: usize,
+    /// Requests that were not stopped.
+    pub(super) not_stopped: usize,
 }
 
 /// Adds whether endpoints stopped in time, by their logs. Exchanges that ended before the client left are not judged.
@@ -65,8 +69,14 @@ pub(super) async fn expect_stopped(
             continue;
         };
         shown.at_endpoint += 1;
+        let in_time = stopped_in_time(request, left_us);
+        if !in_time && request.outcome == Outcome::Aborted {
+            shown.late += 1;
+        } else if !in_time {
+            shown.not_stopped += 1;
+        }
         findings.add(expect::that(
-            stopped_in_time(request, left_us),
+            in_time,
             what,
             format!("stopped by its endpoint within {FREED:?} of the client's leave"),
             in_words(request, left_us),

@@ -35,7 +35,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ErrorAs200Stream, &["errors/passed-through", "errors/refusals-eject-nobody"], &["errors/cut-shows", "faults"]),
     Catch::new(Flaw::RefusalReworded, &["errors/passed-through"], &["priority/shed", "routing/late-model"]),
     Catch::new(Flaw::RetryAfterDropped, &["errors/passed-through"], &[]),
-    Catch::new(Flaw::CutAs400, &["errors/cut-shows"], &["faults"]),
+    Catch::new(Flaw::CutAs400, &["errors/cut-shows"], &["errors/refused-connections", "faults"]),
     Catch::new(Flaw::PostRetried, &["errors/runs-once"], &["faults"]),
     // A reset is sent on as well.
     Catch::new(Flaw::RetriedInAnotherPool, &["errors/refused-connections", "errors/runs-once"],

@@ -84,20 +84,9 @@ fn asked<'a>(models: impl Iterator<Item = &'a Model>) -> Vec<Asked<'a>> {
 
 impl Asked<'_> {
     fn request(&self, ctx: &Context, way: Way, rng: &mut impl Rng) -> Request {
-        let valid = way.request(ctx, self.model, 4, rng);
         match &self.directive {
-            Some(directive) => directed(valid, directive),
-            None => {
-                let mut body = poolproof_client::payload(
-                    way.api,
-                    self.model.name.as_str().into(),
-                    "an invalid request",
-                    4,
-                );
-                body["max_tokens"] = (-1).into();
-                body["stream"] = way.stream.into();
-                Request::from_json(way.api, &body).timeout(ctx.timeouts.request)
-            }
+            Some(directive) => directed(way.request(ctx, self.model, 4, rng), directive),
+            None => way.invalid_request(ctx, self.model, rng),
         }
     }
 

@@ -17,18 +17,18 @@ pub(super) const CASE: Case = Case {
     requirement: "After a run of requests that endpoints refuse with 4xx, good requests are served, by every endpoint of an idle pool.",
     level: Level::Must,
     source: "RFC 9110, section 15.5: a 4xx is about the request, not about the server; sgl-project/sglang#25811",
-    needs: &[PoolToLoad::NEED, EndpointNames::NEED, EndpointLogs::NEED],
+    needs: &[PoolToLoad::NEED, EndpointNames::NEED],
     alpha_parts: 0,
     plan: |target, _| {
-        let refused = target.models.iter().map(refused).sum::<usize>() * STATUSES.len();
+        let refused = target.models.iter().map(refused).sum::<usize>() * kinds(target).len();
         let requests = refused + good(target) + VERSIONS_REQUESTS;
         Ok(Effort::requests(requests).in_flight(IN_FLIGHT))
     },
     run: |ctx| Box::pin(refusals_eject_nobody(ctx)),
 };
 
-/// Statuses that are about a request. One after the other, since a breaker may count one of them only.
-const STATUSES: [&str; 3] = ["status-400", "status-404", "status-422"];
+/// Directives for statuses that are about a request. One after the other, since a breaker may count one of them only.
+const STATUSES: [Option<&str>; 3] = [Some("status-400"), Some("status-404"), Some("status-422")];
 /// Refused requests in a row for each endpoint of a model.
 const IN_A_ROW: usize = 30;
 /// Good requests, over all models: a loss of 2 % is caught with a power of 0.99. An endpoint that gets half of an equal share in a pool of
@@ -41,6 +41,14 @@ fn refused(model: &Model) -> usize {
     endpoints.count() * IN_A_ROW
 }
 
+/// How endpoints come to refuse requests: by directives, or, where they take none, because requests are invalid.
+fn kinds(target: &Target) -> &'static [Option<&'static str>] {
+    match EndpointLogs::look(target) {
+        Some(_) => &STATUSES,
+        None => &[None],
+    }
+}
+
 fn good(target: &Target) -> usize {
     GOOD.div_ceil(target.models.len()) * target.models.len()
 }
@@ -51,11 +59,14 @@ async fn refusals_eject_nobody(ctx: &Context) -> Result<Outcome> {
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
     let (mut not_refused, mut sent) = (0, 0);
-    for status in STATUSES {
+    for kind in kinds(&ctx.target) {
         for model in &ctx.target.models {
             let requests = (0..refused(model)).map(|number| {
-                let request = WAYS[number % WAYS.len()].request(ctx, model, 1, &mut rng);
-                directed(request, status)
+                let way = WAYS[number % WAYS.len()];
+                match kind {
+                    Some(status) => directed(way.request(ctx, model, 1, &mut rng), status),
+                    None => way.invalid_request(ctx, model, &mut rng),
+                }
             });
             let requests: Vec<_> = requests.collect();
             let exchanges = clients.send(IN_FLIGHT, WAYS.len(), requests).await;
@@ -63,6 +74,11 @@ async fn refusals_eject_nobody(ctx: &Context) -> Result<Outcome> {
             let refused = |exchange: &&_| expect::statuses("", exchange, 400..=499).is_ok();
             not_refused += exchanges.len() - exchanges.iter().filter(refused).count();
         }
+    }
+    if kinds(&ctx.target) == [None] && not_refused == sent {
+        return Ok(Outcome::skip(
+            "endpoints refuse no request with a negative max_tokens",
+        ));
     }
     let models = &ctx.target.models;
     let requests = (0..good(&ctx.target)).map(|number| {
