@@ -339,6 +339,7 @@ mod tests {
             first_byte_at: None,
             ended_at: now,
             status: Some(200),
+            version: None,
             headers: [(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]
                 .into_iter()
                 .collect(),
