@@ -18,7 +18,8 @@ pub const SUITE: Suite = Suite {
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::PrefixIgnored, &["affinity/prefix"], &[]),
-    Catch::new(Flaw::PrefixOverLoad, &["affinity/gives-way"], &[]),
+    // Full and stale endpoints stay among its candidates.
+    Catch::new(Flaw::PrefixOverLoad, &["affinity/gives-way"], &["distribution/metrics-gone"]),
     // Long prompts of other cases go to the first endpoint too.
     Catch::new(Flaw::PrefixToOne, &["affinity/prefix"], &["affinity", "distribution/kv-pressure"]),
 ];
