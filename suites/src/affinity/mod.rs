@@ -1,5 +1,6 @@
 //! Affinity: requests that share something with earlier ones go to the endpoint that has it.
 
+mod gives_way;
 mod prefix;
 
 use poolproof_cases::case::{Catch, Suite};
@@ -9,7 +10,7 @@ use poolproof_fixtures::flaw::Flaw;
 pub const SUITE: Suite = Suite {
     id: "affinity",
     promise: "requests that share a prefix go to the endpoint that has it",
-    cases: &[prefix::CASE],
+    cases: &[prefix::CASE, gives_way::CASE],
     catches: CATCHES,
 };
 
@@ -17,6 +18,8 @@ pub const SUITE: Suite = Suite {
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::PrefixIgnored, &["affinity/prefix"], &[]),
+    // Full and stale endpoints stay among its candidates.
+    Catch::new(Flaw::PrefixOverLoad, &["affinity/gives-way"], &["distribution/metrics-gone"]),
     // Long prompts of other cases go to the first endpoint too.
     Catch::new(Flaw::PrefixToOne, &["affinity/prefix"], &["affinity", "distribution/kv-pressure"]),
 ];

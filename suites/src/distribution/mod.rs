@@ -75,13 +75,13 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.
     Catch::new(Flaw::StaleMetrics, &["distribution/one-busy", "distribution/follows-load"],
-        &["distribution", "canary/less-loaded", "priority", "cancel", "faults"]),
+        &["distribution", "affinity", "canary/less-loaded", "priority", "cancel", "faults", "rollout"]),
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
     Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed", "errors/refusals-eject-nobody", "cancel", "affinity", "rollout/flapping"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
-    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults", "rollout"]),
+    Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults", "rollout", "affinity"]),
     Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed", "affinity"]),
 ];

@@ -17,7 +17,7 @@ use poolproof_cases::expect;
 use poolproof_client::drive::{self, Sent};
 use poolproof_client::evidence::watch::Watch;
 use poolproof_client::evidence::{scrapes, served};
-use poolproof_client::{Client, Connections, Exchange};
+use poolproof_client::{Client, Connections, Exchange, Request, nonce, payload};
 use poolproof_model::picture::Picture;
 use poolproof_model::target::{Endpoint, Model, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
@@ -42,6 +42,11 @@ const IN_FLIGHT_PER_IDLE: usize = 2;
 
 /// The time of a cycle beside its probes, about, in seconds: ballast is put and seen, and drains.
 const WAITS_S: f64 = 1.0;
+
+/// The kind of probes with a prefix: only prompts of one API share one.
+const PREFIXED: Kind = Kind::ALL[0];
+/// The nonces, of 64 bytes each, that follow the prefix of a probe: 2 KiB.
+const OWN_NONCES: usize = 32;
 
 /// The shortest time between two probes.
 pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(4);
@@ -89,6 +94,10 @@ struct Probes<'a> {
     busy: &'a [&'a str],
     load: Load,
     tests: &'a [PoolTest<'a>],
+    /// What prompts begin with, in turn; none: every prompt is unlike any other.
+    prefixes: &'a [String],
+    /// Probes with a prefix so far.
+    sent: usize,
     /// In the order in which they were sent.
     answered: Vec<Probe>,
     failed: Vec<Exchange>,
@@ -103,12 +112,26 @@ pub(crate) async fn judge(
     load: Load,
     tests: &[PoolTest<'_>],
 ) -> Result<Outcome> {
+    judge_prefixes(ctx, model, busy, load, tests, &[]).await
+}
+
+/// Like [`judge`], with probes that begin with these prefixes in turn, and are a third prefix if that is 1 KiB long.
+pub(crate) async fn judge_prefixes(
+    ctx: &Context,
+    model: &Model,
+    busy: &[&str],
+    load: Load,
+    tests: &[PoolTest<'_>],
+    prefixes: &[String],
+) -> Result<Outcome> {
     let mut probes = Probes {
         ctx,
         model,
         busy,
         load,
         tests,
+        prefixes,
+        sent: 0,
         answered: Vec::new(),
         failed: Vec::new(),
         starved: None,
@@ -152,12 +175,18 @@ impl Probes<'_> {
             if missing == 0 || !self.failed.is_empty() {
                 break;
             }
-            let kinds: Vec<Kind> = (0..missing).map(|_| mix.kind(rng)).collect();
-            let requests = kinds.iter().copied().map(|kind: Kind| {
-                let request = kind.request(&model.name, 1, rng);
+            let kinds: Vec<Kind> = (0..missing)
+                .map(|_| match self.prefixes {
+                    [] => mix.kind(rng),
+                    _ => PREFIXED,
+                })
+                .collect();
+            let requests = kinds.iter().map(|kind| {
+                let request = self.request(*kind, rng);
                 request.timeout(ctx.timeouts.case)
             });
-            let sent = drive::open_loop(&client, interval, requests).await;
+            let requests: Vec<Request> = requests.collect();
+            let sent = drive::open_loop(&client, interval, requests.into_iter()).await;
             let sent = kinds.iter().copied().zip(sent).collect();
             let all_sent_at = Instant::now();
             let (answered, waiting) = settle(sent, ctx.timeouts.prompt_answer).await;
@@ -185,6 +214,19 @@ impl Probes<'_> {
         }
         self.answered.sort_by_key(|probe| probe.exchange.sent_at);
         Ok(())
+    }
+
+    /// The next probe.
+    fn request(&mut self, kind: Kind, rng: &mut impl Rng) -> Request {
+        let name = self.model.name.as_str();
+        if self.prefixes.is_empty() {
+            return kind.request(name, 1, rng);
+        }
+        let prefix = &self.prefixes[self.sent % self.prefixes.len()];
+        self.sent += 1;
+        let prompt = format!("{prefix}{}", nonce(rng).repeat(OWN_NONCES));
+        let body = payload(kind.api, name.into(), &prompt, 1);
+        Request::from_json(kind.api, &body)
     }
 
     fn is_busy(&self, endpoint: &str) -> bool {
@@ -395,6 +437,8 @@ mod tests {
             busy: &["model-a-0"],
             load: Load::Waiting(3),
             tests: &tests,
+            prefixes: &[],
+            sent: 0,
             answered,
             failed: vec![refused; failed],
             starved: starved.then(|| "too busy".to_owned()),
