@@ -96,14 +96,14 @@ const KINDS: [(Api, bool); 4] = [
     (Api::Chat, true),
 ];
 
+/// The most decisions of a case of this suite: they share its alpha.
+const DECISIONS_MAX: f64 = 8.0;
+
 /// Requests of which none may fail, so many that a fault in this share of them is caught.
 fn none_of(bad: f64, rates: &Rates) -> Result<Plan> {
+    let question = Question::AtMost { null: 0.0, bad };
     // A correct gateway has none: no alpha is spent, as small as it may be.
-    Plan::new(
-        Question::AtMost { null: 0.0, bad },
-        rates.alpha,
-        rates.power,
-    )
+    Plan::new(question, rates.alpha / DECISIONS_MAX, rates.power)
 }
 
 /// Expects an answer by a pool of the model, if the answer names its endpoint.
