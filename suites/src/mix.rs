@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use poolproof_client::{Api, Exchange, Request, nonce, payload};
 use rand::Rng;
 use rand::seq::SliceRandom;
+use serde_json::json;
 
 /// What a gateway can tell requests apart by before it reads their text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,16 @@ impl Kind {
         let mut body = payload(self.api, model.into(), &nonce(rng), max_tokens);
         if self.streamed {
             body["stream"] = true.into();
+        }
+        Request::from_json(self.api, &body)
+    }
+
+    /// The same; a stream ends with its usage.
+    pub(crate) fn with_usage(self, model: &str, tokens: u32, rng: &mut impl Rng) -> Request {
+        let mut body = payload(self.api, model.into(), &nonce(rng), tokens);
+        if self.streamed {
+            body["stream"] = true.into();
+            body["stream_options"] = json!({"include_usage": true});
         }
         Request::from_json(self.api, &body)
     }

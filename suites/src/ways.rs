@@ -6,49 +6,28 @@ use poolproof_cases::context::Context;
 use poolproof_client::{Api, Client, Connections, Exchange, Request, Version, nonce, payload};
 use poolproof_model::target::Model;
 use rand::Rng;
-use serde_json::json;
 
-/// An API, streamed or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
-    pub(crate) api: Api,
-    pub(crate) stream: bool,
-}
+use crate::mix::Kind;
 
-/// All of them.
-pub(crate) const WAYS: [Way; 4] = [
-    Way::new(Api::Completions, false),
-    Way::new(Api::Completions, true),
-    Way::new(Api::Chat, false),
-    Way::new(Api::Chat, true),
-];
-/// Those that ask for a stream.
-pub(crate) const STREAMS: [Way; 2] = [WAYS[1], WAYS[3]];
+/// The kinds that ask for a stream.
+pub(crate) const STREAMS: [Kind; 2] = [Kind::ALL[1], Kind::ALL[3]];
 /// Those that do not.
-pub(crate) const WHOLE: [Way; 2] = [WAYS[0], WAYS[2]];
+pub(crate) const WHOLE: [Kind; 2] = [Kind::ALL[0], Kind::ALL[2]];
 
 /// The header that directs the answer of poolproof's model server to this request.
 const ANSWER_HEADER: &str = "x-poolproof-answer";
 
-impl Way {
-    const fn new(api: Api, stream: bool) -> Self {
-        Self { api, stream }
-    }
-
-    /// A request for exactly `tokens` tokens. A stream ends with its usage.
-    pub(crate) fn request(
+impl Kind {
+    /// A request for exactly `tokens` tokens, with the timeout of a request. A stream ends with its usage.
+    pub(crate) fn full_request(
         self,
         ctx: &Context,
         model: &Model,
         tokens: u32,
         rng: &mut impl Rng,
     ) -> Request {
-        let mut body = payload(self.api, model.name.as_str().into(), &nonce(rng), tokens);
-        if self.stream {
-            body["stream"] = true.into();
-            body["stream_options"] = json!({"include_usage": true});
-        }
-        Request::from_json(self.api, &body).timeout(ctx.timeouts.request)
+        let request = self.with_usage(&model.name, tokens, rng);
+        request.timeout(ctx.timeouts.request)
     }
 
     /// A request that model servers refuse: its `max_tokens` is negative.
@@ -60,14 +39,8 @@ impl Way {
     ) -> Request {
         let mut body = payload(self.api, model.name.as_str().into(), &nonce(rng), 1);
         body["max_tokens"] = (-1).into();
-        body["stream"] = self.stream.into();
+        body["stream"] = self.streamed.into();
         Request::from_json(self.api, &body).timeout(ctx.timeouts.request)
-    }
-
-    /// For messages.
-    pub(crate) fn in_words(self) -> String {
-        let streamed = if self.stream { ", streamed" } else { "" };
-        format!("{:?}{streamed}", self.api)
     }
 }
 

@@ -16,8 +16,9 @@ use poolproof_model::target::{Model, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::left::{FREED, at_endpoints, expect_stopped};
+use crate::mix::Kind;
 use crate::priority::contention::saturate;
-use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WAYS, WHOLE, Way, directed};
+use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WHOLE, directed};
 
 pub(super) const CASE: Case = Case {
     id: "cancel/frees-endpoint",
@@ -37,7 +38,7 @@ pub(super) const CASE: Case = Case {
 /// When clients leave.
 struct Phase {
     what: &'static str,
-    ways: &'static [Way],
+    ways: &'static [Kind],
     leave: Leave,
     /// The directive without which the phase cannot be reached.
     directive: Option<&'static str>,
@@ -46,7 +47,7 @@ struct Phase {
 const PHASES: [Phase; 3] = [
     Phase {
         what: "a request whose client leaves before the headers",
-        ways: &WAYS,
+        ways: &Kind::ALL,
         leave: Leave::After(UNDER_WAY),
         directive: Some("slow-headers-6000"),
     },
@@ -163,7 +164,7 @@ fn undecided(findings: Findings, doubt: String) -> Outcome {
 /// A request by which the pace of endpoints is known.
 async fn pace(ctx: &Context, model: &Model, clients: &Clients) -> Result<Exchange> {
     let mut rng = ctx.rng("pace");
-    let request = WHOLE[0].request(ctx, model, PACE_TOKENS, &mut rng);
+    let request = WHOLE[0].full_request(ctx, model, PACE_TOKENS, &mut rng);
     let mut pace = clients.send(1, 1, [request]).await;
     pace.pop().context("an answer")
 }
@@ -193,7 +194,7 @@ async fn leave(
     let requests = (0..CLIENTS).map(|number| {
         let way = phase.ways[number % phase.ways.len()];
         let request = way
-            .request(ctx, model, tokens, &mut rng)
+            .full_request(ctx, model, tokens, &mut rng)
             .leaving(phase.leave);
         match phase.directive {
             Some(directive) => directed(request, directive),
@@ -201,7 +202,7 @@ async fn leave(
         }
     });
     let requests: Vec<_> = requests.collect();
-    clients.send(CLIENTS, WAYS.len(), requests).await
+    clients.send(CLIENTS, Kind::ALL.len(), requests).await
 }
 
 /// Adds whether endpoints are idle in time, by their metrics.
@@ -241,7 +242,7 @@ async fn held(
     let ballast = saturate(ctx, model, pool).await?;
     let mut rng = ctx.rng("held");
     let requests = (0..CLIENTS).map(|number| {
-        let request = WAYS[number % WAYS.len()].request(ctx, model, 4, &mut rng);
+        let request = Kind::ALL[number % Kind::ALL.len()].full_request(ctx, model, 4, &mut rng);
         request.leaving(Leave::After(HELD_FOR))
     });
     let requests: Vec<_> = requests.collect();
@@ -250,7 +251,8 @@ async fn held(
         let reading = epp::read(&ctx.http, pool).await.ok()?;
         (held(reading?) >= JUDGED as u64).then_some(())
     });
-    let (exchanges, all_held) = tokio::join!(clients.send(CLIENTS, WAYS.len(), requests), all_held);
+    let (exchanges, all_held) =
+        tokio::join!(clients.send(CLIENTS, Kind::ALL.len(), requests), all_held);
     let left = exchanges.iter().filter(|it| it.ending == Ending::Left);
     let left = left.count();
     if left < JUDGED || (pool.epp_metrics.is_some() && all_held.is_err()) {

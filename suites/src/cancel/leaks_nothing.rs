@@ -15,8 +15,9 @@ use poolproof_model::target::{Model, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use crate::distribution::idle;
+use crate::mix::Kind;
 use crate::sample::Sample;
-use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WAYS, WHOLE, Way, directed};
+use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WHOLE, directed};
 
 pub(super) const CASE: Case = Case {
     id: "cancel/leaks-nothing",
@@ -38,7 +39,7 @@ pub(super) const CASE: Case = Case {
 
 /// A way to leave.
 struct Leaving {
-    ways: &'static [Way],
+    ways: &'static [Kind],
     leave: Option<Leave>,
     /// What endpoints do, if they take directives.
     directive: Option<&'static str>,
@@ -46,7 +47,7 @@ struct Leaving {
 
 const LEAVES: [Leaving; 5] = [
     Leaving {
-        ways: &WAYS,
+        ways: &Kind::ALL,
         leave: Some(Leave::After(Duration::from_millis(300))),
         directive: Some("slow-headers-6000"),
     },
@@ -61,13 +62,13 @@ const LEAVES: [Leaving; 5] = [
         directive: None,
     },
     Leaving {
-        ways: &WAYS,
+        ways: &Kind::ALL,
         leave: Some(Leave::After(Duration::from_millis(3))),
         directive: None,
     },
     // Not the client leaves, but the endpoint.
     Leaving {
-        ways: &WAYS,
+        ways: &Kind::ALL,
         leave: None,
         directive: Some("reset"),
     },
@@ -92,7 +93,7 @@ async fn leaks_nothing(ctx: &Context) -> Result<Outcome> {
         }
         let requests = (0..CLIENTS).map(|number| {
             let way = leaving.ways[number % leaving.ways.len()];
-            let mut request = way.request(ctx, model, TOKENS, &mut rng);
+            let mut request = way.full_request(ctx, model, TOKENS, &mut rng);
             request.leave = leaving.leave;
             match leaving.directive.filter(|_| takes_directives) {
                 Some(directive) => directed(request, directive),
@@ -100,7 +101,7 @@ async fn leaks_nothing(ctx: &Context) -> Result<Outcome> {
             }
         });
         let requests: Vec<_> = requests.collect();
-        let exchanges = clients.send(CLIENTS, WAYS.len(), requests).await;
+        let exchanges = clients.send(CLIENTS, Kind::ALL.len(), requests).await;
         left += exchanges
             .iter()
             .filter(|it| it.ending == Ending::Left)
@@ -147,12 +148,12 @@ async fn burst(
         };
     }
     let mut rng = ctx.rng("burst");
-    let requests =
-        (0..slots).map(|number| WAYS[number % WAYS.len()].request(ctx, model, 8, &mut rng));
+    let requests = (0..slots)
+        .map(|number| Kind::ALL[number % Kind::ALL.len()].full_request(ctx, model, 8, &mut rng));
     let requests: Vec<_> = requests.collect();
     let what =
         format!("{slots} requests at once, one for each slot, after {left} clients had left");
-    for exchange in &clients.send(slots, WAYS.len(), requests).await {
+    for exchange in &clients.send(slots, Kind::ALL.len(), requests).await {
         findings.add(expect::success(&what, exchange));
     }
     Ok(slots)

@@ -8,7 +8,8 @@ use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use crate::ways::{Clients, VERSIONS_REQUESTS, WAYS, directed};
+use crate::mix::Kind;
+use crate::ways::{Clients, VERSIONS_REQUESTS, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/closed-connections",
@@ -36,12 +37,12 @@ async fn closed_connections(ctx: &Context) -> Result<Outcome> {
     let mut findings = Findings::default();
     for end in ENDS {
         let requests = (0..REQUESTS).map(|number| {
-            let model = &models[number / WAYS.len() % models.len()];
-            let request = WAYS[number % WAYS.len()].request(ctx, model, 2, &mut rng);
+            let model = &models[number / Kind::ALL.len() % models.len()];
+            let request = Kind::ALL[number % Kind::ALL.len()].full_request(ctx, model, 2, &mut rng);
             directed(request, end)
         });
         let requests: Vec<_> = requests.collect();
-        let exchanges = clients.send(IN_FLIGHT, WAYS.len() * 2, requests).await;
+        let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len() * 2, requests).await;
         let what = format!("every request while endpoints close connections ({end})");
         for exchange in &exchanges {
             findings.add(expect::success(&what, exchange));

@@ -10,7 +10,8 @@ use poolproof_client::{Ending, Exchange};
 use poolproof_model::verdict::{Findings, Outcome};
 use serde_json::Value;
 
-use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WAYS, WHOLE, Way, directed};
+use crate::mix::Kind;
+use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WHOLE, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/cut-shows",
@@ -21,36 +22,36 @@ pub(super) const CASE: Case = Case {
     needs: &[EndpointLogs::NEED],
     alpha_parts: 0,
     plan: |_, _| {
-        Ok(Effort::requests(KINDS.len() * REPEATS + VERSIONS_REQUESTS).in_flight(IN_FLIGHT))
+        Ok(Effort::requests(BREAKS.len() * REPEATS + VERSIONS_REQUESTS).in_flight(IN_FLIGHT))
     },
     run: |ctx| Box::pin(cut_shows(ctx)),
 };
 
 /// A way in which an answer breaks.
-struct Kind {
+struct Break {
     what: &'static str,
-    ways: &'static [Way],
+    ways: &'static [Kind],
     directive: fn(usize) -> String,
 }
 
-const KINDS: [Kind; 4] = [
-    Kind {
+const BREAKS: [Break; 4] = [
+    Break {
         what: "a stream that is cut",
         ways: &STREAMS,
         // Before the first token, and after more and more of them.
         directive: |number| format!("cut-after-{}", number.min(TOKENS as usize - 1)),
     },
-    Kind {
+    Break {
         what: "a request whose connection is reset",
-        ways: &WAYS,
+        ways: &Kind::ALL,
         directive: |_| "reset".to_owned(),
     },
-    Kind {
+    Break {
         what: "an answer that is cut before its content-length",
         ways: &WHOLE,
         directive: |number| format!("cut-body-{}", number * CUT_STEP_BYTES),
     },
-    Kind {
+    Break {
         what: "an answer in chunks that is cut before the last one",
         ways: &WHOLE,
         directive: |number| format!("cut-chunks-{}", number * CUT_STEP_BYTES),
@@ -68,16 +69,16 @@ async fn cut_shows(ctx: &Context) -> Result<Outcome> {
     let clients = Clients::of(ctx, models.first().context("a model")?).await?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
-    for kind in &KINDS {
+    for kind in &BREAKS {
         let requests = (0..REPEATS).map(|number| {
             let way = kind.ways[number % kind.ways.len()];
-            let model = &models[number / WAYS.len() % models.len()];
-            let request = way.request(ctx, model, TOKENS, &mut rng);
+            let model = &models[number / Kind::ALL.len() % models.len()];
+            let request = way.full_request(ctx, model, TOKENS, &mut rng);
             directed(request, &(kind.directive)(number))
         });
         // Both versions with each model.
         let requests: Vec<_> = requests.collect();
-        let exchanges = clients.send(IN_FLIGHT, WAYS.len() * 2, requests).await;
+        let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len() * 2, requests).await;
         for (number, exchange) in exchanges.iter().enumerate() {
             let way = kind.ways[number % kind.ways.len()];
             let what = format!(
@@ -98,8 +99,8 @@ async fn cut_shows(ctx: &Context) -> Result<Outcome> {
     }
     Ok(findings.outcome(format!(
         "{} breaks of {} kinds, each seen as one, {}",
-        KINDS.len() * REPEATS,
-        KINDS.len(),
+        BREAKS.len() * REPEATS,
+        BREAKS.len(),
         clients.in_words()
     )))
 }

@@ -8,10 +8,11 @@ use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find};
 use poolproof_client::Ending;
 use poolproof_client::evidence::cross_check::Counters;
-use poolproof_model::change::{Change, Kind};
+use poolproof_model::change::{self, Change};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use crate::ways::{Clients, VERSIONS_REQUESTS, WAYS, directed};
+use crate::mix::Kind;
+use crate::ways::{Clients, VERSIONS_REQUESTS, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/odd-answers",
@@ -22,7 +23,7 @@ pub(super) const CASE: Case = Case {
     needs: &[EndpointLogs::NEED],
     alpha_parts: 0,
     plan: |target, _| {
-        let odd = ODD.len() * WAYS.len() * REPEATS;
+        let odd = ODD.len() * Kind::ALL.len() * REPEATS;
         let requests = target.models.len() * (odd + ODD.len() * GOOD) + VERSIONS_REQUESTS;
         Ok(Effort::requests(requests).in_flight(IN_FLIGHT))
     },
@@ -54,11 +55,12 @@ async fn odd_answers(ctx: &Context) -> Result<Outcome> {
         let mut requests = Vec::new();
         for model in models {
             for _ in 0..REPEATS {
-                requests
-                    .extend(WAYS.map(|way| directed(way.request(ctx, model, 4, &mut rng), odd)));
+                requests.extend(
+                    Kind::ALL.map(|way| directed(way.full_request(ctx, model, 4, &mut rng), odd)),
+                );
             }
         }
-        let exchanges = clients.send(IN_FLIGHT, WAYS.len(), requests).await;
+        let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len(), requests).await;
         for exchange in &exchanges {
             findings.add(expect::that(
                 exchange.ending != Ending::TimedOut,
@@ -68,11 +70,12 @@ async fn odd_answers(ctx: &Context) -> Result<Outcome> {
             ));
         }
         for model in models {
-            let requests =
-                (0..GOOD).map(|number| WAYS[number % WAYS.len()].request(ctx, model, 2, &mut rng));
+            let requests = (0..GOOD).map(|number| {
+                Kind::ALL[number % Kind::ALL.len()].full_request(ctx, model, 2, &mut rng)
+            });
             let requests: Vec<_> = requests.collect();
             let what = format!("every request for {} after odd answers ({odd})", model.name);
-            for exchange in &clients.send(IN_FLIGHT, WAYS.len(), requests).await {
+            for exchange in &clients.send(IN_FLIGHT, Kind::ALL.len(), requests).await {
                 findings.add(expect::success(&what, exchange));
             }
         }
@@ -103,7 +106,7 @@ async fn odd_answers(ctx: &Context) -> Result<Outcome> {
 /// Restarts endpoint pickers that may be gone, so that later cases are judged on their own. They are started when the case is over.
 async fn restart_pickers(ctx: &Context) -> Result<()> {
     let changes = ctx.target.changes.as_ref();
-    if !changes.is_some_and(|changes| changes.kinds.contains(&Kind::Picker)) {
+    if !changes.is_some_and(|changes| changes.kinds.contains(&change::Kind::Picker)) {
         return Ok(());
     }
     for pool in ctx.target.pools() {

@@ -12,7 +12,8 @@ use poolproof_model::verdict::{Findings, Outcome};
 use rand::Rng;
 use serde_json::Value;
 
-use crate::ways::{Clients, VERSIONS_REQUESTS, WAYS, Way, directed};
+use crate::mix::Kind;
+use crate::ways::{Clients, VERSIONS_REQUESTS, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/passed-through",
@@ -24,7 +25,7 @@ pub(super) const CASE: Case = Case {
     needs: &[PoolToLoad::NEED],
     alpha_parts: 0,
     plan: |target, _| {
-        let probes = asked(target.models.iter()).len() * REPEATS * WAYS.len();
+        let probes = asked(target.models.iter()).len() * REPEATS * Kind::ALL.len();
         Ok(Effort::requests(probes + VERSIONS_REQUESTS).in_flight(IN_FLIGHT))
     },
     run: |ctx| Box::pin(passed_through(ctx)),
@@ -83,14 +84,14 @@ fn asked<'a>(models: impl Iterator<Item = &'a Model>) -> Vec<Asked<'a>> {
 }
 
 impl Asked<'_> {
-    fn request(&self, ctx: &Context, way: Way, rng: &mut impl Rng) -> Request {
+    fn request(&self, ctx: &Context, way: Kind, rng: &mut impl Rng) -> Request {
         match &self.directive {
-            Some(directive) => directed(way.request(ctx, self.model, 4, rng), directive),
+            Some(directive) => directed(way.full_request(ctx, self.model, 4, rng), directive),
             None => way.invalid_request(ctx, self.model, rng),
         }
     }
 
-    fn in_words(&self, way: Way) -> String {
+    fn in_words(&self, way: Kind) -> String {
         let error = self.directive.as_deref().unwrap_or("max_tokens -1");
         format!("{error}, {} by {}", self.model.name, way.in_words())
     }
@@ -108,19 +109,22 @@ async fn passed_through(ctx: &Context) -> Result<Outcome> {
             continue;
         };
         let straight = ctx.client_of(url, Connections::KeepAlive)?;
-        for way in WAYS {
+        for way in Kind::ALL {
             let own = straight.send(asked.request(ctx, way, &mut rng)).await;
             twins.push((asked.in_words(way), own));
         }
         for _ in 0..REPEATS {
-            requests.extend(WAYS.map(|way| asked.request(ctx, way, &mut rng)));
+            requests.extend(Kind::ALL.map(|way| asked.request(ctx, way, &mut rng)));
         }
     }
-    let exchanges = clients.send(IN_FLIGHT, WAYS.len(), requests).await;
+    let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len(), requests).await;
     let mut compared = 0;
     for (number, exchange) in exchanges.iter().enumerate() {
-        let (asked, way) = (number / (REPEATS * WAYS.len()), number % WAYS.len());
-        let (what, own) = &twins[asked * WAYS.len() + way];
+        let (asked, way) = (
+            number / (REPEATS * Kind::ALL.len()),
+            number % Kind::ALL.len(),
+        );
+        let (what, own) = &twins[asked * Kind::ALL.len() + way];
         if !is_error(own) {
             continue;
         }

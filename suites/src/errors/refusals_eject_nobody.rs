@@ -10,7 +10,8 @@ use poolproof_client::evidence::served;
 use poolproof_model::target::{Model, Target};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use crate::ways::{Clients, VERSIONS_REQUESTS, WAYS, directed};
+use crate::mix::Kind;
+use crate::ways::{Clients, VERSIONS_REQUESTS, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/refusals-eject-nobody",
@@ -62,14 +63,14 @@ async fn refusals_eject_nobody(ctx: &Context) -> Result<Outcome> {
     for kind in kinds(&ctx.target) {
         for model in &ctx.target.models {
             let requests = (0..refused(model)).map(|number| {
-                let way = WAYS[number % WAYS.len()];
+                let way = Kind::ALL[number % Kind::ALL.len()];
                 match kind {
-                    Some(status) => directed(way.request(ctx, model, 1, &mut rng), status),
+                    Some(status) => directed(way.full_request(ctx, model, 1, &mut rng), status),
                     None => way.invalid_request(ctx, model, &mut rng),
                 }
             });
             let requests: Vec<_> = requests.collect();
-            let exchanges = clients.send(IN_FLIGHT, WAYS.len(), requests).await;
+            let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len(), requests).await;
             sent += exchanges.len();
             let refused = |exchange: &&_| expect::statuses("", exchange, 400..=499).is_ok();
             not_refused += exchanges.len() - exchanges.iter().filter(refused).count();
@@ -82,11 +83,11 @@ async fn refusals_eject_nobody(ctx: &Context) -> Result<Outcome> {
     }
     let models = &ctx.target.models;
     let requests = (0..good(&ctx.target)).map(|number| {
-        let model = &models[number / WAYS.len() % models.len()];
-        WAYS[number % WAYS.len()].request(ctx, model, 1, &mut rng)
+        let model = &models[number / Kind::ALL.len() % models.len()];
+        Kind::ALL[number % Kind::ALL.len()].full_request(ctx, model, 1, &mut rng)
     });
     let requests: Vec<_> = requests.collect();
-    let exchanges = clients.send(IN_FLIGHT, WAYS.len() * 2, requests).await;
+    let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len() * 2, requests).await;
     for exchange in &exchanges {
         let what = format!("every good request after {sent} that endpoints refused");
         findings.add(expect::success(&what, exchange));

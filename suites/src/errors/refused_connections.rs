@@ -7,12 +7,13 @@ use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find, Need, PoolToLoad};
 use poolproof_client::Ending;
-use poolproof_model::change::{Change, Kind};
+use poolproof_model::change::{self, Change};
 use poolproof_model::target::Model;
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::arrivals::arrivals;
-use crate::ways::{Clients, VERSIONS_REQUESTS, WAYS};
+use crate::mix::Kind;
+use crate::ways::{Clients, VERSIONS_REQUESTS};
 
 pub(super) const CASE: Case = Case {
     id: "errors/refused-connections",
@@ -23,7 +24,7 @@ pub(super) const CASE: Case = Case {
     needs: &[
         PoolToLoad::NEED,
         EndpointLogs::NEED,
-        Need::change(Kind::Endpoint),
+        Need::change(change::Kind::Endpoint),
     ],
     alpha_parts: 0,
     plan: |target, _| {
@@ -45,13 +46,13 @@ async fn refused_connections(ctx: &Context) -> Result<Outcome> {
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
     let mut requests = |model: &Model, n: usize| -> Vec<_> {
-        let ways = (0..n).map(|number| WAYS[number % WAYS.len()]);
-        ways.map(|way| way.request(ctx, model, 2, &mut rng))
+        let ways = (0..n).map(|number| Kind::ALL[number % Kind::ALL.len()]);
+        ways.map(|way| way.full_request(ctx, model, 2, &mut rng))
             .collect()
     };
     for model in &ctx.target.models {
         let before = requests(model, BEFORE);
-        for exchange in &clients.send(IN_FLIGHT, WAYS.len(), before).await {
+        for exchange in &clients.send(IN_FLIGHT, Kind::ALL.len(), before).await {
             findings.add(expect::success(
                 "every request before an endpoint is gone",
                 exchange,
@@ -67,7 +68,7 @@ async fn refused_connections(ctx: &Context) -> Result<Outcome> {
         running: false,
     })
     .await?;
-    let exchanges = clients.send(IN_FLIGHT, WAYS.len(), after).await;
+    let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len(), after).await;
     let arrivals = arrivals(ctx, Some(&gone)).await?;
     let (mut served, what) = (0, "a request while an endpoint refuses connections");
     for exchange in &exchanges {

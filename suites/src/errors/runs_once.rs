@@ -10,7 +10,8 @@ use poolproof_client::poll;
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::arrivals::arrivals;
-use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WAYS, WHOLE, Way, directed};
+use crate::mix::Kind;
+use crate::ways::{Clients, STREAMS, VERSIONS_REQUESTS, WHOLE, directed};
 
 pub(super) const CASE: Case = Case {
     id: "errors/runs-once",
@@ -28,15 +29,15 @@ pub(super) const CASE: Case = Case {
 };
 
 /// What may make a gateway send a request again, and the ways to ask for it.
-const KINDS: [(&str, &[Way]); 8] = [
-    ("reset", &WAYS),
-    ("status-429", &WAYS),
-    ("status-500", &WAYS),
-    ("status-502", &WAYS),
-    ("status-503", &WAYS),
+const KINDS: [(&str, &[Kind]); 8] = [
+    ("reset", &Kind::ALL),
+    ("status-429", &Kind::ALL),
+    ("status-500", &Kind::ALL),
+    ("status-502", &Kind::ALL),
+    ("status-503", &Kind::ALL),
     ("cut-after-2", &STREAMS),
     ("cut-body-20", &WHOLE),
-    ("slow-headers-600", &WAYS),
+    ("slow-headers-600", &Kind::ALL),
 ];
 /// Requests of a kind: a fault in one of five is caught with a power of 0.995.
 const REPEATS: usize = 24;
@@ -51,13 +52,13 @@ async fn runs_once(ctx: &Context) -> Result<Outcome> {
     for (directive, ways) in KINDS {
         for number in 0..REPEATS {
             let way = ways[number % ways.len()];
-            let model = &models[number / WAYS.len() % models.len()];
-            let request = way.request(ctx, model, TOKENS, &mut rng);
+            let model = &models[number / Kind::ALL.len() % models.len()];
+            let request = way.full_request(ctx, model, TOKENS, &mut rng);
             requests.push(directed(request, directive));
             asked.push((model, format!("{directive}, {}", way.in_words())));
         }
     }
-    let exchanges = clients.send(IN_FLIGHT, WAYS.len() * 2, requests).await;
+    let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len() * 2, requests).await;
     // A gateway may send a request again after it has answered it.
     let again = poll::until(
         "a request arrives again",

@@ -12,13 +12,15 @@ use poolproof_cases::context::Context;
 use poolproof_cases::effort::{Decision, Effort};
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, EndpointNames, Find};
-use poolproof_client::{Api, Connections, Ending, Exchange, Request, drive, nonce, payload};
+use poolproof_client::{Connections, Ending, Exchange, Request, drive, nonce, payload};
 use poolproof_model::verdict::{Findings, Outcome};
 use rand::RngExt;
 use serde_json::json;
 
 use super::events::{Content, model_to_ask, own_contents};
-use super::{ANSWER_HEADER, KINDS, none_of, of_own_pool};
+use super::{none_of, of_own_pool};
+use crate::mix::Kind;
+use crate::ways::directed;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/compression",
@@ -31,7 +33,7 @@ pub(super) const CASE: Case = Case {
     alpha_parts: 0,
     plan: |_, rates| {
         let plan = none_of(BAD, rates)?;
-        let samples = Encoded::ALL.len() + KINDS.len();
+        let samples = Encoded::ALL.len() + Kind::ALL.len();
         let effort = Effort::requests(plan.n as usize * samples).in_flight(IN_FLIGHT);
         Ok(effort.decides(vec![Decision::Fixed(plan); samples]))
     },
@@ -107,24 +109,27 @@ async fn requests(ctx: &Context, encoded: Encoded, findings: &mut Findings) -> R
     let (mut asked, mut sent) = (Vec::new(), Vec::new());
     for number in 0..plan.n as usize {
         let model = &models[number % models.len()];
-        let (api, stream) = KINDS[(number / models.len()) % KINDS.len()];
+        let kind = Kind::ALL[(number / models.len()) % Kind::ALL.len()];
         let bytes = BODIES_BYTES[number % BODIES_BYTES.len()];
-        let mut body = payload(api, model.name.as_str().into(), &nonce(&mut rng), TOKENS);
-        body["stream"] = stream.into();
+        let mut body = payload(
+            kind.api,
+            model.name.as_str().into(),
+            &nonce(&mut rng),
+            TOKENS,
+        );
+        body["stream"] = kind.streamed.into();
         // Random digits: of a repeated text little would be left.
         let filler: String = (0..bytes / 16)
             .map(|_| format!("{:016x}", rng.random::<u64>()))
             .collect();
         body["user"] = filler.into();
         let body = encoded.encode(&body.to_string())?;
-        let request = Request::from_bytes(api, body).header("content-encoding", encoded.header());
+        let request =
+            Request::from_bytes(kind.api, body).header("content-encoding", encoded.header());
         sent.push(request.timeout(ctx.timeouts.request));
         asked.push((
             model,
-            format!(
-                "{} by {api:?}, stream {stream}, {bytes} bytes more",
-                model.name
-            ),
+            format!("{} for {}, {bytes} bytes more", kind.in_words(), model.name),
         ));
     }
     let client = ctx.client(Connections::KeepAlive)?;
@@ -162,10 +167,10 @@ async fn answers(ctx: &Context, findings: &mut Findings) -> Result<Result<String
     let plan = none_of(BAD, &ctx.rates)?;
     let (model, pool) = model_to_ask(&ctx.target)?;
     let mut rng = ctx.rng("answers");
-    let plain: Vec<Request> = KINDS
+    let plain: Vec<Request> = Kind::ALL
         .iter()
-        .map(|(api, stream)| {
-            let request = request(*api, &model.name, *stream, &nonce(&mut rng));
+        .map(|kind| {
+            let request = request(*kind, &model.name, &nonce(&mut rng));
             request.timeout(ctx.timeouts.request)
         })
         .collect();
@@ -175,17 +180,17 @@ async fn answers(ctx: &Context, findings: &mut Findings) -> Result<Result<String
     };
     let client = ctx.client(Connections::KeepAlive)?;
     let (mut compressed, mut all, mut other) = (0, 0, 0);
-    for ((request, own), (api, stream)) in plain.iter().zip(&own).zip(KINDS) {
+    for ((request, own), kind) in plain.iter().zip(&own).zip(Kind::ALL) {
         let request = request.clone().header("accept-encoding", ACCEPTED);
-        let request = request.header(ANSWER_HEADER, "gzip");
+        let request = directed(request, "gzip");
         let requests = std::iter::repeat_n(request, plan.n as usize);
         let exchanges = drive::closed_loop(&client, IN_FLIGHT, requests).await;
         let mut wrong = 0;
         for exchange in &exchanges {
-            let what = format!("a compressed answer by {api:?}, stream {stream}");
+            let what = format!("a compressed answer to {}", kind.in_words());
             let difference = match decoded(exchange) {
                 Ok(Some(body)) => {
-                    let content = Content::of_body(stream, &body, Instant::now());
+                    let content = Content::of_body(kind.streamed, &body, Instant::now());
                     content.map_or_else(Some, |content| own.difference(&content))
                 }
                 Ok(None) => {
@@ -204,7 +209,7 @@ async fn answers(ctx: &Context, findings: &mut Findings) -> Result<Result<String
                 difference.unwrap_or_default(),
             ));
         }
-        let of = format!("share of wrong compressed answers by {api:?}, stream {stream}");
+        let of = format!("share of wrong compressed answers to {}", kind.in_words());
         findings.add_statistic(plan.decide(of, wrong, plan.n));
     }
     if other > 0 {
@@ -216,13 +221,13 @@ async fn answers(ctx: &Context, findings: &mut Findings) -> Result<Result<String
     )))
 }
 
-fn request(api: Api, model: &str, stream: bool, prompt: &str) -> Request {
-    let mut body = payload(api, model.into(), prompt, TOKENS);
-    body["stream"] = stream.into();
-    if stream {
+fn request(kind: Kind, model: &str, prompt: &str) -> Request {
+    let mut body = payload(kind.api, model.into(), prompt, TOKENS);
+    body["stream"] = kind.streamed.into();
+    if kind.streamed {
         body["stream_options"] = json!({"include_usage": true});
     }
-    Request::from_json(api, &body)
+    Request::from_json(kind.api, &body)
 }
 
 /// The body of a complete 200, decoded by its content-encoding; `None` if by one that cannot be decoded here.

@@ -11,7 +11,9 @@ use poolproof_client::{Connections, Request, drive, nonce, payload};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::events::model_to_ask;
-use super::{ANSWER_HEADER, KINDS, none_of};
+use super::none_of;
+use crate::mix::Kind;
+use crate::ways::directed;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/empty-answers",
@@ -53,19 +55,19 @@ async fn empty_answers(ctx: &Context) -> Result<Outcome> {
         }
         let client = ctx.client(connections)?;
         for (directive, status) in ANSWERS {
-            let kinds = KINDS.iter().cycle().take(plan.n as usize);
-            let requests = kinds.map(|(api, stream)| {
-                let mut body = payload(*api, model.name.as_str().into(), &nonce(&mut rng), 1);
-                body["stream"] = (*stream).into();
-                let request = Request::from_json(*api, &body).header(ANSWER_HEADER, directive);
+            let kinds = Kind::ALL.iter().cycle().take(plan.n as usize);
+            let requests = kinds.map(|kind| {
+                let mut body = payload(kind.api, model.name.as_str().into(), &nonce(&mut rng), 1);
+                body["stream"] = kind.streamed.into();
+                let request = directed(Request::from_json(kind.api, &body), directive);
                 // One that does not end is seen by then.
                 request.timeout(2 * ctx.timeouts.prompt_answer)
             });
             let requests: Vec<Request> = requests.collect();
             let exchanges = drive::closed_loop(&client, IN_FLIGHT, requests.into_iter()).await;
             let mut wrong = 0;
-            for (exchange, (api, stream)) in exchanges.iter().zip(KINDS.iter().cycle()) {
-                let what = format!("{directive} over {version} by {api:?}, stream {stream}");
+            for (exchange, kind) in exchanges.iter().zip(Kind::ALL.iter().cycle()) {
+                let what = format!("{directive} over {version} to {}", kind.in_words());
                 let before = findings.mismatches();
                 findings.add(expect::status(&what, exchange, status));
                 findings.add(expect::that(

@@ -10,7 +10,8 @@ use poolproof_cases::need::{EndpointNames, Find};
 use poolproof_client::{Connections, Request, nonce, payload};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::{KINDS, none_of, of_own_pool};
+use super::{none_of, of_own_pool};
+use crate::mix::Kind;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/expect-continue",
@@ -41,16 +42,13 @@ async fn expect_continue(ctx: &Context) -> Result<Outcome> {
     let mut asked = Vec::new();
     for number in 0..plan.n as usize {
         let model = &models[number % models.len()];
-        let (api, stream) = KINDS[(number / models.len()) % KINDS.len()];
+        let kind = Kind::ALL[(number / models.len()) % Kind::ALL.len()];
         let bytes = BODIES_BYTES[number % BODIES_BYTES.len()];
-        let mut body = payload(api, model.name.as_str().into(), &nonce(&mut rng), 2);
-        body["stream"] = stream.into();
+        let mut body = payload(kind.api, model.name.as_str().into(), &nonce(&mut rng), 2);
+        body["stream"] = kind.streamed.into();
         body["user"] = "x".repeat(bytes).into();
-        let request = Request::from_json(api, &body).timeout(ctx.timeouts.request);
-        let what = format!(
-            "{} by {api:?}, stream {stream}, {bytes} bytes more",
-            model.name
-        );
+        let request = Request::from_json(kind.api, &body).timeout(ctx.timeouts.request);
+        let what = format!("{} for {}, {bytes} bytes more", kind.in_words(), model.name);
         asked.push((model, what, request));
     }
     let wait = ctx.timeouts.prompt_answer;

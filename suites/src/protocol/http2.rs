@@ -8,16 +8,14 @@ use poolproof_cases::effort::{Decision, Effort};
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Find};
 use poolproof_client::raw::speaks_http2;
-use poolproof_client::{
-    Api, Client, Connections, Exchange, Request, Version, drive, nonce, payload,
-};
+use poolproof_client::{Client, Connections, Exchange, Request, Version, drive};
 use poolproof_model::target::Model;
 use poolproof_model::verdict::{Findings, Outcome};
-use rand::Rng;
-use serde_json::json;
 
-use super::{KINDS, none_of, of_own_pool};
+use super::{none_of, of_own_pool};
+use crate::mix::Kind;
 use crate::streams::Whole;
+use crate::ways;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/http2",
@@ -31,8 +29,8 @@ pub(super) const CASE: Case = Case {
     plan: |_, rates| {
         let plan = none_of(BAD, rates)?;
         let each = plan.n as usize;
-        let n = each * (KINDS.len() + 1) + STREAMS + UNDISTURBED;
-        let decisions = vec![Decision::Fixed(plan); KINDS.len() + 1];
+        let n = each * (Kind::ALL.len() + 1) + STREAMS + UNDISTURBED;
+        let decisions = vec![Decision::Fixed(plan); Kind::ALL.len() + 1];
         Ok(Effort::requests(n).in_flight(IN_FLIGHT).decides(decisions))
     },
     run: |ctx| Box::pin(http2(ctx)),
@@ -73,48 +71,38 @@ async fn http2(ctx: &Context) -> Result<Outcome> {
     )))
 }
 
-fn request(api: Api, model: &str, stream: bool, tokens: u32, rng: &mut impl Rng) -> Request {
-    let mut body = payload(api, model.into(), &nonce(rng), tokens);
-    if stream {
-        body["stream"] = true.into();
-        body["stream_options"] = json!({"include_usage": true});
-    }
-    Request::from_json(api, &body)
-}
-
 async fn known_models(ctx: &Context, client: &Client, findings: &mut Findings) -> Result<usize> {
     let each = plan_size(&ctx.rates)?;
     let mut rng = ctx.rng("known models");
     let models = &ctx.target.models;
-    let mut asked: Vec<(&Model, Api, bool)> = Vec::new();
-    for (api, stream) in KINDS {
-        asked.extend((0..each).map(|number| (&models[number % models.len()], api, stream)));
+    let mut asked: Vec<(&Model, Kind)> = Vec::new();
+    for kind in Kind::ALL {
+        asked.extend((0..each).map(|number| (&models[number % models.len()], kind)));
     }
     let mut requests = Vec::new();
-    for (model, api, stream) in &asked {
-        let request = request(*api, &model.name, *stream, TOKENS, &mut rng);
+    for (model, kind) in &asked {
+        let request = kind.with_usage(&model.name, TOKENS, &mut rng);
         requests.push(request.timeout(ctx.timeouts.request));
     }
     let exchanges = drive::closed_loop(client, IN_FLIGHT, requests.into_iter()).await;
-    for (kind, chunk) in exchanges.chunks(each).enumerate() {
+    for (chunk, of_kind) in exchanges.chunks(each).zip(asked.chunks(each)) {
         let mut wrong = 0;
-        for (number, exchange) in chunk.iter().enumerate() {
-            let (model, api, stream) = asked[kind * each + number];
-            let what = format!("{} by {api:?}, stream {stream}", model.name);
+        for (exchange, (model, kind)) in chunk.iter().zip(of_kind) {
+            let what = format!("{} for {}", kind.in_words(), model.name);
             let before = findings.mismatches();
             findings.add(expect::success(&what, exchange));
             findings.add(expect::that(
-                exchange.status != Some(200) || exchange.is_event_stream() == stream,
+                exchange.status != Some(200) || exchange.is_event_stream() == kind.streamed,
                 &what,
-                format!("an event stream: {stream}"),
+                format!("an event stream: {}", kind.streamed),
                 exchange.header("content-type").unwrap_or("no content-type"),
             ));
             of_own_pool(ctx, &what, model, exchange, findings);
             framed(&what, exchange, findings);
             wrong += u64::from(findings.mismatches() > before);
         }
-        let (api, stream) = KINDS[kind];
-        let of = format!("share of wrong answers by {api:?}, stream {stream}");
+        let kind = of_kind[0].1;
+        let of = format!("share of wrong answers to {}", kind.in_words());
         findings.add_statistic(none_of(BAD, &ctx.rates)?.decide(of, wrong, each as u64));
     }
     Ok(exchanges.len())
@@ -124,14 +112,14 @@ async fn unknown_model(ctx: &Context, client: &Client, findings: &mut Findings) 
     let each = plan_size(&ctx.rates)?;
     let mut rng = ctx.rng("unknown model");
     let mut requests = Vec::new();
-    for (api, stream) in KINDS.iter().cycle().take(each) {
-        let request = request(*api, "no-such-model", *stream, TOKENS, &mut rng);
+    for kind in Kind::ALL.iter().cycle().take(each) {
+        let request = kind.with_usage("no-such-model", TOKENS, &mut rng);
         requests.push(request.timeout(ctx.timeouts.request));
     }
     let exchanges = drive::closed_loop(client, IN_FLIGHT, requests.into_iter()).await;
     let mut wrong = 0;
-    for (exchange, (api, stream)) in exchanges.iter().zip(KINDS.iter().cycle()) {
-        let what = format!("an unknown model by {api:?}, stream {stream}");
+    for (exchange, kind) in exchanges.iter().zip(Kind::ALL.iter().cycle()) {
+        let what = format!("{} for an unknown model", kind.in_words());
         let before = findings.mismatches();
         findings.add(expect::status(&what, exchange, 404));
         findings.add(expect::routed_nowhere(&what, exchange));
@@ -148,8 +136,11 @@ async fn at_once(ctx: &Context, client: &Client, findings: &mut Findings) -> Res
     let model = ctx.target.models.first().context("a model")?;
     let mut rng = ctx.rng("streams at once");
     let mut stream = |number: usize| {
-        let (api, _) = KINDS[(2 * number) % KINDS.len()];
-        let request = request(api, &model.name, true, STREAM_TOKENS, &mut rng);
+        let request = ways::STREAMS[number % ways::STREAMS.len()].with_usage(
+            &model.name,
+            STREAM_TOKENS,
+            &mut rng,
+        );
         request.timeout(ctx.timeouts.request)
     };
     let undisturbed: Vec<Request> = (0..UNDISTURBED).map(&mut stream).collect();

@@ -25,12 +25,14 @@ use poolproof_cases::budget::Rates;
 use poolproof_cases::case::{Catch, Suite};
 use poolproof_cases::context::Context;
 use poolproof_cases::expect;
+use poolproof_client::Exchange;
 use poolproof_client::evidence::served;
-use poolproof_client::{Api, Exchange};
 use poolproof_fixtures::flaw::Flaw;
 use poolproof_model::target::Model;
 use poolproof_model::verdict::Findings;
-use poolproof_stats::binomial::{Plan, Question};
+use poolproof_stats::binomial::Plan;
+
+use crate::none;
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -85,25 +87,13 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ExpectRefused, &["protocol/expect-continue"], &[]),
 ];
 
-/// The header by which a request chooses the fault of its own answer, at poolproof's model servers.
-const ANSWER_HEADER: &str = "x-poolproof-answer";
-
-/// Every API, streamed and not.
-const KINDS: [(Api, bool); 4] = [
-    (Api::Completions, false),
-    (Api::Completions, true),
-    (Api::Chat, false),
-    (Api::Chat, true),
-];
-
 /// The most decisions of a case of this suite: they share its alpha.
 const DECISIONS_MAX: f64 = 8.0;
 
-/// Requests of which none may fail, so many that a fault in this share of them is caught.
+/// The sample that catches a share of wrong requests, as one of several decisions of a case.
 fn none_of(bad: f64, rates: &Rates) -> Result<Plan> {
-    let question = Question::AtMost { null: 0.0, bad };
-    // A correct gateway has none: no alpha is spent, as small as it may be.
-    Plan::new(question, rates.alpha / DECISIONS_MAX, rates.power)
+    let alpha = rates.alpha / DECISIONS_MAX;
+    none::plan(bad, &Rates { alpha, ..*rates })
 }
 
 /// Expects an answer by a pool of the model, if the answer names its endpoint.

@@ -15,7 +15,8 @@ use rand::seq::SliceRandom;
 use serde_json::json;
 
 use super::events::{Content, content, model_to_ask, own_contents};
-use super::{ANSWER_HEADER, none_of};
+use super::none_of;
+use crate::ways::directed;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/sse-framing",
@@ -170,6 +171,6 @@ fn request(ctx: &Context, api: Api, model: &str, prompt: &str, words: &str) -> R
     let mut body = payload(api, model.into(), prompt, TOKENS);
     body["stream"] = true.into();
     body["stream_options"] = json!({"include_usage": true});
-    let request = Request::from_json(api, &body).header(ANSWER_HEADER, words);
+    let request = directed(Request::from_json(api, &body), words);
     request.timeout(ctx.timeouts.request)
 }
