@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{Exit, Failure, print_line, table_style};
-use poolproof_records::file::AnyRecord;
+use poolproof_records::any::AnyRecord;
 use poolproof_report::format::{FORMATS, Format};
 
 #[derive(Clone, Debug, clap::Args)]

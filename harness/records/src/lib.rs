@@ -5,12 +5,13 @@
 //!
 //! This crate must not know clap, Kubernetes or the stand-ins. It measures nothing and renders nothing.
 //!
-//! Start with [`mod@file`], which saves a record atomically and reads one of any kind. [`run`] has the record of a run of cases, [`load`] those
+//! Start with [`mod@file`], which saves a record atomically, and [`any`], which reads one of any kind. [`run`] has the record of a run of cases, [`load`] those
 //! of load runs and searches, and [`environment`] describes the machine.
 //!
 //! ```
 //! use poolproof_records::environment::Environment;
-//! use poolproof_records::file::{AnyRecord, Kind, save};
+//! use poolproof_records::any::AnyRecord;
+//! use poolproof_records::file::{Kind, save};
 //! use poolproof_records::load::search::{RateSearch, SCHEMA, Search};
 //! use poolproof_model::workload::Workload;
 //!
@@ -38,6 +39,7 @@
 //! # }
 //! ```
 
+pub mod any;
 pub mod environment;
 pub mod expect;
 pub mod file;

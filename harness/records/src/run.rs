@@ -19,7 +19,7 @@ use poolproof_model::target::Target;
 use poolproof_model::verdict::{Level, Outcome};
 
 /// The version of the record's schema.
-pub const SCHEMA: &str = "poolproof/run/1";
+pub const SCHEMA: &str = crate::file::Kind::Run.schema();
 
 /// A run, saved as `run.json`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::format::{FORMATS, Format};
 use super::terminal::TableStyle;
+use poolproof_records::any::AnyRecord;
 use poolproof_records::environment::Environment;
-use poolproof_records::file::{AnyRecord, Kind};
+use poolproof_records::file::Kind;
 use poolproof_records::samples::{rate_search, with_expectations};
 
 const PLAIN: TableStyle = TableStyle {

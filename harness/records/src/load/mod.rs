@@ -32,7 +32,7 @@ use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::{Series, Workload};
 
 /// The version of the record's schema.
-pub const SCHEMA: &str = "poolproof/load/1";
+pub const SCHEMA: &str = crate::file::Kind::Load.schema();
 
 /// A load run.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,7 @@ use poolproof_model::workload::{Series, Workload};
 use poolproof_stats::interval;
 
 /// The version of the record's schema.
-pub const SCHEMA: &str = "poolproof/overhead/1";
+pub const SCHEMA: &str = crate::file::Kind::Overhead.schema();
 
 /// A comparison of the gateway with round robin.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

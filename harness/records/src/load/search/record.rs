@@ -14,7 +14,7 @@ use poolproof_model::component::Component;
 use poolproof_model::workload::Workload;
 
 /// The version of the record's schema.
-pub const SCHEMA: &str = "poolproof/limit/1";
+pub const SCHEMA: &str = crate::file::Kind::Search.schema();
 
 /// A search, as it is saved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
