@@ -1,7 +1,6 @@
 //! Ballast: load sent directly to chosen endpoints, to keep them busy while probes go through the gateway.
 
 mod load;
-mod placed;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,9 +16,8 @@ use poolproof_client::evidence::endpoint::{self, Reading};
 use poolproof_client::poll;
 use poolproof_model::target::Endpoint;
 
+pub use crate::placed::wait_until_idle;
 use load::{Load, keep_up};
-pub(crate) use placed::Placed;
-pub use placed::wait_until_idle;
 
 /// The number of requests that fill a KV cache. It is large enough that a picker sees no gap when one of them ends. It is
 /// small enough that small servers run all of them.
@@ -201,13 +199,13 @@ impl Drop for Ballast {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use axum::Router;
 
     use super::*;
 
     /// An endpoint that answers as `app` does.
-    pub(super) async fn endpoint(
+    pub(crate) async fn endpoint(
         app: Router,
     ) -> (Endpoint, tokio_util::task::AbortOnDropHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::ballast::Placed;
 use crate::budget::Rates;
+use crate::placed::Placed;
 use poolproof_client::evidence::served::Names;
 use poolproof_client::poll;
 use poolproof_client::{self as client, Api, Client, Connections, Request, Tally};

@@ -64,6 +64,7 @@ pub mod effort;
 pub mod expect;
 pub mod inside;
 pub mod need;
+mod placed;
 pub mod plan;
 pub mod round_trip;
 pub mod run;

@@ -10,11 +10,11 @@ use std::time::Instant;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use crate::ballast::Placed;
 use crate::budget::Budget;
 use crate::case::Case;
 use crate::context::Timeouts;
 use crate::inside::Inside;
+use crate::placed::Placed;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::{Outcome, Verdict};
 use poolproof_records::expect::Known;

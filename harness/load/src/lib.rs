@@ -54,6 +54,7 @@
 pub mod adjust;
 mod answer;
 pub mod calibration;
+mod distribute;
 pub mod engine;
 mod error;
 pub mod failure;

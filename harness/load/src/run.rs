@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Error;
+use super::distribute::distribute;
 use super::engine::{self, Job, Measured, Part, Sender, Snapshot};
 use super::make::{self, About};
 use super::requests::Header;
 use super::saturation::Saturation;
 use super::tokenizer::Vocabulary;
-use super::workers::{self, Workers, distribute};
+use super::workers::{self, Workers};
 use poolproof_model::component::Component;
 use poolproof_model::target::Target;
 use poolproof_model::workload::Workload;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::Options;
-use crate::ballast::Placed;
 use crate::case::Case;
 use crate::context::Context;
 use crate::expect;
 use crate::need::Missing;
+use crate::placed::Placed;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::{Findings, Outcome};
 

@@ -1,22 +1,19 @@
 //! A run that several workers send together. Each is a process of its own, on this machine or in a pod.
 //!
-//! A coordinator tells each worker over HTTP what to send and when the clock begins to run, asks how far it has come, and fetches what it
-//! measured. A worker listens on its loopback only; a pod's is reached through the API of its cluster. Not by the pod's log: that is cut
-//! where it grows, its lines are cut at 16 KiB by container runtimes, and nothing can be said to a pod that way. And not by a ConfigMap
-//! or a Secret: these hold a mebibyte, which traces are larger than, and keys of gateways would lie in the cluster.
+//! A coordinator sends each worker its assignment and the start time over HTTP, polls its progress, and fetches what it measured. A worker
+//! listens on its loopback only; a pod's worker is reached through the API of its cluster. A pod's log cannot carry this: container
+//! runtimes rotate it and cut its lines at 16 KiB. Neither can a ConfigMap or a Secret: they hold 1 MiB, traces are larger, and keys of
+//! gateways would be stored in the cluster.
 
 mod assignment;
 mod clock;
 mod coordinator;
-mod distribute;
 mod remote;
 mod worker;
 
 pub use assignment::Assignment;
 pub use coordinator::{Sending, Workers, run};
 pub use worker::Server;
-
-pub(crate) use distribute::distribute;
 
 use serde::{Deserialize, Serialize};
 use url::Url;

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Assignment, Sending, Workers};
 use crate::engine::Sender;
 use crate::requests::Requests;
 use crate::run::Run;
+use crate::workers::{Assignment, Sending, Workers};
 use poolproof_model::target::Target;
 use poolproof_records::limits;
 

@@ -111,8 +111,8 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
 
-    use super::super::tests::endpoint;
     use super::*;
+    use crate::ballast::tests::endpoint;
 
     #[tokio::test]
     async fn ballast_that_stays_is_named_with_its_counts_until_it_is_gone() {
