@@ -29,7 +29,7 @@ fn plans_are_for_people_and_for_programs() {
     let folder = TempDir::new().unwrap();
     let asked = ["plan", "canary", "--weights", "90,10", "--have", "60"];
     let (code, text, _) = run(&folder, &asked);
-    assert!(code == 0 && text.contains("4278 requests"), "{text}");
+    assert!(code == 0 && text.contains("4375 requests"), "{text}");
     assert!(text.contains("60 requests: passes with 0 to 17"), "{text}");
     let (_, json, _) = run(&folder, &["plan", "--all", "--json"]);
     let plan: Value = serde_json::from_str(&json).unwrap();
