@@ -29,6 +29,13 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
     }
 }
 
+/// A complete answer with this body.
+pub(crate) fn answer(status: u16, body: &str) -> Exchange {
+    let mut exchange = exchange("a", Some(status), Ending::Complete);
+    exchange.body = body.as_bytes().to_vec();
+    exchange
+}
+
 /// A stream of these events that came to its end.
 #[allow(clippy::unwrap_used)]
 pub(crate) fn stream(events: impl IntoIterator<Item = String>) -> Exchange {

@@ -128,7 +128,7 @@ impl Shares {
 /// The share of each kind among the requests of a sample.
 pub(crate) const KIND_SHARE: f64 = 1.0 / Kind::ALL.len() as f64;
 
-/// The requests of a sample that are needed for so many of a kind, or of all.
+/// The size of a sample with `n` requests of a kind, or of all kinds.
 pub(crate) fn requests_for(kind: Option<Kind>, n: u64) -> u64 {
     match kind {
         Some(_) => n * Kind::ALL.len() as u64,

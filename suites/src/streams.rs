@@ -8,12 +8,12 @@ use poolproof_cases::expect::{self, Found};
 use poolproof_client::drive::{self, Sent};
 use poolproof_client::evidence::endpoint;
 use poolproof_client::poll;
-use poolproof_client::{Api, Connections, Exchange, Request, nonce, payload};
+use poolproof_client::{Connections, Exchange};
 use poolproof_model::target::{Endpoint, Model};
-use rand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::mix::Mix;
+use crate::ways::STREAMS;
 
 /// The tokens of a stream, at least and at most: the slowest way through a gateway handles some thousands each second.
 const TOKENS: (f64, f64) = (32.0, 3000.0);
@@ -123,6 +123,11 @@ fn finish_reason(answer: &Exchange) -> Option<String> {
     })
 }
 
+/// The tokens of the prompt, by the usage of an answer.
+pub(crate) fn prompt_tokens(answer: &Exchange) -> Option<u64> {
+    last(answer, |chunk| chunk["usage"]["prompt_tokens"].as_u64())
+}
+
 /// What `read` finds in the last frame of a stream that has it, or in the body of another answer.
 fn last<T>(answer: &Exchange, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
     let read = |json: &[u8]| read(&serde_json::from_slice(json).ok()?);
@@ -131,14 +136,6 @@ fn last<T>(answer: &Exchange, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
     }
     let mut frames = answer.frames.iter().rev();
     frames.find_map(|frame| read(frame.data.as_bytes()))
-}
-
-/// A request that streams its answer, with the usage at its end.
-pub(crate) fn streamed(api: Api, model: &Model, tokens: u32, rng: &mut impl Rng) -> Request {
-    let mut body = payload(api, model.name.as_str().into(), &nonce(rng), tokens);
-    body["stream"] = true.into();
-    body["stream_options"] = json!({"include_usage": true});
-    Request::from_json(api, &body)
 }
 
 impl Streams {
@@ -174,8 +171,9 @@ impl Streams {
             (ctx.timeouts.under_way.as_secs_f64() / token_s).clamp(TOKENS.0, TOKENS.1) as u32;
         loop {
             let requests = (0..n).map(|number| {
-                let api = [Api::Completions, Api::Chat][number % 2];
-                streamed(api, model, tokens, &mut rng).timeout(ctx.timeouts.request)
+                let kind = STREAMS[number % STREAMS.len()];
+                let request = kind.with_usage(&model.name, tokens, &mut rng);
+                request.timeout(ctx.timeouts.request)
             });
             let due = requests
                 .enumerate()

@@ -69,7 +69,7 @@ fn sizes(pool: &Pool) -> [usize; 2] {
 fn concentrated_from(size: usize, endpoints: usize) -> Option<usize> {
     let share = 1.0 / endpoints as f64;
     let mut chance = 0.0;
-    // The number of ways to choose so many of the burst.
+    // The number of ways to choose that many requests of the burst.
     let mut ways = 1.0;
     let mut from = None;
     for missing in 0..size {

@@ -185,12 +185,7 @@ fn content(body: &[u8]) -> Result<Value, &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer(status: u16, body: &str) -> Exchange {
-        let mut exchange = crate::made::exchange("a", Some(status), Ending::Complete);
-        exchange.body = body.as_bytes().to_vec();
-        exchange
-    }
+    use crate::made::answer;
 
     fn differ(through: &Exchange, own: &Exchange) -> bool {
         let found = differences("e", through, own);

@@ -68,6 +68,11 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
         "served elsewhere",
         left.in_words(),
     ));
+    // While it has streams, it may be the busiest, which is picked by no mistake either.
+    let tokens = streams.tokens;
+    let (streams, _) = streams.finish().await?;
+    let whole = Whole::like(streams.iter(), tokens);
+    timeline.add(&streams);
     let plan = none::plan(none::SHARE, &ctx.rates)?;
     let of = format!("share of requests at {} or lost after that", removed.name);
     let judge = |what: &str, exchange: &Exchange| {
@@ -85,10 +90,6 @@ async fn endpoint_removed(ctx: &Context) -> Result<Outcome> {
     let serving = (IN_FLIGHT, ctx.timeouts.request);
     let exchanges = sample(ctx, model, (&plan, &of), serving, &mut findings, judge).await?;
     timeline.add(&exchanges);
-    let tokens = streams.tokens;
-    let (streams, _) = streams.finish().await?;
-    let whole = Whole::like(streams.iter(), tokens);
-    timeline.add(&streams);
     let own = streams
         .iter()
         .filter(|it| served::endpoint_of(it) == Some(&removed.name));

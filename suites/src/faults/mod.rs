@@ -148,6 +148,21 @@ pub(crate) async fn until_steady(
     })
 }
 
+/// Waits until a model is served again, and adds whether it was.
+pub(crate) async fn expect_served(
+    ctx: &Context,
+    model: &Model,
+    timeline: &mut Timeline,
+    findings: &mut Findings,
+    what: &str,
+) -> Result<Recovery> {
+    let served = Exchange::is_success;
+    let recovery = until_steady(ctx, model, timeline, Duration::ZERO, served).await?;
+    let is_served = recovery.took.is_some();
+    findings.add(expect::that(is_served, what, "served", recovery.in_words()));
+    Ok(recovery)
+}
+
 /// Sends requests before anything is changed, and adds their exchanges to `before`. Returns an outcome if any was not served: what
 /// happens later would show nothing.
 pub(crate) async fn unwell(
@@ -222,7 +237,7 @@ pub(crate) async fn expect_return(
     Ok(())
 }
 
-/// So many requests of one token for a model, of all kinds.
+/// `n` requests of one token for a model, of all kinds.
 fn requests(
     model: &Model,
     n: usize,

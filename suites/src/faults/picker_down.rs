@@ -1,7 +1,5 @@
 //! A pool that fails closed refuses its requests while its endpoint picker is down.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use poolproof_cases::ballast::wait_until_idle;
 use poolproof_cases::case::{Case, Level};
@@ -15,7 +13,7 @@ use poolproof_model::target::Pool;
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
-use super::{IN_FLIGHT, REFUSED_IN_FLIGHT, effort, sample, until_steady, unwell};
+use super::{IN_FLIGHT, REFUSED_IN_FLIGHT, effort, expect_served, sample, unwell};
 use crate::none;
 
 pub(super) const CASE: Case = Case {
@@ -83,20 +81,8 @@ async fn picker_down(ctx: &Context) -> Result<Outcome> {
 
     timeline.back();
     ctx.change(picker(true)).await?;
-    let recovery = until_steady(
-        ctx,
-        model,
-        &mut timeline,
-        Duration::ZERO,
-        Exchange::is_success,
-    )
-    .await?;
-    findings.add(expect::that(
-        recovery.took.is_some(),
-        "requests once the picker is back",
-        "served",
-        recovery.in_words(),
-    ));
+    let what = "requests once the picker is back";
+    let recovery = expect_served(ctx, model, &mut timeline, &mut findings, what).await?;
     if recovery.took.is_some() {
         let of = "share of requests that were lost once the picker was back";
         let judge = |what: &str, exchange: &Exchange| vec![expect::success(what, exchange)];

@@ -1,7 +1,5 @@
 //! A pool that fails open is served while its endpoint picker is down.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
@@ -12,7 +10,7 @@ use poolproof_model::change::{Change, Kind};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::timeline::Timeline;
-use super::{IN_FLIGHT, effort, sample, until_steady, unwell};
+use super::{IN_FLIGHT, effort, expect_served, sample, unwell};
 use crate::none;
 
 pub(super) const CASE: Case = Case {
@@ -57,20 +55,8 @@ async fn picker_down_open(ctx: &Context) -> Result<Outcome> {
     .await?;
     timeline.gone();
 
-    let opened = until_steady(
-        ctx,
-        model,
-        &mut timeline,
-        Duration::ZERO,
-        Exchange::is_success,
-    )
-    .await?;
-    findings.add(expect::that(
-        opened.took.is_some(),
-        "requests without a picker",
-        "served",
-        opened.in_words(),
-    ));
+    let what = "requests without a picker";
+    let opened = expect_served(ctx, model, &mut timeline, &mut findings, what).await?;
     let plan = none::plan(none::SHARE, &ctx.rates)?;
     if opened.took.is_some() {
         let of = "share of requests without a picker that were not served by the pool";

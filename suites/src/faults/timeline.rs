@@ -12,7 +12,7 @@ pub(crate) struct Timeline {
     /// The name of what goes, and whether that is an endpoint.
     part: String,
     is_endpoint: bool,
-    /// When it was gone, and when it was told to come back.
+    /// When it was gone, and when its return was requested.
     gone: Option<Instant>,
     back: Option<Instant>,
     /// In the order of [`How`]: when it ended, in seconds, and how long it took, in milliseconds.
@@ -98,7 +98,7 @@ impl Timeline {
         self.groups[how as usize].push((at.as_secs_f64(), took_ms));
     }
 
-    /// The picture: a dot for each request, and a band from when the part was gone until it was told to come back.
+    /// The picture: a dot for each request, and a band from when the part was gone until its return was requested.
     pub(crate) fn picture(&self) -> Picture {
         let since = |at: Instant| at.saturating_duration_since(self.begun).as_secs_f64();
         let span = self.gone.map(|gone| {

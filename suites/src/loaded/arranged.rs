@@ -12,7 +12,7 @@ use poolproof_model::target::Endpoint;
 /// How endpoints are made busy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
-    /// So many requests wait there.
+    /// This number of requests waits there.
     Waiting(u64),
     /// This share of the KV cache is in use, and nothing waits.
     KvUsage(f64),

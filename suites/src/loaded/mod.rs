@@ -260,7 +260,7 @@ impl Probes<'_> {
         missing.max().unwrap_or(0)
     }
 
-    /// The probes of which about so many go to a pool.
+    /// The number of probes of which about `picks` go to a pool.
     fn probes_for(&self, pool: &Pool, picks: u64) -> u64 {
         (picks * u64::from(self.model.total_weight())).div_ceil(u64::from(pool.weight.max(1)))
     }

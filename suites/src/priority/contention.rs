@@ -377,7 +377,7 @@ fn sent_apart(first: &[Exchange], second: &[Exchange]) -> Option<f64> {
     (shift.abs() > SENT_APART_MAX).then_some(shift)
 }
 
-/// Waits until so many requests are held that most of either class must be among them; says how that is known.
+/// Waits until enough requests are held that most of either class must be among them. Returns how that is known.
 /// Counted without regard to priority: a picker that never learns of priorities holds them too, and is to be judged.
 async fn shown_held(
     ctx: &Context,

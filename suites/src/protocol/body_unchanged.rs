@@ -13,7 +13,8 @@ use poolproof_model::verdict::{Findings, Outcome};
 use super::arrivals::Arrivals;
 use super::corpus::{KINDS, Kind};
 use super::meaning::Meaning;
-use super::straight::{Endpoints, prompt_tokens};
+use super::straight::Endpoints;
+use crate::streams::prompt_tokens;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/body-unchanged",

@@ -16,7 +16,8 @@ use xxhash_rust::xxh64::xxh64;
 use super::arrivals::Arrivals;
 use super::large_answers::plan;
 use super::meaning::Meaning;
-use super::straight::{Endpoints, prompt_tokens};
+use super::straight::Endpoints;
+use crate::streams::prompt_tokens;
 
 pub(super) const CASE: Case = Case {
     id: "protocol/large-requests",

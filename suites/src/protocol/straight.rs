@@ -38,20 +38,6 @@ impl Endpoints {
     }
 }
 
-/// The tokens of the prompt by an answer's usage, of a stream by its last frame that has one.
-pub(super) fn prompt_tokens(exchange: &Exchange) -> Option<u64> {
-    let tokens = |json: &[u8]| {
-        let json: Value = serde_json::from_slice(json).ok()?;
-        json["usage"]["prompt_tokens"].as_u64()
-    };
-    if exchange.is_event_stream() {
-        let mut frames = exchange.frames.iter().rev();
-        frames.find_map(|frame| tokens(frame.data.as_bytes()))
-    } else {
-        tokens(&exchange.body)
-    }
-}
-
 /// The text of an answer, whole or streamed, by either API.
 pub(super) fn text(exchange: &Exchange) -> String {
     let piece = |json: &[u8]| -> String {
@@ -75,6 +61,7 @@ pub(super) fn text(exchange: &Exchange) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::streams::prompt_tokens;
     use poolproof_client::Ending;
 
     use super::*;

@@ -17,7 +17,7 @@ use poolproof_model::verdict::{Findings, Outcome};
 use super::traffic::{Forms, TOKENS};
 use super::{all_served, emptied, none, refusal};
 use crate::faults::timeline::Timeline;
-use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, until_steady, unwell};
+use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_served, unwell};
 use crate::streams::Whole;
 
 pub(super) const CASE: Case = Case {
@@ -99,20 +99,8 @@ async fn empty_pool(ctx: &Context) -> Result<Outcome> {
     timeline.back();
     let back_at = Instant::now();
     set_members(ctx, pool, true).await?;
-    let recovery = until_steady(
-        ctx,
-        model,
-        &mut timeline,
-        Duration::ZERO,
-        Exchange::is_success,
-    )
-    .await?;
-    findings.add(expect::that(
-        recovery.took.is_some(),
-        "requests once the pool has endpoints again",
-        "served",
-        recovery.in_words(),
-    ));
+    let what = "requests once the pool has endpoints again";
+    let recovery = expect_served(ctx, model, &mut timeline, &mut findings, what).await?;
     let became = if held.is_empty() {
         format!("{} requests refused with a reason", plan.n)
     } else {

@@ -1,7 +1,5 @@
 //! An endpoint that dies and comes back three times, with requests in flight, gets its share afterwards.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use poolproof_cases::budget::Rates;
 use poolproof_cases::case::{Case, Level};
@@ -10,7 +8,7 @@ use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_client::evidence::{endpoint, served};
-use poolproof_client::{Connections, Exchange, poll};
+use poolproof_client::{Connections, poll};
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::target::{Endpoint, Pool};
 use poolproof_model::verdict::{Findings, Outcome};
@@ -19,7 +17,7 @@ use poolproof_stats::sequential::Sequential;
 
 use super::traffic::{IN_FLIGHT, REQUESTS_MAX, Traffic};
 use crate::faults::timeline::Timeline;
-use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady};
+use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, expect_served};
 use crate::sample::{Sample, ShareTest};
 use crate::streams::{Whole, under_way};
 
@@ -47,7 +45,7 @@ pub(super) const CASE: Case = Case {
 };
 
 const FLAPS: usize = 3;
-/// The tokens of an answer: so many that requests are always in flight at each endpoint.
+/// The tokens of an answer: enough that requests are always in flight at each endpoint.
 const TOKENS: u32 = 64;
 /// The deviation of the endpoint's share that must be caught, as a part of the share.
 const DEVIATION: f64 = 0.5;
@@ -120,20 +118,8 @@ async fn flapping(ctx: &Context) -> Result<Outcome> {
             flapping.name
         )));
     }
-    let recovery = until_steady(
-        ctx,
-        model,
-        &mut timeline,
-        Duration::ZERO,
-        Exchange::is_success,
-    )
-    .await?;
-    findings.add(expect::that(
-        recovery.took.is_some(),
-        "requests once the endpoint is back",
-        "served",
-        recovery.in_words(),
-    ));
+    let what = "requests once the endpoint is back";
+    expect_served(ctx, model, &mut timeline, &mut findings, what).await?;
     expect_return(ctx, model, &flapping.name, &mut timeline, &mut findings).await?;
     findings.show(timeline.picture());
     findings.note(format!(

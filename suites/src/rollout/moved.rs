@@ -1,22 +1,19 @@
 //! An endpoint that is replaced by one of the same name at another address.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
 use poolproof_cases::effort::Effort;
-use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointNames, Find, Need, PoolToLoad};
 use poolproof_client::evidence::served;
-use poolproof_client::{Connections, Exchange, drive};
+use poolproof_client::{Connections, drive};
 use poolproof_model::change::{Change, Kind};
 use poolproof_model::verdict::{Findings, Outcome};
 
 use super::none;
 use super::traffic::{Forms, IN_FLIGHT, TOKENS};
 use crate::faults::timeline::Timeline;
-use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, until_steady, unwell};
+use crate::faults::{ROUNDS_REQUESTS_MAX, STEADY_REQUESTS, expect_return, expect_served, unwell};
 use crate::streams::Whole;
 
 pub(super) const CASE: Case = Case {
@@ -58,20 +55,8 @@ async fn moved(ctx: &Context) -> Result<Outcome> {
     timeline.add(&before);
     ctx.change(change(true)).await?;
     timeline.gone();
-    let recovery = until_steady(
-        ctx,
-        model,
-        &mut timeline,
-        Duration::ZERO,
-        Exchange::is_success,
-    )
-    .await?;
-    findings.add(expect::that(
-        recovery.took.is_some(),
-        "requests once the endpoint has moved",
-        "served",
-        recovery.in_words(),
-    ));
+    let what = "requests once the endpoint has moved";
+    let recovery = expect_served(ctx, model, &mut timeline, &mut findings, what).await?;
     // Only the new address answers: an answer of the endpoint is from there.
     expect_return(ctx, model, endpoint, &mut timeline, &mut findings).await?;
     let client = ctx.client(Connections::KeepAlive)?;
@@ -90,20 +75,8 @@ async fn moved(ctx: &Context) -> Result<Outcome> {
 
     ctx.change(change(false)).await?;
     timeline.back();
-    let back = until_steady(
-        ctx,
-        model,
-        &mut timeline,
-        Duration::ZERO,
-        Exchange::is_success,
-    )
-    .await?;
-    findings.add(expect::that(
-        back.took.is_some(),
-        "requests once the endpoint has moved back",
-        "served",
-        back.in_words(),
-    ));
+    let what = "requests once the endpoint has moved back";
+    expect_served(ctx, model, &mut timeline, &mut findings, what).await?;
     findings.note(format!(
         "no request was lost any more {}",
         recovery.in_words()

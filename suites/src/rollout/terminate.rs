@@ -43,7 +43,7 @@ pub(super) const CASE: Case = Case {
 
 /// Pairs of streams that are under way. One endpoint of the reference stack can work on all of them.
 const PAIRS: usize = 4;
-/// Requests that are sent while the endpoint ends, at least: none is lost of so many in 1 of 100 runs where one in five is.
+/// The least number of requests that are sent while the endpoint ends. If one in five is lost, a sample of this size has none in 1 of 100 runs.
 const DURING_MIN: u64 = 21;
 
 async fn terminate(ctx: &Context) -> Result<Outcome> {
@@ -110,7 +110,7 @@ async fn terminate(ctx: &Context) -> Result<Outcome> {
     }
     if !all_sent && !findings.failed() {
         return Ok(Outcome::inconclusive(format!(
-            "{} requests were sent after the endpoint was told to end; {} would decide",
+            "{} requests were sent after the endpoint got its signal to end; {} would decide",
             during + after,
             plan.n
         )));

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use poolproof_cases::context::Context;
-use poolproof_client::{Api, Connections, Exchange, Request, drive, poll};
+use poolproof_client::{Connections, Exchange, Request, drive, poll};
 use poolproof_model::target::Model;
 use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::streams;
+use crate::mix::Kind;
+use crate::ways::{STREAMS, WHOLE};
 
 /// Requests that are open at once.
 pub(super) const IN_FLIGHT: usize = 8;
@@ -19,6 +20,9 @@ pub(super) const IN_FLIGHT: usize = 8;
 pub(super) const TOKENS: u32 = 8;
 /// Requests of one case, at most.
 pub(super) const REQUESTS_MAX: usize = 50_000;
+
+/// The forms, in the order in which they are sent.
+const FORMS: [Kind; 4] = [WHOLE[0], WHOLE[1], STREAMS[0], STREAMS[1]];
 
 /// Requests for a model, in all forms in turn, without end.
 pub(super) struct Forms {
@@ -56,12 +60,8 @@ impl Iterator for Forms {
     fn next(&mut self) -> Option<Request> {
         let number = self.number;
         self.number += 1;
-        let api = [Api::Completions, Api::Chat][number % 2];
-        let request = if number % 4 < 2 {
-            Request::new(api, &self.model.name, self.tokens, &mut self.rng)
-        } else {
-            streams::streamed(api, &self.model, self.tokens, &mut self.rng)
-        };
+        let kind = FORMS[number % FORMS.len()];
+        let request = kind.with_usage(&self.model.name, self.tokens, &mut self.rng);
         Some(request.timeout(self.timeout))
     }
 }

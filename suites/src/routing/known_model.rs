@@ -73,7 +73,7 @@ async fn known_model(ctx: &Context) -> Result<Outcome> {
     }
 }
 
-/// Requests for each combination: so many that each pool of the model which has a weight gets one of all of them, but for a
+/// Requests for each combination: enough that each pool of the model which has a weight gets one of all of them, but for a
 /// chance of [`MISSED`].
 fn repeats(model: &Model) -> usize {
     let total = f64::from(model.total_weight());

@@ -12,6 +12,7 @@ use poolproof_model::verdict::{Findings, Outcome};
 use serde_json::Value;
 
 use crate::none;
+use crate::streams::prompt_tokens;
 
 pub(super) const CASE: Case = Case {
     id: "routing/late-model",
@@ -154,9 +155,8 @@ fn arrived(through: &Exchange, straight: Option<&Exchange>) -> Arrived {
     };
     match straight {
         Some(own) if own.is_success() => {
-            let tokens = |exchange| prompt_tokens(exchange);
-            let differ = tokens(own)
-                .zip(tokens(through))
+            let differ = prompt_tokens(own)
+                .zip(prompt_tokens(through))
                 .is_some_and(|(own, through)| own != through);
             same(through.is_success() && !differ, own)
         }
@@ -176,10 +176,6 @@ fn is_refusal(exchange: &Exchange) -> bool {
 
 fn json(exchange: &Exchange) -> Value {
     serde_json::from_slice(&exchange.body).unwrap_or_default()
-}
-
-fn prompt_tokens(exchange: &Exchange) -> Option<u64> {
-    json(exchange)["usage"]["prompt_tokens"].as_u64()
 }
 
 /// What an error says: the message of an OpenAI error, else the whole body.
@@ -208,12 +204,7 @@ fn is_about_length(message: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer(status: u16, body: &str) -> Exchange {
-        let mut exchange = crate::made::exchange("a", Some(status), Ending::Complete);
-        exchange.body = body.as_bytes().to_vec();
-        exchange
-    }
+    use crate::made::answer;
 
     const TOO_LONG: &str =
         r#"{"error":{"message":"This model's maximum context length is 1024 tokens."}}"#;

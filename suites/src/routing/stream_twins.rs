@@ -85,7 +85,7 @@ impl Own {
     }
 }
 
-/// Asks endpoints in turn, past the gateway, each request so many times. Of a model with several pools none is asked: they may
+/// Asks endpoints in turn, past the gateway, each request several times. Of a model with several pools none is asked: they may
 /// answer differently.
 pub(super) async fn own_answers(
     ctx: &Context,

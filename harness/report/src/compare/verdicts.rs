@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(
             changes,
             [
-                // It passed before: whoever listed it knows that.
+                // It passed before, and it is listed as an expected failure.
                 ("suite/case-0", Some(Judged::KnownFailure), false),
                 ("suite/case-1", Some(Judged::KnownFailure), false),
                 ("suite/case-2", Some(Judged::UnexpectedPass), true),
