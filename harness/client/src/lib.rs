@@ -40,6 +40,7 @@
 
 mod body;
 pub mod change;
+pub mod discover;
 pub mod drive;
 pub mod evidence;
 mod exchange;
