@@ -45,6 +45,7 @@ pub mod picture;
 pub mod routed;
 pub mod settings;
 pub mod target;
+mod target_file;
 pub mod topology;
 pub mod verdict;
 pub mod workload;
