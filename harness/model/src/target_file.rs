@@ -147,6 +147,10 @@ impl Target {
             let Some((key, _)) = line.split_once(" = ") else {
                 continue;
             };
+            // An empty list would exclude the tables of the example below it.
+            if line.ends_with(" = []") {
+                continue;
+            }
             keys.insert(key);
             let comment = FIELDS
                 .iter()
