@@ -1,10 +1,11 @@
 //! `poolproof run`: starts a stack, runs cases, writes the record, and exits with the verdict.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use tokio_util::sync::CancellationToken;
 
 use super::expect::ExpectArgs;
@@ -21,6 +22,7 @@ use poolproof_cases::context::{Settings, Timeouts};
 use poolproof_cases::round_trip::{self, RoundTrip, Vantage};
 use poolproof_cases::run::{self, Event};
 use poolproof_model::parts::StackKind;
+use poolproof_records::limits;
 use poolproof_records::run::{Conclusion, Record, StackUnderTest};
 use poolproof_report::{self as report, format, markdown, openmetrics, terminal};
 use poolproof_stack::{Options, Stack, StartError};
@@ -48,6 +50,9 @@ pub(super) struct Args {
     /// cluster
     #[arg(help_heading = "Cluster", long)]
     inside: bool,
+    /// Stack `embedded`: equal stacks that run cases at the same time, each one by one [default: one per processor, 3 at most]
+    #[arg(help_heading = "Stack", long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Stop after the first case that fails the run or leaves it undecided
     #[arg(help_heading = "Judging", long)]
     fail_fast: bool,
@@ -86,6 +91,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
         let wrong = "--inside: only stacks kind and cluster have pods to send from";
         return Err(Failure::usage(anyhow!(wrong)));
     }
+    let jobs = jobs(&args, &options, cases.len()).map_err(Failure::usage)?;
     let exporter = Exporter::start(&args.metrics).await?;
     let Some(started) = Started::start(&options, &args.out).await? else {
         return Ok(Exit::Interrupted);
@@ -117,6 +123,11 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
             };
         }
     };
+    let mut others = Vec::new();
+    for _ in 1..jobs {
+        // An embedded stack has no part that takes time to stop: dropping it stops it.
+        others.push(Stack::start(&options, &mut |_| {}).await?);
+    }
     let flaw = options.flaw.map(|flaw| flaw.to_string());
     let under_test = StackUnderTest {
         name: &stack.name,
@@ -142,17 +153,16 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     let path = args.out.join("run.json");
     let mut observe = |event: Event<'_>| match event {
         Event::Started(case) => progress.running(case.id),
-        Event::Ended(record) => {
-            if let Some(case) = record.cases.last() {
-                progress.note(&format!("{:15} {}", case.judged(), case.id));
-            }
+        Event::Ended(case, record) => {
+            progress.note(&format!("{:15} {}", case.judged(), case.id));
             exporter.show(|| openmetrics::render(record));
         }
     };
-    let target = Arc::new(stack.target.clone());
+    let stacks = std::iter::once(&stack).chain(&others);
+    let targets: Vec<_> = stacks.map(|stack| Arc::new(stack.target.clone())).collect();
     let ran = run::run(
         &cases,
-        &target,
+        &targets,
         &run_options,
         &mut record,
         &path,
@@ -168,7 +178,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     if let Some(pod) = pod {
         pod.stop().await;
     }
-    stack.stop().await;
+    for stack in others.into_iter().chain([stack]) {
+        stack.stop().await;
+    }
     ran?;
     record.save(&path)?;
     for (name, text) in format::files_of_run(&record)? {
@@ -205,6 +217,22 @@ async fn way(
     let pod = Pod::start(stack, &options.program, stop).await?;
     let trips = vec![here, pod.round_trip];
     Ok((Some(pod), trips))
+}
+
+/// The number of stacks. Only an embedded one can exist more than once.
+fn jobs(args: &Args, options: &Options, cases: usize) -> anyhow::Result<usize> {
+    const JOBS_MAX: usize = 3;
+    let asked = args.jobs.map(NonZeroUsize::get);
+    if options.kind != StackKind::Embedded {
+        let one = asked.is_none_or(|jobs| jobs == 1);
+        ensure!(
+            one,
+            "--jobs: only stack embedded runs cases in parallel, each on a stack of its own; leave --jobs out"
+        );
+        return Ok(1);
+    }
+    let jobs = asked.unwrap_or_else(|| limits::cores().min(JOBS_MAX));
+    Ok(jobs.min(cases))
 }
 
 fn in_cluster(options: &Options) -> bool {
