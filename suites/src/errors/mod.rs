@@ -31,15 +31,15 @@ pub const SUITE: Suite = Suite {
 /// The flaws that this suite must catch.
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
-    Catch::new(Flaw::StreamErrorEmptied, &["errors/passed-through"], &[]),
-    Catch::new(Flaw::ErrorAs200Stream, &["errors/passed-through", "errors/refusals-eject-nobody"], &["errors/cut-shows", "faults"]),
+    Catch::new(Flaw::StreamErrorEmptied, &["errors/passed-through"], &["rollout/empty-pool", "rollout/empty-weighted-pool"]),
+    Catch::new(Flaw::ErrorAs200Stream, &["errors/passed-through", "errors/refusals-eject-nobody"], &["errors/cut-shows", "faults", "priority/shed", "errors/refused-connections", "rollout/empty-pool", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::RefusalReworded, &["errors/passed-through"], &["priority/shed", "routing/late-model"]),
     Catch::new(Flaw::RetryAfterDropped, &["errors/passed-through"], &[]),
     Catch::new(Flaw::CutAs400, &["errors/cut-shows"], &["errors/refused-connections", "faults"]),
     Catch::new(Flaw::PostRetried, &["errors/runs-once"], &["faults"]),
     // A reset is sent on as well.
     Catch::new(Flaw::RetriedInAnotherPool, &["errors/refused-connections", "errors/runs-once"],
-        &["errors/cut-shows", "cancel/leaks-nothing", "faults"]),
+        &["errors/cut-shows", "cancel/leaks-nothing", "faults", "rollout/flapping"]),
     Catch::new(Flaw::StaleConnectionLost, &["errors/closed-connections"], &["errors/refusals-eject-nobody", "errors/odd-answers"]),
     // Endpoints are ejected in other cases too, and for longer than a case takes.
     Catch::new(Flaw::BreakerOn4xx, &["errors/refusals-eject-nobody"], &["errors", "cancel", "faults"]),
