@@ -289,7 +289,10 @@ mod tests {
                 splitter.feed(chunk, &mut add);
             }
             let rest = splitter.end(&mut add);
-            assert_eq!(events, ["ping=1", "=2", "error=", "=3", "error={\"code\":4}"]);
+            assert_eq!(
+                events,
+                ["ping=1", "=2", "error=", "=3", "error={\"code\":4}"]
+            );
             assert_eq!(rest.data.as_deref(), Some(&b"6\n7"[..]));
             assert_eq!(rest.stray, b"[DONE]\n:data: 5\n");
         }

@@ -48,7 +48,9 @@ pub(crate) struct Args {
 /// The shape with a name. The error lists all names.
 fn shape(name: &str) -> Result<&'static Shape> {
     Shape::named(name).with_context(|| {
-        let known = SHAPES.iter().map(|it| format!("  {:20} {}", it.name, it.what));
+        let known = SHAPES
+            .iter()
+            .map(|it| format!("  {:20} {}", it.name, it.what));
         format!("there are:\n{}", known.collect::<Vec<_>>().join("\n"))
     })
 }

@@ -23,40 +23,79 @@ fn a_token_is_known_in_every_form() {
         (r#"{"content":null}"#, None, ""),
         ("null", None, ""),
         ("7", None, ""),
-        (r#"{"content":[{"type":"text","text":"on "}]}"#, Answer, "on "),
+        (
+            r#"{"content":[{"type":"text","text":"on "}]}"#,
+            Answer,
+            "on ",
+        ),
         (r#"{"content":[]}"#, None, ""),
         (r#"{"content":{"type":"text","text":"on "}}"#, Answer, "on "),
-        (r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]}"#, Thought, ""),
+        (
+            r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]}"#,
+            Thought,
+            "",
+        ),
         (r#"{"content":[{"type":"text","text":""}]}"#, None, ""),
         (r#"{"reasoning_content":"hm"}"#, Thought, ""),
-        (r#"{"reasoning":"hm","reasoning_content":"hm"}"#, Thought, ""),
-        (r#"{"content":"","reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}]}"#, Thought, ""),
-        (r#"{"reasoning_details":[{"type":"reasoning.summary","summary":"hm"}]}"#, Thought, ""),
+        (
+            r#"{"reasoning":"hm","reasoning_content":"hm"}"#,
+            Thought,
+            "",
+        ),
+        (
+            r#"{"content":"","reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}]}"#,
+            Thought,
+            "",
+        ),
+        (
+            r#"{"reasoning_details":[{"type":"reasoning.summary","summary":"hm"}]}"#,
+            Thought,
+            "",
+        ),
         (r#"{"reasoning_details":[]}"#, None, ""),
         (r#"{"tool_calls":[{"index":0}]}"#, Answer, ""),
         (r#"{"tool_calls":[ { "index":0}]}"#, Answer, ""),
         (r#"{"tool_calls":[ ]}"#, None, ""),
         (r#"{"tool_calls":null}"#, None, ""),
-        (r#"{"function_call":{"name":"f","arguments":""}}"#, Answer, ""),
+        (
+            r#"{"function_call":{"name":"f","arguments":""}}"#,
+            Answer,
+            "",
+        ),
         (r#"{"function_call":null}"#, None, ""),
         (r#"{"refusal":"no"}"#, Answer, ""),
         (r#"{"refusal":null,"content":"on "}"#, Answer, "on "),
         (r#"{"audio":{"id":"a","data":"UklG"}}"#, Answer, ""),
         (r#"{"audio":{"id":"a","expires_at":5}}"#, None, ""),
-        (r#"{"content":"a","content":"b","x":{"content":"c"}}"#, Answer, "b"),
+        (
+            r#"{"content":"a","content":"b","x":{"content":"c"}}"#,
+            Answer,
+            "b",
+        ),
     ] {
-        assert_eq!(token(&delta(fields)), (wanted, content.to_owned()), "{fields}");
+        assert_eq!(
+            token(&delta(fields)),
+            (wanted, content.to_owned()),
+            "{fields}"
+        );
     }
     let both = delta(r#"{"content":"a"},"message":{"role":"assistant","content":"a"}"#);
     assert_eq!(token(&both), (Answer, "a".to_owned()));
     let text = r#"{"choices":[{"text":"","delta":{"content":"a"}}]}"#;
     assert_eq!(token(text), (Answer, "a".to_owned()));
-    assert_eq!(token(r#"{"choices":[{"text":"a"}]}"#), (Answer, "a".to_owned()));
+    assert_eq!(
+        token(r#"{"choices":[{"text":"a"}]}"#),
+        (Answer, "a".to_owned())
+    );
 }
 
 #[test]
 fn usage_is_read_in_any_form_and_what_counts_nothing_is_none() {
-    let usage = |json: &str| read(format!("{{\"usage\":{json}}}").as_bytes()).unwrap().usage;
+    let usage = |json: &str| {
+        read(format!("{{\"usage\":{json}}}").as_bytes())
+            .unwrap()
+            .usage
+    };
     let counts = |prompt, completion, odd| {
         Some(Usage {
             prompt,
@@ -64,11 +103,26 @@ fn usage_is_read_in_any_form_and_what_counts_nothing_is_none() {
             odd,
         })
     };
-    assert_eq!(usage(r#"{"prompt_tokens":3,"completion_tokens":4,"x":[1]}"#), counts(Some(3), Some(4), false));
-    assert_eq!(usage(r#"{"prompt_tokens":3.0,"completion_tokens":9.6}"#), counts(Some(3), Some(10), true));
-    assert_eq!(usage(r#"{"prompt_tokens":"3","completion_tokens":null}"#), counts(Some(3), None, true));
-    assert_eq!(usage(r#"{"completion_tokens":-1}"#), counts(None, None, true));
-    assert_eq!(usage(r#"{"completion_tokens":4,"completion_tokens":5}"#), counts(None, Some(5), false));
+    assert_eq!(
+        usage(r#"{"prompt_tokens":3,"completion_tokens":4,"x":[1]}"#),
+        counts(Some(3), Some(4), false)
+    );
+    assert_eq!(
+        usage(r#"{"prompt_tokens":3.0,"completion_tokens":9.6}"#),
+        counts(Some(3), Some(10), true)
+    );
+    assert_eq!(
+        usage(r#"{"prompt_tokens":"3","completion_tokens":null}"#),
+        counts(Some(3), None, true)
+    );
+    assert_eq!(
+        usage(r#"{"completion_tokens":-1}"#),
+        counts(None, None, true)
+    );
+    assert_eq!(
+        usage(r#"{"completion_tokens":4,"completion_tokens":5}"#),
+        counts(None, Some(5), false)
+    );
     for none in ["null", "{}", "[]", "7", "\"\"", r#"{"total_tokens":7}"#] {
         assert_eq!(usage(none), None, "{none}");
     }
@@ -108,7 +162,16 @@ fn an_error_is_known_in_every_form() {
 
 #[test]
 fn only_what_is_no_json_object_is_refused() {
-    for document in ["[DONE]", "", "7", "null", "{\"a\":NaN}", "{\"a\":1", "{'a':1}", "{\"a\":1} x"] {
+    for document in [
+        "[DONE]",
+        "",
+        "7",
+        "null",
+        "{\"a\":NaN}",
+        "{\"a\":1",
+        "{'a':1}",
+        "{\"a\":1} x",
+    ] {
         assert!(read(document.as_bytes()).is_none(), "{document}");
     }
     assert!(read(b"{\"a\":\"\xF0\x9F\"}").is_none());

@@ -105,12 +105,7 @@ impl State {
 
     /// Takes the next event.
     #[inline]
-    pub(super) fn event(
-        &mut self,
-        event: Event<'_>,
-        at: Instant,
-        gap: &mut impl FnMut(Duration),
-    ) {
+    pub(super) fn event(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
         if let Some(pattern) = &self.pattern
             && event.name.is_empty()
             && !self.ending
@@ -240,7 +235,8 @@ impl State {
             self.tokens.came(at, token == Token::Answer, gap);
             // What differs in two frames with other text is their text, or the frames are the same.
             let one = said.choices().next().and_then(|it| it.part().only);
-            self.repeats.add(one.map_or(data, |text| chunk::inside(text).as_bytes()));
+            self.repeats
+                .add(one.map_or(data, |text| chunk::inside(text).as_bytes()));
         }
     }
 
@@ -311,7 +307,10 @@ impl State {
         if !last.is_empty() {
             last.insert_str(0, "; beside them ");
         }
-        let spoke = self.choices.iter().filter(|it| it.has_text || it.is_finished);
+        let spoke = self
+            .choices
+            .iter()
+            .filter(|it| it.has_text || it.is_finished);
         let is_finished = self.finished_at.is_some() && spoke.clone().all(|it| it.is_finished);
         if chunks == 0 && !is_finished {
             let detail = format!("a stream without text or finish reason{last}");
@@ -332,7 +331,8 @@ impl State {
                 return Err(Fault::new(Kind::NoFinish, detail));
             }
             (false, false) => {
-                let detail = format!("ended without a finish_reason and `[DONE]`, after {came}{last}");
+                let detail =
+                    format!("ended without a finish_reason and `[DONE]`, after {came}{last}");
                 return Err(Fault::new(Kind::NoDone, detail));
             }
         }
@@ -383,7 +383,9 @@ impl State {
     fn all_came(&self) -> bool {
         let counted = self.usage.map_or(0, |(_, output)| output);
         let came = counted.max(self.tokens.chunks);
-        self.asked.tokens.is_none_or(|asked| came >= u64::from(asked))
+        self.asked
+            .tokens
+            .is_none_or(|asked| came >= u64::from(asked))
     }
 
     fn usage_in_words(&self) -> String {
@@ -398,8 +400,9 @@ impl State {
         match self.usage {
             Some((_, counted)) if chunks > counted => {
                 if self.repeats.explain(chunks - counted) {
-                    let detail =
-                        format!("{chunks} frames with text, {counted} tokens by its usage, and frames repeat those before");
+                    let detail = format!(
+                        "{chunks} frames with text, {counted} tokens by its usage, and frames repeat those before"
+                    );
                     return Err(Fault::new(Kind::Repeated, detail));
                 }
                 self.remarks.add(Remark::UsageLess);
@@ -424,7 +427,13 @@ impl State {
 
 /// Whether an event of this name keeps a connection alive, and is no part of the answer.
 fn is_ping(name: &[u8]) -> bool {
-    let names: [&[u8]; 5] = [b"ping", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat"];
+    let names: [&[u8]; 5] = [
+        b"ping",
+        b"keepalive",
+        b"keep-alive",
+        b"keep_alive",
+        b"heartbeat",
+    ];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
@@ -443,9 +452,26 @@ pub(super) fn finish_of(json: Option<&str>) -> Finish {
     /// Words in the finish reasons of answers that were broken off (vLLM `abort` and `error`, OpenRouter `error`, DeepSeek
     /// `insufficient_system_resource`, and their like).
     const BROKEN_OFF: [&str; 20] = [
-        "abort", "error", "cancel", "fail", "timeout", "timed", "interrupt", "unavailable",
-        "disconnect", "kill", "exception", "crash", "overload", "insufficient", "incomplete",
-        "reject", "preempt", "shutdown", "terminat", "evict",
+        "abort",
+        "error",
+        "cancel",
+        "fail",
+        "timeout",
+        "timed",
+        "interrupt",
+        "unavailable",
+        "disconnect",
+        "kill",
+        "exception",
+        "crash",
+        "overload",
+        "insufficient",
+        "incomplete",
+        "reject",
+        "preempt",
+        "shutdown",
+        "terminat",
+        "evict",
     ];
     const KNOWN: [&str; 4] = ["stop", "length", "tool_calls", "function_call"];
     let Some(json) = json.filter(|json| !is_nothing(json)) else {

@@ -18,11 +18,15 @@ fn token(text: &str) -> String {
 }
 
 fn finish(reason: &str) -> String {
-    format!("data: {{\"id\":\"c-1\",\"choices\":[{{\"index\":0,\"finish_reason\":{reason},\"text\":\"\"}}]}}\n\n")
+    format!(
+        "data: {{\"id\":\"c-1\",\"choices\":[{{\"index\":0,\"finish_reason\":{reason},\"text\":\"\"}}]}}\n\n"
+    )
 }
 
 fn usage(tokens: &str) -> String {
-    format!("data: {{\"id\":\"c-1\",\"choices\":[],\"usage\":{{\"prompt_tokens\":7,\"completion_tokens\":{tokens}}}}}\n\n")
+    format!(
+        "data: {{\"id\":\"c-1\",\"choices\":[],\"usage\":{{\"prompt_tokens\":7,\"completion_tokens\":{tokens}}}}}\n\n"
+    )
 }
 
 const DONE: &str = "data: [DONE]\n\n";
@@ -77,7 +81,13 @@ fn with(part: &str) -> String {
 #[test]
 fn every_token_is_timed_and_those_that_come_together_are_counted() {
     let both = token("b ") + &token("c\\\"");
-    let parts = [&token("a "), &both, &finish("\"length\""), &usage("3"), DONE];
+    let parts = [
+        &token("a "),
+        &both,
+        &finish("\"length\""),
+        &usage("3"),
+        DONE,
+    ];
     let (answered, gaps) = read(STREAM, &parts);
     let answered = answered.unwrap();
     assert_eq!(gaps, [10, 0]);
@@ -111,39 +121,97 @@ fn what_breaks_an_answer_is_a_fault_of_its_kind() {
         (abc(), Kind::NoDone),
         (abc() + &usage("2") + DONE, Kind::NoFinish),
         (a.clone() + DONE, Kind::NoFinish),
-        (a.clone() + "data: {\"error\":{\"message\":\"engine died\"}}\n\n" + DONE, Kind::ErrorEvent),
-        (a.clone() + "event: error\ndata: {\"message\":\"boom\"}\n\n" + DONE, Kind::ErrorEvent),
-        (a.clone() + "event: error\ndata: boom\n\n" + DONE, Kind::ErrorEvent),
+        (
+            a.clone() + "data: {\"error\":{\"message\":\"engine died\"}}\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "event: error\ndata: {\"message\":\"boom\"}\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "event: error\ndata: boom\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
         (a.clone() + "event: Error\n\n" + DONE, Kind::ErrorEvent),
-        (a.clone() + "error: {\"code\":400}\n\n" + DONE, Kind::ErrorEvent),
+        (
+            a.clone() + "error: {\"code\":400}\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
         ("error: boom".to_owned(), Kind::ErrorEvent),
-        (with("event: error\ndata: {\"message\":\"boom\"}\n\n"), Kind::ErrorEvent),
-        (with(DONE) + "data: {\"error\":\"late\"}\n\n", Kind::ErrorEvent),
+        (
+            with("event: error\ndata: {\"message\":\"boom\"}\n\n"),
+            Kind::ErrorEvent,
+        ),
+        (
+            with(DONE) + "data: {\"error\":\"late\"}\n\n",
+            Kind::ErrorEvent,
+        ),
         ("{\"error\":{\"code\":400}}".to_owned(), Kind::ErrorEvent),
-        ("{\n \"error\": {\n \"code\": 400\n }\n}\n".to_owned(), Kind::ErrorEvent),
-        (a.clone() + "data: {\"error\":{\"code\":400}}", Kind::ErrorEvent),
+        (
+            "{\n \"error\": {\n \"code\": 400\n }\n}\n".to_owned(),
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "data: {\"error\":{\"code\":400}}",
+            Kind::ErrorEvent,
+        ),
         (a.clone() + &finish("\"abort\"") + DONE, Kind::Aborted),
         (a.clone() + &finish("\"Error\"") + DONE, Kind::Aborted),
-        (a.clone() + &finish("\"insufficient_system_resource\"") + DONE, Kind::Aborted),
-        (a.clone() + &finish("{\"type\":\"abort\",\"message\":\"gone\"}") + DONE, Kind::Aborted),
-        (token("a ") + &token("b ") + &abc()[token("a ").len()..] + &finish("\"length\"") + &usage("3") + DONE, Kind::Repeated),
-        (abc() + &abc() + &finish("\"length\"") + &usage("3") + DONE, Kind::Repeated),
-        (abc() + &finish("\"length\"") + &token("d ") + &usage("4") + DONE, Kind::OutOfOrder),
+        (
+            a.clone() + &finish("\"insufficient_system_resource\"") + DONE,
+            Kind::Aborted,
+        ),
+        (
+            a.clone() + &finish("{\"type\":\"abort\",\"message\":\"gone\"}") + DONE,
+            Kind::Aborted,
+        ),
+        (
+            token("a ")
+                + &token("b ")
+                + &abc()[token("a ").len()..]
+                + &finish("\"length\"")
+                + &usage("3")
+                + DONE,
+            Kind::Repeated,
+        ),
+        (
+            abc() + &abc() + &finish("\"length\"") + &usage("3") + DONE,
+            Kind::Repeated,
+        ),
+        (
+            abc() + &finish("\"length\"") + &token("d ") + &usage("4") + DONE,
+            Kind::OutOfOrder,
+        ),
         (with("") + &a, Kind::OutOfOrder),
         (a.clone() + "data: <html>\n\n" + DONE, Kind::NotJson),
-        (a.clone() + "data: : OPENROUTER PROCESSING\n\n" + DONE, Kind::NotJson),
+        (
+            a.clone() + "data: : OPENROUTER PROCESSING\n\n" + DONE,
+            Kind::NotJson,
+        ),
         (a.clone() + "data: [done]\n\n", Kind::NotJson),
         (a.clone() + "data: \"x\"\n\n" + DONE, Kind::NotJson),
-        ("data: {\"id\":\"c-1\"}\n\n".to_owned() + DONE, Kind::NoAnswer),
+        (
+            "data: {\"id\":\"c-1\"}\n\n".to_owned() + DONE,
+            Kind::NoAnswer,
+        ),
         (String::new(), Kind::NoAnswer),
         ("x".repeat(3 << 19), Kind::TooLong),
         (abc() + &finish("\"length\"") + "[DONE]\n\n", Kind::NoDone),
     ] {
-        assert_eq!(verdict(&stream), Err(wanted), "{}", &stream[..stream.len().min(600)]);
+        assert_eq!(
+            verdict(&stream),
+            Err(wanted),
+            "{}",
+            &stream[..stream.len().min(600)]
+        );
     }
     // An abort behind a good finish of another choice is one all the same.
     let other = finish("\"abort\"").replace("\"index\":0", "\"index\":1");
-    assert_eq!(verdict(&(abc() + &finish("\"length\"") + &other + DONE)), Err(Kind::Aborted));
+    assert_eq!(
+        verdict(&(abc() + &finish("\"length\"") + &other + DONE)),
+        Err(Kind::Aborted)
+    );
 }
 
 #[test]
@@ -162,7 +230,10 @@ fn what_the_sdks_accept_is_good_and_gets_a_remark() {
     for (stream, remarks) in [
         (with(""), &[][..]),
         (with(": ping\n\n:\n\nretry: 3\n\n"), &[]),
-        (with("event: ping\ndata: {\"type\":\"ping\"}\n\n"), &["named-event"]),
+        (
+            with("event: ping\ndata: {\"type\":\"ping\"}\n\n"),
+            &["named-event"],
+        ),
         (with("event: ping\ndata: text\n\n"), &["named-event"]),
         (with("data:\n\n"), &["empty-data"]),
         (with("data: null\n\n"), &["empty-data"]),
@@ -176,29 +247,68 @@ fn what_the_sdks_accept_is_good_and_gets_a_remark() {
         (with("") + DONE, &["done-twice"]),
         (with("") + "data: {}\n\n", &["after-done"]),
         (abc() + &finish("\"length\"") + &usage("3"), &["no-done"]),
-        (abc() + &finish("\"length\"") + &usage("3") + "data: [DONE]\n", &["done-unterminated"]),
-        (abc() + &finish("\"length\"") + &usage("3") + "data: [DONE]", &["done-unterminated"]),
-        (abc() + &finish("\"length\"") + &usage("3") + "data:  [DONE] \n\n", &["done-variant"]),
+        (
+            abc() + &finish("\"length\"") + &usage("3") + "data: [DONE]\n",
+            &["done-unterminated"],
+        ),
+        (
+            abc() + &finish("\"length\"") + &usage("3") + "data: [DONE]",
+            &["done-unterminated"],
+        ),
+        (
+            abc() + &finish("\"length\"") + &usage("3") + "data:  [DONE] \n\n",
+            &["done-variant"],
+        ),
         (abc() + &usage("3") + DONE, &["no-finish"]),
         (abc() + DONE, &["no-finish", "no-usage"]),
         (with(&finish("\"\"")), &["finish-empty"]),
         (with(&finish("\"length\"")), &["finish-twice"]),
-        (abc() + &finish("\"eos\"") + &usage("3") + DONE, &["finish-unknown"]),
-        (token("a ") + &finish("\"content_filter\"") + &usage("1") + DONE, &["content-filter", "shorter"]),
+        (
+            abc() + &finish("\"eos\"") + &usage("3") + DONE,
+            &["finish-unknown"],
+        ),
+        (
+            token("a ") + &finish("\"content_filter\"") + &usage("1") + DONE,
+            &["content-filter", "shorter"],
+        ),
         (abc() + &finish("\"length\"") + DONE, &["no-usage"]),
-        (abc() + &finish("\"length\"") + &usage("0") + DONE, &["usage-zero"]),
-        (abc() + &finish("\"length\"") + &usage("null") + DONE, &["usage-odd", "no-usage"]),
-        (abc() + &finish("\"length\"") + &usage("3.0") + DONE, &["usage-odd"]),
-        (abc() + &finish("\"length\"") + &usage("2") + DONE, &["usage-less", "shorter"]),
-        (abc() + &usage("2") + &finish("\"length\"") + &usage("0") + DONE, &["usage-less", "shorter"]),
+        (
+            abc() + &finish("\"length\"") + &usage("0") + DONE,
+            &["usage-zero"],
+        ),
+        (
+            abc() + &finish("\"length\"") + &usage("null") + DONE,
+            &["usage-odd", "no-usage"],
+        ),
+        (
+            abc() + &finish("\"length\"") + &usage("3.0") + DONE,
+            &["usage-odd"],
+        ),
+        (
+            abc() + &finish("\"length\"") + &usage("2") + DONE,
+            &["usage-less", "shorter"],
+        ),
+        (
+            abc() + &usage("2") + &finish("\"length\"") + &usage("0") + DONE,
+            &["usage-less", "shorter"],
+        ),
         (finish("\"length\"") + &usage("3") + DONE, &["no-text"]),
-        (finish("\"stop\"") + &usage("0") + DONE, &["no-text", "shorter"]),
-        (token("a ") + &finish("\"stop\"") + &usage("1") + DONE, &["shorter"]),
+        (
+            finish("\"stop\"") + &usage("0") + DONE,
+            &["no-text", "shorter"],
+        ),
+        (
+            token("a ") + &finish("\"stop\"") + &usage("1") + DONE,
+            &["shorter"],
+        ),
         (abc().replacen("c-1", "c-2", 1) + &end(), &["ids-differ"]),
         (abc().replacen("c-1", "", 1) + &end(), &[]),
     ] {
         let wanted = match verdict(&stream) {
-            Ok(names) => names.iter().all(|name| remarks.contains(name)) && names.len() >= remarks.len().min(1),
+            Ok(names) => {
+                names.iter().all(|name| remarks.contains(name))
+                    && names.len() >= remarks.len().min(1)
+            }
             Err(_) => false,
         };
         assert!(wanted, "{remarks:?}: {:?}\n{stream}", verdict(&stream));
@@ -217,7 +327,12 @@ fn each_choice_has_its_own_end() {
 
 #[test]
 fn the_text_is_kept_where_it_is_asked_for_and_up_to_a_limit() {
-    let stream = token("a ") + &token("b\\n") + &token("c\\ud83d") + &token("\\ude00 d") + &finish("\"stop\"") + DONE;
+    let stream = token("a ")
+        + &token("b\\n")
+        + &token("c\\ud83d")
+        + &token("\\ude00 d")
+        + &finish("\"stop\"")
+        + DONE;
     let kept = Asked {
         text: true,
         ..STREAM
@@ -244,15 +359,48 @@ fn a_whole_answer_is_judged_by_its_body() {
     let json = Some("application/json");
     let good = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":3}}"#;
     let answered = read(false, json, good).unwrap();
-    assert_eq!((answered.usage, answered.text.as_slice()), (Some((2, 3)), &b"a"[..]));
+    assert_eq!(
+        (answered.usage, answered.text.as_slice()),
+        (Some((2, 3)), &b"a"[..])
+    );
     assert!(answered.remarks.is_empty());
     for (stream, kind, body, wanted, detail) in [
-        (true, json, good, Kind::NotStreamed, "content-type is application/json, not text/event-stream"),
-        (true, Some("text/plain"), "data: {}\n\n", Kind::NotStreamed, "content-type is text/plain, not text/event-stream: data: {}"),
+        (
+            true,
+            json,
+            good,
+            Kind::NotStreamed,
+            "content-type is application/json, not text/event-stream",
+        ),
+        (
+            true,
+            Some("text/plain"),
+            "data: {}\n\n",
+            Kind::NotStreamed,
+            "content-type is text/plain, not text/event-stream: data: {}",
+        ),
         (true, None, ": hi\n\n", Kind::NotStreamed, "no content-type"),
-        (false, json, r#"{"error":"overloaded"}"#, Kind::ErrorBody, "overloaded"),
-        (true, json, r#"{"object":"error","message":"m"}"#, Kind::ErrorBody, "\"m\""),
-        (false, json, r#"{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}"#, Kind::Aborted, "abort"),
+        (
+            false,
+            json,
+            r#"{"error":"overloaded"}"#,
+            Kind::ErrorBody,
+            "overloaded",
+        ),
+        (
+            true,
+            json,
+            r#"{"object":"error","message":"m"}"#,
+            Kind::ErrorBody,
+            "\"m\"",
+        ),
+        (
+            false,
+            json,
+            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}"#,
+            Kind::Aborted,
+            "abort",
+        ),
         (true, Some("text/html"), "<html>", Kind::NotJson, "<html>"),
         (true, json, " \n", Kind::NotJson, "empty body"),
         (false, json, r#"{"later":"x"}"#, Kind::NoAnswer, "later"),
@@ -297,9 +445,15 @@ mod properties {
         for text in texts {
             let text = serde_json::Value::from(text.as_str());
             stream += &match fields {
-                0 => format!("data: {{\"id\":\"c-1\",\"choices\":[{{\"index\":0,\"text\":{text}}}]}}\n\n"),
-                1 => format!(": x\n\nevent: message\ndata: {{\"id\":\"c-1\",\"choices\":[{{\"delta\":{{\"content\":{text}}}}}]}}\n\n"),
-                _ => format!("id: 4\ndata: {{\"choices\":[{{\"delta\":\ndata: {{\"reasoning\":\"\",\"content\":{text}}}}}]}}\r\n\r\n"),
+                0 => format!(
+                    "data: {{\"id\":\"c-1\",\"choices\":[{{\"index\":0,\"text\":{text}}}]}}\n\n"
+                ),
+                1 => format!(
+                    ": x\n\nevent: message\ndata: {{\"id\":\"c-1\",\"choices\":[{{\"delta\":{{\"content\":{text}}}}}]}}\n\n"
+                ),
+                _ => format!(
+                    "id: 4\ndata: {{\"choices\":[{{\"delta\":\ndata: {{\"reasoning\":\"\",\"content\":{text}}}}}]}}\r\n\r\n"
+                ),
             };
         }
         stream + &finish("\"length\"") + &usage("3") + DONE

@@ -7,11 +7,7 @@ use super::{Answered, Asked, Remark};
 use crate::whole::is_event_stream;
 
 /// Judges the body of an answer of status 200 that is no event stream, by its content type.
-pub fn document(
-    body: &[u8],
-    content_type: Option<&[u8]>,
-    asked: Asked,
-) -> Result<Answered, Fault> {
+pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Result<Answered, Fault> {
     let kind = content_type.filter(|kind| !is_event_stream(kind));
     let kind = kind.map_or("no content-type".to_owned(), |kind| {
         format!("content-type is {}", shown(kind))
@@ -71,7 +67,9 @@ pub fn document(
     if !is_finished {
         answered.remarks.add(Remark::NoFinish);
     }
-    let usage = said.usage.and_then(|usage| Some((usage, usage.completion?)));
+    let usage = said
+        .usage
+        .and_then(|usage| Some((usage, usage.completion?)));
     match usage {
         Some((_, 0)) if is_text => answered.remarks.add(Remark::UsageZero),
         Some((usage, output)) => {

@@ -14,7 +14,8 @@ const STREAM: Asked = Asked {
 };
 
 const TOKEN: &str = "data: {\"id\":\"c-1\",\"choices\":[{\"index\":0,\"text\":\"a \"}]}\n\n";
-const FINISH: &str = "data: {\"id\":\"c-1\",\"choices\":[{\"finish_reason\":\"length\",\"text\":\"\"}]}\n\n";
+const FINISH: &str =
+    "data: {\"id\":\"c-1\",\"choices\":[{\"finish_reason\":\"length\",\"text\":\"\"}]}\n\n";
 
 /// The client's judgement of a body that ends as framed.
 fn is_success(body: &[u8], size: usize) -> bool {
@@ -52,13 +53,45 @@ fn client_and_engine_agree_on_whether_a_stream_is_good() {
         ([TOKEN, FINISH, "data: [DONE]"].concat(), None),
         ([TOKEN, FINISH, "data: [DONE] \n\n"].concat(), None),
         ([TOKEN, FINISH, "data: [DONE]\n\n"].concat(), None),
-        ([TOKEN, FINISH, "data:[DONE]\r\n\r\n: bye\n\n"].concat(), None),
-        ([TOKEN, FINISH, "data: [DONE]\n\ndata: [DONE]\n\n"].concat(), None),
-        ([TOKEN, "event: ping\ndata: x\n\n", FINISH, "data: [DONE]\n\n"].concat(), None),
-        ([TOKEN, error, "data: [DONE]\n\n"].concat(), Some(Failure::ErrorEvent)),
-        ([TOKEN, "error: {\"code\":400}\n\n", "data: [DONE]\n\n"].concat(), Some(Failure::ErrorEvent)),
-        ([TOKEN, &FINISH.replace("length", "abort"), "data: [DONE]\n\n"].concat(), Some(Failure::Aborted)),
-        ([TOKEN, FINISH, "data: [DONE]\n\n", TOKEN].concat(), Some(Failure::OutOfOrder)),
+        (
+            [TOKEN, FINISH, "data:[DONE]\r\n\r\n: bye\n\n"].concat(),
+            None,
+        ),
+        (
+            [TOKEN, FINISH, "data: [DONE]\n\ndata: [DONE]\n\n"].concat(),
+            None,
+        ),
+        (
+            [
+                TOKEN,
+                "event: ping\ndata: x\n\n",
+                FINISH,
+                "data: [DONE]\n\n",
+            ]
+            .concat(),
+            None,
+        ),
+        (
+            [TOKEN, error, "data: [DONE]\n\n"].concat(),
+            Some(Failure::ErrorEvent),
+        ),
+        (
+            [TOKEN, "error: {\"code\":400}\n\n", "data: [DONE]\n\n"].concat(),
+            Some(Failure::ErrorEvent),
+        ),
+        (
+            [
+                TOKEN,
+                &FINISH.replace("length", "abort"),
+                "data: [DONE]\n\n",
+            ]
+            .concat(),
+            Some(Failure::Aborted),
+        ),
+        (
+            [TOKEN, FINISH, "data: [DONE]\n\n", TOKEN].concat(),
+            Some(Failure::OutOfOrder),
+        ),
     ] {
         for size in [1, 7, 1000] {
             let mut reading = Reading::new(STREAM, 200, Some(b"Text/Event-Stream; charset=utf-8"));
@@ -77,13 +110,26 @@ fn client_and_engine_agree_on_whether_a_stream_is_good() {
 fn an_answer_in_one_piece_is_judged_by_its_status_and_its_body() {
     let read = |status, kind: &str, body: &str| {
         let mut reading = Reading::new(STREAM, status, Some(kind.as_bytes()));
-        reading.data(body.as_bytes(), Instant::now(), |_| {}).unwrap();
+        reading
+            .data(body.as_bytes(), Instant::now(), |_| {})
+            .unwrap();
         reading.end().unwrap_err()
     };
     assert_eq!(read(429, "text/plain", "busy").kind, Failure::Status(429));
-    assert_eq!(read(429, "text/event-stream", TOKEN).kind, Failure::Status(429));
+    assert_eq!(
+        read(429, "text/event-stream", TOKEN).kind,
+        Failure::Status(429)
+    );
     let plain = read(200, "text/plain", TOKEN);
     assert_eq!(plain.kind, Failure::NotStreamed);
-    assert!(plain.detail.starts_with("content-type is text/plain, not text/event-stream: data: {"));
-    assert!(read(200, "application/json", "").detail.contains("empty body"));
+    assert!(
+        plain
+            .detail
+            .starts_with("content-type is text/plain, not text/event-stream: data: {")
+    );
+    assert!(
+        read(200, "application/json", "")
+            .detail
+            .contains("empty body")
+    );
 }

@@ -105,7 +105,10 @@ mod tests {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\
                      X-Served-By: sim-a-0\r\n\r\n5\r\n";
         let head = parse(text).unwrap().unwrap();
-        assert_eq!(head.content_type, Some(&b"Text/Event-Stream; charset=utf-8"[..]));
+        assert_eq!(
+            head.content_type,
+            Some(&b"Text/Event-Stream; charset=utf-8"[..])
+        );
         assert!(head.keep_alive);
         assert_eq!(head.served_by, Some(b"sim-a-0".as_slice()));
         assert!(matches!(head.framing, Framing::Chunked(_)));

@@ -3,6 +3,7 @@
 
 mod server;
 mod sessions;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

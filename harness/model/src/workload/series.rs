@@ -60,13 +60,17 @@ impl Series {
             Self::Ttft => "first frame with text - due",
             Self::TtftFromSend => "first frame with text - first byte sent (vllm: ttft)",
             Self::E2e => "last frame with text or finish reason - due",
-            Self::E2eFromSend => "last frame with text or finish reason - first byte sent (vllm: e2el)",
+            Self::E2eFromSend => {
+                "last frame with text or finish reason - first byte sent (vllm: e2el)"
+            }
             Self::Tpot => "(e2e_from_send - ttft_from_send) / (output tokens - 1) (vllm: tpot)",
             Self::ItlChunk => "gaps between frames with text, of good answers (vllm: itl)",
             Self::ItlToken => {
                 "(last - first frame with text) / (output tokens - output tokens of a mean frame), of each answer"
             }
-            Self::Ttfa => "first frame with text that is no reasoning - due, of answers that reason first"
+            Self::Ttfa => {
+                "first frame with text that is no reasoning - due, of answers that reason first"
+            }
         }
     }
 

@@ -166,7 +166,9 @@ impl Worker {
         let is_textless = built.asked.stream && answered.first_token_at.is_none();
         cell.textless += u64::from(is_textless);
         let never = |series: Series| match series {
-            Series::Ttfa => is_textless || (answered.reasoned && answered.first_answer_at.is_none()),
+            Series::Ttfa => {
+                is_textless || (answered.reasoned && answered.first_answer_at.is_none())
+            }
             series => is_textless && series.needs_stream(),
         };
         let mut good = !limits.iter().any(|(series, _)| never(*series));
