@@ -268,7 +268,7 @@ mod tests {
             stream
         };
         let known = twins([[1, 1], [2, 2]]);
-        let unknown = Own::new(&[]);
+        let unknown = Own::new(&[Vec::new(), Vec::new()]);
         let lost = without_end(stream(&pieces(1)));
         let doubled = twice(stream(&pieces(1)));
         for (own, stream, whole) in [

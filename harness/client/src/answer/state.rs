@@ -325,7 +325,10 @@ impl State {
         match (self.done, is_finished) {
             (true, true) => {}
             (false, true) => self.remarks.add(Remark::NoDone),
-            (true, false) if self.all_came() => self.remarks.add(Remark::NoFinish),
+            // A server that ends one choice with a reason ends all of them so.
+            (true, false) if self.finished_at.is_none() && self.all_came() => {
+                self.remarks.add(Remark::NoFinish);
+            }
             (true, false) => {
                 let detail = format!("`[DONE]` without a finish_reason, after {came}{last}");
                 return Err(Fault::new(Kind::NoFinish, detail));
