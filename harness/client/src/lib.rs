@@ -9,7 +9,8 @@
 //!
 //! This crate must not know clap, Kubernetes or the stand-ins.
 //!
-//! Start with [`Client`] and [`Exchange`], then [`evidence`] and [`change`]. [`sse`] is the parser of event streams.
+//! Start with [`Client`] and [`Exchange`], then [`evidence`] and [`change`]. [`answer`] reads
+//! and judges answers, [`sse`] is the parser of event streams below it.
 //!
 //! ```
 //! use poolproof_client::sse::Parser;
@@ -38,6 +39,7 @@
 //! # }
 //! ```
 
+pub mod answer;
 mod body;
 pub mod change;
 pub mod drive;
@@ -165,6 +167,7 @@ impl Client {
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
         let (timeout, leave) = (request.timeout, request.leave);
         let mut exchange = Exchange::new(id, intended);
+        exchange.tokens = request.tokens;
         let (limit, ending) = match leave {
             Some(Leave::After(after)) if after < timeout => (after, Ending::Left),
             _ => (timeout, Ending::TimedOut),

@@ -14,7 +14,6 @@ use super::answer::{Answered, Asked, Reading};
 use super::failure::{Failed, Failure};
 use super::http1::{Listener, Outcome};
 use super::transport::Io;
-use poolproof_client::whole::is_event_stream;
 
 /// Requests that share a connection at most: servers allow a hundred and more (RFC 9113, section 6.5.2).
 const STREAMS_MAX: usize = 100;
@@ -112,9 +111,8 @@ impl Connection {
         };
         let served_by = header(listener.served_by_header());
         listener.head(served_by);
-        let event_stream = header("content-type").is_some_and(is_event_stream);
         let status = response.status().as_u16();
-        let mut reading = Reading::new(asked, status, event_stream);
+        let mut reading = Reading::new(asked, status, header("content-type"));
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failed::new(Failure::Cut, error))?;

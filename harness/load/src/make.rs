@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::judge::judge;
 use super::recorder::{Cell, Key, Recorder};
 use poolproof_model::component::Component;
+use poolproof_model::remark::Remark;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::{Class, Series, Workload};
@@ -165,12 +166,9 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
 }
 
 fn group_of(name: &str, cell: &Cell, window_s: f64) -> Group {
-    let failures = cell.failures();
     let share = |part: u64, of: u64| part as f64 / of.max(1) as f64;
     let times = Series::ALL.iter().filter_map(|series| {
-        // A gap between tokens does not fail, an answer does.
-        let failed = if series.is_per_answer() { failures } else { 0 };
-        let times = times_of(cell.series(*series)?, failed)?;
+        let times = times_of(cell.series(*series)?, cell.never(*series))?;
         Some((series.name().to_owned(), times))
     });
     Group {
@@ -189,6 +187,13 @@ fn group_of(name: &str, cell: &Cell, window_s: f64) -> Group {
         output_tokens_per_s: cell.output_tokens as f64 / window_s,
         chunks_together: share(cell.together, cell.chunks),
         without_usage: cell.without_usage,
+        asked_tokens: cell.asked_tokens,
+        textless: cell.textless,
+        remarks: Remark::ALL
+            .into_iter()
+            .map(|remark| (remark.name().to_owned(), cell.remarks[remark as usize]))
+            .filter(|(_, count)| *count > 0)
+            .collect(),
         times: times.collect(),
     }
 }

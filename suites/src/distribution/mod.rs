@@ -51,6 +51,8 @@ const KIND_BLIND_MAY: &[&str] = &[
     "distribution",
     "priority",
     "faults",
+    "affinity",
+    "rollout",
 ];
 
 /// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.

@@ -73,16 +73,23 @@ const SOME_STREAMS: &[&str] = &[
     "protocol",
     "faults",
     "rollout",
+    "affinity",
 ];
 
 /// Chat among other requests.
 const SOME_CHAT: &[&str] = &[
+    "routing/exact-name",
+    "routing/late-model",
     "routing/chunked-body",
     "canary",
     "distribution",
     "priority",
     "faults",
     "protocol",
+    "affinity",
+    "errors",
+    "cancel",
+    "rollout",
 ];
 
 /// The flaws that this suite must catch.
@@ -98,7 +105,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::AdapterAsModel, &["routing/adapter"], &["protocol/body-unchanged"]),
     Catch::new(Flaw::CrossedRoutes, &["routing/known-model"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel", "affinity"]),
     Catch::new(Flaw::ChatRouteMissing, &["routing/known-model"], SOME_CHAT),
-    Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &["routing/exact-name", "routing/late-model", "cancel/frees-endpoint", "cancel/leaks-nothing", "affinity", "errors", "rollout"]),
+    Catch::new(Flaw::TrustedDestinationHeader, &["routing/spoofed-destination"], &[]),
     Catch::new(Flaw::BodyCut64k, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests", "protocol"]),
     Catch::new(Flaw::ChunkedBodyIgnored, &["routing/chunked-body"], &["protocol/large-requests"]),
     Catch::new(Flaw::OversizeRouted, &["routing/body-limit"], &[]),
@@ -114,8 +121,10 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamCut, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamRepeated, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], SOME_STREAMS),
-    Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], SOME_STREAMS),
-    Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol", "errors", "cancel", "rollout", "affinity"]),
+    Catch::new(Flaw::StreamEndLost, &["routing/stream-intact"], SOME_STREAMS),
+    Catch::new(Flaw::StreamAborted, &["routing/stream-intact"], SOME_STREAMS),
+    Catch::new(Flaw::StreamErrorLine, &["routing/stream-intact"], SOME_STREAMS),
+    Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol", "errors", "cancel", "rollout"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults", "errors", "cancel", "rollout"]),
     Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests", "protocol"]),
     Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit", "protocol/body-unchanged", "protocol/large-requests", "protocol/expect-continue"]),

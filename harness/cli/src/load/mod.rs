@@ -56,6 +56,9 @@ pub(super) struct Args {
     /// Number of processes that share the load: pods of a Kubernetes Job on stacks kind and cluster, else processes on this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: Option<u16>,
+    /// Count deviations from the OpenAI API that the common SDKs accept as failures instead of remarks
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
@@ -166,6 +169,7 @@ impl Args {
         if let Some(duration_s) = self.duration {
             set_duration(workload, duration_s);
         }
+        workload.strict |= self.strict;
         if self.session.stop_when_saturated {
             saturation::check(workload).context("--stop-when-saturated")?;
         }

@@ -138,7 +138,7 @@ impl Arriving {
                 Ok(Some(head)) => {
                     listener.head(head.served_by);
                     self.reusable = head.keep_alive;
-                    let reading = Reading::new(self.asked, head.status, head.event_stream);
+                    let reading = Reading::new(self.asked, head.status, head.content_type);
                     self.body = Some((head.framing, reading));
                     return self.body_arrived(&all[head.length..], at, listener);
                 }
@@ -203,6 +203,7 @@ mod properties {
             asked: Asked {
                 stream: true,
                 text: true,
+                ..Asked::default()
             },
             head: Vec::new(),
             body: None,

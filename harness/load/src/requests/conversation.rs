@@ -92,6 +92,7 @@ impl Requests {
             asked: Asked {
                 stream: template.class.stream,
                 text: true,
+                ..Asked::default()
             },
             input_tokens: of.input_tokens,
             output_tokens: of.output_tokens,

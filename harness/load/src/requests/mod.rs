@@ -165,6 +165,7 @@ impl Requests {
             asked: Asked {
                 stream: kind.stream,
                 text: false,
+                ..Asked::default()
             },
             input_tokens,
             output_tokens,

@@ -51,6 +51,9 @@ pub struct Workload {
     /// Whether each request opens a new connection.
     #[serde(default)]
     pub new_connections: bool,
+    /// Whether deviations from the OpenAI API that the common SDKs accept are failures. If not, they are counted as remarks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// The topology of a stack that is started for this workload [default: the default topology]. An existing target is
     /// used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -111,6 +111,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 timeout_s,
                 http: if two { Http::Two } else { Http::One },
                 new_connections,
+                strict: new_connections,
                 topology,
                 arrival,
                 mix,

@@ -6,6 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::clipped;
+use poolproof_model::remark::Remark;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Worker};
@@ -39,6 +40,7 @@ pub fn render(record: &Record) -> String {
             slo.n,
             slo.unit(),
             match slo.verdict {
+                Verdict::Inconclusive if slo.n == 0 => ": nothing was measured",
                 Verdict::Inconclusive => ": a longer run decides",
                 _ => "",
             }
@@ -52,6 +54,9 @@ pub fn render(record: &Record) -> String {
             example.request,
             clipped(&example.detail)
         );
+    }
+    for (name, line) in remarks(record) {
+        let _ = writeln!(text, "remark       {line} ({name})");
     }
     if record.total.chunks_together > TOGETHER_TOLD {
         let _ = writeln!(
@@ -103,10 +108,15 @@ pub fn markdown(record: &Record) -> String {
 
 fn requests(record: &Record) -> String {
     let mut table = Builder::new();
-    table.push_record([
+    let mut titles = vec![
         "", "requests", "failed", "req/s", "tokens/s", "goodput", "TTFT p50", "p95", "p99",
-        "TPOT p50", "p95", "E2E p50", "p95", "p99",
-    ]);
+    ];
+    let reasons = reasons_first(record);
+    if reasons {
+        titles.extend(["TTFA p50", "p95"]);
+    }
+    titles.extend(["TPOT p50", "p95", "E2E p50", "p95", "p99"]);
+    table.push_record(titles);
     let groups = record.classes.iter().chain(&record.stages);
     let total = (record.classes.len() > 1).then_some(&record.total);
     for group in groups.chain(total) {
@@ -121,6 +131,7 @@ fn requests(record: &Record) -> String {
         ];
         for (series, percentiles) in [
             (Series::Ttft, &[50.0, 95.0, 99.0][..]),
+            (Series::Ttfa, if reasons { &[50.0, 95.0] } else { &[] }),
             (Series::Tpot, &[50.0, 95.0]),
             (Series::E2e, &[50.0, 95.0, 99.0]),
         ] {
@@ -128,10 +139,34 @@ fn requests(record: &Record) -> String {
         }
         table.push_record(row);
     }
+    let ttfa = match reasons {
+        true => "; TTFA: to the first token that is no reasoning",
+        false => "",
+    };
     format!(
-        "{}\ntimes in ms, counted from when a request was due; -: too few samples\n\n",
+        "{}\ntimes in ms, counted from when a request was due; -: too few samples{ttfa}\n\n",
         table.build().with(Style::sharp())
     )
+}
+
+/// Whether any answer reasons before its answer.
+pub(in super::super) fn reasons_first(record: &Record) -> bool {
+    record.total.times.contains_key(Series::Ttfa.name())
+}
+
+/// The name of each remark, and what it means for how many answers.
+pub(in super::super) fn remarks(record: &Record) -> impl Iterator<Item = (String, String)> {
+    let total = &record.total;
+    total.remarks.iter().map(|(name, count)| {
+        let known = Remark::named(name);
+        let words = known.map_or("not known to this version", Remark::in_words);
+        let mut line = format!("{count} of {} answers: {words}", total.answered);
+        if known == Some(Remark::Shorter) {
+            let (came, asked) = (total.output_tokens, total.asked_tokens);
+            line.push_str(&format!(", {came} of {asked} over all"));
+        }
+        (clipped(name).into_owned(), line)
+    })
 }
 
 fn adapters(record: &Record) -> String {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Worker;
-use super::watch::Watch;
-use crate::answer::Answered;
+use super::watch::{Gaps, Watch};
+use crate::answer::{Answered, Asked};
 use crate::engine::connections::Connection;
 use crate::failure::{Failed, Failure};
 use crate::http1;
@@ -37,13 +37,21 @@ impl Worker {
                 None => self.job.requests.build(due, wire),
             }
         };
+        let built = Built {
+            asked: Asked {
+                tokens: Some(built.output_tokens),
+                strict: self.job.workload.strict,
+                ..built.asked
+            },
+            ..built
+        };
         let mut watch = Watch {
             worker: self,
             due,
             class: built.class,
             model: built.model,
             place: None,
-            gaps: 0,
+            gaps: Gaps::default(),
             beyond: self.job.gap_limits(built.class).map(|_| 0).collect(),
         };
         let sent_at = Instant::now();
@@ -62,13 +70,15 @@ impl Worker {
             .map(|it| std::mem::take(&mut it.text));
         if self.counts(due) {
             let place = watch.place();
-            watch.keep_gaps(place);
+            if answered.is_ok() {
+                watch.keep_gaps(place);
+            }
             let times = Times {
                 moment,
                 sent_at,
                 ended_at,
             };
-            self.record(place, due, built.class, answered, times);
+            self.record(place, due, built, answered, times);
         }
         text
     }
@@ -128,7 +138,7 @@ impl Worker {
         &self,
         place: usize,
         due: Due,
-        class: usize,
+        built: Built,
         answered: Result<Answered, Failed>,
         times: Times,
     ) {
@@ -143,12 +153,25 @@ impl Worker {
         cell.chunks += answered.chunks;
         cell.together += answered.together;
         cell.output_tokens += answered.output_tokens();
+        cell.asked_tokens += u64::from(built.output_tokens);
+        for remark in answered.remarks.iter() {
+            cell.remarks[remark as usize] += 1;
+        }
         match answered.usage {
             Some((input, _)) => cell.input_tokens += input,
             None => cell.without_usage += 1,
         }
-        let mut good = true;
-        let limits = &self.job.limits[class];
+        let limits = &self.job.limits[built.class];
+        // A time that never came is within no limit.
+        let is_textless = built.asked.stream && answered.first_token_at.is_none();
+        cell.textless += u64::from(is_textless);
+        let never = |series: Series| match series {
+            Series::Ttfa => {
+                is_textless || (answered.reasoned && answered.first_answer_at.is_none())
+            }
+            series => is_textless && series.needs_stream(),
+        };
+        let mut good = !limits.iter().any(|(series, _)| never(*series));
         for (series, time) in times.of(&answered).into_iter().flatten() {
             cell.record(series, time);
             let over = |limit: &(Series, Duration)| limit.0 == series && time > limit.1;
@@ -168,11 +191,14 @@ struct Times {
 
 impl Times {
     /// The times that are measured once per answer.
-    fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 6] {
+    fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 7] {
         let output = answered.output_tokens();
         let first = answered.first_token_at;
         let from_send = first.map(|at| at - self.sent_at);
-        let e2e_from_send = self.ended_at - self.sent_at;
+        let first_answer = answered.first_answer_at.filter(|_| answered.reasoned);
+        // The end of the connection, or a usage that comes late, is no part of the answer.
+        let ended_at = answered.ended_at.unwrap_or(self.ended_at);
+        let e2e_from_send = ended_at - self.sent_at;
         let tpot = from_send
             .filter(|_| output > 1)
             .map(|ttft| (e2e_from_send - ttft).div_f64((output - 1) as f64));
@@ -186,10 +212,11 @@ impl Times {
         [
             first.map(|at| (Series::Ttft, at - self.moment)),
             from_send.map(|ttft| (Series::TtftFromSend, ttft)),
-            Some((Series::E2e, self.ended_at - self.moment)),
+            Some((Series::E2e, ended_at - self.moment)),
             Some((Series::E2eFromSend, e2e_from_send)),
             tpot.map(|tpot| (Series::Tpot, tpot)),
             itl_token.map(|itl| (Series::ItlToken, itl)),
+            first_answer.map(|at| (Series::Ttfa, at - self.moment)),
         ]
     }
 }
