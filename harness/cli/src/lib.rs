@@ -27,8 +27,10 @@
 mod artifacts;
 mod compare;
 mod doctor;
+mod duration;
 mod exit;
 mod expect;
+mod found;
 mod github;
 mod list;
 mod load;

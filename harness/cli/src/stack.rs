@@ -11,6 +11,7 @@ use url::Url;
 use poolproof_model::parts::{
     Asked, EndpointPicker, Gateway, KubeApi, ModelServer, Named, StackKind,
 };
+use poolproof_model::target::Target;
 use poolproof_model::topology::Topology;
 use poolproof_stack::parts::choose;
 use poolproof_stack::parts::flaws::topology_showing;
@@ -42,6 +43,9 @@ pub(super) struct StackArgs {
     /// The topology to start if the command line names none.
     #[arg(skip)]
     pub(super) own_topology: Option<Topology>,
+    /// The target that was found by asking a URL.
+    #[arg(skip)]
+    pub(super) found: Option<Target>,
     /// Defect to enable; `poolproof list --flaws` lists them
     #[arg(help_heading = "Stack", long, value_name = "NAME")]
     pub(super) flaw: Option<Flaw>,
@@ -130,12 +134,18 @@ pub(super) struct StackArgs {
 }
 
 impl StackArgs {
-    /// Converts the arguments to options. With a target file, the stack is `url`.
+    /// Converts the arguments to options. With a target file or a target that was found, the stack is `url`.
     pub(super) fn options(&self) -> Result<Options> {
-        self.options_of(match (&self.target, self.stack) {
-            (Some(_), StackKind::Embedded) => StackKind::Url,
-            (_, stack) => stack,
+        let is_url = self.target.is_some() || self.found.is_some();
+        self.options_of(match self.stack {
+            StackKind::Embedded if is_url => StackKind::Url,
+            stack => stack,
         })
+    }
+
+    /// Whether the command line names neither a stack nor a target file.
+    pub(super) fn is_default(&self) -> bool {
+        self.target.is_none() && self.stack == StackKind::Embedded
     }
 
     /// The same arguments with the default parts.
@@ -164,6 +174,7 @@ impl StackArgs {
             kind,
             topology,
             target_file: self.target.clone(),
+            target: self.found.clone(),
             flaw: self.flaw,
             seed: self.seed,
             parts: choose(kind, &asked)?,

@@ -42,6 +42,7 @@
 pub mod answer;
 mod body;
 pub mod change;
+pub mod discover;
 pub mod drive;
 pub mod evidence;
 mod exchange;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use super::Error;
-use super::adjust::set_rate;
+use super::adjust::set_scale;
 use super::engine::Snapshot;
 use super::run::{Run, Runner};
 use poolproof_model::workload::Workload;
@@ -82,7 +82,7 @@ impl Plan {
             return Ok(None);
         };
         let mut workload = self.workload.clone();
-        set_rate(&mut workload, rate_per_s)?;
+        set_scale(&mut workload, rate_per_s)?;
         let decided_s = MARGIN * workload.requests_min() / rate_per_s;
         workload.duration_s = Some(workload.warm_up_s + self.counted_s.max(decided_s));
         Ok(Some((rate_per_s, workload)))

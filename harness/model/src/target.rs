@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use http::HeaderName;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use url::Url;
 
 use crate::change::{Changes, Kind};
@@ -59,9 +59,11 @@ impl Urls {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// The name in reports.
+    /// The name in reports [default: the address of the gateway].
+    #[serde(default)]
     pub name: String,
     /// The address of the gateway, without a path.
+    #[serde(deserialize_with = "with_scheme")]
     pub url: Url,
     /// The request header that names the InferenceObjective.
     #[serde(default = "gie_objective_header")]
@@ -103,7 +105,8 @@ pub struct Model {
 pub struct Pool {
     /// Its name.
     pub name: String,
-    /// Its weight among the pools of the model.
+    /// Its weight among the pools of the model [default: 1, as that of a `BackendRef` in the Gateway API].
+    #[serde(default = "one")]
     pub weight: u32,
     /// The `/metrics` of its endpoint picker, used as further evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +141,23 @@ pub struct Endpoint {
     /// The control API of a poolproof model server: settings, faults, and its log of requests and scrapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Url>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Reads a URL. The error of one without a scheme names the two that exist, and not its text, which may have a password.
+fn with_scheme<'de, D: Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(from)?;
+    let has_scheme = text.starts_with("http://") || text.starts_with("https://");
+    match Url::parse(&text) {
+        Ok(url) if has_scheme => Ok(url),
+        Err(error) if has_scheme => Err(de::Error::custom(format!("`url`: {error}"))),
+        _ => Err(de::Error::custom(
+            "`url` must start with http:// or https://, such as http://127.0.0.1:8000",
+        )),
+    }
 }
 
 fn gie_objective_header() -> String {
@@ -190,15 +210,34 @@ impl Target {
             })
         });
         Ok(Self {
-            name: topology.name.clone(),
             models: models.collect::<Result<_>>()?,
-            url: urls.gateway,
+            body_limit_bytes,
+            objectives: topology.objectives.clone(),
+            ..Self::at(topology.name.clone(), urls.gateway)
+        })
+    }
+
+    /// A target of which only the address of the gateway is known: no model, no objective.
+    pub fn at(name: String, url: Url) -> Self {
+        Self {
+            name,
+            url,
             objective_header: gie_objective_header(),
             served_by_header: served_by_header(),
-            body_limit_bytes,
+            body_limit_bytes: None,
             changes: None,
-            objectives: topology.objectives.clone(),
-        })
+            models: Vec::new(),
+            objectives: BTreeMap::new(),
+        }
+    }
+
+    /// The name of a target that has none: its address, without a login.
+    pub fn name_of(url: &Url) -> String {
+        let mut url = url.clone();
+        // Both setters fail only for URLs that cannot carry a login.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.set_query(None);
+        url.as_str().trim_end_matches('/').to_owned()
     }
 
     /// A target for planning, as a stack of reference parts would have it. Its addresses are unreachable.
@@ -220,10 +259,19 @@ impl Target {
             .with_context(|| format!("reading target file {}", path.display()))?;
         let target: Self =
             toml::from_str(&text).with_context(|| format!("target file {}", path.display()))?;
+        let target = target.named();
         target
             .check()
             .with_context(|| format!("target file {}", path.display()))?;
         Ok(target)
+    }
+
+    /// With the default name, if it has none.
+    fn named(mut self) -> Self {
+        if self.name.is_empty() {
+            self.name = Self::name_of(&self.url);
+        }
+        self
     }
 
     /// All pools, in order.
@@ -362,6 +410,30 @@ mod tests {
         let text = EXAMPLE.replace("weight = 100", "wait = 100");
         let message = toml::from_str::<Target>(&text).unwrap_err().to_string();
         assert!(message.contains("unknown field `wait`"), "{message}");
+    }
+
+    #[test]
+    fn a_name_and_a_weight_have_defaults() {
+        let text = "url = 'http://me:secret@127.0.0.1:1/'\n[[models]]\nname = 'm'\npools = [{ name = 'p' }]";
+        let target = toml::from_str::<Target>(text).unwrap().named();
+        assert_eq!(target.name, "http://127.0.0.1:1");
+        assert_eq!(target.models[0].pools[0].weight, 1);
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_refused_with_the_schemes_and_without_its_text() {
+        for url in [
+            "127.0.0.1:8000",
+            "localhost:8000",
+            "me:secret@host:1",
+            "ftp://h",
+        ] {
+            let text = EXAMPLE.replace("http://127.0.0.1:8081", url);
+            let message = toml::from_str::<Target>(&text).unwrap_err();
+            let message = message.message();
+            assert!(message.contains("http:// or https://"), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
 use poolproof_model::parts::{KubeApi, Parts, StackKind};
+use poolproof_model::target::Target;
 use poolproof_model::topology::Topology;
 
 /// The options of a stack.
@@ -17,6 +18,8 @@ pub struct Options {
     pub topology: Topology,
     /// The target file of a `url` stack.
     pub target_file: Option<PathBuf>,
+    /// The target of a `url` stack without a file.
+    pub target: Option<Target>,
     /// The flaw to enable.
     pub flaw: Option<Flaw>,
     /// The seed of every random choice in stand-ins.

@@ -9,6 +9,7 @@ use poolproof_load::plan::{Planned, plan};
 use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
 use poolproof_records::limits;
+use poolproof_records::load::without_header_values;
 use poolproof_report::terminal::table;
 use poolproof_stack::workers::planned_job;
 
@@ -17,6 +18,8 @@ use poolproof_stack::workers::planned_job;
 pub(super) struct DryRun {
     #[serde(flatten)]
     sent: Planned,
+    /// The workload, with all changes of the command line.
+    workload: Workload,
     /// Number of worker processes, if this process does not send itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     workers: Option<u16>,
@@ -37,6 +40,7 @@ pub(super) fn dry_run(
     let settings = args.planned(vocabulary.as_ref());
     Ok(DryRun {
         sent: plan(workload, trace, &target, settings)?,
+        workload: without_header_values(workload.clone()),
         workers,
         job: match workers {
             Some(count) => planned_job(&options, usize::from(count))?,
@@ -47,7 +51,7 @@ pub(super) fn dry_run(
 
 /// Renders the plan for people. With a Job, the text is also valid input for `kubectl`.
 pub(super) fn render(planned: &DryRun) -> Result<String> {
-    let mut text = what(&planned.sent);
+    let mut text = format!("{}\n{}", planned.workload.outline(), what(&planned.sent));
     let cores = limits::cores();
     if let (Some(processors), Some(machines)) =
         (planned.sent.processors, planned.sent.machines(cores))

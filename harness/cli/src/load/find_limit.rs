@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use super::session::{Session, SessionArgs};
+use crate::duration::seconds;
 use crate::metrics::Exporter;
 use crate::{Exit, Failure, print_line, save};
 use poolproof_load::search::{self, Plan, Step};
@@ -16,8 +17,8 @@ pub(super) struct SearchArgs {
     /// Search for the highest rate that meets every objective
     #[arg(long)]
     pub(super) find_limit: bool,
-    /// Duration of the probe of a rate, in seconds; low rates take longer, until they can be decided [default: the workload's duration]
-    #[arg(long, value_name = "SECONDS", requires = "find_limit")]
+    /// Duration of the probe of a rate, in seconds or with a unit; low rates take longer, until they can be decided [default: the workload's duration]
+    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "find_limit")]
     probe: Option<f64>,
     /// Largest gap between the rates on both sides of the limit, in percent
     #[arg(

@@ -4,21 +4,23 @@ mod calibrate;
 mod dry_run;
 mod find_limit;
 mod fleet;
+mod line;
 mod overhead;
 mod session;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use url::Url;
 
+use super::found::{self, Question};
 use super::metrics::{Exporter, MetricsArgs};
 use super::{Exit, Failure, github, print_line, save};
 use find_limit::SearchArgs;
-use poolproof_load::adjust::{set_duration, set_rate};
+use line::Line;
 use poolproof_load::engine::Snapshot;
 use poolproof_load::run::Run;
 use poolproof_load::saturation;
 use poolproof_model::workload::trace::Trace;
-use poolproof_model::workload::{SHIPPED, Workload};
+use poolproof_model::workload::{QUICK, SHIPPED, Workload};
 use poolproof_records::load::{Conclusion, Record};
 use poolproof_report::{format, openmetrics, terminal};
 use session::{Session, SessionArgs, watcher};
@@ -29,6 +31,9 @@ use session::{Session, SessionArgs, watcher};
     after_help = "Examples:
   poolproof load                                       list the workloads that ship with poolproof
   poolproof load steady-chat                           one of them, on the embedded stack
+  poolproof load http://host:8000                      a first look at a gateway or model server, without a file
+  poolproof load http://host:8000 --rate 4 --input 1000 --output 200:20 --duration 1m --slo ttft.p95=200ms
+  poolproof load steady-chat http://host:8000          a workload that ships, without a file
   poolproof load my.toml --target my-gateway.toml      your own, against an existing gateway
   poolproof load steady-chat --rate 5 --duration 20    at a lower rate, for a shorter time
   poolproof load steady-chat --dry-run                 what a run would send
@@ -40,19 +45,17 @@ Exit codes: 0 every objective was met, 1 an objective was missed, 3 not decided 
 pub(super) struct Args {
     #[command(subcommand)]
     mode: Option<Mode>,
-    /// A workload that ships with poolproof, or a TOML file [default: list the shipped workloads]
-    workload: Option<String>,
+    /// A workload that ships with poolproof, or a TOML file; and the URL of a gateway or model server, which is asked for its models
+    /// [default: list the shipped workloads; with a URL: quick-chat]
+    #[arg(value_name = "WORKLOAD|URL")]
+    what: Vec<String>,
+    #[command(flatten)]
+    line: Line,
     #[command(flatten)]
     session: SessionArgs,
-    /// URL that requests go to; repeatable, used in turn [default: the gateway of the stack]
-    #[arg(long = "url", value_name = "URL")]
+    /// URL that requests go to, may be repeated and is used in turn. With a target file or a stack of poolproof, in place of its gateway
+    #[arg(long = "url", value_name = "URL", value_parser = found::url)]
     urls: Vec<Url>,
-    /// Requests per second, or users for a closed loop or sessions; overrides the workload
-    #[arg(long, value_name = "N")]
-    rate: Option<f64>,
-    /// Duration in seconds; overrides the workload
-    #[arg(long, value_name = "SECONDS")]
-    duration: Option<f64>,
     /// Number of processes that share the load: pods of a Kubernetes Job on stacks kind and cluster, else processes on this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: Option<u16>,
@@ -85,13 +88,17 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
         Some(Mode::Calibrate(args)) => return calibrate::calibrate(args).await,
         None => {}
     }
-    let Some(name) = &args.workload else {
+    let name = args.sort_out().map_err(Failure::usage)?;
+    let Some(name) = &name else {
         print_line(&shipped());
         return Ok(Exit::Passed);
     };
-    let (mut workload, trace) = Workload::load(name).map_err(Failure::usage)?;
+    let (mut workload, mut trace) = Workload::load(name).map_err(Failure::usage)?;
     args.session.stack.own_topology = workload.topology.clone();
-    args.change(&mut workload).map_err(Failure::usage)?;
+    let changed = args.change(&mut workload, &mut trace);
+    changed.map_err(Failure::usage)?;
+    args.ask(&workload).await?;
+    args.line.write(&workload).map_err(Failure::usage)?;
     if args.dry_run {
         let planned = dry_run::dry_run(&args.session, &workload, trace, args.workers);
         let planned = planned.map_err(Failure::usage)?;
@@ -161,24 +168,77 @@ impl Args {
         Ok(session.runner().record(run, &mut watch).await?)
     }
 
+    /// Takes the URLs out of the arguments. Returns the name of the workload; `None` if a list is wanted.
+    fn sort_out(&mut self) -> Result<Option<String>> {
+        let (urls, names): (Vec<_>, Vec<_>) =
+            self.what.drain(..).partition(|text| found::is_url(text));
+        let urls = urls.iter().map(|text| found::url(text));
+        self.urls.splice(0..0, urls.collect::<Result<Vec<_>>>()?);
+        let mut names = names.into_iter();
+        let name = names.next();
+        if let (Some(name), Some(other)) = (&name, names.next()) {
+            bail!(
+                "{name} and {other}: a run has one workload; a URL begins with http:// or https://"
+            );
+        }
+        if let Some(name) = name {
+            ensure!(
+                !looks_like_an_address(&name),
+                "{name} is no workload: if it is the address of a gateway, write http://{name}"
+            );
+            return Ok(Some(name));
+        }
+        ensure!(
+            !self.urls.is_empty() || !(self.line.asks() || self.dry_run),
+            "nothing to send: name a workload, such as {QUICK}, or the URL of a gateway, such as http://127.0.0.1:8000"
+        );
+        Ok((!self.urls.is_empty()).then(|| QUICK.to_owned()))
+    }
+
     /// Overrides the workload with the command line.
-    fn change(&self, workload: &mut Workload) -> Result<()> {
-        if let Some(rate) = self.rate {
-            set_rate(workload, rate).context("--rate")?;
-        }
-        if let Some(duration_s) = self.duration {
-            set_duration(workload, duration_s);
-        }
+    fn change(&self, workload: &mut Workload, trace: &mut Option<Trace>) -> Result<()> {
+        self.line.apply(workload, trace)?;
         workload.strict |= self.strict;
         if self.session.stop_when_saturated {
             saturation::check(workload).context("--stop-when-saturated")?;
         }
-        if self.rate.is_some() || self.duration.is_some() {
-            workload.check().context("--rate or --duration")
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
+
+    /// Asks the gateway at a URL for its models, unless a target file or a stack has them. Prints what will be sent to it.
+    async fn ask(&mut self, workload: &Workload) -> Result<(), Failure> {
+        let stack = &mut self.session.stack;
+        let Some(url) = self.urls.first().filter(|_| stack.is_default()) else {
+            return Ok(());
+        };
+        let question = Question {
+            url,
+            model: self.line.model.as_deref(),
+            headers: &self.session.headers,
+            may_chat: false,
+        };
+        let target = found::find(question).await?;
+        for class in &workload.mix {
+            let is_known = |name: &String| target.models.iter().any(|model| model.name == *name);
+            if let Some(name) = class.model.as_ref().filter(|name| !is_known(name)) {
+                return Err(Failure::usage(anyhow!(
+                    "class {:?} asks for model {name:?}, which {} does not list: name one with --model",
+                    class.class,
+                    target.name
+                )));
+            }
+        }
+        eprintln!("{}", workload.outline());
+        stack.found = Some(target);
+        Ok(())
+    }
+}
+
+/// Whether this is `HOST:PORT` rather than the name of a workload or a file.
+fn looks_like_an_address(text: &str) -> bool {
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    let port = port.and_then(|rest| rest.split('/').next());
+    port.is_some_and(|port| port.parse::<u16>().is_ok()) && !std::path::Path::new(text).exists()
 }
 
 /// The shipped workloads, each with the first sentence of its `shows`.

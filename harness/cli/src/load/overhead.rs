@@ -3,8 +3,9 @@
 use anyhow::Context;
 
 use super::session::{Session, SessionArgs};
+use crate::duration::seconds;
 use crate::{Exit, Failure, print_line};
-use poolproof_load::adjust::set_rate;
+use poolproof_load::adjust::set_scale;
 use poolproof_load::overhead::{self, Plan};
 use poolproof_model::workload::Workload;
 use poolproof_report::terminal::overhead::render;
@@ -26,8 +27,8 @@ pub(super) struct Args {
     /// Number of pairs of blocks
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(20..=10_000))]
     blocks: u64,
-    /// Duration of a block, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    /// Duration of a block, in seconds or with a unit
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "2s")]
     block: f64,
     /// Slow down the first endpoint of the pool by this factor; needs poolproof's model servers
     #[arg(long, value_name = "FACTOR")]
@@ -41,7 +42,7 @@ pub(super) async fn overhead(mut args: Args) -> Result<Exit, Failure> {
     let (mut workload, _) = Workload::load(&args.workload).map_err(Failure::usage)?;
     args.session.stack.own_topology = workload.topology.clone();
     if let Some(rate) = args.rate {
-        let set = set_rate(&mut workload, rate).context("--rate");
+        let set = set_scale(&mut workload, rate).context("--rate");
         set.map_err(Failure::usage)?;
     }
     let plan = Plan::new(workload, args.blocks, args.block, args.uneven);

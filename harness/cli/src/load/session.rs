@@ -41,7 +41,7 @@ pub(super) struct SessionArgs {
     threads: Option<u16>,
     /// Header added to every request, such as `authorization: Bearer KEY`; its value is never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<Header>,
+    pub(super) headers: Vec<Header>,
     /// Local address to connect from; repeat it to get more ports
     #[arg(long = "source", value_name = "ADDRESS")]
     sources: Vec<IpAddr>,

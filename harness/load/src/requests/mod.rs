@@ -9,6 +9,7 @@ mod tests;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::Full;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use url::Url;
@@ -21,7 +22,9 @@ use super::tokenizer::Vocabulary;
 use super::transport::Origin;
 use head::Id;
 use poolproof_client::prompt::Texts;
+use poolproof_model::api::Api;
 use poolproof_model::target::Target;
+use poolproof_model::workload::dataset::Prompt;
 use poolproof_model::workload::trace::{BLOCK_TOKENS, Trace};
 use poolproof_model::workload::{Arrival, Count, Http, Seconds, SharedPrefix, Workload};
 use template::Template;
@@ -38,6 +41,8 @@ pub struct Requests {
     texts: Texts,
     rng: ChaCha8Rng,
     trace: Option<Trace>,
+    /// The places of the prompts of a dataset, in the order in which they are sent.
+    order: Vec<usize>,
     /// Of sessions: how many turns they have, and how long their users think.
     sessions: Option<(Count, Seconds)>,
     http: Http,
@@ -79,11 +84,14 @@ impl Requests {
             } => Some((turns, think_time_s)),
             _ => None,
         };
+        let mut order: Vec<usize> = (0..trace.as_ref().map_or(0, |it| it.prompts.len())).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let whole_messages = sessions.is_some() || !order.is_empty();
         let classes: Vec<Template> = workload
             .mix
             .iter()
             .map(|class| {
-                Template::new(class, sessions.is_some(), target, url, headers)
+                Template::new(class, whole_messages, target, url, headers)
                     .with_context(|| format!("mix: class {:?}", class.class))
             })
             .collect::<Result<_>>()?;
@@ -100,6 +108,7 @@ impl Requests {
             texts: Texts::new(seed, vocabulary.map(|vocabulary| &vocabulary.words)),
             rng: ChaCha8Rng::seed_from_u64(seed),
             trace,
+            order,
             sessions,
             http: workload.http,
             run: rand::random(),
@@ -124,13 +133,18 @@ impl Requests {
         let class = self.draw_class(&mut rng);
         let template = &self.classes[class];
         let kind = &template.class;
+        let prompt = self.prompt(due.number);
         let row = self
             .trace
             .as_ref()
             .and_then(|it| it.rows.get(due.number as usize));
-        let (input, output_tokens) = match row {
-            Some(row) => (row.input_tokens, row.output_tokens),
-            None => (
+        let (input, output_tokens) = match (row, prompt) {
+            (Some(row), _) => (row.input_tokens, row.output_tokens),
+            (None, Some(prompt)) => {
+                let drawn = kind.output_tokens.draw(&mut rng);
+                (prompt.input_tokens(), prompt.output_tokens.unwrap_or(drawn))
+            }
+            (None, None) => (
                 kind.input_tokens.draw(&mut rng),
                 kind.output_tokens.draw(&mut rng),
             ),
@@ -138,6 +152,13 @@ impl Requests {
         let mut input_tokens = input;
         let model = template.draw_model(&mut rng);
         template.write(self.http1_id(due.number), model, wire, |wire| {
+            if let Some(prompt) = prompt {
+                wire.extend_from_slice(match kind.api {
+                    Api::Chat => prompt.messages.as_bytes(),
+                    Api::Completions => prompt.text.as_bytes(),
+                });
+                return output_tokens;
+            }
             let begins_at = wire.len();
             match (row.map_or(&[][..], |row| &row.blocks), kind.shared_prefix) {
                 ([], None) => self.texts.append_unique(wire, &mut rng, input),
@@ -170,6 +191,12 @@ impl Requests {
             input_tokens,
             output_tokens,
         }
+    }
+
+    /// The prompt of a dataset for the request of this number: each one in turn, in the order of the seed.
+    fn prompt(&self, number: u64) -> Option<&Prompt> {
+        let turn = number.checked_rem(self.order.len() as u64)?;
+        self.trace.as_ref()?.prompts.get(self.order[turn as usize])
     }
 
     /// The request of HTTP/2 with a body that was built for this class and number.

@@ -26,10 +26,11 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The template of a class. In a session, the prompt is a list of messages, else the text of one message.
+    /// The template of a class. With `whole_messages`, as in a session, the prompt of a chat is a list of messages, else the text of one
+    /// message.
     pub(super) fn new(
         class: &Class,
-        sessions: bool,
+        whole_messages: bool,
         target: &Target,
         url: &Url,
         headers: &[Header],
@@ -66,7 +67,7 @@ impl Template {
             format!(",{}", &rest[1..]).into()
         });
         let (before_prompt, behind_prompt) = match class.api {
-            Api::Chat if sessions => ("{\"messages\":[", "],"),
+            Api::Chat if whole_messages => ("{\"messages\":[", "],"),
             Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
             Api::Completions => ("{\"prompt\":\"", "\","),
         };

@@ -54,6 +54,67 @@ fn a_request_has_what_its_class_says() {
 }
 
 #[test]
+fn prompts_of_a_dataset_are_sent_as_they_are_each_in_turn_in_the_order_of_the_seed() {
+    use poolproof_model::workload::dataset::Prompt;
+    let prompt = |number: u32| Prompt {
+        messages: format!(
+            "{{\"role\":\"system\",\"content\":\"s\"}},{{\"role\":\"user\",\"content\":\"q{number}\"}}"
+        ),
+        text: format!("s\\nq{number}"),
+        output_tokens: (number > 0).then_some(100 + number),
+    };
+    let trace = Trace {
+        prompts: (0..20).map(prompt).collect(),
+        ..Trace::default()
+    };
+    let mix = |api: &str| {
+        format!(
+            "shows = 'x'\nduration_s = 1\narrival = {{ process = 'constant', rate_per_s = 1 }}\n\
+             [[mix]]\nclass = 'c'\napi = '{api}'\ninput_tokens = 1\noutput_tokens = 7\n"
+        )
+    };
+    let requests = |api: &str, seed| {
+        let workload: Workload = toml::from_str(&mix(api)).unwrap();
+        let target = Target::planned(&Topology::default()).unwrap();
+        let trace = Some(trace.clone());
+        Requests::new(&workload, trace, &target, &target.url, &[], None, seed).unwrap()
+    };
+    let asked = |seed| -> Vec<String> {
+        let requests = requests("chat", seed);
+        let texts = (0..40).map(|number| {
+            let (_, body, built) = sent(&requests, number);
+            assert_eq!(body["messages"][0]["role"], "system");
+            let text = body["messages"][1]["content"].as_str().unwrap().to_owned();
+            let tokens = body["max_tokens"].as_u64().unwrap();
+            let wanted = match text.as_str() {
+                "q0" => 7,
+                other => 100 + other[1..].parse::<u64>().unwrap(),
+            };
+            assert_eq!(
+                (tokens, built.output_tokens.into()),
+                (wanted, wanted),
+                "{text}"
+            );
+            text
+        });
+        texts.collect()
+    };
+    let (first, other) = (asked(1), asked(2));
+    assert_eq!(
+        first[..20],
+        first[20..],
+        "a second round has the same order"
+    );
+    assert_ne!(first, other);
+    let mut once = first[..20].to_vec();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), 20);
+    let (_, body, _) = sent(&requests("completions", 1), 0);
+    assert_eq!(body["prompt"], format!("s\n{}", first[0]));
+}
+
+#[test]
 fn both_versions_of_http_send_the_same_request() {
     let text = format!(
         "shows = 'x'\nduration_s = 1\narrival = {{ process = 'constant', rate_per_s = 1 }}\n{CHAT}\

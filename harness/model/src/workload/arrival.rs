@@ -145,7 +145,8 @@ impl Arrival {
                 some_users(*users)?;
                 turns.check("turns").context("arrival")?;
                 ensure!(
-                    matches!(turns, Count::LogNormal { .. }) || turns.most() <= TURNS_MAX,
+                    matches!(turns, Count::Normal { .. } | Count::LogNormal { .. })
+                        || turns.most() <= TURNS_MAX,
                     "arrival: `turns` is up to {}: must be {TURNS_MAX} at most",
                     turns.most()
                 );

@@ -20,6 +20,16 @@ impl Workload {
     /// Fails on invalid values, with the name of the key.
     pub fn check(&self) -> Result<()> {
         self.arrival.check()?;
+        if self.dataset.is_some() {
+            ensure!(
+                !self.arrival.holds_sessions() && !matches!(self.arrival, Arrival::Trace { .. }),
+                "`dataset`: its prompts cannot be sent with arrivals that are sessions or a trace: use constant, poisson, gamma, ramp, stages or closed"
+            );
+            ensure!(
+                self.mix.iter().all(|class| class.shared_prefix.is_none()),
+                "`dataset`: its prompts are sent as they are: leave `shared_prefix` out"
+            );
+        }
         if let Some(topology) = &self.topology {
             topology.check().context("topology")?;
         }

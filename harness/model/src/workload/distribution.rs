@@ -1,9 +1,12 @@
 //! A random number: tokens of a prompt or a response, turns of a session, a time in seconds.
 
-use anyhow::{Context, Result, ensure};
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Error, Result, ensure};
 use rand::distr::uniform::SampleUniform;
 use rand::{Rng, RngExt};
-use rand_distr::{Distribution as _, LogNormal};
+use rand_distr::{Distribution as _, LogNormal, Normal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +18,7 @@ const Z_95: f64 = 1.644_853_626_951_472_7;
 #[serde(
     untagged,
     deny_unknown_fields,
-    expecting = "expected a number, { from, to } or { median, p95 }"
+    expecting = "expected a number, { from, to }, { mean, deviation } or { median, p95 }"
 )]
 pub enum Distribution<T> {
     /// A constant.
@@ -26,6 +29,13 @@ pub enum Distribution<T> {
         from: T,
         /// The largest.
         to: T,
+    },
+    /// A normal distribution. Values below the smallest allowed one become that one.
+    Normal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation.
+        deviation: f64,
     },
     /// A log-normal distribution: many small values and a few large ones.
     LogNormal {
@@ -97,6 +107,10 @@ impl<T: Number> Distribution<T> {
                     "`{name}`: `from` is {from} and `to` is {to}: must be {min} to {max}, `to` not below `from`"
                 );
             }
+            Self::Normal { mean, deviation } => ensure!(
+                within(mean) && deviation >= 0.0 && deviation <= max,
+                "`{name}`: `mean` is {mean} and `deviation` is {deviation}: `mean` must be {min} to {max}, `deviation` 0 to {max}"
+            ),
             Self::LogNormal { median, p95 } => {
                 ensure!(
                     median > 0.0 && within(median) && within(p95) && median < p95,
@@ -113,7 +127,11 @@ impl<T: Number> Distribution<T> {
         match *self {
             Self::Fixed(number) => number,
             Self::Uniform { from, to } => rng.random_range(from..=to),
-            // `check` refuses parameters without a log-normal distribution.
+            // `check` refuses parameters without a distribution, here and below.
+            Self::Normal { mean, deviation } => {
+                let drawn = Normal::new(mean, deviation).map_or(mean, |law| law.sample(rng));
+                T::nearest(drawn.clamp(T::MIN, T::MAX))
+            }
             Self::LogNormal { median, p95 } => {
                 let drawn = log_normal(median, p95).map_or(T::MIN, |law| law.sample(rng));
                 T::nearest(drawn.clamp(T::MIN, T::MAX))
@@ -128,7 +146,39 @@ impl Count {
         match *self {
             Self::Fixed(count) => count,
             Self::Uniform { to, .. } => to,
-            Self::LogNormal { .. } => <u32 as Number>::MAX as u32,
+            Self::Normal { .. } | Self::LogNormal { .. } => <u32 as Number>::MAX as u32,
+        }
+    }
+}
+
+impl FromStr for Count {
+    type Err = Error;
+
+    /// Reads a number of tokens as the command line has it: `1000`, or `200:20` for mean and standard deviation.
+    fn from_str(text: &str) -> Result<Self> {
+        let read = match text.split_once(':') {
+            None => text.parse().ok().map(Self::Fixed),
+            Some((mean, deviation)) => mean
+                .parse()
+                .ok()
+                .zip(deviation.parse().ok())
+                .map(|(mean, deviation)| Self::Normal { mean, deviation }),
+        };
+        let count = read.with_context(|| {
+            format!("{text:?} is no number of tokens: must be one such as 1000, or mean:deviation such as 200:20")
+        })?;
+        count.check("tokens")?;
+        Ok(count)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Distribution<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(number) => write!(f, "{number}"),
+            Self::Uniform { from, to } => write!(f, "{from} to {to}"),
+            Self::Normal { mean, deviation } => write!(f, "{mean} ± {deviation}"),
+            Self::LogNormal { median, p95 } => write!(f, "{median} (p95 {p95})"),
         }
     }
 }
@@ -159,6 +209,23 @@ mod tests {
         // Five standard errors of these order statistics are 2.0 % and 3.3 %.
         assert!((f64::from(drawn[50_000]) / 200.0 - 1.0).abs() < 0.025);
         assert!((f64::from(drawn[95_000]) / 1000.0 - 1.0).abs() < 0.04);
+    }
+
+    #[test]
+    fn a_normal_count_has_its_mean_and_its_deviation_and_is_never_below_one() {
+        let law: Count = "200:20".parse().unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let drawn: Vec<f64> = (0..10_000).map(|_| f64::from(law.draw(&mut rng))).collect();
+        let mean = drawn.iter().sum::<f64>() / 10_000.0;
+        let variance = drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 10_000.0;
+        // Five standard errors.
+        assert!((mean - 200.0).abs() < 1.0 && (variance.sqrt() - 20.0).abs() < 0.71);
+        let wide: Count = "2:50".parse().unwrap();
+        assert!((0..1000).all(|_| wide.draw(&mut rng) >= 1));
+        assert_eq!("7".parse::<Count>().unwrap(), Count::Fixed(7));
+        for wrong in ["", "x", "0", "200:", "200:-1", "5:nan", "1e9:2"] {
+            assert!(wrong.parse::<Count>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 mod arrival;
 mod check;
+pub mod dataset;
 mod distribution;
+mod http;
 #[cfg(test)]
 mod properties;
 mod series;
 mod shipped;
 pub mod slo;
 pub mod trace;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,9 +23,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use arrival::{Arrival, Stage};
+pub use dataset::Dataset;
 pub use distribution::{Count, Distribution, Seconds};
+pub use http::Http;
 pub use series::Series;
-pub use shipped::SHIPPED;
+pub use shipped::{QUICK, SHIPPED};
 
 use crate::api::Api;
 use crate::topology::Topology;
@@ -58,6 +63,9 @@ pub struct Workload {
     /// used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
+    /// The user's own prompts [default: generated ones].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Dataset>,
     /// When requests are due.
     pub arrival: Arrival,
     /// The classes of requests.
@@ -65,18 +73,6 @@ pub struct Workload {
     /// The objectives for the responses.
     #[serde(default, rename = "slo", skip_serializing_if = "Vec::is_empty")]
     pub slos: Vec<Slo>,
-}
-
-/// An HTTP version. Without TLS, HTTP/2 uses prior knowledge (RFC 9113, section 3.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Http {
-    /// HTTP/1.1: one connection per open request.
-    #[default]
-    #[serde(rename = "1.1")]
-    One,
-    /// HTTP/2: up to a hundred requests share a connection.
-    #[serde(rename = "2")]
-    Two,
 }
 
 /// One class of requests.
@@ -168,19 +164,26 @@ impl Workload {
         };
         let workload: Self = toml::from_str(&text).with_context(|| what.clone())?;
         workload.check().with_context(|| what.clone())?;
-        let trace = match &workload.arrival {
-            Arrival::Trace { file } => {
-                let folder = path.parent().unwrap_or(Path::new(""));
-                Some(Trace::load(&folder.join(file)).with_context(|| what.clone())?)
-            }
-            _ => None,
+        let trace = workload.data(path.parent().unwrap_or(Path::new("")));
+        Ok((workload, trace.with_context(|| what)?))
+    }
+
+    /// Reads the trace or the dataset, if it has one. A relative path counts from `folder`.
+    pub fn data(&self, folder: &Path) -> Result<Option<Trace>> {
+        let trace = match (&self.arrival, &self.dataset) {
+            (Arrival::Trace { file }, _) => Trace::load(&folder.join(file))?,
+            (_, Some(dataset)) => Trace {
+                prompts: dataset.load(folder)?,
+                ..Trace::default()
+            },
+            _ => return Ok(None),
         };
-        let end_s = workload.end_s(trace.as_ref());
+        let end_s = self.end_s(Some(&trace));
         ensure!(
             end_s <= DURATION_MAX_S,
-            "{what}: its trace lasts {end_s} s: give a `duration_s` of {DURATION_MAX_S} at most"
+            "its trace lasts {end_s} s: give a `duration_s` of {DURATION_MAX_S} at most"
         );
-        Ok((workload, trace))
+        Ok(Some(trace))
     }
 
     /// The end of the arrivals, in seconds from the start.

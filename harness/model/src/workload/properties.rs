@@ -20,6 +20,7 @@ fn count() -> impl Strategy<Value = Count> {
     prop_oneof![
         any::<u32>().prop_map(Count::Fixed),
         any::<(u32, u32)>().prop_map(|(from, to)| Count::Uniform { from, to }),
+        (positive(), positive()).prop_map(|(mean, deviation)| Count::Normal { mean, deviation }),
         (positive(), positive()).prop_map(|(median, p95)| Count::LogNormal { median, p95 }),
     ]
 }
@@ -113,6 +114,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 new_connections,
                 strict: new_connections,
                 topology,
+                dataset: None,
                 arrival,
                 mix,
                 slos,

@@ -1,7 +1,11 @@
 //! The workloads that ship with poolproof.
 
+/// The workload of a run that names none: small enough for any server.
+pub const QUICK: &str = "quick-chat";
+
 /// Their names and texts.
 pub const SHIPPED: &[(&str, &str)] = &[
+    (QUICK, include_str!("quick-chat.toml")),
     ("steady-chat", include_str!("steady-chat.toml")),
     (
         "shared-prefix-chat",

@@ -1,9 +1,10 @@
 //! Service level objectives for the responses of a load run.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +180,74 @@ impl Slo {
     }
 }
 
+impl FromStr for Slo {
+    type Err = Error;
+
+    /// Reads an objective as the command line has it: `ttft.p95=200ms`, `e2e.p50=2s`, `failures=1%`, `goodput=99%`.
+    fn from_str(text: &str) -> Result<Self> {
+        const FORM: &str = "must be such as ttft.p95=200ms, e2e.p50=2s, failures=1% or goodput=99%";
+        let (what, limit) = text
+            .split_once('=')
+            .with_context(|| format!("{text:?} has no limit: {FORM}"))?;
+        let (name, percentile) = match what.split_once(".p") {
+            Some((name, percentile)) => (name, Some(percentile)),
+            None => (what, None),
+        };
+        let name = match name {
+            "failures" => "failed",
+            name => name,
+        };
+        let metric = toml::Value::from(name).try_into::<Metric>();
+        let metric = metric.map_err(|error| anyhow!("{name:?}: {}; {FORM}", error.message()))?;
+        let mut slo = Self {
+            metric,
+            at_most: None,
+            ..Self::few_failures()
+        };
+        if metric.series().is_none() {
+            ensure!(
+                percentile.is_none(),
+                "{text:?}: {name} is a share, which has no percentile: {FORM}"
+            );
+            let share = share(limit).with_context(|| format!("{limit:?} is no share: {FORM}"))?;
+            if metric == Metric::FAILED {
+                slo.at_most = Some(share);
+            } else {
+                slo.at_least = Some(share);
+            }
+        } else {
+            let percentile = percentile.with_context(|| {
+                format!("{text:?} has no percentile, such as {name}.p95: {FORM}")
+            })?;
+            let read = percentile.parse();
+            slo.percentile =
+                Some(read.with_context(|| format!("{percentile:?} is no percentile: {FORM}"))?);
+            let ms = milliseconds(limit).with_context(|| {
+                format!("{limit:?} is no time with a unit, such as 200ms or 2s: {FORM}")
+            })?;
+            slo.at_most_ms = Some(ms);
+        }
+        slo.check(&[])?;
+        Ok(slo)
+    }
+}
+
+/// A share as `1%` or `0.01`.
+fn share(text: &str) -> Option<f64> {
+    match text.strip_suffix('%') {
+        Some(percent) => Some(percent.trim().parse::<f64>().ok()? / 100.0),
+        None => text.parse().ok(),
+    }
+}
+
+/// A time as `200ms` or `1.5s`, in milliseconds.
+fn milliseconds(text: &str) -> Option<f64> {
+    match text.strip_suffix("ms") {
+        Some(ms) => ms.trim().parse().ok(),
+        None => Some(1000.0 * text.strip_suffix('s')?.trim().parse::<f64>().ok()?),
+    }
+}
+
 impl fmt::Display for Slo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(class) = &self.class {
@@ -212,6 +281,39 @@ mod tests {
         let slo: Slo = toml::from_str("metric = 'ttft'\npercentile = 95\nat_most_ms = 1").unwrap();
         let message = slo.check(&[whole]).unwrap_err().to_string();
         assert!(message.contains("not streamed"), "{message}");
+    }
+
+    #[test]
+    fn an_objective_of_the_command_line_equals_that_of_a_file() {
+        for (line, file) in [
+            (
+                "ttft.p95=200ms",
+                "metric = 'ttft'\npercentile = 95\nat_most_ms = 200",
+            ),
+            (
+                "e2e-from-send.p99.9=1.5s",
+                "metric = 'e2e-from-send'\npercentile = 99.9\nat_most_ms = 1500",
+            ),
+            ("failures=1%", "metric = 'failed'\nat_most = 0.01"),
+            ("goodput=0.99", "metric = 'goodput'\nat_least = 0.99"),
+        ] {
+            let file: Slo = toml::from_str(file).unwrap();
+            assert_eq!(line.parse::<Slo>().unwrap(), file);
+        }
+        for (line, named) in [
+            ("ttft.p95", "no limit"),
+            ("ttft=200ms", "no percentile"),
+            ("ttft.p95=200", "with a unit"),
+            ("ttft.pmax=2s", "\"max\""),
+            ("ttft.p100=2s", "between 0 and 100"),
+            ("latency.p95=2s", "expected one of ttft"),
+            ("goodput.p95=99%", "is a share"),
+            ("failures=0%", "between 0 and 1"),
+            ("failures=few", "\"few\""),
+        ] {
+            let message = format!("{:#}", line.parse::<Slo>().unwrap_err());
+            assert!(message.contains(named), "{line}: {message}");
+        }
     }
 
     #[test]

@@ -9,14 +9,19 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::dataset::Prompt;
+
 /// The tokens of a block, which a `hash_ids` entry of Mooncake identifies.
 pub const BLOCK_TOKENS: u32 = 512;
 
-/// Recorded requests, in order of arrival.
+/// What a workload takes from a file: recorded requests, in order of arrival, or prompts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// The requests.
     pub rows: Vec<Row>,
+    /// The prompts of a dataset.
+    #[serde(default)]
+    pub prompts: Vec<Prompt>,
 }
 
 /// One recorded request.
@@ -57,7 +62,10 @@ impl Trace {
             before_ms = row.at_ms;
             row.at_ms -= first_ms;
         }
-        Ok(Self { rows })
+        Ok(Self {
+            rows,
+            prompts: Vec::new(),
+        })
     }
 }
 
@@ -231,7 +239,7 @@ mod properties {
             for row in &mut rows {
                 row.at_ms -= first_ms;
             }
-            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows }));
+            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows, prompts: Vec::new() }));
         }
     }
 }

@@ -101,6 +101,7 @@ fn length(tokens: Count) -> Value {
         Count::Uniform { from, to } => json!({
             "distribution": "uniform", "value": f64::midpoint(from.into(), to.into()), "min": from, "max": to,
         }),
+        Count::Normal { mean, .. } => json!({"distribution": "other", "value": mean}),
         Count::LogNormal { median, .. } => json!({"distribution": "other", "value": median}),
     }
 }

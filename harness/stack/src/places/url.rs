@@ -62,6 +62,9 @@ impl Running for NotOurs {
 }
 
 fn load(options: &Options) -> Result<Target> {
+    if let Some(target) = &options.target {
+        return Ok(target.clone());
+    }
     let file = options.target_file.as_deref();
     Target::load(file.context("--stack url needs --target FILE")?)
 }

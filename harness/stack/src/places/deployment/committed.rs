@@ -19,6 +19,7 @@ pub(crate) fn options(gateway: Gateway) -> Options {
         kind: StackKind::Kind,
         topology: Topology::default(),
         target_file: None,
+        target: None,
         flaw: None,
         seed: 1,
         parts: Parts {

@@ -1,0 +1,153 @@
+//! A target that is found by asking a URL, for commands that are given no file.
+
+use anyhow::{Context, anyhow};
+use url::Url;
+
+use super::{Exit, Failure};
+use poolproof_client::discover::{self, Listed};
+use poolproof_model::target::{Model, Target};
+
+/// What a command wants to know about a gateway.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    /// The address, as the user gave it.
+    pub(super) url: &'a Url,
+    /// The model that the user named.
+    pub(super) model: Option<&'a str>,
+    /// Headers of every request.
+    pub(super) headers: &'a [(String, String)],
+    /// Whether one chat of one token may be sent, to see in which header answers name their endpoint.
+    pub(super) may_chat: bool,
+}
+
+/// Whether an argument is a URL rather than a name or a file.
+pub(super) fn is_url(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+/// Parses a URL of the command line. The error does not repeat it, since it may have a password.
+pub(super) fn url(text: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(text).context("the URL on the command line")?;
+    Ok(discover::base_of(&url))
+}
+
+/// Asks the gateway, and prints what was found to standard error.
+pub(super) async fn find(question: Question<'_>) -> Result<Target, Failure> {
+    let Question {
+        url,
+        model,
+        headers,
+        may_chat,
+    } = question;
+    let mut target = Target::at(Target::name_of(url), url.clone());
+    let listed = discover::models(&target, headers).await?;
+    target.models = match (listed, model) {
+        (Listed::Unreachable(why), _) => {
+            return Err(Failure {
+                exit: Exit::Unavailable,
+                error: anyhow!("no server answers at {}: {why}", target.name),
+            });
+        }
+        (Listed::Models(models), model) => chosen(models, model),
+        (Listed::Nothing(_), Some(model)) => vec![discover::of_name(model)],
+        (Listed::Nothing(what), None) => {
+            return Err(Failure::usage(anyhow!(
+                "{}/v1/models does not list models, so that the model has to be named with --model NAME; the answer was {what}",
+                target.name
+            )));
+        }
+    };
+    eprintln!("{}", in_words(&target));
+    if may_chat && let Some(model) = target.models.first() {
+        let header = discover::served_by_header(&target, &model.name, headers).await?;
+        target.served_by_header = header;
+    }
+    Ok(target)
+}
+
+/// The models with the named one first. One that is not listed may be served nevertheless: a gateway may list those of one pool.
+fn chosen(mut models: Vec<Model>, name: Option<&str>) -> Vec<Model> {
+    let Some(name) = name else {
+        return models;
+    };
+    for model in &mut models {
+        model.adapters.retain(|adapter| adapter != name);
+    }
+    let first = match models.iter().position(|model| model.name == name) {
+        Some(place) => models.remove(place),
+        None => discover::of_name(name),
+    };
+    models.insert(0, first);
+    models
+}
+
+/// The model that is used, and the others, in one line.
+fn in_words(target: &Target) -> String {
+    const NAMED_MAX: usize = 8;
+    let names: Vec<&str> = target
+        .models
+        .iter()
+        .map(|model| model.name.as_str())
+        .collect();
+    let Some((first, others)) = names.split_first() else {
+        return String::new();
+    };
+    let mut text = format!("{}: model {first}", target.name);
+    if !others.is_empty() {
+        let named = others[..others.len().min(NAMED_MAX)].join(", ");
+        let more = others.len().saturating_sub(NAMED_MAX);
+        text += &format!("; --model chooses another: {named}");
+        if more > 0 {
+            text += &format!(" and {more} more");
+        }
+    }
+    // Names come from a server.
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_named_model_comes_first_whether_it_is_listed_an_adapter_or_neither() {
+        let listed = || {
+            let mut first = discover::of_name("a");
+            first.adapters = vec!["lora".to_owned()];
+            vec![first, discover::of_name("b")]
+        };
+        let names = |name| -> Vec<String> {
+            let models = chosen(listed(), name);
+            let adapters: Vec<&String> = models.iter().flat_map(|model| &model.adapters).collect();
+            assert_eq!(adapters.is_empty(), name == Some("lora"));
+            models.iter().map(|model| model.name.clone()).collect()
+        };
+        assert_eq!(names(None), ["a", "b"]);
+        assert_eq!(names(Some("b")), ["b", "a"]);
+        assert_eq!(names(Some("lora")), ["lora", "a", "b"]);
+        assert_eq!(names(Some("c")), ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn the_other_models_are_named_in_one_line() {
+        let url = url("http://me:secret@h:1/v1").unwrap();
+        let mut target = Target::at(Target::name_of(&url), url);
+        target.models = (0..10)
+            .map(|number| discover::of_name(&format!("m{number}")))
+            .collect();
+        let line = in_words(&target);
+        assert!(
+            line.starts_with("http://h:1: model m0; --model chooses another: m1, "),
+            "{line}"
+        );
+        assert!(line.ends_with("m8 and 1 more"), "{line}");
+    }
+
+    #[test]
+    fn only_http_urls_are_urls() {
+        assert!(is_url("http://h") && is_url("HTTPS://h"));
+        assert!(!is_url("steady-chat") && !is_url("a/b.toml") && !is_url("localhost:8000"));
+    }
+}
