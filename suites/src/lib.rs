@@ -13,10 +13,10 @@
 //! use poolproof_cases::select::select;
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! for case in select(SUITES, &["canary".to_owned()])? {
+//! for case in select(SUITES, &["canary".to_owned()], false)? {
 //!     println!("{} ({}): {}", case.id, case.source, case.requirement);
 //! }
-//! assert!(select(SUITES, &["no-such-suite".to_owned()]).is_err());
+//! assert!(select(SUITES, &["no-such-suite".to_owned()], true).is_err());
 //! # Ok(())
 //! # }
 //! ```
@@ -158,6 +158,7 @@ mod tests {
             let effort = case.effort(&target, &rates).unwrap();
             let takes_none = effort.decisions.iter().all(never_by_chance);
             assert_eq!(case.alpha_parts == 0, takes_none, "{}", case.id);
+            assert!(takes_none || !case.is_slow(), "{}", case.id);
         }
     }
 

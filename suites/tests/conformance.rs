@@ -2,6 +2,7 @@
 //!
 //! The variables that `poolproof run --help` shows say more: `POOLPROOF_TARGET`, `POOLPROOF_GATEWAY`, `POOLPROOF_KUBE_API`.
 //! `POOLPROOF_EXPECT` names files of expected failures: a listed case may fail, and must not pass.
+//! A slow case is ignored unless `POOLPROOF_SLOW` is set, or the filter is its full id.
 //! A case whose needs the target does not meet is ignored; one that is no Must cannot fail a test.
 
 mod common;
@@ -56,6 +57,9 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
         }
     };
     let stack = Arc::new(stack);
+    let slow = common::slow();
+    let is_too_slow =
+        |case: &Case| case.is_slow() && !slow && arguments.filter.as_deref() != Some(case.id);
     let trials = cases.iter().map(|case| {
         let case: &'static Case = case;
         let (runtime, stack) = (runtime.clone(), stack.clone());
@@ -79,7 +83,7 @@ fn run(arguments: &Arguments, cases: &[&'static Case]) -> Result<Conclusion, Str
             }
         })
         .with_kind(case.level.to_string())
-        .with_ignored_flag(missing(case, &stack.target).is_some())
+        .with_ignored_flag(is_too_slow(case) || missing(case, &stack.target).is_some())
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
     if conclusion.has_failed() {

@@ -52,6 +52,7 @@ pub struct Need {
 enum Check {
     Found(fn(&Target) -> bool),
     Change(Kind),
+    Time,
 }
 
 impl Need {
@@ -74,6 +75,15 @@ impl Need {
         }
     }
 
+    /// The need for more time than a case of a usual run may take. Every target meets it; a run has the time if it includes
+    /// slow cases. See [`crate::case::Case::is_slow`].
+    pub const fn time() -> Self {
+        Self {
+            what: "time (a slow case: --slow)",
+            check: Check::Time,
+        }
+    }
+
     /// The description of this need.
     pub fn describe(self) -> &'static str {
         self.what
@@ -87,12 +97,18 @@ impl Need {
                 let changes = target.changes.as_ref();
                 changes.is_some_and(|changes| changes.kinds.contains(&kind))
             }
+            Check::Time => true,
         }
     }
 
     /// Whether a case with this need changes parts of the stack.
     pub fn is_change(self) -> bool {
         matches!(self.check, Check::Change(_))
+    }
+
+    /// Whether a case with this need is slow.
+    pub fn is_time(self) -> bool {
+        matches!(self.check, Check::Time)
     }
 }
 
