@@ -80,6 +80,7 @@ mod tests {
     fn target() -> Target {
         let mut topology = Topology::default();
         topology.models[0].adapters = vec!["adapter".to_owned()];
+        topology.models[0].request_timeout_ms = Some(2000);
         Target::planned(&topology).unwrap()
     }
 

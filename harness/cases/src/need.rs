@@ -4,6 +4,8 @@
 //! A new need is one type with one [`Find`] implementation in this file. A case lists it as `PoolToLoad::NEED`, and
 //! obtains the result with `PoolToLoad::find(&ctx.target)?`.
 
+use std::time::Duration;
+
 use poolproof_model::change::Kind;
 use poolproof_model::target::{Endpoint, Model, Pool, Target};
 
@@ -319,6 +321,88 @@ impl Find for HeldFairly {
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
         HeldByPriority::look(target).filter(|(_, pool, _)| pool.fair_flows == Some(true))
+    }
+}
+
+/// The first pool that gets all requests of its model and has a known time after which held requests expire, with that
+/// time.
+#[derive(Debug)]
+pub struct HeldForATime;
+
+impl Find for HeldForATime {
+    const WHAT: &'static str = "a pool with flow_control = true and held_ttl_ms, endpoint urls, and objectives above and below priority 0";
+    type Found<'a> = (&'a Model, &'a Pool, Classes<'a>, Duration);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let classes = Classes::look(target)?;
+        single_pools(target).find_map(|(model, pool)| {
+            let holds = pool.flow_control == Some(true) && endpoints_have_urls(pool);
+            let ttl = Duration::from_millis(pool.held_ttl_ms.filter(|_| holds)?);
+            Some((model, pool, classes, ttl))
+        })
+    }
+}
+
+/// The first model whose route has a timeout, with that timeout.
+#[derive(Debug)]
+pub struct RouteTimeout;
+
+impl Find for RouteTimeout {
+    const WHAT: &'static str = "a model with request_timeout_ms";
+    type Found<'a> = (&'a Model, Duration);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        target.models.iter().find_map(|model| {
+            let timeout = model.request_timeout_ms?;
+            Some((model, Duration::from_millis(timeout)))
+        })
+    }
+}
+
+/// A limit of held requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldMax<'a> {
+    /// The objective in whose priority requests are held.
+    pub objective: &'a str,
+    /// That priority.
+    pub priority: i32,
+    /// How many requests are held.
+    pub requests: usize,
+    /// An objective of another priority that has room for more requests.
+    pub other: &'a str,
+}
+
+/// The first pool that gets all requests of its model and has a limit of held requests that is not too high to be
+/// reached, with that limit.
+#[derive(Debug)]
+pub struct HeldInNumber;
+
+/// Limits up to this number are reached by a case.
+const HELD_MAX: usize = 1000;
+
+impl Find for HeldInNumber {
+    const WHAT: &'static str = "a pool with flow_control = true, a limit of at most 1000 in held_max, endpoint urls, and an objective of another priority without a limit";
+    type Found<'a> = (&'a Model, &'a Pool, HeldMax<'a>);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        single_pools(target).find_map(|(model, pool)| {
+            let holds = pool.flow_control == Some(true) && endpoints_have_urls(pool);
+            let mut limits = pool.held_max.iter().filter(|_| holds);
+            limits.find_map(|(objective, &requests)| {
+                let priority = *target.objectives.get(objective)?;
+                let mut others = target.objectives.iter();
+                let (other, _) = others.find(|(name, of_other)| {
+                    **of_other != priority && !pool.held_max.contains_key(*name)
+                })?;
+                let limit = HeldMax {
+                    objective,
+                    priority,
+                    requests,
+                    other,
+                };
+                (requests <= HELD_MAX).then_some((model, pool, limit))
+            })
+        })
     }
 }
 
