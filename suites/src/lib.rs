@@ -80,7 +80,8 @@ mod tests {
     fn target() -> Target {
         let mut topology = Topology::default();
         topology.models[0].adapters = vec!["adapter".to_owned()];
-        topology.models[0].request_timeout_ms = Some(2000);
+        topology.models[1].request_timeout_ms = Some(2000);
+        topology.models[0].pools[0].max_in_flight = Some(8);
         Target::planned(&topology).unwrap()
     }
 

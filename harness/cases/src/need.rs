@@ -329,16 +329,44 @@ impl Find for HeldFairly {
 #[derive(Debug)]
 pub struct HeldForATime;
 
+/// By how much the timeout of a route must be above the time to live of held requests.
+const AFTER_TTL_MS: u64 = 2000;
+
 impl Find for HeldForATime {
-    const WHAT: &'static str = "a pool with flow_control = true and held_ttl_ms, endpoint urls, and objectives above and below priority 0";
+    const WHAT: &'static str = "a pool with flow_control = true and held_ttl_ms that is not beyond its route's timeout, endpoint urls, and objectives above and below priority 0";
     type Found<'a> = (&'a Model, &'a Pool, Classes<'a>, Duration);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
         let classes = Classes::look(target)?;
         single_pools(target).find_map(|(model, pool)| {
             let holds = pool.flow_control == Some(true) && endpoints_have_urls(pool);
-            let ttl = Duration::from_millis(pool.held_ttl_ms.filter(|_| holds)?);
-            Some((model, pool, classes, ttl))
+            let ttl_ms = pool.held_ttl_ms.filter(|_| holds)?;
+            // A route that refuses a request before its picker does would hide it.
+            let is_first = model
+                .request_timeout_ms
+                .is_none_or(|ms| ms > ttl_ms + AFTER_TTL_MS);
+            is_first.then_some((model, pool, classes, Duration::from_millis(ttl_ms)))
+        })
+    }
+}
+
+/// The first pool that gets all requests of its model, is full by the number of its requests in progress, and has control
+/// urls of its endpoints. Found: also the number of requests that fill it.
+#[derive(Debug)]
+pub struct FullByCount;
+
+impl Find for FullByCount {
+    const WHAT: &'static str =
+        "a pool with flow_control = true, max_in_flight, and endpoints with control urls";
+    type Found<'a> = (&'a Model, &'a Pool, usize);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        single_pools(target).find_map(|(model, pool)| {
+            let mut endpoints = pool.endpoints.iter();
+            let logs = endpoints.all(|endpoint| endpoint.control.is_some());
+            let holds = pool.flow_control == Some(true) && logs;
+            let max = pool.max_in_flight.filter(|_| holds)? * pool.endpoints.len();
+            (max > 0).then_some((model, pool, max))
         })
     }
 }

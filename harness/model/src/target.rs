@@ -129,6 +129,10 @@ pub struct Pool {
     /// `defaultRequestTTL`. If absent, this is unknown, and cases that depend on it are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ttl_ms: Option<u64>,
+    /// How many requests in progress at each endpoint fill the pool, as its endpoint picker counts them, as with GIE's
+    /// concurrency-detector. If absent, the pool is full by other signs, or this is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<usize>,
     /// How many requests its endpoint picker holds in the priority of an objective, by objective, as with GIE's
     /// `maxRequests` of a priority band. It refuses more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -192,6 +196,7 @@ impl Target {
                 // Every picker that a stack of ours starts has GIE's default scorers.
                 prefix_affinity: Some(true),
                 held_ttl_ms: pool.flow_control.then_some(pool.held_ttl_ms),
+                max_in_flight: pool.max_in_flight.filter(|_| pool.flow_control),
                 held_max: if pool.flow_control {
                     pool.held_max.clone()
                 } else {

@@ -63,6 +63,10 @@ pub struct Pool {
     /// With `flow_control`: how long its endpoint picker holds a request before it refuses it, in milliseconds.
     #[serde(default = "held_ttl_ms")]
     pub held_ttl_ms: u64,
+    /// With `flow_control`: the pool is full when its endpoints have this many requests each in progress, as its endpoint
+    /// picker counts them (GIE's concurrency-detector). If absent, it is full by the metrics of its endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<usize>,
     /// With `flow_control`: how many requests its endpoint picker holds in the priority of an objective, by objective. It
     /// refuses more. An objective that is not listed has no limit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -94,6 +98,7 @@ impl Default for Topology {
             flow_control,
             lora_affinity: false,
             held_ttl_ms: held_ttl_ms(),
+            max_in_flight: None,
             held_max: BTreeMap::new(),
         };
         let mut held = pool("model-a", 100, 3, true);
@@ -183,6 +188,11 @@ impl Topology {
             ensure!(
                 pool.held_ttl_ms > 0,
                 "pool {:?}: `held_ttl_ms` is 0: at least 1 is needed",
+                pool.name
+            );
+            ensure!(
+                pool.max_in_flight != Some(0),
+                "pool {:?}: `max_in_flight` is 0: at least 1 is needed",
                 pool.name
             );
             for (objective, held) in &pool.held_max {
@@ -324,9 +334,16 @@ mod properties {
 
     fn topology() -> impl Strategy<Value = Topology> {
         let flags = (any::<bool>(), any::<bool>());
-        let held = (0_u64..9, btree_map(NAME, 0_usize..9, 0..3));
+        let max = proptest::option::of(0_usize..9);
+        let held = (0_u64..9, max, btree_map(NAME, 0_usize..9, 0..3));
         let pool = (NAME, any::<u32>(), 0_usize..9, flags, held).prop_map(
-            |(name, weight, endpoints, (flow_control, lora_affinity), (held_ttl_ms, held_max))| {
+            |(
+                name,
+                weight,
+                endpoints,
+                (flow_control, lora_affinity),
+                (held_ttl_ms, max_in_flight, held_max),
+            )| {
                 Pool {
                     name,
                     weight,
@@ -334,6 +351,7 @@ mod properties {
                     flow_control,
                     lora_affinity,
                     held_ttl_ms,
+                    max_in_flight,
                     held_max,
                 }
             },

@@ -4,6 +4,7 @@ mod batch_served_after;
 pub(crate) mod contention;
 mod fairness;
 mod full;
+mod held_counted;
 mod held_expires;
 mod held_limit;
 mod held_order;
@@ -34,6 +35,7 @@ pub const SUITE: Suite = Suite {
         fairness::CASE,
         held_limit::CASE,
         held_expires::CASE,
+        held_counted::CASE,
     ],
     catches: CATCHES,
 };
@@ -65,6 +67,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
     Catch::new(Flaw::BatchLost, &["priority/batch-served-after"], &["priority/held-order", "priority/objective-edited", "priority/held-limit"]),
     Catch::new(Flaw::HeldNeverExpires, &["priority/held-expires"], &[]),
+    Catch::new(Flaw::SilentUncounted, &["priority/held-counted"], &[]),
     Catch::new(Flaw::BandLimitIgnored, &["priority/held-limit"], &[]),
 ];
 

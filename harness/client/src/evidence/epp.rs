@@ -111,6 +111,7 @@ mod tests {
             fair_flows: None,
             prefix_affinity: None,
             held_ttl_ms: None,
+            max_in_flight: None,
             held_max: Default::default(),
             endpoints: vec![],
         };

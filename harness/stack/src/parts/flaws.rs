@@ -94,8 +94,11 @@ const ROUTE_TIMEOUT_MS: u64 = 2000;
 /// A time after which held requests expire that a self-test can wait for.
 const SHORT_TTL_MS: u64 = 2000;
 
+/// Requests in progress that fill an endpoint, where they are counted.
+const MAX_IN_FLIGHT: usize = 8;
+
 /// The topology that shows a flaw: the default one, with one LoRA adapter per model if the flaw is about adapters, and
-/// held requests that expire soon or routes with a timeout if it is about them.
+/// held requests that expire soon, routes with a timeout or pools that are filled by count if it is about them.
 pub fn topology_showing(flaw: Option<Flaw>) -> Topology {
     let mut topology = Topology::default();
     if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {
@@ -106,6 +109,15 @@ pub fn topology_showing(flaw: Option<Flaw>) -> Topology {
     if flaw == Some(Flaw::RouteTimeoutIgnored) {
         for model in &mut topology.models {
             model.request_timeout_ms = Some(ROUTE_TIMEOUT_MS);
+        }
+    }
+    if flaw == Some(Flaw::SilentUncounted) {
+        for pool in topology
+            .models
+            .iter_mut()
+            .flat_map(|model| &mut model.pools)
+        {
+            pool.max_in_flight = Some(MAX_IN_FLIGHT);
         }
     }
     if flaw == Some(Flaw::HeldNeverExpires) {

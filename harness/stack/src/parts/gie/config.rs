@@ -45,13 +45,26 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
         Some(Flaw::KvIgnored) => *name != "kv-cache-utilization-scorer",
         _ => true,
     });
-    let detector = json!({
-        "type": "utilization-detector",
-        "parameters": {
-            "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
-        },
-    });
-    let mut plugins = vec![detector, json!({"type": "max-score-picker"})];
+    let max_in_flight = pool.max_in_flight.filter(|_| pool.flow_control);
+    let (detector, detectors) = match max_in_flight {
+        Some(max) => {
+            let by_count =
+                json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": max}});
+            let producer = json!({"type": "inflight-load-producer"});
+            ("concurrency-detector", vec![by_count, producer])
+        }
+        None => {
+            let by_metrics = json!({
+                "type": "utilization-detector",
+                "parameters": {
+                    "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
+                },
+            });
+            ("utilization-detector", vec![by_metrics])
+        }
+    };
+    let mut plugins = detectors;
+    plugins.push(json!({"type": "max-score-picker"}));
     plugins.extend(scorers.clone().map(|(name, _)| json!({"type": name})));
     if pool.flow_control {
         plugins.push(json!({"type": FAIRNESS}));
@@ -63,7 +76,7 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
         "kind": "EndpointPickerConfig",
         "plugins": plugins,
         "schedulingProfiles": [{"name": "default", "plugins": profile}],
-        "saturationDetector": {"pluginRef": "utilization-detector"},
+        "saturationDetector": {"pluginRef": detector},
     });
     if pool.flow_control {
         let mut priorities: Vec<i32> = topology.objectives.values().copied().collect();

@@ -281,6 +281,7 @@ impl Servers {
             max_requests: pool.held_max_by_priority(&topology.objectives),
             ..epp::FlowControl::default()
         });
+        config.saturation.max_in_flight = pool.max_in_flight.filter(|_| pool.flow_control);
         config.seed = seed.wrapping_add(self.pickers.len() as u64);
         config.flaw = flaw.filter(|flaw| flaw.component() == Flawed::EndpointPicker);
         let picker = EndpointPicker::start(config.clone())

@@ -226,6 +226,7 @@ async fn pool(
             fair_flows: picker.fair_flows,
             prefix_affinity: picker.prefix_affinity,
             held_ttl_ms: None,
+            max_in_flight: None,
             held_max: BTreeMap::new(),
             endpoints,
         },
