@@ -38,6 +38,7 @@ mod rollout;
 mod routing;
 mod sample;
 mod streams;
+mod times;
 mod ways;
 
 use poolproof_cases::case::Suite;

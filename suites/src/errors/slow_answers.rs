@@ -34,8 +34,11 @@ pub(super) const CASE: Case = Case {
     run: |ctx| Box::pin(slow_answers(ctx)),
 };
 
+/// The directive for a silence of some milliseconds.
+type Directive = fn(u128) -> String;
+
 /// Where an answer is silent, and the directive for that.
-const SILENCES: [(&str, fn(u128) -> String); 3] = [
+const SILENCES: [(&str, Directive); 3] = [
     ("before its head", |ms| format!("slow-headers-{ms}")),
     ("after its head", |ms| format!("silence-{ms}-after-0")),
     ("in its middle", |ms| format!("silence-{ms}-after-{MIDDLE}")),
