@@ -2,6 +2,7 @@
 //!
 //! The variables that `poolproof run --help` shows say more: `POOLPROOF_TARGET`, `POOLPROOF_GATEWAY`, `POOLPROOF_KUBE_API`.
 //! `POOLPROOF_EXPECT` names files of expected failures: a listed case may fail, and must not pass.
+//! A slow case is ignored unless `POOLPROOF_SLOW` is set, or the filter is its full id.
 //! A case whose needs the target does not meet is ignored; one that is no Must cannot fail a test.
 
 mod common;
@@ -70,12 +71,15 @@ fn run(mut arguments: Arguments, cases: &[&'static Case]) -> Result<Conclusion, 
         }
     };
     let idle = Arc::new(Mutex::new(stacks));
+    let slow = common::slow();
+    let is_too_slow =
+        |case: &Case| case.is_slow() && !slow && arguments.filter.as_deref() != Some(case.id);
     let trials = cases.iter().map(|case| {
         let case: &'static Case = case;
         let (runtime, idle) = (runtime.clone(), idle.clone());
         let options = common::run_options(&options);
         let known = known.get(case.id).cloned();
-        let is_ignored = missing(case, &target).is_some();
+        let is_ignored = is_too_slow(case) || missing(case, &target).is_some();
         Trial::test(case.id, move || {
             let stack = lock(&idle).pop().ok_or("no stack is idle")?;
             let target = Arc::new(stack.target.clone());

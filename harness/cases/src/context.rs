@@ -313,6 +313,7 @@ mod tests {
             alpha: 1e-4,
             power: 0.99,
             split_tolerance: 0.03,
+            slow_answer: Duration::from_secs(20),
         };
         let context = Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0);
         let context = context.unwrap();

@@ -146,13 +146,13 @@ impl Inside {
     }
 
     async fn outcome(&self, case: &Case, target: &Target, options: &Options) -> Result<Outcome> {
-        let timeouts = options.timeouts;
+        let timeouts = options.timeouts_of(case);
         let task = Task {
             case: case.id.to_owned(),
             // Computed for each case: a replaced pod has another address.
             target: (self.seen_inside)(target.clone()).await?,
             settings: *options.budget.settings(),
-            case_timeout_ms: timeouts.case.as_millis() as u64,
+            case_timeout_ms: options.timeouts.case.as_millis() as u64,
         };
         let limit = (timeouts.case + timeouts.undo) * ATTEMPTS;
         self.ask("case", &task, limit).await

@@ -44,6 +44,17 @@ pub struct Options {
     pub inside: Option<Inside>,
 }
 
+impl Options {
+    /// The timeouts of a case. A slow one has the length of a slow answer on top of what every case has.
+    pub(crate) fn timeouts_of(&self, case: &Case) -> Timeouts {
+        let mut timeouts = self.timeouts;
+        if case.is_slow() {
+            timeouts.case += self.budget.rates(case).slow_answer;
+        }
+        timeouts
+    }
+}
+
 /// The record of a finished case.
 fn case_record(case: &Case, known: Option<&Known>, outcome: Outcome, took: Duration) -> CaseRecord {
     CaseRecord {
@@ -284,7 +295,7 @@ mod tests {
     async fn panics_are_errors_unmet_needs_are_skips_and_changes_are_undone() {
         let mut record = record(&[]);
         let target = Arc::new(record.target.clone());
-        let cases = &select(SUITES, &[]).unwrap()[..3];
+        let cases = &select(SUITES, &[], false).unwrap()[..3];
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("run.json");
         let target = [target];
@@ -303,7 +314,7 @@ mod tests {
         let mut record = record(&[]);
         let target = Arc::new(record.target.clone());
         let ids = ["a/waits-for-the-next", "a/is-the-next", "a/passes"];
-        let cases = ids.map(|id| select(SUITES, &[id.to_owned()]).unwrap()[0]);
+        let cases = ids.map(|id| select(SUITES, &[id.to_owned()], false).unwrap()[0]);
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("run.json");
         let targets = [target.clone(), target];
@@ -330,7 +341,7 @@ mod tests {
     async fn a_case_with_an_unmet_need_is_skipped_with_the_reason() {
         let mut target = record(&[]).target;
         target.models.truncate(1);
-        let case = select(SUITES, &["a/finds".to_owned()]).unwrap()[0];
+        let case = select(SUITES, &["a/finds".to_owned()], false).unwrap()[0];
         let outcome = run_case(case, &Arc::new(target), &options()).await.unwrap();
         assert_eq!(outcome.verdict, Verdict::Skip);
         assert!(
@@ -344,7 +355,7 @@ mod tests {
     async fn an_invalid_measurement_is_repeated_once_and_reported() {
         let target = Arc::new(record(&[]).target);
         let outcome = async |id: &str| {
-            let case = select(SUITES, &[id.to_owned()]).unwrap()[0];
+            let case = select(SUITES, &[id.to_owned()], false).unwrap()[0];
             run_case(case, &target, &options()).await.unwrap()
         };
         let settled = outcome("a/settles").await;
@@ -358,7 +369,7 @@ mod tests {
         let target = Arc::new(record(&[]).target);
         let mut options = options();
         options.timeouts.case = std::time::Duration::ZERO;
-        let endless = select(SUITES, &["a/passes-too".to_owned()]).unwrap()[0];
+        let endless = select(SUITES, &["a/passes-too".to_owned()], false).unwrap()[0];
         let outcome = run_case(endless, &target, &options).await.unwrap();
         assert_eq!(outcome.verdict, Verdict::Inconclusive);
         let summary = outcome.summary;
@@ -381,7 +392,7 @@ mod tests {
             request: Duration::from_millis(2),
             ..Timeouts::default()
         };
-        let case = select(SUITES, &["a/passes".to_owned()]).unwrap()[0];
+        let case = select(SUITES, &["a/passes".to_owned()], false).unwrap()[0];
         let rates = options().budget.rates(case);
         let context = Context::new(target.into(), timeouts, 1, rates, case.id, 0);
         let context = context.unwrap();
@@ -404,8 +415,8 @@ mod tests {
         let target = [Arc::new(record.target.clone())];
         let options = options();
         let cases = [
-            select(SUITES, &[]).unwrap()[0],
-            select(SUITES, &[]).unwrap()[3],
+            select(SUITES, &[], false).unwrap()[0],
+            select(SUITES, &[], false).unwrap()[3],
         ];
         let stop = options.stop.clone();
         let mut observe = |event: Event<'_>| {

@@ -44,6 +44,7 @@ mod report;
 mod run;
 mod selftest;
 mod serve;
+mod slow;
 mod stack;
 mod started;
 mod up;
@@ -65,6 +66,7 @@ use poolproof_stack::StartError;
 
 pub use expect::from_env as expectations_from_env;
 pub use selftest::embedded as stacks_of_selftest;
+pub use slow::from_env as slow_from_env;
 pub use stack::from_env as stack_from_env;
 
 /// What the command line operates on.

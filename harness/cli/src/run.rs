@@ -13,6 +13,7 @@ use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
 use super::rates::RateArgs;
+use super::slow::SlowArgs;
 use super::stack::StackArgs;
 use super::started::Started;
 use super::{App, Exit, Failure, github, print_line, save, table_style, timeouts};
@@ -35,6 +36,7 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run --stack url --target my-gateway.toml   an existing stack
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
   poolproof run --stack kind --expect known.toml       known failures of that stack do not fail the run
+  poolproof run --slow --slow-answer 310               slow cases as well, with answers that take 310 seconds
   poolproof run --target my-gateway.toml --dry-run     what a run would send, and which cases it would skip")]
 pub(super) struct Args {
     /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
@@ -43,6 +45,8 @@ pub(super) struct Args {
     stack: StackArgs,
     #[command(flatten)]
     rates: RateArgs,
+    #[command(flatten)]
+    slow: SlowArgs,
     /// Longest time of a case, in seconds; slow servers need more for samples of thousands
     #[arg(help_heading = "Judging", long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
     case_timeout: u64,
@@ -80,7 +84,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
-    let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
+    let cases = run::select(app.suites, &args.selectors, args.slow.slow).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
     let expectations = args.expect.read(app).map_err(Failure::usage)?;

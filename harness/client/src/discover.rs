@@ -143,6 +143,7 @@ pub fn of_name(name: &str) -> Model {
     Model {
         name: name.to_owned(),
         adapters: Vec::new(),
+        request_timeout_ms: None,
         pools: vec![Pool {
             name: name.to_owned(),
             weight: 1,

@@ -94,6 +94,10 @@ pub struct Model {
     /// LoRA adapters of the model. Requests may use their names as `model`; routing is the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<String>,
+    /// How long its gateway lets a request take, in milliseconds (`timeouts.request` of an HTTPRoute rule). If absent, there
+    /// is no limit, or it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout_ms: Option<u64>,
     /// The pools that share its requests.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -124,6 +128,18 @@ pub struct Pool {
     /// skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_affinity: Option<bool>,
+    /// How long its endpoint picker holds a request before it refuses it, in milliseconds, as with GIE's
+    /// `defaultRequestTTL`. If absent, this is unknown, and cases that depend on it are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ttl_ms: Option<u64>,
+    /// How many requests in progress at each endpoint fill the pool, as its endpoint picker counts them, as with GIE's
+    /// concurrency-detector. If absent, the pool is full by other signs, or this is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<usize>,
+    /// How many requests its endpoint picker holds in the priority of an objective, by objective, as with GIE's
+    /// `maxRequests` of a priority band. It refuses more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_max: BTreeMap<String, usize>,
     /// Its endpoints.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
@@ -199,6 +215,13 @@ impl Target {
                 fair_flows: Some(pool.flow_control),
                 // Every picker that a stack of ours starts has GIE's default scorers.
                 prefix_affinity: Some(true),
+                held_ttl_ms: pool.flow_control.then_some(pool.held_ttl_ms),
+                max_in_flight: pool.max_in_flight.filter(|_| pool.flow_control),
+                held_max: if pool.flow_control {
+                    pool.held_max.clone()
+                } else {
+                    BTreeMap::new()
+                },
                 endpoints: endpoints.collect::<Result<_>>()?,
             })
         };
@@ -206,6 +229,7 @@ impl Target {
             Ok(Model {
                 name: model.name.clone(),
                 adapters: model.adapters.clone(),
+                request_timeout_ms: model.request_timeout_ms,
                 pools: model.pools.iter().map(&mut pool).collect::<Result<_>>()?,
             })
         });

@@ -97,6 +97,7 @@ pub(super) async fn read(
         models.push(target::Model {
             adapters: adapters.get(&name).cloned().unwrap_or_default(),
             name,
+            request_timeout_ms: None,
             pools,
         });
     }
@@ -224,6 +225,9 @@ async fn pool(
             flow_control: picker.flow_control,
             fair_flows: picker.fair_flows,
             prefix_affinity: picker.prefix_affinity,
+            held_ttl_ms: None,
+            max_in_flight: None,
+            held_max: BTreeMap::new(),
             endpoints,
         },
         picker: picker.pods,
