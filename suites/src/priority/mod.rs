@@ -67,7 +67,8 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::BatchDelayed, &["priority/uncontended"], &[]),
     Catch::new(Flaw::BatchLost, &["priority/batch-served-after"], &["priority/held-order", "priority/objective-edited", "priority/held-limit"]),
     Catch::new(Flaw::HeldNeverExpires, &["priority/held-expires"], &[]),
-    Catch::new(Flaw::SilentUncounted, &["priority/held-counted"], &[]),
+    // With a pool that is full by count, ballast does not fill it.
+    Catch::new(Flaw::SilentUncounted, &["priority/held-counted"], &["priority", "cancel/frees-endpoint"]),
     Catch::new(Flaw::BandLimitIgnored, &["priority/held-limit"], &[]),
 ];
 
