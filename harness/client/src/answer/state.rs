@@ -129,12 +129,8 @@ impl State {
         if trimmed.starts_with(DONE) {
             return self.done(data);
         }
-        if name.eq_ignore_ascii_case(b"error") {
-            let error = if trimmed.is_empty() {
-                b"event: error"
-            } else {
-                trimmed
-            };
+        if is_error(name) {
+            let error = if trimmed.is_empty() { name } else { trimmed };
             return self.fail(Fault::with_bytes(Kind::ErrorEvent, error));
         }
         if is_ping(name) {
@@ -426,6 +422,13 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Whether an event of this name is an error: `error`, `server_error`, `response.failed` and their like.
+fn is_error(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let has = |word: &[u8]| name.windows(word.len()).any(|part| part == word);
+    has(b"error") || has(b"exception") || name.ends_with(b"failed")
 }
 
 /// Whether an event of this name keeps a connection alive, and is no part of the answer.

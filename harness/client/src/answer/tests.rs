@@ -138,6 +138,14 @@ fn what_breaks_an_answer_is_a_fault_of_its_kind() {
             a.clone() + "error: {\"code\":400}\n\n" + DONE,
             Kind::ErrorEvent,
         ),
+        (
+            a.clone() + "event: response.failed\ndata: boom\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "data: {\"errors\":[{\"message\":\"boom\"}]}\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
         ("error: boom".to_owned(), Kind::ErrorEvent),
         (
             with("event: error\ndata: {\"message\":\"boom\"}\n\n"),
