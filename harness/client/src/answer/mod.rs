@@ -14,6 +14,7 @@
 mod chunk;
 mod fault;
 mod lenient;
+mod meaning;
 mod pattern;
 mod repeats;
 mod state;
