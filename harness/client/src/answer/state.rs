@@ -22,7 +22,7 @@ const CHOICES_MAX: usize = 1024;
 pub(super) struct State {
     asked: Asked,
     /// The pattern of most frames, once one was parsed.
-    pattern: Option<Pattern>,
+    pattern: Pattern,
     tokens: Tokens,
     repeats: Repeats,
     text: Vec<u8>,
@@ -84,7 +84,7 @@ impl State {
     pub(super) fn new(asked: Asked) -> Self {
         Self {
             asked,
-            pattern: None,
+            pattern: Pattern::default(),
             tokens: Tokens::default(),
             repeats: Repeats::default(),
             text: Vec::new(),
@@ -109,12 +109,11 @@ impl State {
     /// Takes the next event.
     #[inline]
     pub(super) fn event(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
-        if let Some(pattern) = &self.pattern
-            && event.name.is_empty()
+        if event.name.is_empty()
             && !self.ending
-            && let Some(text) = pattern.text(event.data)
+            && let Some(text) = self.pattern.text(event.data)
         {
-            let answers = pattern.answers;
+            let answers = self.pattern.answers;
             self.tokens.came(at, answers, gap);
             self.repeats.add(text);
             if self.asked.text && answers {
@@ -176,10 +175,7 @@ impl State {
             self.remarks.add(Remark::NoChoices);
         }
         self.choose(&said, data, at, gap);
-        // A pattern is of no use where each frame is counted as well.
-        if let Some(pattern) = Pattern::of(data, &said) {
-            self.pattern = Some(pattern);
-        }
+        self.pattern.take(data, &said);
     }
 
     fn choose(

@@ -14,28 +14,20 @@ impl State {
             return Err(fault);
         }
         let chunks = self.tokens.chunks;
-        let came = format!("{chunks} frames with text{}", self.usage_in_words());
-        let mut last = shown(if self.odd.is_empty() {
-            &rest.stray
-        } else {
-            &self.odd
-        });
-        if !last.is_empty() {
-            last.insert_str(0, "; beside them ");
-        }
         let spoke = self
             .choices
             .iter()
             .filter(|it| it.has_text || it.is_finished);
         let is_finished = self.finished_at.is_some() && spoke.clone().all(|it| it.is_finished);
         if chunks == 0 && !is_finished {
-            let detail = format!("a stream without text or finish reason{last}");
+            let beside = self.beside(&rest);
+            let detail = format!("a stream without text or finish reason{beside}");
             return Err(Fault::new(Kind::NoAnswer, detail));
         }
         let mut stray = rest.stray.split(|byte| *byte == b'\n');
         let is_bare_done = stray.any(|line| line.trim_ascii().starts_with(DONE));
         if !self.done && is_bare_done {
-            let detail = format!("`[DONE]` came without `data:`, after {came}");
+            let detail = format!("`[DONE]` came without `data:`, after {}", self.came());
             return Err(Fault::new(Kind::NoDone, detail));
         }
         match (self.done, is_finished) {
@@ -46,12 +38,14 @@ impl State {
                 self.remarks.add(Remark::NoFinish);
             }
             (true, false) => {
-                let detail = format!("`[DONE]` without a finish_reason, after {came}{last}");
+                let (came, beside) = (self.came(), self.beside(&rest));
+                let detail = format!("`[DONE]` without a finish_reason, after {came}{beside}");
                 return Err(Fault::new(Kind::NoFinish, detail));
             }
             (false, false) => {
+                let (came, beside) = (self.came(), self.beside(&rest));
                 let detail =
-                    format!("ended without a finish_reason and `[DONE]`, after {came}{last}");
+                    format!("ended without a finish_reason and `[DONE]`, after {came}{beside}");
                 return Err(Fault::new(Kind::NoDone, detail));
             }
         }
@@ -91,8 +85,7 @@ impl State {
         if rest.stray.is_empty() {
             return;
         }
-        // An error that a server wrote as if the body were no event stream.
-        if let Some(error) = chunk::read(&rest.stray).and_then(|said| said.error) {
+        if let Some(error) = unframed_error(&rest.stray) {
             self.fail(Fault::with_bytes(Kind::ErrorEvent, error.as_bytes()));
         }
         self.remarks.add(Remark::StrayLine);
@@ -107,10 +100,28 @@ impl State {
             .is_none_or(|asked| came >= u64::from(asked))
     }
 
-    fn usage_in_words(&self) -> String {
+    /// What came, in words.
+    fn came(&self) -> String {
+        let chunks = self.tokens.chunks;
         match self.usage {
-            Some((_, output)) => format!(", {output} tokens by its usage"),
-            None => String::new(),
+            Some((_, output)) => {
+                format!("{chunks} frames with text, {output} tokens by its usage")
+            }
+            None => format!("{chunks} frames with text"),
+        }
+    }
+
+    /// What came beside the answer, in words: it may say why there is no more of it.
+    fn beside(&self, rest: &Rest) -> String {
+        let odd = if self.odd.is_empty() {
+            &rest.stray
+        } else {
+            &self.odd
+        };
+        if odd.is_empty() {
+            String::new()
+        } else {
+            format!("; beside them {}", shown(odd))
         }
     }
 
@@ -142,4 +153,12 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// An error that a server wrote as if the body were no event stream, among lines that are no fields of one.
+fn unframed_error(stray: &[u8]) -> Option<&str> {
+    let start = stray.iter().position(|byte| *byte == b'{')?;
+    let lines = stray.split(|byte| *byte == b'\n');
+    let mut documents = std::iter::once(&stray[start..]).chain(lines);
+    documents.find_map(|document| chunk::read(document)?.error)
 }
