@@ -149,6 +149,10 @@ fn what_breaks_an_answer_is_a_fault_of_its_kind() {
             a.clone() + "data: {\"errors\":[{\"message\":\"boom\"}]}\n\n" + DONE,
             Kind::ErrorEvent,
         ),
+        (
+            a.clone() + "note: x\n{\"error\":{\"code\":400}}\nend\n",
+            Kind::ErrorEvent,
+        ),
         ("error: boom".to_owned(), Kind::ErrorEvent),
         (
             with("event: error\ndata: {\"message\":\"boom\"}\n\n"),
