@@ -24,10 +24,9 @@ const DAMAGE: [Remark; 7] = [
     Remark::FinishTwice,
     Remark::UsageLess,
 ];
-/// Of these, those that are damage where it is not known what the endpoints themselves send: frames of several answers, and an end that
-/// was lost.
-pub(super) const DAMAGE_ANYWHERE: [Remark; 3] =
-    [Remark::NoDone, Remark::DoneUnterminated, Remark::IdsDiffer];
+/// Of these, those that are damage where it is not known what the endpoints themselves send: an end that was lost, and frames of several
+/// answers.
+pub(super) const DAMAGE_ANYWHERE: [Remark; 2] = [Remark::NoDone, Remark::IdsDiffer];
 
 /// Puts a stream together; says what it is that no good stream is, by the judgement that load runs use too.
 pub(super) fn read(exchange: &Exchange) -> Result<Answer, String> {

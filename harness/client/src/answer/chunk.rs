@@ -144,7 +144,7 @@ impl<'de> Object<'de> for Document<'de> {
         match key {
             "id" => said.id = Some(raw(map)?).filter(|id| *id != "null" && *id != "\"\""),
             "choices" => said.choices = map.next_value::<Listed<Choice<'de>>>()?.0,
-            "error" => said.error = some(raw(map)?),
+            "error" | "errors" => said.error = some(raw(map)?).or(said.error),
             "usage" => said.usage = usage(raw(map)?),
             "object" | "type" => self.is_error |= raw(map)?.eq_ignore_ascii_case("\"error\""),
             "detail" => self.detail = some(raw(map)?).is_some(),
@@ -170,7 +170,7 @@ fn is_code_of_error(json: &str) -> bool {
 impl<'de> Object<'de> for Choice<'de> {
     fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
-            "index" => self.index = raw(map)?.parse().unwrap_or_default(),
+            "index" => self.index = number(raw(map)?).map_or(0, |(index, _)| index),
             "finish_reason" => self.finish = Some(raw(map)?).filter(|it| *it != "null"),
             "text" => self.text = Some(raw(map)?).filter(|it| is_text(it)),
             "delta" => self.delta = map.next_value::<Lenient<Delta<'de>>>()?.0,
@@ -300,6 +300,15 @@ fn parts<'a>(json: &str) -> (Cow<'a, str>, bool) {
     (inside(&answer).to_owned().into(), thinks)
 }
 
+/// A number, also one that is written as a string or with a fraction, and whether it is written as a whole number.
+fn number(json: &str) -> Option<(u64, bool)> {
+    if let Ok(whole) = json.parse() {
+        return Some((whole, true));
+    }
+    let number: f64 = json.trim_matches('"').parse().ok()?;
+    (number >= 0.0).then(|| (number.round() as u64, false))
+}
+
 #[derive(Default)]
 struct Counts(Usage);
 
@@ -313,14 +322,9 @@ impl<'de> Object<'de> for Counts {
                 return Ok(());
             }
         };
-        let json = raw(map)?;
-        if let Ok(whole) = json.parse() {
-            *count = Some(whole);
-        } else {
-            let number = json.trim_matches('"').parse::<f64>().ok();
-            *count = number.filter(|it| *it >= 0.0).map(|it| it.round() as u64);
-            self.0.odd = true;
-        }
+        let found = number(raw(map)?);
+        *count = found.map(|(number, _)| number);
+        self.0.odd |= !found.is_some_and(|(_, is_whole)| is_whole);
         Ok(())
     }
 }

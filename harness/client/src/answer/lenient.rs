@@ -120,7 +120,15 @@ pub(super) fn is_nothing(json: &str) -> bool {
 /// The text of a value that is no plain string: the parts of a message, the details of reasoning. Empty if it has none.
 pub(super) fn text_within(json: &str) -> String {
     /// Keys whose strings are no text.
-    const LABELS: [&str; 6] = ["type", "id", "format", "index", "role", "expires_at"];
+    const LABELS: [&str; 7] = [
+        "type",
+        "id",
+        "format",
+        "index",
+        "role",
+        "expires_at",
+        "signature",
+    ];
     fn add(value: &Value, text: &mut String) {
         match value {
             Value::String(part) => text.push_str(part),

@@ -14,6 +14,7 @@
 mod chunk;
 mod fault;
 mod lenient;
+mod meaning;
 mod pattern;
 mod repeats;
 mod state;
@@ -93,6 +94,8 @@ impl Answered {
 pub struct Stream {
     splitter: Splitter,
     state: State,
+    /// Whether any byte has come.
+    has_begun: bool,
 }
 
 impl Stream {
@@ -101,6 +104,7 @@ impl Stream {
         Self {
             splitter: Splitter::default(),
             state: State::new(asked),
+            has_begun: false,
         }
     }
 
@@ -113,6 +117,7 @@ impl Stream {
         at: Instant,
         mut gap: impl FnMut(Duration),
     ) -> Result<(), Fault> {
+        self.has_begun |= !bytes.is_empty();
         let state = &mut self.state;
         self.splitter
             .feed(bytes, |event| state.event(event, at, &mut gap));
@@ -134,7 +139,11 @@ impl Stream {
         let Self {
             splitter,
             mut state,
+            has_begun,
         } = self;
+        if !has_begun {
+            return Err(Fault::new(Kind::NoAnswer, "empty body of an event stream"));
+        }
         let at = Instant::now();
         let rest = splitter.end(|event| state.event(event, at, &mut |_| ()));
         state.end(rest)

@@ -4,7 +4,7 @@
 use super::chunk::{Said, Token};
 
 /// The bytes around the text of a frame.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pattern {
     before: Vec<u8>,
     after: Vec<u8>,
@@ -13,26 +13,26 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of this frame, if it has one text and nothing else of interest.
-    pub(super) fn of(frame: &[u8], said: &Said<'_>) -> Option<Self> {
-        let list = said.choices.as_ref().filter(|list| list.more.is_empty())?;
-        let choice = list.first.as_ref().filter(|it| it.finish.is_none())?;
-        let part = choice.part();
-        let text = part
-            .only
-            .filter(|_| said.usage.is_none() && said.error.is_none())?;
-        let start = text.as_ptr().addr() - frame.as_ptr().addr();
-        Some(Self {
-            before: frame[..start].to_vec(),
-            after: frame[start + text.len()..].to_vec(),
-            answers: part.token == Token::Answer,
-        })
+    /// Takes the pattern of this frame, if it has one text and nothing else of interest. Returns whether it has.
+    pub(super) fn take(&mut self, frame: &[u8], said: &Said<'_>) -> bool {
+        let place = text_of(frame, said);
+        if let Some((start, end, answers)) = place {
+            self.before.clear();
+            self.before.extend_from_slice(&frame[..start]);
+            self.after.clear();
+            self.after.extend_from_slice(&frame[end..]);
+            self.answers = answers;
+        }
+        place.is_some()
     }
 
     /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes or invalid UTF-8 are left to
     /// the JSON parser.
     #[inline]
     pub(super) fn text<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        if self.before.is_empty() {
+            return None;
+        }
         let rest = frame.strip_prefix(self.before.as_slice())?;
         let [b'"', text @ .., b'"'] = rest.strip_suffix(self.after.as_slice())? else {
             return None;
@@ -46,6 +46,18 @@ impl Pattern {
     }
 }
 
+/// Where the only text of a frame is, with its quotes, and whether it is part of the answer; `None` if anything else in the frame is of
+/// interest.
+fn text_of(frame: &[u8], said: &Said<'_>) -> Option<(usize, usize, bool)> {
+    let list = said.choices.as_ref().filter(|list| list.more.is_empty())?;
+    let choice = list.first.as_ref().filter(|it| it.finish.is_none())?;
+    let part = choice.part();
+    let plain = said.usage.is_none() && said.error.is_none();
+    let text = part.only.filter(|_| plain)?;
+    let start = text.as_ptr().addr() - frame.as_ptr().addr();
+    Some((start, start + text.len(), part.token == Token::Answer))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -56,7 +68,9 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_frames_that_differ_only_in_text() {
-        let pattern = Pattern::of(TOKEN, &read(TOKEN).unwrap()).unwrap();
+        let mut pattern = Pattern::default();
+        assert_eq!(pattern.text(b"\"on \""), None);
+        assert!(pattern.take(TOKEN, &read(TOKEN).unwrap()));
         let with = |from: &str, to: &str| {
             let text = String::from_utf8(TOKEN.to_vec()).unwrap();
             assert!(text.contains(from));
@@ -78,10 +92,10 @@ mod tests {
         // The two ends must not overlap.
         assert_eq!(pattern.text(&TOKEN[..TOKEN.len() - 8]), None);
         let finish = with("null,\"delta", "\"stop\",\"delta");
-        assert!(Pattern::of(&finish, &read(&finish).unwrap()).is_none());
+        assert!(!pattern.take(&finish, &read(&finish).unwrap()));
         let two = with("}}]}", "}},{\"index\":1,\"delta\":{\"content\":\"x\"}}]}");
-        assert!(Pattern::of(&two, &read(&two).unwrap()).is_none());
+        assert!(!pattern.take(&two, &read(&two).unwrap()));
         let both = with("\"content\"", "\"reasoning\":\"on \",\"content\"");
-        assert!(Pattern::of(&both, &read(&both).unwrap()).is_none());
+        assert!(!pattern.take(&both, &read(&both).unwrap()));
     }
 }

@@ -4,6 +4,9 @@
 
 use super::*;
 
+mod properties;
+mod whole;
+
 const STREAM: Asked = Asked {
     stream: true,
     text: false,
@@ -136,6 +139,18 @@ fn what_breaks_an_answer_is_a_fault_of_its_kind() {
         (a.clone() + "event: Error\n\n" + DONE, Kind::ErrorEvent),
         (
             a.clone() + "error: {\"code\":400}\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "event: response.failed\ndata: boom\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "data: {\"errors\":[{\"message\":\"boom\"}]}\n\n" + DONE,
+            Kind::ErrorEvent,
+        ),
+        (
+            a.clone() + "note: x\n{\"error\":{\"code\":400}}\nend\n",
             Kind::ErrorEvent,
         ),
         ("error: boom".to_owned(), Kind::ErrorEvent),
@@ -340,158 +355,4 @@ fn the_text_is_kept_where_it_is_asked_for_and_up_to_a_limit() {
     let long = token(&"x".repeat(1 << 16)).repeat(20);
     assert_eq!(read(kept, &[&long]).0.unwrap_err().kind, Kind::TooLong);
     assert_eq!(read(STREAM, &[&long]).0.unwrap_err().kind, Kind::NoDone);
-}
-
-#[test]
-fn a_whole_answer_is_judged_by_its_body() {
-    let read = |stream, kind: Option<&str>, body: &str| {
-        let asked = Asked {
-            text: true,
-            stream,
-            ..STREAM
-        };
-        document(body.as_bytes(), kind.map(str::as_bytes), asked)
-    };
-    let json = Some("application/json");
-    let good = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":3}}"#;
-    let answered = read(false, json, good).unwrap();
-    assert_eq!(
-        (answered.usage, answered.text.as_slice()),
-        (Some((2, 3)), &b"a"[..])
-    );
-    assert!(answered.remarks.is_empty());
-    for (stream, kind, body, wanted, detail) in [
-        (
-            true,
-            json,
-            good,
-            Kind::NotStreamed,
-            "content-type is application/json, not text/event-stream",
-        ),
-        (
-            true,
-            Some("text/plain"),
-            "data: {}\n\n",
-            Kind::NotStreamed,
-            "content-type is text/plain, not text/event-stream: data: {}",
-        ),
-        (true, None, ": hi\n\n", Kind::NotStreamed, "no content-type"),
-        (
-            false,
-            json,
-            r#"{"error":"overloaded"}"#,
-            Kind::ErrorBody,
-            "overloaded",
-        ),
-        (
-            true,
-            json,
-            r#"{"object":"error","message":"m"}"#,
-            Kind::ErrorBody,
-            "\"m\"",
-        ),
-        (
-            false,
-            json,
-            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}"#,
-            Kind::Aborted,
-            "abort",
-        ),
-        (true, Some("text/html"), "<html>", Kind::NotJson, "<html>"),
-        (true, json, " \n", Kind::NotJson, "empty body"),
-        (false, json, r#"{"later":"x"}"#, Kind::NoAnswer, "later"),
-    ] {
-        let fault = read(stream, kind, body).unwrap_err();
-        assert_eq!(fault.kind, wanted, "{body}");
-        assert!(fault.detail.contains(detail), "{fault}");
-    }
-    let padded = format!("\n   \n{}", good.replace("3}", "2}"));
-    let remarks = read(false, json, &padded).unwrap().remarks;
-    assert!(remarks.iter().eq([Remark::Shorter]));
-}
-
-mod properties {
-    use super::*;
-    use poolproof_property::{config, pieces};
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    /// A judgement without its times.
-    fn judged(stream: &[u8], sizes: &[usize]) -> Result<Answered, Fault> {
-        let at = Instant::now();
-        let mut reading = Stream::new(Asked {
-            text: true,
-            ..STREAM
-        });
-        for piece in pieces(stream, sizes) {
-            reading.feed(piece, at, |_| ())?;
-        }
-        reading.end().map(|answered| Answered {
-            first_token_at: None,
-            first_answer_at: None,
-            last_token_at: None,
-            ended_at: None,
-            ..answered
-        })
-    }
-
-    /// A good stream of three tokens.
-    fn good(texts: &[String], fields: usize) -> String {
-        let mut stream = String::new();
-        for text in texts {
-            let text = serde_json::Value::from(text.as_str());
-            stream += &match fields {
-                0 => format!(
-                    "data: {{\"id\":\"c-1\",\"choices\":[{{\"index\":0,\"text\":{text}}}]}}\n\n"
-                ),
-                1 => format!(
-                    ": x\n\nevent: message\ndata: {{\"id\":\"c-1\",\"choices\":[{{\"delta\":{{\"content\":{text}}}}}]}}\n\n"
-                ),
-                _ => format!(
-                    "id: 4\ndata: {{\"choices\":[{{\"delta\":\ndata: {{\"reasoning\":\"\",\"content\":{text}}}}}]}}\r\n\r\n"
-                ),
-            };
-        }
-        stream + &finish("\"length\"") + &usage("3") + DONE
-    }
-
-    proptest! {
-        #![proptest_config(config())]
-
-        #[test]
-        fn a_stream_is_judged_alike_at_every_split(
-            texts in vec("[a-z]{1,8}|\\PC{1,4}|[\"\\\\\n]{1,3}", 3),
-            fields in 0..3_usize,
-            sizes in vec(1_usize..60, 1..6),
-        ) {
-            let stream = good(&texts, fields);
-            let whole = judged(stream.as_bytes(), &[usize::MAX]);
-            prop_assert_eq!(&whole, &judged(stream.as_bytes(), &sizes));
-            let Ok(answered) = whole else {
-                return Err(TestCaseError::fail(format!("{whole:?}")));
-            };
-            prop_assert_eq!((answered.chunks, answered.usage, answered.remarks), (3, Some((7, 3)), Remarks::default()));
-            prop_assert_eq!(answered.text(), texts.concat());
-        }
-
-        #[test]
-        fn a_byte_that_breaks_a_stream_is_seen_or_does_no_harm(
-            texts in vec("[a-z]{1,8}", 3),
-            fields in 0..3_usize,
-            at in any::<prop::sample::Index>(),
-            byte in any::<u8>(),
-            sizes in vec(1_usize..60, 1..6),
-        ) {
-            let mut stream = good(&texts, fields).into_bytes();
-            let at = at.index(stream.len());
-            stream[at] = byte;
-            let judged = judged(&stream, &sizes);
-            if let Ok(answered) = judged {
-                // What remains is a change within a text, or of what nobody reads; a token that was lost shows beside the usage.
-                let is_seen = !answered.remarks.is_empty() || answered.usage != Some((7, 3)) || answered.chunks != 3;
-                let same = answered.text().chars().count() >= texts.concat().len() - 1;
-                prop_assert!(is_seen || (same && answered.finish.is_some()), "{:?}", answered);
-            }
-        }
-    }
 }

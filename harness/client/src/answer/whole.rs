@@ -2,7 +2,7 @@
 
 use super::chunk::{self, Token};
 use super::fault::{Fault, Kind, shown};
-use super::state::{Finish, finish_of};
+use super::meaning::{Finish, finish_of};
 use super::{Answered, Asked, Remark};
 use crate::whole::is_event_stream;
 

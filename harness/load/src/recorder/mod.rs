@@ -217,11 +217,11 @@ impl Cell {
     }
 
     /// Records times, in microseconds.
-    pub fn record_all(&mut self, series: Series, times_us: &[u32]) {
+    pub fn record_all(&mut self, series: Series, times_us: impl Iterator<Item = u32>) {
         let histogram = self.series[series as usize].get_or_insert_with(|| Box::new(histogram()));
         for us in times_us {
             // As in `record`.
-            let _ = histogram.record((*us).into());
+            let _ = histogram.record(us.into());
         }
     }
 

@@ -330,3 +330,40 @@ fn milliseconds(ms: Option<f64>) -> String {
         Some(ms) => format!("{ms:.0}"),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{html, openmetrics};
+
+    #[test]
+    fn remarks_and_the_time_to_the_first_answer_token_are_shown_where_there_are_any() {
+        let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
+        let mut record = Record::read(&reports.join("load-local-envoy/load.json")).unwrap();
+        let text = render(&record);
+        assert!(!text.contains("remark") && !text.contains("TTFA"));
+        for group in record.classes.iter_mut().chain([&mut record.total]) {
+            let ttft = group.times["ttft"].clone();
+            group.times.insert("ttfa".to_owned(), ttft);
+            let counts = [("shorter", 7), ("of-a-later-version", 3)];
+            group.remarks = counts.map(|(name, n)| (name.to_owned(), n)).into();
+            (group.output_tokens, group.asked_tokens) = (45, 150);
+        }
+        let text = render(&record);
+        let page = html::render_load(&record);
+        for shown in [&text, &page] {
+            let words = "fewer tokens than were asked for, 45 of 150 over all (shorter)";
+            assert!(
+                shown.contains(&format!("7 of 2215 answers: {words}")),
+                "{shown}"
+            );
+            assert!(shown.contains("(of-a-later-version)") && shown.contains("TTFA p50"));
+        }
+        let metrics = openmetrics::render_load(&record).unwrap();
+        let line = "poolproof_load_remarks_total{class=\"chat\",kind=\"shorter\"} 7";
+        assert!(metrics.contains(line), "{metrics}");
+    }
+}

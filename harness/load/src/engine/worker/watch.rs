@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::http1::Listener;
-use crate::recorder::{Key, Times};
+use crate::recorder::{Cell, Key, Times};
 use crate::schedule::Due;
 use poolproof_model::workload::Series;
 use poolproof_stats::clusters::Clusters;
@@ -22,30 +22,53 @@ pub(super) struct Watch<'a> {
     pub(super) beyond: Vec<u64>,
 }
 
-/// The gaps of one answer. They are recorded once the answer has turned out good.
+/// The gaps of one answer, in microseconds. They are recorded once the answer has turned out good.
 #[derive(Default)]
 pub(super) struct Gaps {
-    /// The last ones, in microseconds.
-    recent_us: Vec<u32>,
+    /// The last short ones: most gaps take two bytes.
+    short_us: Vec<u16>,
+    /// The last long ones.
+    long_us: Vec<u32>,
     /// Those before, of a long answer.
     earlier: Option<Box<Times>>,
     count: u64,
 }
 
 /// The gaps that are kept one by one: more take less memory in a histogram.
-const RECENT_MAX: usize = 2048;
+const RECENT_MAX: usize = 4096;
 
 impl Gaps {
+    #[inline]
     fn add(&mut self, gap: Duration) {
-        if self.recent_us.len() == RECENT_MAX {
-            let earlier = self.earlier.get_or_insert_default();
-            for us in self.recent_us.drain(..) {
-                earlier.record(Duration::from_micros(us.into()));
-            }
+        let us = gap.as_micros().min(u32::MAX.into()) as u32;
+        match u16::try_from(us) {
+            Ok(us) => self.short_us.push(us),
+            Err(_) => self.long_us.push(us),
         }
-        let us = gap.as_micros().try_into().unwrap_or(u32::MAX);
-        self.recent_us.push(us);
         self.count += 1;
+        if self.short_us.len() + self.long_us.len() == RECENT_MAX {
+            self.settle();
+        }
+    }
+
+    #[cold]
+    fn settle(&mut self) {
+        let earlier = self.earlier.get_or_insert_default();
+        let short = self.short_us.drain(..).map(u32::from);
+        for us in short.chain(self.long_us.drain(..)) {
+            earlier.record(Duration::from_micros(us.into()));
+        }
+    }
+
+    fn record_in(&self, cell: &mut Cell) {
+        let short = self.short_us.iter().map(|us| u32::from(*us));
+        let recent = short.chain(self.long_us.iter().copied());
+        if self.count > 0 {
+            cell.record_all(Series::ItlChunk, recent);
+        }
+        if let Some(earlier) = &self.earlier {
+            cell.add(Series::ItlChunk, earlier);
+        }
     }
 }
 
@@ -70,12 +93,7 @@ impl Watch<'_> {
     pub(super) fn keep_gaps(&self, place: usize) {
         let mut recorder = self.worker.recorder.borrow_mut();
         let cell = recorder.at(place);
-        if self.gaps.count > 0 {
-            cell.record_all(Series::ItlChunk, &self.gaps.recent_us);
-        }
-        if let Some(earlier) = &self.gaps.earlier {
-            cell.add(Series::ItlChunk, earlier);
-        }
+        self.gaps.record_in(cell);
         let limits = self.worker.job.gap_limits(self.class);
         for (limit, beyond) in limits.zip(&self.beyond) {
             let answers: &mut Clusters = cell.gaps.entry(limit).or_default();
