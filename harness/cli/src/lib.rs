@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+mod access;
 mod artifacts;
 mod compare;
 mod doctor;

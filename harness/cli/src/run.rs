@@ -198,7 +198,7 @@ async fn way(
     if !in_cluster(options) {
         return Ok((None, Vec::new()));
     }
-    let here = round_trip::measure(&stack.target.url, Vantage::Here).await?;
+    let here = round_trip::measure(&stack.target, Vantage::Here).await?;
     if !args.inside {
         return Ok((None, vec![here]));
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use super::{Failure, make_out_folder, stop_on_signal};
+use poolproof_model::parts::StackKind;
 use poolproof_report::environment::Environment;
 use poolproof_stack::{Options, Stack};
 
@@ -26,11 +27,26 @@ impl Started {
         let stop = stop_on_signal()?;
         let progress = Progress::new();
         let environment = Environment::here();
-        let mut note = |step: &str| progress.note(&format!("start: {step}"));
+        // The steps of a stack that is there already are waits for it, which must be seen in a pipe as well.
+        let waits = options.kind == StackKind::Url;
+        let mut note = |step: &str| {
+            let line = format!("start: {step}");
+            if waits {
+                progress.tell(&line);
+            } else {
+                progress.note(&line);
+            }
+        };
         let stack = tokio::select! {
             started = Stack::start(options, &mut note) => started?,
             () = stop.cancelled() => return Ok(None),
         };
+        if stack.target.access.certificates.insecure {
+            progress.tell(&format!(
+                "warning: the certificate of {} is not verified: anyone between can read and change what is sent, keys included",
+                stack.target.url
+            ));
+        }
         Ok(Some(Self {
             stack,
             progress,

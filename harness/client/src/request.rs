@@ -46,6 +46,8 @@ pub struct Request {
     pub timeout: Duration,
     /// When the client leaves. `None`: it waits for the end.
     pub leave: Option<Leave>,
+    /// Whether the body was made from JSON: it may then be sent with the parameters of the target.
+    pub is_json: bool,
 }
 
 impl Request {
@@ -56,7 +58,10 @@ impl Request {
 
     /// A request with this body.
     pub fn from_json(api: Api, body: &Value) -> Self {
-        Self::from_bytes(api, body.to_string())
+        Self {
+            is_json: true,
+            ..Self::from_bytes(api, body.to_string())
+        }
     }
 
     /// A request with these bytes as its body, valid or not.
@@ -76,6 +81,7 @@ impl Request {
             headers: Vec::new(),
             timeout: Duration::from_secs(60),
             leave: None,
+            is_json: false,
         }
     }
 

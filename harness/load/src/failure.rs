@@ -42,6 +42,10 @@ pub enum Failure {
     OutOfOrder,
     /// The frames of a stream have different ids.
     Mixed,
+    /// A connection that was kept from an earlier request ended before an answer began.
+    ClosedWhenReused,
+    /// The body is compressed by a coding that is not known here, or not as its content-encoding states.
+    Encoded,
 }
 
 impl fmt::Display for Failure {
@@ -64,6 +68,8 @@ impl fmt::Display for Failure {
             Self::Repeated => "repeated",
             Self::OutOfOrder => "out-of-order",
             Self::Mixed => "mixed",
+            Self::ClosedWhenReused => "closed-when-reused",
+            Self::Encoded => "encoded",
         };
         f.pad(name)
     }

@@ -1,5 +1,11 @@
 //! The target: the addresses of a running stack, and the known facts about it. `--stack url` reads it; `up` prints it.
 
+mod access;
+pub mod address;
+mod parameters;
+mod proxy;
+mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,6 +18,12 @@ use url::Url;
 use crate::change::{Changes, Kind};
 use crate::routed::{self, Routed, Weighted};
 use crate::topology::{self, Topology};
+
+pub use access::{Access, ApiKey, Certificates, Revealed, Tls, read_certificates};
+pub use address::Paths;
+pub use parameters::Parameters;
+pub use proxy::Proxy;
+pub use secret::{HIDDEN, Secret, Source, from_env, from_file};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
@@ -61,8 +73,31 @@ impl Urls {
 pub struct Target {
     /// The name in reports.
     pub name: String,
-    /// The address of the gateway, without a path.
+    /// The address of the gateway. A path and a query are kept in every request; `/v1` at its end is not repeated. A login,
+    /// `http://user:password@host`, is sent as basic authentication.
     pub url: Url,
+    /// Headers of every request, to the gateway and to the parts behind it. One of the same name replaces a header that poolproof
+    /// sets itself. `host` is for the gateway alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Source>,
+    /// The key of the API, sent as `Authorization: Bearer KEY`, or in a header of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKey>,
+    /// Certificates for https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The http proxy for every request, loopback addresses included. [default: by HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Source>,
+    /// Other paths than those of the OpenAI API.
+    #[serde(default, skip_serializing_if = "Paths::are_default")]
+    pub paths: Paths,
+    /// Parameters of request bodies that the servers name differently or refuse.
+    #[serde(default, skip_serializing_if = "Parameters::are_default")]
+    pub parameters: Parameters,
+    /// What the fields above name, as it was read.
+    #[serde(skip)]
+    pub access: Access,
     /// The request header that names the InferenceObjective.
     #[serde(default = "gie_objective_header")]
     pub objective_header: String,
@@ -190,15 +225,39 @@ impl Target {
             })
         });
         Ok(Self {
-            name: topology.name.clone(),
             models: models.collect::<Result<_>>()?,
-            url: urls.gateway,
+            body_limit_bytes,
+            objectives: topology.objectives.clone(),
+            ..Self::at(topology.name.clone(), urls.gateway)
+        })
+    }
+
+    /// A target of which only the address of the gateway is known: no model, no key, no proxy.
+    pub fn at(name: String, url: Url) -> Self {
+        Self {
+            name,
+            url,
+            headers: BTreeMap::new(),
+            api_key: None,
+            tls: None,
+            proxy: None,
+            paths: Paths::default(),
+            parameters: Parameters::default(),
+            access: Access::default(),
             objective_header: gie_objective_header(),
             served_by_header: served_by_header(),
-            body_limit_bytes,
+            body_limit_bytes: None,
             changes: None,
-            objectives: topology.objectives.clone(),
-        })
+            models: Vec::new(),
+            objectives: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a url is that of an endpoint behind the gateway.
+    pub fn is_endpoint(&self, url: &Url) -> bool {
+        let origin = url.origin();
+        let mut urls = self.endpoints().filter_map(|it| it.url.as_ref());
+        origin != self.url.origin() && urls.any(|own| own.origin() == origin)
     }
 
     /// A target for planning, as a stack of reference parts would have it. Its addresses are unreachable.
@@ -218,12 +277,20 @@ impl Target {
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("reading target file {}", path.display()))?;
-        let target: Self =
-            toml::from_str(&text).with_context(|| format!("target file {}", path.display()))?;
-        target
-            .check()
-            .with_context(|| format!("target file {}", path.display()))?;
-        Ok(target)
+        let read = || -> Result<Self> {
+            let mut target: Self =
+                toml::from_str(&text).map_err(|error| without_line(&error, &text))?;
+            target.check()?;
+            target.resolve(path.parent().unwrap_or(Path::new("")))?;
+            Ok(target)
+        };
+        read().with_context(|| format!("target file {}", path.display()))
+    }
+
+    /// Reads the keys, files and proxies that it names, and takes the login out of its url. Relative paths count from `folder`. Fails if
+    /// one cannot be read.
+    pub fn resolve(&mut self, folder: &Path) -> Result<()> {
+        Access::read(self, folder)
     }
 
     /// All pools, in order.
@@ -258,8 +325,8 @@ impl Target {
     fn check(&self) -> Result<()> {
         ensure!(
             self.url.scheme() == "http" || self.url.scheme() == "https",
-            "`url` is {:?}: it must start with http:// or https://",
-            self.url.as_str()
+            "`url` starts with {:?}: it must start with http:// or https://",
+            self.url.scheme()
         );
         let objective = ("objective_header", Some(&self.objective_header));
         for (field, header) in [
@@ -272,6 +339,7 @@ impl Target {
                 header.map_or("", String::as_str)
             );
         }
+        self.parameters.check().context("`parameters`")?;
         routed::check(&self.models)?;
         let mut names = BTreeSet::new();
         for endpoint in self.endpoints() {
@@ -283,6 +351,20 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// An error of the file with the number of its line, and without the line, which may have a key or a password.
+fn without_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(0, |before| before.matches('\n').count()) + 1;
+    // The parser of urls repeats what it refuses.
+    let refused = error.message().split_once(": \"");
+    let message = match refused {
+        Some(("relative URL without a base", _)) => "a url must start with http:// or https://",
+        Some((why, _)) if why.contains("URL") => why,
+        _ => error.message(),
+    };
+    anyhow::anyhow!("line {line}: {message}")
 }
 
 impl Model {

@@ -11,6 +11,7 @@ use super::places::place;
 use super::platform;
 use super::progress::{Progress, StartError};
 use poolproof_client::evidence::served;
+use poolproof_client::ready;
 use poolproof_model::component::{Component, Step};
 use poolproof_model::target::Target;
 
@@ -34,7 +35,9 @@ impl Options {
     pub fn planned_target(&self) -> Result<Target> {
         let place = place(self.kind);
         place.check(self)?;
-        place.planned_target(self)
+        let mut target = place.planned_target(self)?;
+        target.access = target.access.with(&self.access);
+        Ok(target)
     }
 }
 
@@ -55,7 +58,17 @@ impl Stack {
             components,
             running,
         } = started.map_err(StartError::Unavailable)?;
-        if !place.names_endpoints() {
+        target.access = target.access.with(&options.access);
+        if let Some(limit) = options.wait_ready {
+            let served = ready::until_served(&target, limit, |what| progress.waits(what)).await;
+            served.map_err(StartError::Unavailable)?;
+        }
+        if !place.names_endpoints() && !target.models.is_empty() {
+            progress.waits(&format!(
+                "asking {} for one token, up to {:?}, to learn which endpoint serves",
+                target.url,
+                ready::FIRST_TIMEOUT
+            ));
             let named = served::are_named(&target).await;
             if !named.map_err(StartError::Unavailable)? {
                 target.served_by_header = None;

@@ -25,6 +25,7 @@ pub use series::Series;
 pub use shipped::SHIPPED;
 
 use crate::api::Api;
+use crate::target::Parameters;
 use crate::topology::Topology;
 use slo::{Metric, Slo};
 use trace::Trace;
@@ -51,6 +52,9 @@ pub struct Workload {
     /// Whether each request opens a new connection.
     #[serde(default)]
     pub new_connections: bool,
+    /// Parameters of request bodies that the servers name differently or refuse, in place of those of the target.
+    #[serde(default, skip_serializing_if = "Parameters::are_default")]
+    pub parameters: Parameters,
     /// The topology of a stack that is started for this workload [default: the default topology]. An existing target is
     /// used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

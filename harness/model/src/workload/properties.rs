@@ -111,6 +111,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 timeout_s,
                 http: if two { Http::Two } else { Http::One },
                 new_connections,
+                parameters: Default::default(),
                 topology,
                 arrival,
                 mix,

@@ -21,6 +21,8 @@ pub(crate) fn options(gateway: Gateway) -> Options {
         target_file: None,
         flaw: None,
         seed: 1,
+        access: Default::default(),
+        wait_ready: None,
         parts: Parts {
             gateway,
             ..Parts::default_of(StackKind::Kind)
