@@ -31,6 +31,7 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run canary routing/unknown-model           one suite and one case
   poolproof run --flaw split-80-20 canary              a gateway that splits 80/20, which must fail
   poolproof run --stack url --target my-gateway.toml   an existing stack
+  poolproof run --target my-gateway.toml --api-key-env KEY --wait-ready 10m
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
   poolproof run --stack kind --expect known.toml       known failures of that stack do not fail the run
   poolproof run --target my-gateway.toml --dry-run     what a run would send, and which cases it would skip")]

@@ -333,3 +333,82 @@ impl AsyncWrite for Io {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn route(addresses: &[SocketAddr]) -> Route {
+        Route {
+            addresses: addresses.iter().copied().map(Address::new).collect(),
+            tunnel: None,
+            tls: None,
+            protocol: Protocol::Http1,
+        }
+    }
+
+    async fn closed() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    async fn to(route: &Route, number: usize) -> SocketAddr {
+        match route.connect(number, &[]).await.unwrap() {
+            Io::Plain(stream) => stream.peer_addr().unwrap(),
+            Io::Tls(_) => unreachable!("the route has no TLS"),
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_go_to_the_addresses_in_turn_and_past_those_that_refuse() {
+        let listeners = [
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("[::1]:0").await.unwrap(),
+        ];
+        let [one, two] = listeners.map(|listener| {
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+            address
+        });
+        let both = route(&[one, two]);
+        for number in 0..4 {
+            assert_eq!(to(&both, number).await, [one, two][number % 2]);
+        }
+        let refused = closed().await;
+        let first_refuses = route(&[refused, one]);
+        for number in 0..4 {
+            assert_eq!(to(&first_refuses, number).await, one);
+        }
+        let none = route(&[refused]).connect(0, &[]).await;
+        let message = none.err().unwrap().to_string();
+        assert!(message.contains(&refused.to_string()), "{message}");
+        // Only addresses of its kind can be reached from a local address.
+        let source = [IpAddr::from([127, 0, 0, 1])];
+        assert!(both.connect(1, &source).await.is_ok());
+        let six = route(&[two]).connect(0, &source).await;
+        assert!(
+            six.err()
+                .unwrap()
+                .to_string()
+                .contains("no address of the kind")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_delays_the_next_one_once() {
+        // TEST-NET-1 (RFC 5737): nothing answers, or the network refuses.
+        let silent: SocketAddr = "192.0.2.1:9".parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let route = route(&[silent, address]);
+        assert_eq!(to(&route, 0).await, address);
+        let began = std::time::Instant::now();
+        for _ in 0..10 {
+            assert_eq!(to(&route, 0).await, address);
+        }
+        assert!(began.elapsed() < NEXT_ADDRESS_AFTER * 5);
+    }
+}

@@ -30,6 +30,7 @@ use session::{Session, SessionArgs, watcher};
   poolproof load                                       list the workloads that ship with poolproof
   poolproof load steady-chat                           one of them, on the embedded stack
   poolproof load my.toml --target my-gateway.toml      your own, against an existing gateway
+  poolproof load my.toml --target my-gateway.toml --api-key-env OPENAI_API_KEY --wait-ready 10m
   poolproof load steady-chat --rate 5 --duration 20    at a lower rate, for a shorter time
   poolproof load steady-chat --dry-run                 what a run would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
