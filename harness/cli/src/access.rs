@@ -81,7 +81,7 @@ impl AccessArgs {
         let mut access = Access::default();
         for header in &self.headers {
             let parts = header.reveal().split_once(':');
-            let (name, value) = parts.context("--header: must be `NAME: VALUE`")?;
+            let (name, value) = parts.context("--header: must be `name: value`")?;
             let set = access.set(name, Secret::new(value.trim()));
             set.with_context(|| format!("--header {name:?}"))?;
         }

@@ -194,8 +194,11 @@ pub fn main(app: App) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
+            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG").unwrap_or_else(|_| {
+                tracing_subscriber::EnvFilter::new(
+                    "error,kube_client=off,rustls_platform_verifier=off",
+                )
+            }),
         )
         .init();
     let exit = dispatch(app, arguments).unwrap_or_else(|failure| {

@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::{Failure, make_out_folder, stop_on_signal};
 use poolproof_model::parts::StackKind;
 use poolproof_report::environment::Environment;
-use poolproof_stack::{Options, Stack};
+use poolproof_stack::{Options, Stack, WARNING};
 
 /// A running stack. [`Stack::stop`] stops it.
 pub(super) struct Started {
@@ -31,7 +31,7 @@ impl Started {
         let waits = options.kind == StackKind::Url;
         let mut note = |step: &str| {
             let line = format!("start: {step}");
-            if waits {
+            if waits || step.starts_with(WARNING) {
                 progress.tell(&line);
             } else {
                 progress.note(&line);
@@ -41,12 +41,6 @@ impl Started {
             started = Stack::start(options, &mut note) => started?,
             () = stop.cancelled() => return Ok(None),
         };
-        if stack.target.access.certificates.insecure {
-            progress.tell(&format!(
-                "warning: the certificate of {} is not verified: anyone between can read and change what is sent, keys included",
-                stack.target.url
-            ));
-        }
         Ok(Some(Self {
             stack,
             progress,

@@ -44,6 +44,7 @@ pub mod drive;
 pub mod evidence;
 mod exchange;
 mod inflate;
+mod io;
 mod lane;
 pub mod lock;
 pub mod poll;

@@ -67,6 +67,10 @@ fn failed(unconnected: &Unconnected) -> Failed {
             Failure::NoConnection,
             "the server does not offer HTTP/2 by ALPN: `http = \"1.1\"` in the workload uses HTTP/1.1",
         ),
+        Some(rustls::Error::InvalidCertificate(_)) => Failed::new(
+            Failure::NoConnection,
+            format!("{error}: `tls` in the target file, or --ca-cert, names certificates to trust"),
+        ),
         _ => Failed {
             detail: unconnected.to_string(),
             ..Failed::to_connect(error)

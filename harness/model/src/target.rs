@@ -2,6 +2,7 @@
 
 mod access;
 pub mod address;
+mod certificates;
 mod parameters;
 mod proxy;
 mod secret;
@@ -19,8 +20,9 @@ use crate::change::{Changes, Kind};
 use crate::routed::{self, Routed, Weighted};
 use crate::topology::{self, Topology};
 
-pub use access::{Access, ApiKey, Certificates, Revealed, Tls, read_certificates};
+pub use access::{Access, ApiKey, Revealed};
 pub use address::Paths;
+pub use certificates::{Certificates, Tls, read_certificates};
 pub use parameters::Parameters;
 pub use proxy::Proxy;
 pub use secret::{HIDDEN, Secret, Source, from_env, from_file};
@@ -325,8 +327,7 @@ impl Target {
     fn check(&self) -> Result<()> {
         ensure!(
             self.url.scheme() == "http" || self.url.scheme() == "https",
-            "`url` starts with {:?}: it must start with http:// or https://",
-            self.url.scheme()
+            "`url` must start with http:// or https://"
         );
         let objective = ("objective_header", Some(&self.objective_header));
         for (field, header) in [
@@ -353,17 +354,27 @@ impl Target {
     }
 }
 
+/// A message of a parser without the value that it refuses: texts in double quotes behind `string` or a colon. Names of fields are in
+/// backticks.
+fn without_values(message: &str) -> String {
+    let starts = ["string \"", ": \""].into_iter();
+    let starts = starts.filter_map(|start| Some(message.find(start)? + start.len() - 1));
+    let Some(start) = starts.min() else {
+        return message.to_owned();
+    };
+    let rest = message.find("\", expected").map(|end| &message[end + 1..]);
+    format!("{}{HIDDEN}{}", &message[..start], rest.unwrap_or_default())
+}
+
 /// An error of the file with the number of its line, and without the line, which may have a key or a password.
 fn without_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(0, |before| before.matches('\n').count()) + 1;
-    // The parser of urls repeats what it refuses.
-    let refused = error.message().split_once(": \"");
-    let message = match refused {
-        Some(("relative URL without a base", _)) => "a url must start with http:// or https://",
-        Some((why, _)) if why.contains("URL") => why,
-        _ => error.message(),
-    };
+    let message = without_values(error.message());
+    let message = message.replace(
+        "relative URL without a base",
+        "a url must start with http:// or https://",
+    );
     anyhow::anyhow!("line {line}: {message}")
 }
 
@@ -444,6 +455,24 @@ mod tests {
         let text = EXAMPLE.replace("weight = 100", "wait = 100");
         let message = toml::from_str::<Target>(&text).unwrap_err().to_string();
         assert!(message.contains("unknown field `wait`"), "{message}");
+    }
+
+    #[test]
+    fn a_message_has_no_value_of_the_file() {
+        for (message, shown) in [
+            (
+                "unknown field `wait`, expected `a`",
+                "unknown field `wait`, expected `a`",
+            ),
+            (
+                "invalid type: string \"k\\\"y\", expected struct ApiKey",
+                "invalid type: string (hidden), expected struct ApiKey",
+            ),
+            ("empty host: \"http://u:p@\"", "empty host: (hidden)"),
+            ("must be { env = \"NAME\" }", "must be { env = \"NAME\" }"),
+        ] {
+            assert_eq!(without_values(message), shown);
+        }
     }
 
     #[test]

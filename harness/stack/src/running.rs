@@ -15,6 +15,9 @@ use poolproof_client::ready;
 use poolproof_model::component::{Component, Step};
 use poolproof_model::target::Target;
 
+/// The start of a line that must be seen.
+pub const WARNING: &str = "warning";
+
 /// A running stack. [`Stack::stop`] stops it; dropping it does so too, without waiting.
 pub struct Stack {
     /// Its name: the kind and its distinguishing property.
@@ -59,6 +62,12 @@ impl Stack {
             running,
         } = started.map_err(StartError::Unavailable)?;
         target.access = target.access.with(&options.access);
+        if target.access.certificates.insecure {
+            progress.waits(&format!(
+                "{WARNING}: the certificate of {} is not verified: anyone between can read and change what is sent, keys included",
+                target.url
+            ));
+        }
         if let Some(limit) = options.wait_ready {
             let served = ready::until_served(&target, limit, |what| progress.waits(what)).await;
             served.map_err(StartError::Unavailable)?;

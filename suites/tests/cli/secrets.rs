@@ -10,9 +10,12 @@ use tempfile::TempDir;
 use super::poolproof;
 
 /// In every secret, in any of its forms.
-const CANARY: &str = "canary";
-/// `user:canary-password` and `user:canary-proxy`, as basic authentication has them.
-const ENCODED: [&str; 2] = ["dXNlcjpjYW5hcnktcGFzc3dvcmQ", "dXNlcjpjYW5hcnktcHJveHk"];
+const CANARY: &str = "zzsecret";
+/// `user:zzsecret-password` and `user:zzsecret-proxy`, as basic authentication has them.
+const ENCODED: [&str; 2] = [
+    "dXNlcjp6enNlY3JldC1wYXNzd29yZA",
+    "dXNlcjp6enNlY3JldC1wcm94eQ",
+];
 
 const WORKLOAD: &str = r#"
 shows = "an example"
@@ -20,7 +23,7 @@ duration_s = 0.5
 arrival = { process = "constant", rate_per_s = 20 }
 [[mix]]
 class = "chat"
-headers = { x-class = "canary-class" }
+headers = { x-class = "zzsecret-class" }
 input_tokens = 20
 output_tokens = 5
 "#;
@@ -77,17 +80,17 @@ fn secrets_reach_the_gateway_and_nothing_that_is_printed_or_saved() {
         (
             format!(
                 "url = 'http://{gateway}'\napi_key = {{ env = 'KEY' }}\n\
-                 headers = {{ x-literal = 'canary-literal', x-env = {{ env = 'KEY' }}, x-file = {{ file = 'key' }} }}"
+                 headers = {{ x-literal = 'zzsecret-literal', x-env = {{ env = 'KEY' }}, x-file = {{ file = 'key' }} }}"
             ),
-            vec!["Bearer canary-key", "canary-literal", "canary-file", "canary-line"],
+            vec!["Bearer zzsecret-key", "zzsecret-literal", "zzsecret-file", "zzsecret-line"],
         ),
         (
-            format!("url = 'http://user:canary-password@{gateway}/v1?k=v'"),
-            vec![ENCODED[0], "canary-line"],
+            format!("url = 'http://user:zzsecret-password@{gateway}/v1?k=v'"),
+            vec![ENCODED[0], "zzsecret-line"],
         ),
         (
-            format!("url = 'http://{gateway}'\nproxy = 'http://user:canary-proxy@{proxy}'\napi_key = {{ file = 'key' }}"),
-            vec![ENCODED[1], "Bearer canary-file"],
+            format!("url = 'http://{gateway}'\nproxy = 'http://user:zzsecret-proxy@{proxy}'\napi_key = {{ file = 'key' }}"),
+            vec![ENCODED[1], "Bearer zzsecret-file"],
         ),
     ]
     .into_iter()
@@ -95,9 +98,9 @@ fn secrets_reach_the_gateway_and_nothing_that_is_printed_or_saved() {
     {
         let folder = TempDir::new().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("key", "canary-file\n");
+        write("key", "zzsecret-file\n");
         write("chat.toml", WORKLOAD);
-        let endpoint = format!("url = 'http://user:canary-endpoint@{gateway}'");
+        let endpoint = format!("url = 'http://user:zzsecret-endpoint@{gateway}'");
         write("target.toml", &format!("{head}\n{keys}\n{models}{endpoint}\n"));
         let of_user = ["key", "chat.toml", "target.toml"];
         received.lock().unwrap().clear();
@@ -114,11 +117,11 @@ fn secrets_reach_the_gateway_and_nothing_that_is_printed_or_saved() {
             &["doctor"],
         ] {
             let target = ["--target", "target.toml"];
-            let line = ["--header", "x-line: canary-line"];
+            let line = ["--header", "x-line: zzsecret-line"];
             let more = if arguments[0] == "doctor" { &[][..] } else { &[target, line].concat()[..] };
             let mut command = poolproof(&folder, &[arguments, more].concat());
             let output = command
-                .env("KEY", "canary-key")
+                .env("KEY", "zzsecret-key")
                 .env("POOLPROOF_LOG", "trace")
                 .output()
                 .unwrap();
@@ -140,20 +143,20 @@ fn secrets_reach_the_gateway_and_nothing_that_is_printed_or_saved() {
 #[test]
 fn an_error_shows_no_secret() {
     for (keys, wanted) in [
-        ("url = 'canary:canary@host'", "http://"),
-        ("url = 'user canary@host'", "http://"),
-        ("url = 'http://user:canary@'", "url"),
-        ("url = 'http://h'\napi_key = 'canary'", "api_key"),
-        ("url = 'http://h'\napi_key = { key = 'canary' }", "key"),
+        ("url = 'zzsecret:zzsecret@host'", "http://"),
+        ("url = 'user zzsecret@host'", "http://"),
+        ("url = 'http://user:zzsecret@'", "url"),
+        ("url = 'http://h'\napi_key = 'zzsecret'", "api_key"),
+        ("url = 'http://h'\napi_key = { key = 'zzsecret' }", "key"),
         (
-            "url = 'http://h'\nheaders = { x = { value = 'canary' } }",
+            "url = 'http://h'\nheaders = { x = { value = 'zzsecret' } }",
             "env",
         ),
         (
-            "url = 'http://h'\nproxy = 'socks5://user:canary@proxy'",
+            "url = 'http://h'\nproxy = 'socks5://user:zzsecret@proxy'",
             "http://",
         ),
-        ("url = 'http://user:canary@127.0.0.1:1'", "unreachable"),
+        ("url = 'http://user:zzsecret@127.0.0.1:1'", "unreachable"),
     ] {
         let folder = TempDir::new().unwrap();
         let text = format!(
@@ -166,6 +169,6 @@ fn an_error_shows_no_secret() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
         assert!(error.contains(wanted), "{keys}: {error}");
-        assert!(!error.contains("canary"), "{keys}: {error}");
+        assert!(!error.contains("zzsecret"), "{keys}: {error}");
     }
 }

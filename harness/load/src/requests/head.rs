@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    UPGRADE, USER_AGENT,
 };
 use http::{Method, Request, Uri};
 use poolproof_client::REQUEST_ID_HEADER;
@@ -41,6 +42,14 @@ impl std::fmt::Debug for Head {
         write!(f, "Head of {} bytes", self.http1.len())
     }
 }
+
+/// Headers that HTTP/2 does not have (RFC 9113, section 8.2.2).
+const OF_CONNECTION: [HeaderName; 4] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    UPGRADE,
+];
 
 /// The place of a content-length, which is known once the body is written. It is as wide as any body is long.
 const LENGTH_PLACE: &[u8] = b"0000000000";
@@ -94,7 +103,7 @@ impl Head {
             // HTTP/2 has the authority in its place (RFC 9113, section 8.3.1).
             if parsed == HOST {
                 authority = value;
-            } else {
+            } else if !OF_CONNECTION.contains(&parsed) {
                 http2.headers_mut().insert(parsed, sent);
             }
         }

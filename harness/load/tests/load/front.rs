@@ -80,10 +80,11 @@ impl Front {
                     match tls {
                         None => serve(stream, seen, answer).await,
                         // A client that trusts nobody ends the handshake.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, seen, answer).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, seen, answer).await
+                            }
+                        }
                     }
                 });
             }

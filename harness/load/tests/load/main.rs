@@ -5,6 +5,7 @@ mod certificates;
 mod frames;
 mod front;
 mod reach;
+mod refusals;
 mod server;
 mod sessions;
 

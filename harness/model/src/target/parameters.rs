@@ -23,6 +23,9 @@ pub struct Parameters {
     /// Whether `stream_options` is sent with streams. Without it, most servers send no usage. [default: true]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<bool>,
+    /// Other keys that the servers refuse, such as `seed` or `user`: they are left out of every body.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omit: Vec<String>,
     /// Further keys of every body, such as `temperature`. A key that a body has already stays as it is.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub more: Map<String, Value>,
@@ -38,10 +41,13 @@ impl Parameters {
     pub fn over(&self, base: &Self) -> Self {
         let mut more = base.more.clone();
         more.extend(self.more.clone());
+        let mut omit = base.omit.clone();
+        omit.extend(self.omit.clone());
         Self {
             max_tokens: self.max_tokens.clone().or_else(|| base.max_tokens.clone()),
             ignore_eos: self.ignore_eos.or(base.ignore_eos),
             stream_options: self.stream_options.or(base.stream_options),
+            omit,
             more,
         }
     }
@@ -59,6 +65,9 @@ impl Parameters {
         };
         if let Some(key) = self.more.keys().find(|key| is_own(key)) {
             bail!("`more`: {key:?} is set by poolproof itself");
+        }
+        if let Some(key) = self.omit.iter().find(|key| is_own(key)) {
+            bail!("`omit`: no request can do without {key:?}");
         }
         ensure!(
             !self.max_tokens().is_empty(),
@@ -82,6 +91,9 @@ impl Parameters {
                 body.remove(key);
             }
         }
+        for key in &self.omit {
+            body.remove(key);
+        }
         for (key, value) in &self.more {
             if !body.contains_key(key) {
                 body.insert(key.clone(), value.clone());
@@ -99,10 +111,10 @@ mod tests {
     #[test]
     fn parameters_are_renamed_left_out_and_added() {
         let parameters: Parameters = toml::from_str(
-            "max_tokens = 'max_completion_tokens'\nignore_eos = false\nmore = { temperature = 0.5, seed = 1 }",
+            "max_tokens = 'max_completion_tokens'\nignore_eos = false\nomit = ['user']\nmore = { temperature = 0.5, seed = 1 }",
         )
         .unwrap();
-        let mut body = json!({"max_tokens": 3, "ignore_eos": true, "stream": true, "stream_options": {}, "seed": 2});
+        let mut body = json!({"max_tokens": 3, "ignore_eos": true, "stream": true, "stream_options": {}, "seed": 2, "user": "u"});
         parameters.adapt(body.as_object_mut().unwrap());
         assert_eq!(
             body,
