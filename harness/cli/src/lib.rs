@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+mod access;
 mod artifacts;
 mod compare;
 mod doctor;
@@ -197,8 +198,11 @@ pub fn main(app: App) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
+            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG").unwrap_or_else(|_| {
+                tracing_subscriber::EnvFilter::new(
+                    "error,kube_client=off,rustls_platform_verifier=off",
+                )
+            }),
         )
         .init();
     let exit = dispatch(app, arguments).unwrap_or_else(|failure| {

@@ -34,6 +34,7 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run canary routing/unknown-model           one suite and one case
   poolproof run --flaw split-80-20 canary              a gateway that splits 80/20, which must fail
   poolproof run --stack url --target my-gateway.toml   an existing stack
+  poolproof run --target my-gateway.toml --api-key-env KEY --wait-ready 10m
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
   poolproof run --stack kind --expect known.toml       known failures of that stack do not fail the run
   poolproof run --slow --slow-answer 310               slow cases as well, with answers that take 310 seconds
@@ -214,7 +215,7 @@ async fn way(
     if !in_cluster(options) {
         return Ok((None, Vec::new()));
     }
-    let here = round_trip::measure(&stack.target.url, Vantage::Here).await?;
+    let here = round_trip::measure(&stack.target, Vantage::Here).await?;
     if !args.inside {
         return Ok((None, vec![here]));
     }

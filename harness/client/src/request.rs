@@ -48,6 +48,8 @@ pub struct Request {
     pub leave: Option<Leave>,
     /// The tokens that it asks for, if they are known.
     pub tokens: Option<u32>,
+    /// Whether the body was made from JSON: it may then be sent with the parameters of the target.
+    pub is_json: bool,
 }
 
 impl Request {
@@ -61,6 +63,7 @@ impl Request {
         let tokens = body["max_tokens"].as_u64();
         Self {
             tokens: tokens.and_then(|tokens| tokens.try_into().ok()),
+            is_json: true,
             ..Self::from_bytes(api, body.to_string())
         }
     }
@@ -83,6 +86,7 @@ impl Request {
             timeout: Duration::from_secs(60),
             leave: None,
             tokens: None,
+            is_json: false,
         }
     }
 

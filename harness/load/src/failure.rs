@@ -48,6 +48,10 @@ pub enum Failure {
     Mixed,
     /// The answer deviates from the API in another way; only with `strict`.
     Deviates,
+    /// A connection that was kept from an earlier request ended before an answer began.
+    ClosedWhenReused,
+    /// The body is compressed by a coding that is not known here, or not as its content-encoding states.
+    Encoded,
 }
 
 impl fmt::Display for Failure {
@@ -73,6 +77,8 @@ impl fmt::Display for Failure {
             Self::OutOfOrder => "out-of-order",
             Self::Mixed => "mixed",
             Self::Deviates => "deviates",
+            Self::ClosedWhenReused => "closed-when-reused",
+            Self::Encoded => "encoded",
         };
         f.pad(name)
     }

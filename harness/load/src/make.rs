@@ -138,6 +138,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
             .iter()
             .filter_map(Worker::doubt)
             .chain(doubts(&client, recorder))
+            .chain(paused(&client, workload.arrival.users(), window_s))
             .collect(),
         slos: slos.collect(),
         formulas: Series::ALL
@@ -240,6 +241,9 @@ fn client_of(measured: &Measured) -> Client {
         connect: times_of(&measured.recorder.connect.0, 0),
         threads: measured.costs.clone(),
         calibration: Calibration::last(),
+        resent: measured.recorder.extra.resent,
+        pauses: measured.recorder.extra.pauses,
+        paused_ms: measured.recorder.extra.paused.as_secs_f64() * 1000.0,
         cpu_us_per_request: cpu_ms * 1000.0 / measured.started_requests.max(1) as f64,
     }
 }
@@ -350,6 +354,22 @@ fn doubts(client: &Client, recorder: &Recorder) -> Vec<String> {
     doubts
 }
 
+/// The share of the users' time that they may pause: above, much less was sent than the workload asks for.
+const PAUSED_MAX: f64 = 0.01;
+
+/// Whether the users of a closed loop paused for long.
+fn paused(client: &Client, users: Option<usize>, window_s: f64) -> Option<String> {
+    let users_ms = users? as f64 * window_s * 1000.0;
+    let share = client.paused_ms / users_ms.max(1.0);
+    (share > PAUSED_MAX).then(|| {
+        format!(
+            "users paused {} times after failures, for {:.0} % of their time, by retry-after or in growing steps: less was sent than the workload asks for",
+            client.pauses,
+            100.0 * share.min(1.0)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +398,9 @@ mod tests {
             }],
             cpu_us_per_request: 0.0,
             calibration: None,
+            resent: 0,
+            pauses: 0,
+            paused_ms: 0.0,
         };
         let recorder = Recorder::default();
         assert!(doubts(&client(0.009, 800.0), &recorder).is_empty());

@@ -6,6 +6,7 @@ mod expect;
 mod listings;
 mod load;
 mod records;
+mod secrets;
 mod stacks;
 mod workers;
 

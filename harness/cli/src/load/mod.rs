@@ -35,6 +35,7 @@ use session::{Session, SessionArgs, watcher};
   poolproof load http://host:8000 --rate 4 --input 1000 --output 200:20 --duration 1m --slo ttft.p95=200ms
   poolproof load steady-chat http://host:8000          a workload that ships, without a file
   poolproof load my.toml --target my-gateway.toml      your own, against an existing gateway
+  poolproof load my.toml --target my-gateway.toml --api-key-env OPENAI_API_KEY --wait-ready 10m
   poolproof load steady-chat --rate 5 --duration 20    at a lower rate, for a shorter time
   poolproof load steady-chat --dry-run                 what a run would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
@@ -214,7 +215,7 @@ impl Args {
         let question = Question {
             url,
             model: self.line.model.as_deref(),
-            headers: &self.session.headers,
+            access: &stack.access,
             may_chat: false,
         };
         let target = found::find(question).await?;

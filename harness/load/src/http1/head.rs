@@ -10,6 +10,12 @@ pub(super) struct Head<'a> {
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     pub(super) content_type: Option<&'a [u8]>,
+    /// Its content-encoding.
+    pub(super) coding: Option<&'a [u8]>,
+    /// Where a redirect leads.
+    pub(super) location: Option<&'a [u8]>,
+    /// When the server wants to be asked again.
+    pub(super) retry_after: Option<&'a [u8]>,
     /// The endpoint that it names.
     pub(super) served_by: Option<&'a [u8]>,
     /// Its bytes, the empty line included.
@@ -39,6 +45,9 @@ impl<'a> Head<'a> {
             framing: Framing::UntilClose,
             keep_alive: response.version == Some(1),
             content_type: None,
+            coding: None,
+            location: None,
+            retry_after: None,
             served_by: None,
             length,
         };
@@ -51,6 +60,11 @@ impl<'a> Head<'a> {
                 10 if is("connection") => {
                     head.keep_alive &= !has_token(header.value, b"close");
                 }
+                8 if is("location") && (300..400).contains(&status) => {
+                    head.location = Some(header.value);
+                }
+                11 if is("retry-after") => head.retry_after = Some(header.value),
+                16 if is("content-encoding") => head.coding = Some(header.value),
                 12 if is("content-type") => head.content_type = Some(header.value),
                 14 if is("content-length") => {
                     content_length = parse_length(header.value);

@@ -96,6 +96,19 @@ pub struct Recorder {
     pub lag: Times,
     /// How long it took to open a connection, in microseconds.
     pub connect: Times,
+    /// What the client did beside sending each request once.
+    pub extra: Extra,
+}
+
+/// What a client did beside sending each request once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Requests that were sent again on another connection, since the server had refused them without processing them.
+    pub resent: u64,
+    /// Pauses of users after failures, by `retry-after` or in growing steps.
+    pub pauses: u64,
+    /// How long they were in all.
+    pub paused: Duration,
 }
 
 /// A histogram that is there from the start.
@@ -199,6 +212,9 @@ impl Recorder {
         }
         add(&mut self.lag.0, &other.lag.0);
         add(&mut self.connect.0, &other.connect.0);
+        self.extra.resent += other.extra.resent;
+        self.extra.pauses += other.extra.pauses;
+        self.extra.paused += other.extra.paused;
     }
 
     fn keep_example(&mut self, example: Example) {

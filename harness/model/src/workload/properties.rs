@@ -113,6 +113,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 http: if two { Http::Two } else { Http::One },
                 new_connections,
                 strict: new_connections,
+                parameters: Default::default(),
                 topology,
                 dataset: None,
                 arrival,

@@ -229,6 +229,16 @@ pub struct Client {
     pub cpu_us_per_request: f64,
     /// The last calibration of this machine.
     pub calibration: Option<Calibration>,
+    /// Requests that were sent again on another connection, since the server had refused them without processing them (RFC 9113,
+    /// section 8.7).
+    #[serde(default)]
+    pub resent: u64,
+    /// Pauses of the users of a closed loop or of sessions after failures, by `retry-after` or in growing steps.
+    #[serde(default)]
+    pub pauses: u64,
+    /// How long they were in all, in milliseconds.
+    #[serde(default)]
+    pub paused_ms: f64,
 }
 
 /// A tokenizer file.

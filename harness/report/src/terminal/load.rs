@@ -278,6 +278,13 @@ fn client(record: &Record) -> String {
     if let Some(connect) = p99(&client.connect) {
         let _ = write!(text, "; connect: {connect}");
     }
+    if client.resent > 0 {
+        let _ = write!(
+            text,
+            "; {} refused unprocessed and sent again",
+            client.resent
+        );
+    }
     if client.unfinished > 0 {
         let _ = write!(text, "; {} unfinished", client.unfinished);
     }

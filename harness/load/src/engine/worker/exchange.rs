@@ -9,26 +9,26 @@ use super::watch::{Gaps, Watch};
 use crate::answer::{Answered, Asked};
 use crate::engine::connections::Connection;
 use crate::failure::{Failed, Failure};
-use crate::http1;
+use crate::http1::{self, Outcome};
+use crate::http2::{self, Again};
 use crate::requests::{Built, Conversation};
 use crate::schedule::Due;
 use poolproof_model::workload::Series;
 
 impl Worker {
-    /// Performs one request, of a conversation if there is one, from connecting to recording. Returns the text of a whole answer, if
-    /// it was kept.
+    /// Performs one request, of a conversation if there is one, from connecting to recording.
     pub(super) async fn perform(
         &self,
         due: Due,
         moment: Instant,
         of: Option<&Conversation>,
-    ) -> Option<Vec<u8>> {
+    ) -> Performed {
         self.live.started();
         let server = (due.number % self.job.servers.len() as u64) as usize;
-        let connection = match self.connections.take(server) {
-            Some(connection) => Ok(connection),
+        let (connection, reused) = match self.connections.take(server) {
+            Some(connection) => (Ok(connection), true),
             // Rare and large: boxed, so that it does not enlarge every request's future.
-            None => Box::pin(self.connect(due, server)).await,
+            None => (Box::pin(self.connect(due, server)).await, false),
         };
         let built = {
             let wire = &mut self.wire.borrow_mut();
@@ -51,6 +51,7 @@ impl Worker {
             class: built.class,
             model: built.model,
             place: None,
+            retry_after: None,
             gaps: Gaps::default(),
             beyond: self.job.gap_limits(built.class).map(|_| 0).collect(),
         };
@@ -59,6 +60,10 @@ impl Worker {
             Ok(connection) => self.exchange(connection, server, built, &mut watch).await,
             Err(failed) => (Err(failed), Instant::now()),
         };
+        if reused {
+            answered = answered.map_err(when_reused);
+        }
+        let performed = Performed::new(&answered, watch.retry_after);
         let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
         match &answered {
             Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
@@ -80,7 +85,7 @@ impl Worker {
             };
             self.record(place, due, built, answered, times);
         }
-        text
+        Performed { text, ..performed }
     }
 
     async fn exchange(
@@ -102,10 +107,7 @@ impl Worker {
             }
             Connection::Two(connection) => {
                 let body = Bytes::copy_from_slice(&self.wire.borrow());
-                let origin = self.job.servers[server].origin();
-                let (class, number) = (built.class, watch.due.number);
-                let request = self.job.requests.http2(class, number, origin, body);
-                let exchange = connection.exchange(request, built.asked, watch);
+                let exchange = self.shared(connection, server, built, body, watch);
                 tokio::time::timeout(limit, Box::pin(exchange)).await
             }
         };
@@ -121,6 +123,35 @@ impl Worker {
                     Failed::new(Failure::TimedOut, format!("not answered within {limit:?}"));
                 (Err(failed), Instant::now())
             }
+        }
+    }
+
+    /// Sends a request over a shared connection. If the server has certainly not processed it, it is sent once more, over a new
+    /// connection (RFC 9113, section 8.7).
+    async fn shared(
+        &self,
+        connection: &mut http2::Connection,
+        server: usize,
+        built: Built,
+        body: Bytes,
+        watch: &mut Watch<'_>,
+    ) -> Outcome {
+        let number = watch.due.number;
+        let request = || self.job.requests.http2(built.class, number, body.len());
+        let first = connection.exchange(request(), body.clone(), built.asked, watch);
+        let first = first.await;
+        if first.again == Again::No {
+            return first;
+        }
+        if first.again == Again::Refused && self.counts(watch.due) {
+            self.recorder.borrow_mut().extra.resent += 1;
+        }
+        match self.connect(watch.due, server).await {
+            Ok(Connection::Two(mut other)) => {
+                let second = other.exchange(request(), body.clone(), built.asked, watch);
+                second.await
+            }
+            Ok(Connection::One(_)) | Err(_) => first,
         }
     }
 
@@ -179,6 +210,40 @@ impl Worker {
         }
         cell.good += u64::from(good);
     }
+}
+
+/// What became of a request.
+#[derive(Debug, Default)]
+pub(super) struct Performed {
+    /// The text of a whole answer, if it was kept.
+    pub(super) text: Option<Vec<u8>>,
+    /// Whether it failed.
+    pub(super) failed: bool,
+    /// When the server wants to be asked again, if it refused the request and named a time.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Performed {
+    fn new(answered: &Result<Answered, Failed>, retry_after: Option<Duration>) -> Self {
+        Self {
+            text: None,
+            failed: answered.is_err(),
+            retry_after: retry_after.filter(|_| answered.is_err()),
+        }
+    }
+}
+
+/// A failure on a connection that was kept: the server may have closed it as the request left, which is no fault of the request (RFC
+/// 9112, section 9.3.1).
+fn when_reused(failed: Failed) -> Failed {
+    if failed.kind != Failure::ClosedBeforeAnswer {
+        return failed;
+    }
+    let detail = format!(
+        "{}, on a connection that was kept from an earlier request: `new_connections = true` in the workload opens one for each",
+        failed.detail
+    );
+    Failed::new(Failure::ClosedWhenReused, detail)
 }
 
 /// When the parts of an exchange took place.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Worker;
+use super::{Worker, pause};
 use crate::http1::Listener;
 use crate::recorder::{Cell, Key, Times};
 use crate::schedule::Due;
@@ -16,6 +16,8 @@ pub(super) struct Watch<'a> {
     pub(super) class: usize,
     pub(super) model: usize,
     pub(super) place: Option<usize>,
+    /// The `retry-after` of the answer.
+    pub(super) retry_after: Option<Duration>,
     /// Gaps so far.
     pub(super) gaps: Gaps,
     /// Of these, those beyond each limit that the class has for them.
@@ -109,6 +111,10 @@ impl Listener for Watch<'_> {
 
     fn head(&mut self, served_by: Option<&[u8]>) {
         self.place = Some(self.place_of(served_by));
+    }
+
+    fn retry_after(&mut self, value: &[u8]) {
+        self.retry_after = pause::seconds(value);
     }
 
     fn gap(&mut self, gap: Duration) {

@@ -119,14 +119,9 @@ pub(super) async fn read(
     ));
     let class = text(&gateway, "/spec/gatewayClassName");
     let target = Target {
-        name: format!("cluster ({class})"),
-        url,
-        changes: None,
-        objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
-        served_by_header: target::served_by_header(),
-        body_limit_bytes: None,
         models,
         objectives,
+        ..Target::at(format!("cluster ({class})"), url)
     };
     let labels = of_gateway(gateway_name);
     // Without permission to list pods, or with a gateway outside of the cluster, only the class is known.
