@@ -28,7 +28,7 @@ use certificates::{made, server_config};
 use front::{Answer, Front, Seen, stream_of};
 
 const BOTH: [Connections; 2] = [Connections::KeepAlive, Connections::Http2];
-const STREAM: &str = "data: {\"id\":\"c\",\"choices\":[]}\n\ndata: [DONE]\n\n";
+const STREAM: &str = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 fn target(keys: &str) -> Target {
     let text = format!(

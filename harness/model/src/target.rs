@@ -428,16 +428,23 @@ fn without_values(message: &str) -> String {
     format!("{}{HIDDEN}{}", &message[..start], rest.unwrap_or_default())
 }
 
-/// An error of the file with the number of its line, and without the line, which may have a key or a password.
+/// An error of the file with the number and the field of its line, and without its value, which may be a key or a password.
 fn without_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
     let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map_or(0, |before| before.matches('\n').count()) + 1;
+    let number = before.map_or(0, |before| before.matches('\n').count());
+    let field = text.lines().nth(number).and_then(|line| {
+        let name = line.split_once('=')?.0.trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+    });
+    let field = field.map_or_else(String::new, |name| format!(", `{name}`"));
+    let line = number + 1;
     let message = without_values(error.message());
     let message = message.replace(
         "relative URL without a base",
         "a url must start with http:// or https://",
     );
-    anyhow::anyhow!("line {line}: {message}")
+    anyhow::anyhow!("line {line}{field}: {message}")
 }
 
 impl Model {
