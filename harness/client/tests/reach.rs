@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "../../load/tests/load/front.rs"]
 mod front;
+#[path = "../../load/tests/load/proxy.rs"]
+mod proxy;
 
 use std::io::Write;
 use std::path::Path;
@@ -26,6 +28,7 @@ use serde_json::json;
 
 use certificates::{made, server_config};
 use front::{Answer, Front, Seen, stream_of};
+use proxy::proxy;
 
 const BOTH: [Connections; 2] = [Connections::KeepAlive, Connections::Http2];
 const STREAM: &str = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
@@ -312,4 +315,48 @@ async fn the_first_request_falls_back_to_chat_and_does_not_wait_for_long() {
     let exchange = first(&silent).await.unwrap().unwrap();
     assert_eq!(exchange.ending, Ending::TimedOut);
     assert!(began.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test]
+async fn a_proxy_forwards_http_and_tunnels_https() {
+    let made = made();
+    let ca = made.file("ca.pem", &made.ca_pem);
+    for (scheme, line) in [
+        (
+            "http",
+            "POST http://ADDRESS/v1/chat/completions HTTP/1.1\r\n",
+        ),
+        ("https", "CONNECT ADDRESS HTTP/1.1\r\n"),
+    ] {
+        let tls = (scheme == "https").then(|| server_config(&made.issued, None));
+        let front = Front::start(tls, answers).await;
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let (proxy, heads) = proxy(answer.to_owned()).await;
+        let target = target(&format!(
+            "url = '{scheme}://{}'\nproxy = 'http://u:p@{proxy}'\ntls = {{ ca = '{ca}' }}",
+            front.address
+        ));
+        let exchange = send(&target, Connections::KeepAlive, request()).await;
+        assert!(exchange.is_success(), "{scheme}: {}", exchange.describe());
+        let client = Client::of(
+            &target,
+            &target.url,
+            "t",
+            Connections::KeepAlive,
+            Arc::default(),
+        );
+        let client = client.unwrap();
+        let expected = client.send_expecting(request(), Duration::from_millis(50));
+        assert_eq!(expected.await.exchange.status, Some(200), "{scheme}");
+        let heads = heads.lock().unwrap();
+        let line = line.replace("ADDRESS", &front.address.to_string());
+        assert_eq!(heads.len(), 2);
+        for head in heads.iter() {
+            assert!(head.starts_with(&line), "{head}");
+            let login = "proxy-authorization: basic dtpw\r\n";
+            assert!(head.to_lowercase().contains(login), "{head}");
+        }
+        let through = usize::from(scheme == "https") * 2;
+        assert_eq!(front.seen().len(), through);
+    }
 }

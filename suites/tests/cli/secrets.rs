@@ -145,7 +145,7 @@ fn an_error_shows_no_secret() {
     for (keys, wanted) in [
         ("url = 'zzsecret:zzsecret@host'", "http://"),
         ("url = 'user zzsecret@host'", "http://"),
-        ("url = 'http://user:zzsecret@'", "url"),
+        ("url = 'http://user:zzsecret@'", "empty host"),
         ("url = 'http://h'\napi_key = 'zzsecret'", "api_key"),
         ("url = 'http://h'\napi_key = { key = 'zzsecret' }", "key"),
         (

@@ -1,17 +1,15 @@
 //! How requests are addressed, authorised, encrypted and transported, over both versions of HTTP.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use poolproof_load::engine::{self, Job, Measured, Part, Sender, Snapshot};
 use poolproof_model::target::Target;
 use poolproof_model::workload::Workload;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::{made, server_config};
 use crate::front::{Answer, Front, Seen, stream_of};
+use crate::proxy::proxy;
 use crate::{all, end, good, hundred_a_second, token};
 
 /// The versions of HTTP.
@@ -270,41 +268,6 @@ async fn a_client_presents_its_certificate() {
     }
 }
 
-/// A proxy that connects, and answers requests that it should forward itself. Returns its address and the heads that it got.
-async fn proxy() -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let heads = Arc::<Mutex<Vec<String>>>::default();
-    let seen = heads.clone();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let seen = seen.clone();
-            tokio::spawn(async move {
-                let mut bytes = Vec::new();
-                while !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
-                    if stream.read_buf(&mut bytes).await.unwrap() == 0 {
-                        return;
-                    }
-                }
-                let head = String::from_utf8_lossy(&bytes).into_owned();
-                seen.lock().unwrap().push(head.clone());
-                match head.strip_prefix("CONNECT ") {
-                    None => stream.write_all(good().as_bytes()).await.unwrap(),
-                    Some(rest) => {
-                        let to = rest.split(' ').next().unwrap();
-                        let mut server = TcpStream::connect(to).await.unwrap();
-                        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-                        // Either side ends it.
-                        let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
-                    }
-                }
-            });
-        }
-    });
-    (address, heads)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_forwards_http_and_tunnels_the_rest() {
     let made = made();
@@ -321,7 +284,7 @@ async fn a_proxy_forwards_http_and_tunnels_the_rest() {
     ] {
         let tls = (scheme == "https").then(|| server_config(&made.issued, None));
         let front = Front::start(tls, answers).await;
-        let (proxy, heads) = proxy().await;
+        let (proxy, heads) = proxy(good()).await;
         let target = target(&format!(
             "url = '{scheme}://{}'\nproxy = 'http://u:p@{proxy}'\ntls = {{ ca = '{ca}' }}",
             front.address

@@ -23,7 +23,10 @@ const HOST: &str = "host";
 
 /// Where the key of an API comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "`api_key` as { env = \"NAME\" } or { file = \"PATH\" }"
+)]
 pub struct ApiKey {
     /// The environment variable that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
