@@ -70,3 +70,4 @@ pub mod round_trip;
 pub mod run;
 pub mod select;
 pub mod selftest;
+pub mod wanted;

@@ -9,10 +9,22 @@ use std::time::Duration;
 use poolproof_model::change::Kind;
 use poolproof_model::target::{Endpoint, Model, Pool, Target};
 
+/// The field for answers that name their endpoint. A target may have it and lack only the endpoints.
+pub(crate) const SERVED_BY: &str = "`served_by_header`";
+const ENDPOINTS: &str = "`[[models.pools.endpoints]]` by `name`";
+const URLS: &str = "the `url` of each endpoint, two or more in a pool";
+const CONTROL: &str = "the `control` url of each endpoint";
+const OBJECTIVES: &str = "`[objectives]` above and below 0";
+const FLOW_CONTROL: &str = "`flow_control` of each pool";
+const WEIGHTS: &str = "two or more `[[models.pools]]` of a model with their `weight`";
+const CHANGES: &str = "`[changes]`, a hook that changes the stack";
+
 /// A feature that can be found in a target.
 pub trait Find {
     /// The description, with the fields of a target file that provide it.
     const WHAT: &'static str;
+    /// The fields of a target file that provide it.
+    const ADD: &'static [&'static str];
     /// The result for the case.
     type Found<'a>;
 
@@ -27,6 +39,7 @@ pub trait Find {
     /// The entry for the list of needs of a case.
     const NEED: Need = Need {
         what: Self::WHAT,
+        add: Self::ADD,
         check: Check::Found(|target| Self::look(target).is_some()),
     };
 }
@@ -47,6 +60,7 @@ impl std::error::Error for Missing {}
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     what: &'static str,
+    add: &'static [&'static str],
     check: Check,
 }
 
@@ -73,6 +87,7 @@ impl Need {
         };
         Self {
             what,
+            add: &[CHANGES],
             check: Check::Change(kind),
         }
     }
@@ -82,6 +97,7 @@ impl Need {
     pub const fn time() -> Self {
         Self {
             what: "time (a slow case: --slow)",
+            add: &[],
             check: Check::Time,
         }
     }
@@ -89,6 +105,11 @@ impl Need {
     /// The description of this need.
     pub fn describe(self) -> &'static str {
         self.what
+    }
+
+    /// The fields of a target file that provide it.
+    pub fn fields(self) -> &'static [&'static str] {
+        self.add
     }
 
     /// Whether the target meets it.
@@ -120,6 +141,7 @@ pub struct TwoModels;
 
 impl Find for TwoModels {
     const WHAT: &'static str = "two models";
+    const ADD: &'static [&'static str] = &["a second one of `[[models]]`"];
     type Found<'a> = [&'a Model; 2];
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -137,6 +159,7 @@ pub struct EndpointNames;
 
 impl Find for EndpointNames {
     const WHAT: &'static str = "answers that name their endpoint (served_by_header), and the endpoints of every pool with a weight, by name";
+    const ADD: &'static [&'static str] = &[SERVED_BY, ENDPOINTS];
     type Found<'a> = &'a str;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -154,6 +177,7 @@ pub struct Canary;
 
 impl Find for Canary {
     const WHAT: &'static str = "a model with two or more pools with a weight";
+    const ADD: &'static [&'static str] = &[WEIGHTS];
     type Found<'a> = &'a Model;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -168,6 +192,7 @@ pub struct PrefixAffinity;
 impl Find for PrefixAffinity {
     const WHAT: &'static str =
         "a model with one pool of two or more endpoints with urls and prefix_affinity = true";
+    const ADD: &'static [&'static str] = &["`prefix_affinity = true` of a pool", ENDPOINTS, URLS];
     type Found<'a> = (&'a Model, &'a Pool);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -182,6 +207,7 @@ pub struct WeightZeroPool;
 
 impl Find for WeightZeroPool {
     const WHAT: &'static str = "a pool of weight 0 beside others";
+    const ADD: &'static [&'static str] = &["a pool with `weight = 0`"];
     type Found<'a> = (&'a Model, &'a Pool);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -198,6 +224,7 @@ pub struct PoolToLoad;
 
 impl Find for PoolToLoad {
     const WHAT: &'static str = "a model with one pool of two or more endpoints with urls";
+    const ADD: &'static [&'static str] = &[ENDPOINTS, URLS];
     type Found<'a> = (&'a Model, &'a Pool);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -212,6 +239,7 @@ pub struct CanaryToLoad;
 impl Find for CanaryToLoad {
     const WHAT: &'static str =
         "a model with two or more pools with a weight, each of two or more endpoints with urls";
+    const ADD: &'static [&'static str] = &[WEIGHTS, ENDPOINTS, URLS];
     type Found<'a> = &'a Model;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -225,6 +253,7 @@ pub struct Faults;
 
 impl Find for Faults {
     const WHAT: &'static str = "a pool whose endpoints have control urls";
+    const ADD: &'static [&'static str] = &[ENDPOINTS, URLS, CONTROL];
     type Found<'a> = (&'a Model, &'a Pool);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -243,6 +272,7 @@ pub struct EndpointLogs;
 
 impl Find for EndpointLogs {
     const WHAT: &'static str = "control urls of the endpoints of every pool with a weight";
+    const ADD: &'static [&'static str] = &[ENDPOINTS, CONTROL];
     type Found<'a> = Vec<&'a Endpoint>;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -260,6 +290,7 @@ pub struct Straight;
 
 impl Find for Straight {
     const WHAT: &'static str = "the url of an endpoint of every model";
+    const ADD: &'static [&'static str] = &[ENDPOINTS, URLS];
     type Found<'a> = Vec<(&'a Model, &'a url::Url)>;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -301,6 +332,7 @@ pub struct HeldByPriority;
 impl Find for HeldByPriority {
     const WHAT: &'static str =
         "a pool with flow_control = true, endpoint urls, and objectives above and below priority 0";
+    const ADD: &'static [&'static str] = &[ENDPOINTS, URLS, FLOW_CONTROL, OBJECTIVES];
     type Found<'a> = (&'a Model, &'a Pool, Classes<'a>);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -317,6 +349,13 @@ pub struct HeldFairly;
 
 impl Find for HeldFairly {
     const WHAT: &'static str = "a pool with flow_control = true and fair_flows = true, endpoint urls, and objectives above and below priority 0";
+    const ADD: &'static [&'static str] = &[
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        "`fair_flows = true` of a pool",
+        OBJECTIVES,
+    ];
     type Found<'a> = (&'a Model, &'a Pool, Classes<'a>);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -334,6 +373,13 @@ const AFTER_TTL_MS: u64 = 2000;
 
 impl Find for HeldForATime {
     const WHAT: &'static str = "a pool with flow_control = true and held_ttl_ms that is not beyond its route's timeout, endpoint urls, and objectives above and below priority 0";
+    const ADD: &'static [&'static str] = &[
+        "`held_ttl_ms` of a pool",
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        OBJECTIVES,
+    ];
     type Found<'a> = (&'a Model, &'a Pool, Classes<'a>, Duration);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -358,6 +404,13 @@ pub struct FullByCount;
 impl Find for FullByCount {
     const WHAT: &'static str =
         "a pool with flow_control = true, max_in_flight, and endpoints with control urls";
+    const ADD: &'static [&'static str] = &[
+        "`max_in_flight` of a pool",
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        OBJECTIVES,
+    ];
     type Found<'a> = (&'a Model, &'a Pool, usize);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -377,6 +430,7 @@ pub struct RouteTimeout;
 
 impl Find for RouteTimeout {
     const WHAT: &'static str = "a model with request_timeout_ms";
+    const ADD: &'static [&'static str] = &["`request_timeout_ms` of a model", ENDPOINTS, CONTROL];
     type Found<'a> = (&'a Model, Duration);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -410,6 +464,13 @@ const HELD_MAX: usize = 1000;
 
 impl Find for HeldInNumber {
     const WHAT: &'static str = "a pool with flow_control = true, a limit of at most 1000 in held_max, endpoint urls, and an objective of another priority without a limit";
+    const ADD: &'static [&'static str] = &[
+        "`held_max` of a pool",
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        OBJECTIVES,
+    ];
     type Found<'a> = (&'a Model, &'a Pool, HeldMax<'a>);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -440,6 +501,7 @@ pub struct ShedByPriority;
 
 impl Find for ShedByPriority {
     const WHAT: &'static str = "a model whose pools have flow_control = false, endpoint urls, and objectives above and below priority 0";
+    const ADD: &'static [&'static str] = &[ENDPOINTS, URLS, FLOW_CONTROL, OBJECTIVES];
     type Found<'a> = (&'a Model, Classes<'a>);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -457,6 +519,7 @@ pub struct Adapters;
 
 impl Find for Adapters {
     const WHAT: &'static str = "a model with adapters";
+    const ADD: &'static [&'static str] = &["`adapters` of a model"];
     type Found<'a> = Vec<(&'a Model, &'a str)>;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
@@ -479,6 +542,7 @@ pub struct BodyLimit;
 
 impl Find for BodyLimit {
     const WHAT: &'static str = "body_limit_bytes";
+    const ADD: &'static [&'static str] = &["`body_limit_bytes`"];
     type Found<'a> = usize;
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use poolproof_model::target::{Access, ApiKey, Secret, Tls, read_certificates};
+use poolproof_model::target::{Access, ApiKey, Secret, Target, Tls, read_certificates};
 
 /// Keys, headers and certificates.
 #[derive(Clone, Debug, Default, Args)]
@@ -75,12 +75,7 @@ impl AccessArgs {
             let set = access.set(name, Secret::new(value.trim()));
             set.with_context(|| format!("--header {name:?}"))?;
         }
-        let key = ApiKey {
-            env: self.api_key_env.clone(),
-            file: self.api_key_file.clone(),
-            header: self.api_key_header.clone(),
-        };
-        if key != ApiKey::default() {
+        if let Some(key) = self.api_key() {
             let option = if key.env.is_some() {
                 "--api-key-env"
             } else {
@@ -89,15 +84,33 @@ impl AccessArgs {
             let (name, value) = key.read(here).context(option)?;
             access.set(&name, value).context(option)?;
         }
-        let tls = Tls {
+        access.certificates = read_certificates(&self.tls(), here)?;
+        Ok(access)
+    }
+
+    /// Names the key and the certificates in a target, as its file does. Headers are left out, since they have values.
+    pub(super) fn name_in(&self, target: &mut Target) {
+        target.api_key = self.api_key();
+        target.tls = Some(self.tls()).filter(|tls| *tls != Tls::default());
+    }
+
+    fn api_key(&self) -> Option<ApiKey> {
+        let key = ApiKey {
+            env: self.api_key_env.clone(),
+            file: self.api_key_file.clone(),
+            header: self.api_key_header.clone(),
+        };
+        (key != ApiKey::default()).then_some(key)
+    }
+
+    fn tls(&self) -> Tls {
+        Tls {
             ca: self.ca_cert.clone(),
             client_certificate: self.client_cert.clone(),
             client_key: self.client_key.clone(),
             insecure: self.insecure,
             server_name: self.server_name.clone(),
-        };
-        access.certificates = read_certificates(&tls, here)?;
-        Ok(access)
+        }
     }
 
     /// How long to wait until a model is served.

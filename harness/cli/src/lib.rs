@@ -33,6 +33,7 @@ mod exit;
 mod expect;
 mod found;
 mod github;
+mod init;
 mod list;
 mod load;
 mod manual;
@@ -110,6 +111,8 @@ enum Command {
     List(list::Args),
     /// Send a workload and judge its objectives
     Load(Box<load::Args>),
+    /// Write a target file by asking a gateway or a cluster
+    Init(init::Args),
     /// Compute sample sizes before anything is sent
     Plan(plan::Args),
     /// Render a record as a table, a page, or a file for CI, dashboards and other tools
@@ -218,6 +221,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run(args) => in_runtime(run::run(app, args)),
         Command::List(args) => list::list(app, &args),
         Command::Load(args) => in_runtime(load::load(*args)),
+        Command::Init(args) => in_runtime(init::init(args)),
         Command::Plan(args) => plan::plan(app, &args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),

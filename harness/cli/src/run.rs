@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use tokio_util::sync::CancellationToken;
 
+use super::duration::seconds;
 use super::expect::ExpectArgs;
+use super::found::{self, Question};
 use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
@@ -22,7 +24,9 @@ use poolproof_cases::case::Case;
 use poolproof_cases::context::{Settings, Timeouts};
 use poolproof_cases::round_trip::{self, RoundTrip, Vantage};
 use poolproof_cases::run::{self, Event};
+use poolproof_cases::wanted;
 use poolproof_model::parts::StackKind;
+use poolproof_model::target::Target;
 use poolproof_records::limits;
 use poolproof_records::run::{Conclusion, Record, StackUnderTest};
 use poolproof_report::{self as report, format, markdown, openmetrics, terminal};
@@ -33,6 +37,7 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run                                        all suites on the embedded stack
   poolproof run canary routing/unknown-model           one suite and one case
   poolproof run --flaw split-80-20 canary              a gateway that splits 80/20, which must fail
+  poolproof run http://host:8000 routing               a gateway or model server, without a file
   poolproof run --stack url --target my-gateway.toml   an existing stack
   poolproof run --target my-gateway.toml --api-key-env KEY --wait-ready 10m
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
@@ -40,17 +45,22 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run --slow --slow-answer 310               slow cases as well, with answers that take 310 seconds
   poolproof run --target my-gateway.toml --dry-run     what a run would send, and which cases it would skip")]
 pub(super) struct Args {
-    /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]
+    /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]; or the URL of a gateway, which is
+    /// asked for its models in place of a target file
+    #[arg(value_name = "SELECTOR|URL")]
     selectors: Vec<String>,
+    /// With a URL: the model [default: the first one that the gateway lists]
+    #[arg(help_heading = "Stack", long, value_name = "NAME")]
+    model: Option<String>,
     #[command(flatten)]
     stack: StackArgs,
     #[command(flatten)]
     rates: RateArgs,
     #[command(flatten)]
     slow: SlowArgs,
-    /// Longest time of a case, in seconds; slow servers need more for samples of thousands
-    #[arg(help_heading = "Judging", long, value_name = "SECONDS", default_value_t = Timeouts::default().case.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86400))]
-    case_timeout: u64,
+    /// Longest time of a case, in seconds or with a unit, such as 10m; slow servers need more for samples of thousands
+    #[arg(help_heading = "Judging", long, value_name = "TIME", default_value_t = Timeouts::default().case.as_secs_f64(), value_parser = case_timeout)]
+    case_timeout: f64,
     /// Stacks `kind` and `cluster`: run cases that do not change the stack from a pod, so that their times exclude the path into the
     /// cluster
     #[arg(help_heading = "Cluster", long)]
@@ -84,7 +94,51 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
+/// A timeout of 1 s to a day.
+fn case_timeout(text: &str) -> anyhow::Result<f64> {
+    let seconds = seconds(text)?;
+    ensure!(
+        (1.0..=86_400.0).contains(&seconds),
+        "must be 1 second to 1 day"
+    );
+    Ok(seconds)
+}
+
+impl Args {
+    /// Asks the gateway at a URL among the selectors what a target file would say.
+    async fn ask(&mut self) -> Result<(), Failure> {
+        let all = std::mem::take(&mut self.selectors);
+        let (urls, selectors): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|text| found::is_url(text));
+        self.selectors = selectors;
+        let [text] = urls.as_slice() else {
+            let wrong = if urls.is_empty() {
+                self.model.as_ref().map(|name| {
+                    anyhow!("--model {name}: only for a URL; a target file names its models itself")
+                })
+            } else {
+                Some(anyhow!("{}: a run has one gateway", urls.join(" ")))
+            };
+            return wrong.map_or(Ok(()), |error| Err(Failure::usage(error)));
+        };
+        let url = found::url(text).map_err(Failure::usage)?;
+        if !self.stack.is_default() {
+            let wrong = "give the URL of a gateway, or a target file or a stack, but not both";
+            return Err(Failure::usage(anyhow!(wrong)));
+        }
+        let target = found::find(Question {
+            url: &url,
+            model: self.model.as_deref(),
+            access: &self.stack.access,
+            may_chat: !self.dry_run,
+        });
+        self.stack.found = Some(target.await?);
+        Ok(())
+    }
+}
+
+pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
+    args.ask().await?;
     let cases = run::select(app.suites, &args.selectors, args.slow.slow).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
@@ -147,7 +201,7 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     let run_options = run::Options {
         budget: Budget::new(app.suites, settings),
         timeouts: Timeouts {
-            case: Duration::from_secs(args.case_timeout),
+            case: Duration::from_secs_f64(args.case_timeout),
             ..timeouts(options.kind)
         },
         fail_fast: args.fail_fast,
@@ -193,6 +247,9 @@ pub(super) async fn run(app: App, args: Args) -> Result<Exit, Failure> {
     }
     progress.finish();
     print(&record, &args)?;
+    if options.kind == StackKind::Url && !args.json {
+        print_wanted(&cases, &targets[0]);
+    }
     github::publish(
         &markdown::render(&record),
         &report::github::annotations(&record),
@@ -270,7 +327,10 @@ async fn dry_run(
     if args.json {
         print_line(&serde_json::to_string_pretty(&value).context("writing the plan")?)
     } else {
-        print_line(&format!("{text}\nNothing was sent."))
+        print_line(&format!("{text}\nNothing was sent."));
+        if options.kind == StackKind::Url {
+            print_wanted(cases, &target);
+        }
     }
     Ok(Exit::Passed)
 }
@@ -281,6 +341,13 @@ async fn save_logs(stack: &Stack, folder: &Path) {
         Ok(true) => eprintln!("logs: {}", folder.display()),
         Ok(false) => {}
         Err(error) => eprintln!("logs: {error:#}"),
+    }
+}
+
+/// Prints which fields of a target file would let more cases run.
+fn print_wanted(cases: &[&Case], target: &Target) {
+    if let Some(text) = wanted::in_words(&wanted::wanted(cases, target)) {
+        print_line(&text);
     }
 }
 

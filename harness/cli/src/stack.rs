@@ -207,6 +207,24 @@ impl StackArgs {
     }
 }
 
+/// The options for reading an existing cluster, with the gateway at this URL if there is one.
+pub(super) fn of_existing_cluster(
+    context: &str,
+    namespace: Option<&str>,
+    gateway: Option<&Url>,
+) -> Result<Options> {
+    let mut options = from_env(std::env::current_exe().context("finding the poolproof program")?)?;
+    options.kind = StackKind::Cluster;
+    options.cluster = ClusterOptions {
+        context: Some(context.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        existing: true,
+        gateway_url: gateway.cloned(),
+        own_image: None,
+    };
+    Ok(options)
+}
+
 /// Parses a value by name; help lists all values.
 fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
     let values = T::ALL.iter();

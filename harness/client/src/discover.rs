@@ -93,7 +93,7 @@ fn of_list(listed: &Value) -> Vec<Model> {
     let entries = listed["data"].as_array().into_iter().flatten();
     let entries: Vec<(&str, Option<&str>)> = entries
         .filter_map(|entry| Some((entry["id"].as_str()?, entry["parent"].as_str())))
-        .filter(|(id, _)| !id.is_empty())
+        .filter(|(id, _)| !id.is_empty() && !id.contains(char::is_control))
         .take(MODELS_MAX)
         .collect();
     let is_listed = |name: &str| entries.iter().any(|(id, _)| *id == name);

@@ -46,6 +46,7 @@ pub mod remark;
 pub mod routed;
 pub mod settings;
 pub mod target;
+mod target_file;
 pub mod topology;
 pub mod verdict;
 pub mod workload;

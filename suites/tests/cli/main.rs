@@ -3,6 +3,7 @@
 
 mod compare;
 mod expect;
+mod first_run;
 mod listings;
 mod load;
 mod records;

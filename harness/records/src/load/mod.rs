@@ -270,6 +270,9 @@ pub enum Conclusion {
     Interrupted,
 }
 
+/// The kind of a failure for which this machine had no port or descriptor left.
+pub const CLIENT_LIMIT: &str = "client-limit";
+
 /// A request counts as late if it is sent this long after it was due, in milliseconds.
 pub const LATE_MS: f64 = 10.0;
 
@@ -284,11 +287,19 @@ impl Record {
         file::save(self, path)
     }
 
+    /// Whether no request was answered, though this machine could send: no doubt about its speed changes that.
+    pub fn every_request_failed(&self) -> bool {
+        let total = &self.total;
+        total.requests > 0 && total.answered == 0 && !total.failed.contains_key(CLIENT_LIMIT)
+    }
+
     /// The conclusion over all objectives.
     pub fn conclusion(&self) -> Conclusion {
         let some = |verdict| self.slos.iter().any(|slo| slo.verdict == verdict);
         if self.interrupted {
             Conclusion::Interrupted
+        } else if self.every_request_failed() {
+            Conclusion::Missed
         } else if !self.doubts.is_empty() {
             Conclusion::Undecided
         } else if self.saturated || some(Verdict::Fail) {

@@ -9,7 +9,7 @@ use super::super::clipped;
 use poolproof_model::remark::Remark;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
-use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Worker};
+use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Times, Worker};
 
 /// Share of frames that arrive together with the previous one above which the report has a note. A busy machine causes lower shares.
 const TOGETHER_TOLD: f64 = 0.25;
@@ -46,10 +46,11 @@ pub fn render(record: &Record) -> String {
             }
         );
     }
+    text += &failures(record);
     for example in &record.examples {
         let _ = writeln!(
             text,
-            "failed       {} (request {}): {}",
+            "example      {} (request {}): {}",
             clipped(&example.kind),
             example.request,
             clipped(&example.detail)
@@ -90,6 +91,7 @@ pub fn render(record: &Record) -> String {
         clipped(&record.stack),
         match record.conclusion() {
             Conclusion::Met => "every objective was met",
+            Conclusion::Missed if record.every_request_failed() => "every request failed",
             Conclusion::Missed => "an objective was missed",
             Conclusion::Undecided if record.doubts.is_empty() => "not decided",
             Conclusion::Undecided => "not to be trusted",
@@ -143,8 +145,9 @@ fn requests(record: &Record) -> String {
         true => "; TTFA: to the first token that is no reasoning",
         false => "",
     };
+    let few: String = record.classes.iter().filter_map(few).collect();
     format!(
-        "{}\ntimes in ms, counted from when a request was due; -: too few samples{ttfa}\n\n",
+        "{}\ntimes in ms, counted from when a request was due; -: too few samples (p50 needs 20 requests, p95 200, p99 1,000){ttfa}\n{few}\n",
         table.build().with(Style::sharp())
     )
 }
@@ -167,6 +170,70 @@ pub(in super::super) fn remarks(record: &Record) -> impl Iterator<Item = (String
         }
         (clipped(name).into_owned(), line)
     })
+}
+
+/// The figures that a sample has which is too small for the percentiles of the table: means, and medians where p50 is missing.
+fn few(group: &Group) -> Option<String> {
+    const SHOWN: [(Series, &str); 3] = [
+        (Series::Ttft, "TTFT"),
+        (Series::Tpot, "TPOT"),
+        (Series::E2e, "E2E"),
+    ];
+    let is_complete = group.percentile_ms(Series::E2e, 99.0).is_some();
+    if is_complete || group.answered == 0 {
+        return None;
+    }
+    let figures = |name: &str, of: &dyn Fn(&Times) -> Option<f64>| {
+        let figures = SHOWN.iter().filter_map(|(series, shown)| {
+            let ms = of(group.times.get(series.name())?)?;
+            Some(format!("{shown} {}", milliseconds(Some(ms))))
+        });
+        let figures: Vec<String> = figures.collect();
+        (!figures.is_empty()).then(|| format!("; {name}: {}", figures.join(", ")))
+    };
+    let means = figures("mean", &|times| Some(times.mean_ms));
+    let medians = figures("median", &|times| {
+        let is_missing = times.percentile_ms(50.0).is_none();
+        is_missing.then(|| median_ms(times)).flatten()
+    });
+    let mut text = format!("{:12} {} answers", clipped(&group.name), group.answered);
+    text += &means.unwrap_or_default();
+    text += &medians.unwrap_or_default();
+    if !group.times.contains_key(Series::Ttft.name()) {
+        text += "; no token was seen, so that there is no TTFT";
+    }
+    Some(text + "\n")
+}
+
+/// The median of the answers, from all recorded values; `None` if the record lacks them.
+fn median_ms(times: &Times) -> Option<f64> {
+    let mut seen = 0;
+    let mut values = times.histogram_us.iter();
+    let middle = values.find(|(_, count)| {
+        seen += count;
+        2 * seen >= times.n
+    });
+    middle.map(|(us, _)| *us as f64 / 1000.0)
+}
+
+/// Failures of each class, by reason.
+fn failures(record: &Record) -> String {
+    let failed = record.classes.iter().filter(|class| class.failures() > 0);
+    let lines = failed.map(|class| {
+        let mut kinds: Vec<(&String, &u64)> = class.failed.iter().collect();
+        kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let kinds = kinds
+            .iter()
+            .map(|(kind, count)| format!("{count} {}", clipped(kind)));
+        format!(
+            "failed       {} of {} {}: {}\n",
+            class.failures(),
+            class.requests,
+            clipped(&class.name),
+            kinds.collect::<Vec<_>>().join(", ")
+        )
+    });
+    lines.collect()
 }
 
 fn adapters(record: &Record) -> String {
@@ -254,7 +321,7 @@ fn client(record: &Record) -> String {
         .map(|thread| thread.wall_ms)
         .fold(0.0, f64::max);
     let cpu_ms: f64 = client.threads.iter().map(|thread| thread.cpu_ms).sum();
-    let p99 = |times: &Option<poolproof_records::load::Times>| {
+    let p99 = |times: &Option<Times>| {
         let times = times.as_ref()?;
         Some(match times.percentile_ms(99.0).flatten() {
             Some(ms) => format!("p99 {} ms", milliseconds(Some(ms))),
