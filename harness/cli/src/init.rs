@@ -21,7 +21,7 @@ use poolproof_stack::Stack;
   poolproof init http://host --context my-cluster    the same, for the gateway at this address")]
 pub(super) struct Args {
     /// URL of the gateway
-    #[arg(required_unless_present = "context", value_parser = found::url)]
+    #[arg(value_parser = found::url)]
     url: Option<Url>,
     /// The file to write; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "target.toml")]
@@ -55,7 +55,10 @@ pub(super) async fn init(args: Args) -> Result<Exit, Failure> {
             of_cluster(context, args.namespace.as_deref(), url.as_ref()).await?
         }
         (None, Some(url)) => of_gateway(url, &args).await?,
-        (None, None) => return Err(Failure::usage(anyhow!("name the URL of a gateway"))),
+        (None, None) => {
+            let nothing = "name the URL of a gateway, or a cluster with --context NAME";
+            return Err(Failure::usage(anyhow!(nothing)));
+        }
     };
     let text = target.to_file(&notes)?;
     if !to_file {

@@ -178,7 +178,7 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held_max: BTreeMap<String, usize>,
     /// Its endpoints.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
 }
 

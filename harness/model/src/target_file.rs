@@ -166,7 +166,7 @@ impl Target {
         for note in notes {
             text += &format!("# {}\n", note.replace(char::is_control, " "));
         }
-        let mut told = BTreeSet::new();
+        let mut told = tables(&plain);
         let mut table = "";
         let mut keys = BTreeSet::new();
         for line in plain.lines() {
@@ -200,6 +200,17 @@ impl Target {
         }
         Ok(text)
     }
+}
+
+/// The fields that have tables of their own, which stand below.
+fn tables(plain: &str) -> BTreeSet<(&'static str, &'static str)> {
+    let heads = plain.lines().filter(|line| line.starts_with('['));
+    let heads: BTreeSet<&str> = heads.map(|line| line.trim_matches(['[', ']'])).collect();
+    let path = |field: &Field| format!("{}.{}", field.table, field.key);
+    let fields = FIELDS
+        .iter()
+        .filter(|field| heads.contains(path(field).trim_start_matches('.')));
+    fields.map(|field| (field.table, field.key)).collect()
 }
 
 /// Fields that a table lacks, as comments; those of each kind of table once.
