@@ -13,10 +13,10 @@
 //! use poolproof_cases::select::select;
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! for case in select(SUITES, &["canary".to_owned()])? {
+//! for case in select(SUITES, &["canary".to_owned()], false)? {
 //!     println!("{} ({}): {}", case.id, case.source, case.requirement);
 //! }
-//! assert!(select(SUITES, &["no-such-suite".to_owned()]).is_err());
+//! assert!(select(SUITES, &["no-such-suite".to_owned()], true).is_err());
 //! # Ok(())
 //! # }
 //! ```
@@ -38,6 +38,7 @@ mod rollout;
 mod routing;
 mod sample;
 mod streams;
+mod times;
 mod ways;
 
 use poolproof_cases::case::Suite;
@@ -80,6 +81,8 @@ mod tests {
     fn target() -> Target {
         let mut topology = Topology::default();
         topology.models[0].adapters = vec!["adapter".to_owned()];
+        topology.models[1].request_timeout_ms = Some(2000);
+        topology.models[0].pools[0].max_in_flight = Some(8);
         Target::planned(&topology).unwrap()
     }
 
@@ -140,7 +143,8 @@ mod tests {
                 // Fails if a case takes more than its share.
                 let effort = case.effort(&target, &rates).unwrap();
                 if case.level == Level::Must {
-                    shares += rates.alpha;
+                    // A slow case has no part in the division, and takes nothing.
+                    shares += if case.is_slow() { 0.0 } else { rates.alpha };
                     taken += effort.alpha();
                 }
             }
@@ -158,6 +162,7 @@ mod tests {
             let effort = case.effort(&target, &rates).unwrap();
             let takes_none = effort.decisions.iter().all(never_by_chance);
             assert_eq!(case.alpha_parts == 0, takes_none, "{}", case.id);
+            assert!(takes_none || !case.is_slow(), "{}", case.id);
         }
     }
 

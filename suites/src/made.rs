@@ -25,6 +25,7 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
         served_by: Some(served_by.to_owned()),
         body: Vec::new(),
         frames: Vec::new(),
+        tokens: None,
         ending,
     }
 }
@@ -43,7 +44,12 @@ pub(crate) fn stream(events: impl IntoIterator<Item = String>) -> Exchange {
     let kind = "text/event-stream".parse().unwrap();
     exchange.headers.insert("content-type", kind);
     let at = exchange.sent_at;
-    let frames = events.into_iter().map(|data| Frame { at, data });
+    let name = String::new();
+    let frames = events.into_iter().map(|data| Frame {
+        at,
+        name: name.clone(),
+        data,
+    });
     exchange.frames = frames.collect();
     exchange
 }
@@ -56,6 +62,7 @@ pub(crate) fn context() -> Context {
         alpha: 1e-4,
         power: 0.99,
         split_tolerance: 0.03,
+        slow_answer: Duration::from_secs(20),
     };
     Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0).unwrap()
 }

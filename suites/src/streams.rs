@@ -99,6 +99,9 @@ impl Whole {
 }
 
 fn completion_tokens(answer: &Exchange) -> Option<u64> {
+    if answer.is_event_stream() {
+        return answer.answered().ok()?.usage.map(|(_, tokens)| tokens);
+    }
     last(answer, |chunk| chunk["usage"]["completion_tokens"].as_u64())
 }
 
@@ -117,6 +120,9 @@ fn pieces(stream: &Exchange) -> usize {
 }
 
 fn finish_reason(answer: &Exchange) -> Option<String> {
+    if answer.is_event_stream() {
+        return answer.answered().ok()?.finish;
+    }
     last(answer, |chunk| {
         let reason = chunk["choices"][0]["finish_reason"].as_str()?;
         Some(reason.to_owned())

@@ -1,4 +1,5 @@
 //! Every flaw against the cases that must catch it, on an embedded stack that has it: `poolproof selftest` as tests.
+//! A flaw that only slow cases catch is ignored unless `POOLPROOF_SLOW` is set, or its test is named in full.
 
 mod common;
 
@@ -11,10 +12,12 @@ use poolproof_cli::stacks_of_selftest;
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = vec![Trial::test("the-table-has-no-holes", no_holes)];
-    trials.extend(
-        catches(SUITES)
-            .map(|catch| Trial::test(format!("caught/{}", catch.flaw), move || caught(catch))),
-    );
+    let slow = common::slow();
+    trials.extend(catches(SUITES).map(|catch| {
+        let name = format!("caught/{}", catch.flaw);
+        let is_wanted = slow || !catch.is_slow(SUITES) || arguments.filter.as_ref() == Some(&name);
+        Trial::test(name, move || caught(catch)).with_ignored_flag(!is_wanted)
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -33,6 +36,7 @@ fn caught(catch: &'static Catch) -> Result<(), Failed> {
         run: common::run_options(&stack),
         repeat: 1,
         full: false,
+        slow: common::slow(),
     };
     let start = stacks_of_selftest(stack);
     let mut watch = |_: &Case| {};

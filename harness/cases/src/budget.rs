@@ -3,6 +3,11 @@
 //! Each case gets a fixed share. The share depends on the list of all cases, never on the selection of a run or the
 //! features of a target. The conclusion of a case is therefore independent of other cases. The shares of all Must cases
 //! sum to the run's alpha, which bounds the chance that a run fails a correct stack (Bonferroni's inequality).
+//!
+//! Slow cases are not divided over: they judge each answer and decide nothing by chance, so that the shares are the same in
+//! runs with and without them.
+
+use std::time::Duration;
 
 use crate::case::{Case, Level, Suite};
 use crate::context::Settings;
@@ -11,7 +16,7 @@ use crate::context::Settings;
 /// never occur on a correct stack. Its true chance of a false alarm is 0; this is only the bound that a plan needs.
 const SHARE_WITHOUT_PARTS: f64 = 1e-6;
 
-/// The error rates of one case.
+/// The error rates of one case, and what else of the settings its plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// The chance that all statistical decisions of the case together fail a correct stack.
@@ -20,6 +25,8 @@ pub struct Rates {
     pub power: f64,
     /// The smallest deviation of a split that must be caught, as a share (0.03 is three points).
     pub split_tolerance: f64,
+    /// The length of the silence that answers of slow cases contain.
+    pub slow_answer: Duration,
 }
 
 /// The division of a run's alpha over the cases of all suites.
@@ -35,7 +42,7 @@ impl Budget {
     /// conclusion of a run: they get the same alpha per part, without being counted.
     pub fn new(suites: &[Suite], settings: Settings) -> Self {
         let musts = suites.iter().flat_map(|suite| suite.cases);
-        let musts = musts.filter(|case| case.level == Level::Must);
+        let musts = musts.filter(|case| case.level == Level::Must && !case.is_slow());
         let parts: Vec<u32> = musts.map(|case| case.alpha_parts).collect();
         let without = parts.iter().filter(|parts| **parts == 0).count();
         let total: u32 = parts.iter().sum();
@@ -62,6 +69,7 @@ impl Budget {
             alpha,
             power: self.settings.power,
             split_tolerance: self.settings.split_tolerance,
+            slow_answer: Duration::from_secs(self.settings.slow_answer_s),
         }
     }
 }
@@ -123,6 +131,20 @@ mod tests {
         let alone = of_one(&[]);
         assert!(of_one(&MORE[..1]) < alone);
         assert!((of_one(&MORE[1..]) / alone - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_slow_case_leaves_the_other_shares_as_they_are() {
+        static SLOW: [Case; 1] = [Case {
+            needs: &[crate::need::Need::time()],
+            ..Case::plain("b/slow")
+        }];
+        let of_two = |suites: &[Suite]| {
+            let budget = Budget::new(suites, Settings::default());
+            alpha(&budget, &CASES[1])
+        };
+        let without = of_two(&[suite(&CASES)]);
+        assert_eq!(of_two(&[suite(&CASES), suite(&SLOW)]), without);
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl Case {
     pub fn changes(&self) -> bool {
         self.needs.iter().any(|need| need.is_change())
     }
+
+    /// Whether the case takes long by its nature: it lists [`Need::time`]. A run includes it with `--slow` or by its full
+    /// id. It must not decide by chance, so that the alpha of the other cases is the same with and without it.
+    pub fn is_slow(&self) -> bool {
+        self.needs.iter().any(|need| need.is_time())
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +121,16 @@ impl Catch {
             must_fail,
             may_fail,
         }
+    }
+
+    /// Whether only slow cases must fail, so that the flaw is tested with them alone.
+    pub fn is_slow(&self, suites: &'static [Suite]) -> bool {
+        let cases = suites.iter().flat_map(|suite| suite.cases);
+        let slow: Vec<&str> = cases
+            .filter(|case| case.is_slow())
+            .map(|case| case.id)
+            .collect();
+        self.must_fail.iter().all(|id| slow.contains(id))
     }
 }
 

@@ -124,11 +124,11 @@ impl Context {
     ) -> Result<Self> {
         Ok(Self {
             names: Names::of(&target).into(),
-            target,
             timeouts,
             rates,
             seed,
-            http: client::http(usize::MAX)?,
+            http: client::http_of(&target, usize::MAX)?,
+            target,
             case,
             attempt,
             tally: Arc::new(Tally {
@@ -150,14 +150,21 @@ impl Context {
     /// A client of the gateway that shares nothing with other clients.
     pub fn client(&self, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
-        let client = Client::new(&purpose, &self.target.url, connections, self.tally.clone())?;
+        let (target, tally) = (&self.target, self.tally.clone());
+        let client = Client::of(target, &target.url, &purpose, connections, tally)?;
         Ok(client.knowing(self.names.clone()))
     }
 
     /// A client of an endpoint that shares nothing with other clients.
     pub fn client_of(&self, endpoint: &url::Url, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
-        let client = Client::new(&purpose, endpoint, connections, Arc::default())?;
+        let client = Client::of(
+            &self.target,
+            endpoint,
+            &purpose,
+            connections,
+            Arc::default(),
+        )?;
         Ok(client.knowing(self.names.clone()))
     }
 
@@ -252,7 +259,7 @@ impl Context {
 async fn served_again(target: Arc<Target>, timeouts: Timeouts) -> Result<()> {
     const IN_A_ROW: usize = 3;
     let connections = Connections::NewPerRequest;
-    let client = Client::new("undo", &target.url, connections, Arc::default())?;
+    let client = Client::of(&target, &target.url, "undo", connections, Arc::default())?;
     for model in &target.models {
         let what = format!("model {} is served again", model.name);
         let served = poll::until(what, timeouts.recovery, poll::INTERVAL, || async {
@@ -313,6 +320,7 @@ mod tests {
             alpha: 1e-4,
             power: 0.99,
             split_tolerance: 0.03,
+            slow_answer: Duration::from_secs(20),
         };
         let context = Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0);
         let context = context.unwrap();

@@ -49,10 +49,10 @@ pub fn statuses(what: &str, exchange: &Exchange, wanted: RangeInclusive<u16>) ->
     that(ok, what, expected, exchange.describe())
 }
 
-/// Expects a complete 200. A stream must end with `[DONE]`.
+/// Expects a complete 200. A stream must be good by [`Exchange::answered`].
 pub fn success(what: &str, exchange: &Exchange) -> Found {
     let expected = if exchange.is_event_stream() {
-        "200 and a stream that ends with [DONE]"
+        "200 and a whole stream"
     } else {
         "200"
     };

@@ -24,7 +24,7 @@ use crate::context::{Settings, Timeouts};
 use crate::round_trip::{RoundTrip, Vantage, measure};
 use crate::run::{self, Options};
 use poolproof_client as client;
-use poolproof_model::target::Target;
+use poolproof_model::target::{Revealed, Target};
 use poolproof_model::verdict::Outcome;
 
 /// A worker exits after some minutes without a request, so its clock is polled while a case runs.
@@ -33,10 +33,12 @@ const ASKED_EVERY: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 2;
 
 /// A case for a worker.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Task {
     case: String,
     target: Target,
+    /// What a serialized target does not have.
+    access: Revealed,
     settings: Settings,
     case_timeout_ms: u64,
 }
@@ -70,7 +72,9 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
     };
     // When the coordinator disconnects, this drop cancels the case, which then undoes its changes.
     let _ended = stop.drop_guard();
-    let target = Arc::new(task.target);
+    let mut target = task.target;
+    target.access = task.access.hide();
+    let target = Arc::new(target);
     let ran = tokio::spawn(async move { run::run_case(case, &target, &options).await });
     match ran.await {
         Ok(Some(outcome)) => Ok(Json(outcome)),
@@ -80,7 +84,8 @@ async fn run_task(suites: &'static [Suite], task: Task) -> Result<Json<Outcome>,
 }
 
 async fn round_trip(Json(gateway): Json<Url>) -> Result<Json<RoundTrip>, Refusal> {
-    let measured = measure(&gateway, Vantage::Pod).await;
+    let target = Target::at("gateway".to_owned(), gateway);
+    let measured = measure(&target, Vantage::Pod).await;
     measured.map(Json).map_err(|error| internal(&error))
 }
 
@@ -146,13 +151,14 @@ impl Inside {
     }
 
     async fn outcome(&self, case: &Case, target: &Target, options: &Options) -> Result<Outcome> {
-        let timeouts = options.timeouts;
+        let timeouts = options.timeouts_of(case);
         let task = Task {
             case: case.id.to_owned(),
             // Computed for each case: a replaced pod has another address.
             target: (self.seen_inside)(target.clone()).await?,
+            access: target.access.reveal(),
             settings: *options.budget.settings(),
-            case_timeout_ms: timeouts.case.as_millis() as u64,
+            case_timeout_ms: options.timeouts.case.as_millis() as u64,
         };
         let limit = (timeouts.case + timeouts.undo) * ATTEMPTS;
         self.ask("case", &task, limit).await
@@ -191,6 +197,7 @@ impl Inside {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use poolproof_model::target::Access;
     use poolproof_model::topology::Topology;
     use poolproof_model::verdict::Verdict;
 
@@ -213,6 +220,7 @@ mod tests {
             let task = Task {
                 case: case.to_owned(),
                 target: Target::planned(&Topology::default()).unwrap(),
+                access: Access::default().reveal(),
                 settings: Settings::default(),
                 case_timeout_ms: 5000,
             };

@@ -50,7 +50,7 @@
 //! };
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let selected = select(&[SMOKE], &["smoke".to_owned()])?;
+//! let selected = select(&[SMOKE], &["smoke".to_owned()], false)?;
 //! assert_eq!(selected[0].id, "smoke/answers");
 //! # Ok(())
 //! # }

@@ -4,6 +4,8 @@
 //! A new need is one type with one [`Find`] implementation in this file. A case lists it as `PoolToLoad::NEED`, and
 //! obtains the result with `PoolToLoad::find(&ctx.target)?`.
 
+use std::time::Duration;
+
 use poolproof_model::change::Kind;
 use poolproof_model::target::{Endpoint, Model, Pool, Target};
 
@@ -66,6 +68,7 @@ pub struct Need {
 enum Check {
     Found(fn(&Target) -> bool),
     Change(Kind),
+    Time,
 }
 
 impl Need {
@@ -89,6 +92,16 @@ impl Need {
         }
     }
 
+    /// The need for more time than a case of a usual run may take. Every target meets it; a run has the time if it includes
+    /// slow cases. See [`crate::case::Case::is_slow`].
+    pub const fn time() -> Self {
+        Self {
+            what: "time (a slow case: --slow)",
+            add: &[],
+            check: Check::Time,
+        }
+    }
+
     /// The description of this need.
     pub fn describe(self) -> &'static str {
         self.what
@@ -107,12 +120,18 @@ impl Need {
                 let changes = target.changes.as_ref();
                 changes.is_some_and(|changes| changes.kinds.contains(&kind))
             }
+            Check::Time => true,
         }
     }
 
     /// Whether a case with this need changes parts of the stack.
     pub fn is_change(self) -> bool {
         matches!(self.check, Check::Change(_))
+    }
+
+    /// Whether a case with this need is slow.
+    pub fn is_time(self) -> bool {
+        matches!(self.check, Check::Time)
     }
 }
 
@@ -341,6 +360,138 @@ impl Find for HeldFairly {
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {
         HeldByPriority::look(target).filter(|(_, pool, _)| pool.fair_flows == Some(true))
+    }
+}
+
+/// The first pool that gets all requests of its model and has a known time after which held requests expire, with that
+/// time.
+#[derive(Debug)]
+pub struct HeldForATime;
+
+/// By how much the timeout of a route must be above the time to live of held requests.
+const AFTER_TTL_MS: u64 = 2000;
+
+impl Find for HeldForATime {
+    const WHAT: &'static str = "a pool with flow_control = true and held_ttl_ms that is not beyond its route's timeout, endpoint urls, and objectives above and below priority 0";
+    const ADD: &'static [&'static str] = &[
+        "`held_ttl_ms` of a pool",
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        OBJECTIVES,
+    ];
+    type Found<'a> = (&'a Model, &'a Pool, Classes<'a>, Duration);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let classes = Classes::look(target)?;
+        single_pools(target).find_map(|(model, pool)| {
+            let holds = pool.flow_control == Some(true) && endpoints_have_urls(pool);
+            let ttl_ms = pool.held_ttl_ms.filter(|_| holds)?;
+            // A route that refuses a request before its picker does would hide it.
+            let is_first = model
+                .request_timeout_ms
+                .is_none_or(|ms| ms > ttl_ms + AFTER_TTL_MS);
+            is_first.then_some((model, pool, classes, Duration::from_millis(ttl_ms)))
+        })
+    }
+}
+
+/// The first pool that gets all requests of its model, is full by the number of its requests in progress, and has control
+/// urls of its endpoints. Found: also the number of requests that fill it.
+#[derive(Debug)]
+pub struct FullByCount;
+
+impl Find for FullByCount {
+    const WHAT: &'static str =
+        "a pool with flow_control = true, max_in_flight, and endpoints with control urls";
+    const ADD: &'static [&'static str] = &[
+        "`max_in_flight` of a pool",
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        OBJECTIVES,
+    ];
+    type Found<'a> = (&'a Model, &'a Pool, usize);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        single_pools(target).find_map(|(model, pool)| {
+            let mut endpoints = pool.endpoints.iter();
+            let logs = endpoints.all(|endpoint| endpoint.control.is_some());
+            let holds = pool.flow_control == Some(true) && logs;
+            let max = pool.max_in_flight.filter(|_| holds)? * pool.endpoints.len();
+            (max > 0).then_some((model, pool, max))
+        })
+    }
+}
+
+/// The first model whose route has a timeout, with that timeout.
+#[derive(Debug)]
+pub struct RouteTimeout;
+
+impl Find for RouteTimeout {
+    const WHAT: &'static str = "a model with request_timeout_ms";
+    const ADD: &'static [&'static str] = &["`request_timeout_ms` of a model", ENDPOINTS, CONTROL];
+    type Found<'a> = (&'a Model, Duration);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        target.models.iter().find_map(|model| {
+            let timeout = model.request_timeout_ms?;
+            Some((model, Duration::from_millis(timeout)))
+        })
+    }
+}
+
+/// A limit of held requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldMax<'a> {
+    /// The objective in whose priority requests are held.
+    pub objective: &'a str,
+    /// That priority.
+    pub priority: i32,
+    /// How many requests are held.
+    pub requests: usize,
+    /// An objective of another priority that has room for more requests.
+    pub other: &'a str,
+}
+
+/// The first pool that gets all requests of its model and has a limit of held requests that is not too high to be
+/// reached, with that limit.
+#[derive(Debug)]
+pub struct HeldInNumber;
+
+/// Limits up to this number are reached by a case.
+const HELD_MAX: usize = 1000;
+
+impl Find for HeldInNumber {
+    const WHAT: &'static str = "a pool with flow_control = true, a limit of at most 1000 in held_max, endpoint urls, and an objective of another priority without a limit";
+    const ADD: &'static [&'static str] = &[
+        "`held_max` of a pool",
+        ENDPOINTS,
+        URLS,
+        FLOW_CONTROL,
+        OBJECTIVES,
+    ];
+    type Found<'a> = (&'a Model, &'a Pool, HeldMax<'a>);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        single_pools(target).find_map(|(model, pool)| {
+            let holds = pool.flow_control == Some(true) && endpoints_have_urls(pool);
+            let mut limits = pool.held_max.iter().filter(|_| holds);
+            limits.find_map(|(objective, &requests)| {
+                let priority = *target.objectives.get(objective)?;
+                let mut others = target.objectives.iter();
+                let (other, _) = others.find(|(name, of_other)| {
+                    **of_other != priority && !pool.held_max.contains_key(*name)
+                })?;
+                let limit = HeldMax {
+                    objective,
+                    priority,
+                    requests,
+                    other,
+                };
+                (requests <= HELD_MAX).then_some((model, pool, limit))
+            })
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use url::Url;
+use poolproof_model::target::Target;
 
 use poolproof_client::{Api, Client, Connections, Request};
 use poolproof_stats::interval::quantile;
@@ -14,9 +14,10 @@ pub use poolproof_records::round_trip::{RoundTrip, Vantage};
 const REQUESTS: usize = 200;
 
 /// Requests a model that the gateway cannot know. Any response counts.
-pub async fn measure(gateway: &Url, from: Vantage) -> Result<RoundTrip> {
+pub async fn measure(target: &Target, from: Vantage) -> Result<RoundTrip> {
     let connections = Connections::KeepAlive;
-    let client = Client::new("round-trip", gateway, connections, Arc::default())?;
+    let gateway = &target.url;
+    let client = Client::of(target, gateway, "round-trip", connections, Arc::default())?;
     let mut took_ms = Vec::new();
     for _ in 0..REQUESTS {
         let model = "poolproof-no-such-model";

@@ -1,13 +1,15 @@
-//! A run: skips cases whose needs are not met, runs the others one by one, and records and saves each verdict.
+//! A run: skips cases whose needs are not met, runs the others one by one on each stack, and records and saves each verdict.
 
 mod attempt;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
@@ -42,14 +44,25 @@ pub struct Options {
     pub inside: Option<Inside>,
 }
 
+impl Options {
+    /// The timeouts of a case. A slow one has the length of a slow answer on top of what every case has.
+    pub(crate) fn timeouts_of(&self, case: &Case) -> Timeouts {
+        let mut timeouts = self.timeouts;
+        if case.is_slow() {
+            timeouts.case += self.budget.rates(case).slow_answer;
+        }
+        timeouts
+    }
+}
+
 /// The record of a finished case.
-fn recorded(case: &Case, known: Option<&Known>, outcome: Outcome, took_ms: u64) -> CaseRecord {
+fn case_record(case: &Case, known: Option<&Known>, outcome: Outcome, took: Duration) -> CaseRecord {
     CaseRecord {
         id: case.id.to_owned(),
         requirement: case.requirement.to_owned(),
         level: case.level,
         source: case.source.to_owned(),
-        took_ms,
+        took_ms: took.as_millis() as u64,
         known: known.cloned(),
         outcome,
     }
@@ -60,46 +73,86 @@ fn recorded(case: &Case, known: Option<&Known>, outcome: Outcome, took_ms: u64) 
 pub enum Event<'a> {
     /// A case starts.
     Started(&'a Case),
-    /// A case has ended. It is the last one in the record.
-    Ended(&'a Record),
+    /// A case has ended, and is in the record.
+    Ended(&'a CaseRecord, &'a Record),
 }
 
-/// Runs cases against a target and adds their results to the record. The record is saved at `path` after each case and
-/// at the end, so it survives any end of the process. The observer is called at the start and the end of each case.
+/// Runs cases and adds their results to the record, in the order of the cases. All targets are equal stacks: each runs one case at a
+/// time, so cases run in parallel without a common part. The record is saved at `path` after each case and at the end, so it survives
+/// any end of the process. The observer is called at the start and the end of each case.
 pub async fn run(
     cases: &[&'static Case],
-    target: &Arc<Target>,
+    targets: &[Arc<Target>],
     options: &Options,
     record: &mut Record,
     path: &Path,
     observe: &mut (dyn FnMut(Event<'_>) + Send),
 ) -> Result<()> {
-    let ballast = Arc::default();
-    for case in cases {
-        observe(Event::Started(case));
-        let started = Instant::now();
-        let inside = options.inside.as_ref();
-        let inside = inside.filter(|_| !case.changes() && missing(case, target).is_none());
-        let ended = match inside {
-            Some(inside) => inside.run_case(case, target, options).await,
-            None => run_after(&ballast, case, target, options).await,
-        };
-        let Some(outcome) = ended else {
-            record.interrupted = true;
+    let mut waiting: VecDeque<_> = cases.iter().copied().enumerate().collect();
+    let mut lanes: Vec<Lane> = targets.iter().map(Lane::new).collect();
+    let mut running = FuturesUnordered::new();
+    let mut recorded: Vec<usize> = Vec::new();
+    loop {
+        while let Some(lane) = lanes.pop() {
+            let Some((place, case)) = waiting.pop_front() else {
+                break;
+            };
+            observe(Event::Started(case));
+            let started = Instant::now();
+            let options = options.clone();
+            let ended = tokio::spawn(async move {
+                let outcome = lane.run(case, &options).await;
+                (lane, case, place, outcome, started.elapsed())
+            });
+            running.push(ended);
+        }
+        let Some(ended) = running.next().await else {
             break;
         };
-        let took_ms = started.elapsed().as_millis() as u64;
-        let ended = recorded(case, options.known.get(case.id), outcome, took_ms);
+        let (lane, case, place, outcome, took) = ended.context("running a case")?;
+        let Some(outcome) = outcome else {
+            record.interrupted = true;
+            waiting.clear();
+            continue;
+        };
+        lanes.push(lane);
+        let ended = case_record(case, options.known.get(case.id), outcome, took);
         let judged = ended.judged();
-        record.cases.push(ended);
+        let before = recorded.partition_point(|other| *other < place);
+        recorded.insert(before, place);
+        record.cases.insert(before, ended);
         record.save(path)?;
-        observe(Event::Ended(record));
+        observe(Event::Ended(&record.cases[before], record));
         let stops = judged.fails(case.level) || judged.leaves_undecided(case.level);
         if options.fail_fast && stops {
-            break;
+            waiting.clear();
         }
     }
     record.save(path)
+}
+
+/// A stack that runs one case at a time.
+struct Lane {
+    target: Arc<Target>,
+    ballast: Arc<Placed>,
+}
+
+impl Lane {
+    fn new(target: &Arc<Target>) -> Self {
+        Self {
+            target: target.clone(),
+            ballast: Arc::default(),
+        }
+    }
+
+    async fn run(&self, case: &'static Case, options: &Options) -> Option<Outcome> {
+        let inside = options.inside.as_ref();
+        let inside = inside.filter(|_| !case.changes() && missing(case, &self.target).is_none());
+        match inside {
+            Some(inside) => inside.run_case(case, &self.target, options).await,
+            None => run_after(&self.ballast, case, &self.target, options).await,
+        }
+    }
 }
 
 /// Runs one case. Returns `None` if the run was stopped meanwhile. An invalid measurement is repeated once, and the
@@ -153,13 +206,12 @@ mod tests {
     use crate::case::Suite;
     use crate::context::{Context, Settings};
     use crate::need::{Canary, Find, Need};
-    use anyhow::Context as _;
     use poolproof_client::{Api, Connections, Request};
     use poolproof_records::samples::record;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     static UNDONE: AtomicU32 = AtomicU32::new(0);
+    static NEXT: tokio::sync::Notify = tokio::sync::Notify::const_new();
     static MEASURED: AtomicU32 = AtomicU32::new(0);
 
     const fn case(
@@ -206,6 +258,18 @@ mod tests {
             case("a/stays-invalid", &[], |_| {
                 Box::pin(async { Ok(Outcome::invalid("always")) })
             }),
+            case("a/waits-for-the-next", &[], |_| {
+                Box::pin(async {
+                    NEXT.notified().await;
+                    Ok(Outcome::pass(""))
+                })
+            }),
+            case("a/is-the-next", &[], |_| {
+                Box::pin(async {
+                    NEXT.notify_one();
+                    Ok(Outcome::pass(""))
+                })
+            }),
             case("a/finds", &[], |ctx| {
                 Box::pin(async {
                     let model = Canary::find(&ctx.target).context("at the start")?;
@@ -231,9 +295,10 @@ mod tests {
     async fn panics_are_errors_unmet_needs_are_skips_and_changes_are_undone() {
         let mut record = record(&[]);
         let target = Arc::new(record.target.clone());
-        let cases = &select(SUITES, &[]).unwrap()[..3];
+        let cases = &select(SUITES, &[], false).unwrap()[..3];
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("run.json");
+        let target = [target];
         run(cases, &target, &options(), &mut record, &path, &mut |_| {})
             .await
             .unwrap();
@@ -245,10 +310,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_stacks_run_two_cases_at_a_time_and_the_record_keeps_their_order() {
+        let mut record = record(&[]);
+        let target = Arc::new(record.target.clone());
+        let ids = ["a/waits-for-the-next", "a/is-the-next", "a/passes"];
+        let cases = ids.map(|id| select(SUITES, &[id.to_owned()], false).unwrap()[0]);
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("run.json");
+        let targets = [target.clone(), target];
+        let mut ended = Vec::new();
+        let mut observe = |event: Event<'_>| {
+            if let Event::Ended(case, _) = event {
+                ended.push(case.id.clone());
+            }
+        };
+        let options = options();
+        let run = run(&cases, &targets, &options, &mut record, &path, &mut observe);
+        tokio::time::timeout(Duration::from_secs(10), run)
+            .await
+            .unwrap()
+            .unwrap();
+        let saved = Record::read(&path).unwrap();
+        let recorded: Vec<&str> = saved.cases.iter().map(|case| case.id.as_str()).collect();
+        assert_eq!(recorded, ids);
+        ended.sort_unstable();
+        assert_eq!(ended, ["a/is-the-next", "a/passes", "a/waits-for-the-next"]);
+    }
+
+    #[tokio::test]
     async fn a_case_with_an_unmet_need_is_skipped_with_the_reason() {
         let mut target = record(&[]).target;
         target.models.truncate(1);
-        let case = select(SUITES, &["a/finds".to_owned()]).unwrap()[0];
+        let case = select(SUITES, &["a/finds".to_owned()], false).unwrap()[0];
         let outcome = run_case(case, &Arc::new(target), &options()).await.unwrap();
         assert_eq!(outcome.verdict, Verdict::Skip);
         assert!(
@@ -262,7 +355,7 @@ mod tests {
     async fn an_invalid_measurement_is_repeated_once_and_reported() {
         let target = Arc::new(record(&[]).target);
         let outcome = async |id: &str| {
-            let case = select(SUITES, &[id.to_owned()]).unwrap()[0];
+            let case = select(SUITES, &[id.to_owned()], false).unwrap()[0];
             run_case(case, &target, &options()).await.unwrap()
         };
         let settled = outcome("a/settles").await;
@@ -276,7 +369,7 @@ mod tests {
         let target = Arc::new(record(&[]).target);
         let mut options = options();
         options.timeouts.case = std::time::Duration::ZERO;
-        let endless = select(SUITES, &["a/passes-too".to_owned()]).unwrap()[0];
+        let endless = select(SUITES, &["a/passes-too".to_owned()], false).unwrap()[0];
         let outcome = run_case(endless, &target, &options).await.unwrap();
         assert_eq!(outcome.verdict, Verdict::Inconclusive);
         let summary = outcome.summary;
@@ -299,7 +392,7 @@ mod tests {
             request: Duration::from_millis(2),
             ..Timeouts::default()
         };
-        let case = select(SUITES, &["a/passes".to_owned()]).unwrap()[0];
+        let case = select(SUITES, &["a/passes".to_owned()], false).unwrap()[0];
         let rates = options().budget.rates(case);
         let context = Context::new(target.into(), timeouts, 1, rates, case.id, 0);
         let context = context.unwrap();
@@ -319,11 +412,11 @@ mod tests {
     #[tokio::test]
     async fn a_stop_ends_the_case_and_leaves_the_record() {
         let mut record = record(&[]);
-        let target = Arc::new(record.target.clone());
+        let target = [Arc::new(record.target.clone())];
         let options = options();
         let cases = [
-            select(SUITES, &[]).unwrap()[0],
-            select(SUITES, &[]).unwrap()[3],
+            select(SUITES, &[], false).unwrap()[0],
+            select(SUITES, &[], false).unwrap()[3],
         ];
         let stop = options.stop.clone();
         let mut observe = |event: Event<'_>| {

@@ -1,12 +1,16 @@
 //! Selects cases by the selectors of the user.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::case::{Case, Suite};
 
 /// The cases that match the selectors, in the order of the suites. A selector is a suite, a case id, or a prefix of ids
-/// followed by `*`.
-pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'static Case>> {
+/// followed by `*`. A slow case is selected by its id, and with `slow` in every other way.
+pub fn select(
+    suites: &'static [Suite],
+    selectors: &[String],
+    slow: bool,
+) -> Result<Vec<&'static Case>> {
     let all = || suites.iter().flat_map(|suite| suite.cases);
     for selector in selectors {
         if !all().any(|case| matches(selector, case.id)) {
@@ -17,10 +21,21 @@ pub fn select(suites: &'static [Suite], selectors: &[String]) -> Result<Vec<&'st
             );
         }
     }
-    let selected = |case: &&Case| {
-        selectors.is_empty() || selectors.iter().any(|selector| matches(selector, case.id))
+    let is_selected = |case: &&Case| {
+        let mut selectors = selectors.iter();
+        if case.is_slow() && !slow {
+            selectors.any(|selector| selector == case.id)
+        } else {
+            selectors.len() == 0 || selectors.any(|selector| matches(selector, case.id))
+        }
     };
-    Ok(all().filter(selected).collect())
+    let selected: Vec<&Case> = all().filter(is_selected).collect();
+    ensure!(
+        !selected.is_empty() || selectors.is_empty(),
+        "{} selects slow cases only: add --slow, or name a case by its full id",
+        selectors.join(" ")
+    );
+    Ok(selected)
 }
 
 /// Whether a selector matches a case.
@@ -33,6 +48,7 @@ pub(crate) fn matches(selector: &str, id: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::need::Need;
 
     static SUITES: &[Suite] = &[Suite {
         id: "a",
@@ -41,6 +57,10 @@ mod tests {
             Case::plain("a/passes"),
             Case::plain("a/other"),
             Case::plain("a/passes-too"),
+            Case {
+                needs: &[Need::time()],
+                ..Case::plain("a/slow-one")
+            },
         ],
         catches: &[],
     }];
@@ -48,17 +68,33 @@ mod tests {
     #[test]
     fn selectors_match_suites_cases_and_prefixes() {
         let ids = |selector: &str| -> Vec<&str> {
-            let selected = select(SUITES, &[selector.to_owned()]).unwrap();
+            let selected = select(SUITES, &[selector.to_owned()], false).unwrap();
             selected.iter().map(|case| case.id).collect()
         };
         assert_eq!(ids("a").len(), 3);
         assert_eq!(ids("a/"), ids("a"));
         assert_eq!(ids("a/passes"), ["a/passes"]);
         assert_eq!(ids("a/passes*"), ["a/passes", "a/passes-too"]);
-        let message = select(SUITES, &["b".to_owned()]).unwrap_err().to_string();
+        let message = select(SUITES, &["b".to_owned()], false)
+            .unwrap_err()
+            .to_string();
         assert!(
             message.contains("\"b\"") && message.contains("poolproof list"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_slow_case_is_selected_by_its_id_or_on_demand() {
+        let ids = |selectors: &[&str], slow| -> Vec<&str> {
+            let selectors: Vec<String> = selectors.iter().map(|&one| one.to_owned()).collect();
+            let selected = select(SUITES, &selectors, slow).unwrap();
+            selected.iter().map(|case| case.id).collect()
+        };
+        assert_eq!((ids(&[], false).len(), ids(&[], true).len()), (3, 4));
+        assert_eq!(ids(&["a"], true).len(), 4);
+        assert_eq!(ids(&["a/slow-one"], false), ["a/slow-one"]);
+        let message = select(SUITES, &["a/slow*".to_owned()], false).unwrap_err();
+        assert!(message.to_string().contains("--slow"), "{message}");
     }
 }

@@ -148,6 +148,8 @@ pub struct Options {
     pub repeat: u64,
     /// Whether to run all cases under each flaw, not only those that must fail.
     pub full: bool,
+    /// Whether to run slow cases as well. A flaw that only slow cases catch is always tested with them.
+    pub slow: bool,
 }
 
 /// Runs the cases of a flaw, or all cases on a stack without one. `watch` is called at the start of each case.
@@ -162,7 +164,7 @@ pub async fn row<E>(
     let flaw = catch.map(|catch| catch.flaw);
     let mut row = Row {
         flaw: flaw.map(|flaw| flaw.name()),
-        cells: cells(suites, catch, options.full),
+        cells: cells(suites, catch, options),
         runs: 0,
         caught: 0,
         took_ms: 0,
@@ -227,7 +229,7 @@ async fn once(
     ended
 }
 
-fn cells(suites: &'static [Suite], catch: Option<&Catch>, full: bool) -> Vec<Cell> {
+fn cells(suites: &'static [Suite], catch: Option<&Catch>, options: &Options) -> Vec<Cell> {
     let expected = |id: &str| match catch {
         Some(catch) if catch.must_fail.contains(&id) => Expected::Fail,
         Some(catch)
@@ -240,13 +242,18 @@ fn cells(suites: &'static [Suite], catch: Option<&Catch>, full: bool) -> Vec<Cel
         }
         _ => Expected::Pass,
     };
-    let all = cases(suites).map(|case| Cell {
+    let is_about_slow = catch.is_some_and(|catch| catch.is_slow(suites));
+    let is_run = |case: &&Case| {
+        let must_fail = expected(case.id) == Expected::Fail;
+        let has_time = !case.is_slow() || options.slow || is_about_slow && must_fail;
+        has_time && (options.full || catch.is_none() || must_fail)
+    };
+    let run = cases(suites).filter(is_run).map(|case| Cell {
         case: case.id,
         expected: expected(case.id),
         outcomes: Vec::new(),
     });
-    all.filter(|cell| full || catch.is_none() || cell.expected == Expected::Fail)
-        .collect()
+    run.collect()
 }
 
 fn cases(suites: &'static [Suite]) -> impl Iterator<Item = &'static Case> {
@@ -262,12 +269,20 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::need::Need;
     use poolproof_model::topology::Topology;
 
     static SUITES: &[Suite] = &[Suite {
         id: "a",
         promise: "p",
-        cases: &[Case::plain("a/caught"), Case::plain("a/never")],
+        cases: &[
+            Case::plain("a/caught"),
+            Case::plain("a/never"),
+            Case {
+                needs: &[Need::time()],
+                ..Case::plain("a/slow")
+            },
+        ],
         catches: &[],
     }];
 
@@ -296,6 +311,7 @@ mod tests {
                 format!("no case must fail under {second}"),
                 format!("row {second}: there is no case a/other"),
                 "there is no flaw under which a/never must fail".to_owned(),
+                "there is no flaw under which a/slow must fail".to_owned(),
             ]
         );
     }
@@ -312,6 +328,7 @@ mod tests {
             },
             repeat,
             full: true,
+            slow: false,
         }
     }
 
@@ -357,21 +374,35 @@ mod tests {
         }
     }
 
+    /// The cases of a row.
+    fn ids(catch: Option<&Catch>, full: bool, slow: bool) -> Vec<&'static str> {
+        let options = Options {
+            full,
+            slow,
+            ..options(1)
+        };
+        let cells = cells(SUITES, catch, &options);
+        cells.iter().map(|cell| cell.case).collect()
+    }
+
+    #[test]
+    fn a_slow_case_is_in_a_row_on_demand_or_if_only_slow_ones_must_fail() {
+        let fast = Catch::new(Flaw::Random, &["a/caught"], &[]);
+        let slow = Catch::new(Flaw::Random, &["a/slow"], &[]);
+        assert!(!fast.is_slow(SUITES) && slow.is_slow(SUITES));
+        assert_eq!(ids(Some(&slow), false, false), ["a/slow"]);
+        assert_eq!(
+            ids(Some(&fast), true, true),
+            ["a/caught", "a/never", "a/slow"]
+        );
+        assert_eq!(ids(None, false, true).len(), 3);
+    }
+
     #[test]
     fn a_quick_row_has_the_cases_that_must_fail_and_a_row_without_flaw_has_all() {
-        let catch = Catch {
-            flaw: Flaw::Random,
-            must_fail: &["a/caught"],
-            may_fail: &[],
-        };
-        let ids = |catch, full| -> Vec<&str> {
-            cells(SUITES, catch, full)
-                .iter()
-                .map(|cell| cell.case)
-                .collect()
-        };
-        assert_eq!(ids(Some(&catch), false), ["a/caught"]);
-        assert_eq!(ids(Some(&catch), true), ["a/caught", "a/never"]);
-        assert_eq!(ids(None, false), ["a/caught", "a/never"]);
+        let catch = Catch::new(Flaw::Random, &["a/caught"], &[]);
+        assert_eq!(ids(Some(&catch), false, false), ["a/caught"]);
+        assert_eq!(ids(Some(&catch), true, false), ["a/caught", "a/never"]);
+        assert_eq!(ids(None, false, false), ["a/caught", "a/never"]);
     }
 }

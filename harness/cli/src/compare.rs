@@ -18,11 +18,13 @@ use poolproof_report::terminal::compare::render;
   poolproof compare reports/local-envoy poolproof-out           which verdicts have changed
   poolproof compare nights/2026-11-01 nights/2026-11-02 --gate ci/gate.toml
   poolproof compare nights/2026-11-01 nights/2026-11-25 --gate ci/gate.toml --history nights
+  poolproof compare profile_export_aiperf.json poolproof-out    a result of another load generator
 
 The exit code is 0 if every rule of the gate holds, 1 if a rule is broken, 2 for a usage error, 3 if a rule cannot be judged. Without
 --gate, the only rule is that no Must case gets worse.")]
 pub(super) struct Args {
-    /// The earlier run: a folder with run.json, load.json or overhead.json, or one of these files
+    /// The earlier run: a folder with run.json, load.json or overhead.json, one of these files, or a result of guidellm, aiperf,
+    /// inference-perf, `vllm bench serve` or llm-d's Benchmark Report
     baseline: PathBuf,
     /// The run to compare, in the same form
     run: PathBuf,

@@ -1,8 +1,11 @@
 //! A target that is found by asking a URL, for commands that are given no file.
 
+use std::path::Path;
+
 use anyhow::{Context, anyhow};
 use url::Url;
 
+use super::access::AccessArgs;
 use super::{Exit, Failure};
 use poolproof_client::discover::{self, Listed};
 use poolproof_model::target::{Model, Target};
@@ -14,8 +17,8 @@ pub(super) struct Question<'a> {
     pub(super) url: &'a Url,
     /// The model that the user named.
     pub(super) model: Option<&'a str>,
-    /// Headers of every request.
-    pub(super) headers: &'a [(String, String)],
+    /// Keys, headers and certificates of every request.
+    pub(super) access: &'a AccessArgs,
     /// Whether one chat of one token may be sent, to see in which header answers name their endpoint.
     pub(super) may_chat: bool,
 }
@@ -37,11 +40,14 @@ pub(super) async fn find(question: Question<'_>) -> Result<Target, Failure> {
     let Question {
         url,
         model,
-        headers,
+        access,
         may_chat,
     } = question;
     let mut target = Target::at(Target::name_of(url), url.clone());
-    let listed = discover::models(&target, headers).await?;
+    target.resolve(Path::new("")).map_err(Failure::usage)?;
+    let access = access.read().map_err(Failure::usage)?;
+    target.access = target.access.with(&access);
+    let listed = discover::models(&target).await?;
     target.models = match (listed, model) {
         (Listed::Unreachable(why), _) => {
             return Err(Failure {
@@ -60,7 +66,7 @@ pub(super) async fn find(question: Question<'_>) -> Result<Target, Failure> {
     };
     eprintln!("{}", in_words(&target));
     if may_chat && let Some(model) = target.models.first() {
-        let header = discover::served_by_header(&target, &model.name, headers).await?;
+        let header = discover::served_by_header(&target, &model.name).await?;
         target.served_by_header = header;
     }
     Ok(target)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use url::{Host, Url};
 
+use super::access::AccessArgs;
 use super::found::{self, Question};
 use super::stack;
 use super::{Exit, Failure, print_line, stop_on_signal};
@@ -37,6 +38,8 @@ pub(super) struct Args {
     /// With --context: the namespace of routes and pools [default: all]
     #[arg(long, value_name = "NAME", requires = "context")]
     namespace: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 pub(super) async fn init(args: Args) -> Result<Exit, Failure> {
@@ -51,11 +54,10 @@ pub(super) async fn init(args: Args) -> Result<Exit, Failure> {
         (Some(context), url) => {
             of_cluster(context, args.namespace.as_deref(), url.as_ref()).await?
         }
-        (None, Some(url)) => of_gateway(url, args.model.as_deref()).await?,
+        (None, Some(url)) => of_gateway(url, &args).await?,
         (None, None) => {
-            return Err(Failure::usage(anyhow!(
-                "nothing to ask: name the URL of a gateway, such as http://127.0.0.1:8000, or a cluster with --context NAME"
-            )));
+            let nothing = "name the URL of a gateway, or a cluster with --context NAME";
+            return Err(Failure::usage(anyhow!(nothing)));
         }
     };
     let text = target.to_file(&notes)?;
@@ -74,15 +76,16 @@ pub(super) async fn init(args: Args) -> Result<Exit, Failure> {
 }
 
 /// Asks a gateway. Sends one chat of one token.
-async fn of_gateway(url: &Url, model: Option<&str>) -> Result<(Target, Vec<String>), Failure> {
+async fn of_gateway(url: &Url, args: &Args) -> Result<(Target, Vec<String>), Failure> {
     let question = Question {
         url,
-        model,
-        headers: &[],
+        model: args.model.as_deref(),
+        access: &args.access,
         may_chat: true,
     };
-    let target = found::find(question).await?;
-    let versions = match discover::speaks_http2(&target, &[]).await? {
+    let mut target = found::find(question).await?;
+    args.access.name_in(&mut target);
+    let versions = match discover::speaks_http2(&target).await? {
         true => "HTTP/1.1 and HTTP/2 (in a workload: http = \"2\")",
         false => "HTTP/1.1",
     };

@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+mod access;
 mod artifacts;
 mod compare;
 mod doctor;
@@ -45,6 +46,7 @@ mod report;
 mod run;
 mod selftest;
 mod serve;
+mod slow;
 mod stack;
 mod started;
 mod up;
@@ -66,6 +68,7 @@ use poolproof_stack::StartError;
 
 pub use expect::from_env as expectations_from_env;
 pub use selftest::embedded as stacks_of_selftest;
+pub use slow::from_env as slow_from_env;
 pub use stack::from_env as stack_from_env;
 
 /// What the command line operates on.
@@ -198,8 +201,11 @@ pub fn main(app: App) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
+            tracing_subscriber::EnvFilter::try_from_env("POOLPROOF_LOG").unwrap_or_else(|_| {
+                tracing_subscriber::EnvFilter::new(
+                    "error,kube_client=off,rustls_platform_verifier=off",
+                )
+            }),
         )
         .init();
     let exit = dispatch(app, arguments).unwrap_or_else(|failure| {

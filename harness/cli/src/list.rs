@@ -12,10 +12,14 @@ use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
 #[command(after_help = "Examples:
   poolproof list                  all cases with their requirements
   poolproof list canary --json    one suite, as JSON
+  poolproof list --slow           slow cases only
   poolproof list --flaws          available defects, where each was seen, and which cases must catch it")]
 pub(super) struct Args {
     /// Suites or cases to list [default: all]
     selectors: Vec<String>,
+    /// List slow cases only, or the flaws that only they catch; without it, the list has all cases, and slow ones are marked
+    #[arg(long)]
+    slow: bool,
     /// List flaws instead of cases
     #[arg(long, conflicts_with = "selectors")]
     flaws: bool,
@@ -26,10 +30,10 @@ pub(super) struct Args {
 
 pub(super) fn list(app: App, args: &Args) -> Result<Exit, Failure> {
     let (json, table) = if args.flaws {
-        let rows = flaws(app);
+        let rows = flaws(app, args.slow);
         (serde_json::to_string_pretty(&rows), terminal::flaws(&rows))
     } else {
-        let rows = cases(app, &args.selectors)?;
+        let rows = cases(app, &args.selectors, args.slow)?;
         (serde_json::to_string_pretty(&rows), terminal::cases(&rows))
     };
     if args.json {
@@ -40,13 +44,15 @@ pub(super) fn list(app: App, args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Passed)
 }
 
-fn cases(app: App, selectors: &[String]) -> Result<Vec<CaseRow>, Failure> {
-    let cases = run::select(app.suites, selectors).map_err(Failure::usage)?;
+fn cases(app: App, selectors: &[String], slow: bool) -> Result<Vec<CaseRow>, Failure> {
+    let cases = run::select(app.suites, selectors, true).map_err(Failure::usage)?;
     Ok(cases
         .into_iter()
+        .filter(|case| case.is_slow() || !slow)
         .map(|case| CaseRow {
             id: case.id,
             level: case.level,
+            slow: case.is_slow(),
             requirement: case.requirement,
             source: case.source,
             needs: case.needs.iter().map(|need| need.describe()).collect(),
@@ -54,12 +60,13 @@ fn cases(app: App, selectors: &[String]) -> Result<Vec<CaseRow>, Failure> {
         .collect())
 }
 
-fn flaws(app: App) -> Vec<FlawRow> {
+fn flaws(app: App, slow: bool) -> Vec<FlawRow> {
     Flaw::ALL
         .iter()
         .map(|flaw| {
             let catches = catches(app.suites).find(|catch| catch.flaw == *flaw);
             FlawRow {
+                slow: catches.is_some_and(|catch| catch.is_slow(app.suites)),
                 name: flaw.name(),
                 component: flaw.component().to_string(),
                 summary: flaw.summary(),
@@ -68,5 +75,6 @@ fn flaws(app: App) -> Vec<FlawRow> {
                 may_fail: catches.map_or(&[], |catch| catch.may_fail),
             }
         })
+        .filter(|row| row.slow || !slow)
         .collect()
 }

@@ -32,6 +32,15 @@ impl Progress {
         self.0.println(line);
     }
 
+    /// Prints a line, in a pipe as well.
+    pub(super) fn tell(&self, line: &str) {
+        if self.0.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.0.println(line);
+        }
+    }
+
     pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }

@@ -22,6 +22,9 @@ pub(super) struct RateArgs {
     /// Probability that a case catches the smallest deviation that matters
     #[arg(help_heading = "Judging", long, value_name = "CHANCE", default_value_t = Settings::default().power)]
     power: f64,
+    /// Slow cases: length of the silence that answers contain, in seconds
+    #[arg(help_heading = "Judging", long, value_name = "SECONDS", default_value_t = Settings::default().slow_answer_s, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    slow_answer: u64,
 }
 
 impl RateArgs {
@@ -31,6 +34,7 @@ impl RateArgs {
             tolerance,
             alpha,
             power,
+            slow_answer,
         } = *self;
         ensure!(
             tolerance > 0.0 && tolerance < 50.0,
@@ -49,6 +53,7 @@ impl RateArgs {
             split_tolerance: tolerance / 100.0,
             run_alpha: alpha,
             power,
+            slow_answer_s: slow_answer,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `poolproof run`: starts a stack, runs cases, writes the record, and exits with the verdict.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::metrics::{Exporter, MetricsArgs};
 use super::plan;
 use super::pod::Pod;
 use super::rates::RateArgs;
+use super::slow::SlowArgs;
 use super::stack::StackArgs;
 use super::started::Started;
 use super::{App, Exit, Failure, github, print_line, save, table_style, timeouts};
@@ -25,6 +27,7 @@ use poolproof_cases::run::{self, Event};
 use poolproof_cases::wanted;
 use poolproof_model::parts::StackKind;
 use poolproof_model::target::Target;
+use poolproof_records::limits;
 use poolproof_records::run::{Conclusion, Record, StackUnderTest};
 use poolproof_report::{self as report, format, markdown, openmetrics, terminal};
 use poolproof_stack::{Options, Stack, StartError};
@@ -36,8 +39,10 @@ use poolproof_stack::{Options, Stack, StartError};
   poolproof run --flaw split-80-20 canary              a gateway that splits 80/20, which must fail
   poolproof run http://host:8000 routing               a gateway or model server, without a file
   poolproof run --stack url --target my-gateway.toml   an existing stack
+  poolproof run --target my-gateway.toml --api-key-env KEY --wait-ready 10m
   poolproof run --stack local --gateway envoy          the real endpoint picker behind the real Envoy
   poolproof run --stack kind --expect known.toml       known failures of that stack do not fail the run
+  poolproof run --slow --slow-answer 310               slow cases as well, with answers that take 310 seconds
   poolproof run --target my-gateway.toml --dry-run     what a run would send, and which cases it would skip")]
 pub(super) struct Args {
     /// Suites or cases to run, such as `canary`, `routing/unknown-model`, `priority/h*` [default: all]; or the URL of a gateway, which is
@@ -51,6 +56,8 @@ pub(super) struct Args {
     stack: StackArgs,
     #[command(flatten)]
     rates: RateArgs,
+    #[command(flatten)]
+    slow: SlowArgs,
     /// Longest time of a case, in seconds or with a unit, such as 10m; slow servers need more for samples of thousands
     #[arg(help_heading = "Judging", long, value_name = "TIME", default_value_t = Timeouts::default().case.as_secs_f64(), value_parser = case_timeout)]
     case_timeout: f64,
@@ -58,6 +65,9 @@ pub(super) struct Args {
     /// cluster
     #[arg(help_heading = "Cluster", long)]
     inside: bool,
+    /// Stack `embedded`: equal stacks that run cases at the same time, each one by one [default: one per processor, 3 at most]
+    #[arg(help_heading = "Stack", long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Stop after the first case that fails the run or leaves it undecided
     #[arg(help_heading = "Judging", long)]
     fail_fast: bool,
@@ -119,7 +129,7 @@ impl Args {
         let target = found::find(Question {
             url: &url,
             model: self.model.as_deref(),
-            headers: &[],
+            access: &self.stack.access,
             may_chat: !self.dry_run,
         });
         self.stack.found = Some(target.await?);
@@ -129,7 +139,7 @@ impl Args {
 
 pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
     args.ask().await?;
-    let cases = run::select(app.suites, &args.selectors).map_err(Failure::usage)?;
+    let cases = run::select(app.suites, &args.selectors, args.slow.slow).map_err(Failure::usage)?;
     let options = args.stack.options().map_err(Failure::usage)?;
     let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
     let expectations = args.expect.read(app).map_err(Failure::usage)?;
@@ -140,6 +150,7 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
         let wrong = "--inside: only stacks kind and cluster have pods to send from";
         return Err(Failure::usage(anyhow!(wrong)));
     }
+    let jobs = jobs(&args, &options, cases.len()).map_err(Failure::usage)?;
     let exporter = Exporter::start(&args.metrics).await?;
     let Some(started) = Started::start(&options, &args.out).await? else {
         return Ok(Exit::Interrupted);
@@ -171,6 +182,11 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
             };
         }
     };
+    let mut others = Vec::new();
+    for _ in 1..jobs {
+        // An embedded stack has no part that takes time to stop: dropping it stops it.
+        others.push(Stack::start(&options, &mut |_| {}).await?);
+    }
     let flaw = options.flaw.map(|flaw| flaw.to_string());
     let under_test = StackUnderTest {
         name: &stack.name,
@@ -196,17 +212,16 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
     let path = args.out.join("run.json");
     let mut observe = |event: Event<'_>| match event {
         Event::Started(case) => progress.running(case.id),
-        Event::Ended(record) => {
-            if let Some(case) = record.cases.last() {
-                progress.note(&format!("{:15} {}", case.judged(), case.id));
-            }
+        Event::Ended(case, record) => {
+            progress.note(&format!("{:15} {}", case.judged(), case.id));
             exporter.show(|| openmetrics::render(record));
         }
     };
-    let target = Arc::new(stack.target.clone());
+    let stacks = std::iter::once(&stack).chain(&others);
+    let targets: Vec<_> = stacks.map(|stack| Arc::new(stack.target.clone())).collect();
     let ran = run::run(
         &cases,
-        &target,
+        &targets,
         &run_options,
         &mut record,
         &path,
@@ -222,7 +237,9 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
     if let Some(pod) = pod {
         pod.stop().await;
     }
-    stack.stop().await;
+    for stack in others.into_iter().chain([stack]) {
+        stack.stop().await;
+    }
     ran?;
     record.save(&path)?;
     for (name, text) in format::files_of_run(&record)? {
@@ -231,7 +248,7 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
     progress.finish();
     print(&record, &args)?;
     if options.kind == StackKind::Url && !args.json {
-        print_wanted(&cases, &target);
+        print_wanted(&cases, &targets[0]);
     }
     github::publish(
         &markdown::render(&record),
@@ -255,13 +272,29 @@ async fn way(
     if !in_cluster(options) {
         return Ok((None, Vec::new()));
     }
-    let here = round_trip::measure(&stack.target.url, Vantage::Here).await?;
+    let here = round_trip::measure(&stack.target, Vantage::Here).await?;
     if !args.inside {
         return Ok((None, vec![here]));
     }
     let pod = Pod::start(stack, &options.program, stop).await?;
     let trips = vec![here, pod.round_trip];
     Ok((Some(pod), trips))
+}
+
+/// The number of stacks. Only an embedded one can exist more than once.
+fn jobs(args: &Args, options: &Options, cases: usize) -> anyhow::Result<usize> {
+    const JOBS_MAX: usize = 3;
+    let asked = args.jobs.map(NonZeroUsize::get);
+    if options.kind != StackKind::Embedded {
+        let one = asked.is_none_or(|jobs| jobs == 1);
+        ensure!(
+            one,
+            "--jobs: only stack embedded runs cases in parallel, each on a stack of its own; leave --jobs out"
+        );
+        return Ok(1);
+    }
+    let jobs = asked.unwrap_or_else(|| limits::cores().min(JOBS_MAX));
+    Ok(jobs.min(cases))
 }
 
 fn in_cluster(options: &Options) -> bool {

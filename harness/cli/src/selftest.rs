@@ -12,6 +12,7 @@ use poolproof_fixtures::flaw::Flaw;
 use serde_json::json;
 
 use super::progress::Progress;
+use super::slow::SlowArgs;
 use super::{App, Exit, Failure, print_line, stop_on_signal};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::{Case, Catch, Suite, catches};
@@ -47,6 +48,8 @@ pub(super) struct Args {
     /// Run all cases under each flaw; cases not named by a row must pass
     #[arg(long)]
     full: bool,
+    #[command(flatten)]
+    slow: SlowArgs,
     /// Number of stacks that run in parallel [default: three per processor, since a stack mostly waits]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -79,9 +82,16 @@ pub(super) async fn selftest(app: App, args: Args) -> Result<Exit, Failure> {
         },
         repeat: args.repeat,
         full: args.full,
+        slow: args.slow.slow,
     });
-    let selected = |flaw: Flaw| args.flaws.is_empty() || args.flaws.contains(&flaw);
-    let catches = catches(app.suites).filter(|catch| selected(catch.flaw));
+    let is_selected = |catch: &&Catch| {
+        if args.flaws.is_empty() {
+            args.slow.slow || !catch.is_slow(app.suites)
+        } else {
+            args.flaws.contains(&catch.flaw)
+        }
+    };
+    let catches = catches(app.suites).filter(is_selected);
     let sound = args.flaws.is_empty().then_some(None);
     let started = Instant::now();
     let progress = Progress::new();

@@ -8,6 +8,7 @@ use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
+use super::access::AccessArgs;
 use poolproof_model::parts::{
     Asked, EndpointPicker, Gateway, KubeApi, ModelServer, Named, StackKind,
 };
@@ -37,6 +38,8 @@ pub(super) struct StackArgs {
         env = "POOLPROOF_TARGET"
     )]
     pub(super) target: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
     /// Topology to start [default: the built-in one]
     #[arg(help_heading = "Stack", long, value_name = "FILE")]
     topology: Option<PathBuf>,
@@ -177,6 +180,8 @@ impl StackArgs {
             target: self.found.clone(),
             flaw: self.flaw,
             seed: self.seed,
+            access: self.access.read()?,
+            wait_ready: self.access.wait_ready(),
             parts: choose(kind, &asked)?,
             program: std::env::current_exe().context("finding the poolproof program")?,
             artifacts: self.artifacts.clone(),

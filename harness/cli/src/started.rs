@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use super::{Failure, make_out_folder, stop_on_signal};
+use poolproof_model::parts::StackKind;
 use poolproof_report::environment::Environment;
-use poolproof_stack::{Options, Stack};
+use poolproof_stack::{Options, Stack, WARNING};
 
 /// A running stack. [`Stack::stop`] stops it.
 pub(super) struct Started {
@@ -26,7 +27,16 @@ impl Started {
         let stop = stop_on_signal()?;
         let progress = Progress::new();
         let environment = Environment::here();
-        let mut note = |step: &str| progress.note(&format!("start: {step}"));
+        // The steps of a stack that is there already are waits for it, which must be seen in a pipe as well.
+        let waits = options.kind == StackKind::Url;
+        let mut note = |step: &str| {
+            let line = format!("start: {step}");
+            if waits || step.starts_with(WARNING) {
+                progress.tell(&line);
+            } else {
+                progress.note(&line);
+            }
+        };
         let stack = tokio::select! {
             started = Stack::start(options, &mut note) => started?,
             () = stop.cancelled() => return Ok(None),

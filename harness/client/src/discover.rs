@@ -22,9 +22,6 @@ const MODELS_MAX: usize = 1000;
 /// GIE's conformance tests (gateway-api-inference-extension, `pkg/epp/metadata/consts.go`).
 const SERVED_BY_HEADERS: [&str; 2] = [SERVED_BY_HEADER, "x-gateway-destination-endpoint-served"];
 
-/// A header, name and value.
-type Header = (String, String);
-
 /// The answer of `/v1/models`.
 #[derive(Clone, Debug)]
 pub enum Listed {
@@ -37,8 +34,8 @@ pub enum Listed {
 }
 
 /// Asks `/v1/models` of a target whose models are not known. Fails only if no client can be set up.
-pub async fn models(target: &Target, headers: &[Header]) -> Result<Listed> {
-    let answer = get(target, headers, Connections::NewPerRequest).await?;
+pub async fn models(target: &Target) -> Result<Listed> {
+    let answer = get(target, Connections::NewPerRequest).await?;
     if let Ending::NotConnected(why) = &answer.ending {
         return Ok(Listed::Unreachable(why.clone()));
     }
@@ -54,19 +51,15 @@ pub async fn models(target: &Target, headers: &[Header]) -> Result<Listed> {
 }
 
 /// The header in which the answer to a chat of one token names its endpoint, if it is one of those that are known.
-pub async fn served_by_header(
-    target: &Target,
-    model: &str,
-    headers: &[Header],
-) -> Result<Option<String>> {
+pub async fn served_by_header(target: &Target, model: &str) -> Result<Option<String>> {
     let request = Request::new(Api::Chat, model, 1, &mut rand::rng());
-    let answer = send(target, request, headers, Connections::NewPerRequest).await?;
+    let answer = send(target, request, Connections::NewPerRequest).await?;
     Ok(named_in(&answer.headers))
 }
 
 /// Whether the gateway speaks HTTP/2 without an upgrade (RFC 9113, section 3.3).
-pub async fn speaks_http2(target: &Target, headers: &[Header]) -> Result<bool> {
-    let answer = get(target, headers, Connections::Http2).await?;
+pub async fn speaks_http2(target: &Target) -> Result<bool> {
+    let answer = get(target, Connections::Http2).await?;
     Ok(answer.status.is_some() && answer.version == Some(Version::HTTP_2))
 }
 
@@ -85,29 +78,14 @@ pub fn base_of(url: &Url) -> Url {
     base
 }
 
-async fn get(target: &Target, headers: &[Header], connections: Connections) -> Result<Exchange> {
-    let request = Request::to(Method::GET, "/v1/models");
-    send(target, request, headers, connections).await
+async fn get(target: &Target, connections: Connections) -> Result<Exchange> {
+    send(target, Request::to(Method::GET, "/v1/models"), connections).await
 }
 
-async fn send(
-    target: &Target,
-    request: Request,
-    headers: &[Header],
-    connections: Connections,
-) -> Result<Exchange> {
-    let client = Client::new("discover", &target.url, connections, Arc::default())?;
-    // A base path counts, as with the requests of a load run.
-    let path = format!(
-        "{}{}",
-        target.url.path().trim_end_matches('/'),
-        request.path
-    );
-    let mut request = request.at(&path).timeout(TIMEOUT);
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    Ok(client.send(request).await)
+async fn send(target: &Target, request: Request, connections: Connections) -> Result<Exchange> {
+    let base = &target.url;
+    let client = Client::of(target, base, "discover", connections, Arc::default())?;
+    Ok(client.send(request.timeout(TIMEOUT)).await)
 }
 
 /// The models of a list. An entry with a parent is a LoRA adapter (vLLM, llm-d-inference-sim).
@@ -143,6 +121,7 @@ pub fn of_name(name: &str) -> Model {
     Model {
         name: name.to_owned(),
         adapters: Vec::new(),
+        request_timeout_ms: None,
         pools: vec![Pool {
             name: name.to_owned(),
             weight: 1,
@@ -205,7 +184,7 @@ mod tests {
         let url = format!("http://{}", free.local_addr().unwrap());
         drop(free);
         let target = Target::at(url.clone(), url.parse().unwrap());
-        let listed = models(&target, &[]).await.unwrap();
+        let listed = models(&target).await.unwrap();
         assert!(matches!(listed, Listed::Unreachable(_)), "{listed:?}");
     }
 }

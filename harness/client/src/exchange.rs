@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use reqwest::Version;
 use reqwest::header::HeaderMap;
 
+use super::answer::{Answered, Asked, Fault, Stream};
 use super::sse::Frame;
-use super::whole::{self, BodyEnd, Verdict};
+use super::whole;
 
 /// How an exchange ended. Any behaviour of the other side is data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Exchange {
     pub body: Vec<u8>,
     /// The frames of an event stream.
     pub frames: Vec<Frame>,
+    /// The tokens that the request asked for, if it is known.
+    pub tokens: Option<u32>,
     /// How the exchange ended.
     pub ending: Ending,
 }
@@ -73,6 +76,7 @@ impl Exchange {
             served_by: None,
             body: Vec::new(),
             frames: Vec::new(),
+            tokens: None,
             ending: Ending::TimedOut,
         }
     }
@@ -88,19 +92,41 @@ impl Exchange {
         content_type.is_some_and(|kind| whole::is_event_stream(kind.as_bytes()))
     }
 
-    /// Whether the response is a complete 200. A stream must be whole by [`whole::judge`].
+    /// Whether the response is a complete 200. A stream must be good by [`Exchange::answered`].
     pub fn is_success(&self) -> bool {
-        let body = match self.ending {
-            Ending::Complete => BodyEnd::Framed,
-            _ => BodyEnd::Broken,
-        };
-        let whole = if self.is_event_stream() {
-            let frames = self.frames.iter().map(|frame| frame.data.as_bytes());
-            whole::judge(frames, body) == Verdict::Whole
+        let complete = self.status == Some(200) && self.ending == Ending::Complete;
+        complete && (!self.is_event_stream() || self.judged(false).is_ok())
+    }
+
+    /// What an event stream contains, or why it is no good answer, by the judgement that load runs use too. Times in it are not those
+    /// of the exchange.
+    pub fn answered(&self) -> Result<Answered, Fault> {
+        self.judged(true)
+    }
+
+    fn judged(&self, text: bool) -> Result<Answered, Fault> {
+        let mut stream = Stream::new(Asked {
+            stream: true,
+            text,
+            tokens: self.tokens,
+            strict: false,
+        });
+        if self.body.is_empty() {
+            for frame in &self.frames {
+                let mut event = String::new();
+                if !frame.name.is_empty() {
+                    event = format!("event: {}\n", frame.name);
+                }
+                for line in frame.data.split('\n') {
+                    event.push_str(&format!("data: {line}\n"));
+                }
+                event.push('\n');
+                stream.feed(event.as_bytes(), frame.at, |_| ())?;
+            }
         } else {
-            body == BodyEnd::Framed
-        };
-        self.status == Some(200) && whole
+            stream.feed(&self.body, self.ended_at, |_| ())?;
+        }
+        stream.end()
     }
 
     /// The time from the intended send to the first byte of the body: for a stream, the time to first token.
@@ -121,6 +147,10 @@ impl Exchange {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(120)]);
         let text = text.trim();
         match (&self.status, &self.ending) {
+            (Some(200), Ending::Complete) if self.is_event_stream() => match self.judged(false) {
+                Ok(_) => format!("200, {text:?}"),
+                Err(fault) => format!("200, {fault}"),
+            },
             (Some(status), Ending::Complete) if text.is_empty() => format!("{status}, empty body"),
             (Some(status), Ending::Complete) => format!("{status}, {text:?}"),
             (Some(status), ending) => format!("{status}, then {ending:?}"),

@@ -9,7 +9,8 @@
 //!
 //! This crate must not know clap, Kubernetes or the stand-ins.
 //!
-//! Start with [`Client`] and [`Exchange`], then [`evidence`] and [`change`]. [`sse`] is the parser of event streams.
+//! Start with [`Client`] and [`Exchange`], then [`evidence`] and [`change`]. [`answer`] reads
+//! and judges answers, [`sse`] is the parser of event streams below it.
 //!
 //! ```
 //! use poolproof_client::sse::Parser;
@@ -38,18 +39,24 @@
 //! # }
 //! ```
 
+pub mod answer;
 mod body;
 pub mod change;
 pub mod discover;
 pub mod drive;
 pub mod evidence;
 mod exchange;
+mod inflate;
+mod io;
 mod lane;
 pub mod lock;
 pub mod poll;
 pub mod prompt;
 pub mod raw;
+pub mod ready;
 mod request;
+pub mod route;
+mod site;
 pub mod sse;
 pub mod tls;
 pub mod whole;
@@ -60,11 +67,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
+use poolproof_model::target::Target;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::evidence::served::Names;
+use crate::site::Site;
 
 pub use exchange::{Ending, Exchange};
+pub use inflate::Inflate;
 pub use lane::Lane;
 pub use poolproof_model::api::Api;
 pub use request::{Body, Leave, Request, nonce, payload};
@@ -95,7 +106,7 @@ pub enum Connections {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    base: Url,
+    site: Arc<Site>,
     next_id: Arc<AtomicU64>,
     name: Arc<str>,
     tally: Arc<Tally>,
@@ -114,23 +125,36 @@ pub struct Tally {
 }
 
 impl Client {
-    /// A client of `base`. Its requests carry `purpose` and a unique number, and are counted in `tally`.
+    /// A client of `base` that needs no key. Its requests carry `purpose` and a unique number, and are counted in `tally`.
     pub fn new(
         purpose: &str,
         base: &Url,
         connections: Connections,
         tally: Arc<Tally>,
     ) -> Result<Self> {
+        let target = Target::at(purpose.to_owned(), base.clone());
+        Self::of(&target, base, purpose, connections, tally)
+    }
+
+    /// A client of a url of a target, its gateway or an endpoint, with all that requests to the target need.
+    pub fn of(
+        target: &Target,
+        base: &Url,
+        purpose: &str,
+        connections: Connections,
+        tally: Arc<Tally>,
+    ) -> Result<Self> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
-        let http = match connections {
-            Connections::KeepAlive => http(usize::MAX),
-            Connections::NewPerRequest => http(0),
-            Connections::Http2 => build(builder(usize::MAX).http2_prior_knowledge()),
+        let site = Site::of(target, base, connections)?;
+        let builder = match connections {
+            Connections::KeepAlive => builder(usize::MAX).http1_only(),
+            Connections::NewPerRequest => builder(0).http1_only(),
+            Connections::Http2 => builder(usize::MAX).http2_prior_knowledge(),
         };
         Ok(Self {
-            http: http?,
-            base: base.clone(),
+            http: build(site.configured(builder)?)?,
+            site: Arc::new(site),
             next_id: Arc::default(),
             name: format!("{:08x}-{purpose}-{number}", *RUN as u32).into(),
             tally,
@@ -166,6 +190,7 @@ impl Client {
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
         let (timeout, leave) = (request.timeout, request.leave);
         let mut exchange = Exchange::new(id, intended);
+        exchange.tokens = request.tokens;
         let (limit, ending) = match leave {
             Some(Leave::After(after)) if after < timeout => (after, Ending::Left),
             _ => (timeout, Ending::TimedOut),
@@ -183,23 +208,36 @@ impl Client {
 
     async fn collect(&self, request: Request, exchange: &mut Exchange) {
         let Request { method, leave, .. } = request;
-        let mut builder = match self.base.join(&request.path) {
+        let mut builder = match self.site.wire_url(&request.path) {
             Ok(url) => self.http.request(method, url),
             Err(error) => {
                 exchange.ending = Ending::NotSent(error.to_string());
                 return;
             }
         };
-        let mut headers = request.headers.iter();
-        let has_type = headers.any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-        for (name, value) in &request.headers {
-            builder = builder.header(name, value);
+        let has = |name: &str| {
+            let mut own = request.headers.iter();
+            own.any(|(own, _)| own.eq_ignore_ascii_case(name))
+        };
+        let asks_for_coding = has("accept-encoding");
+        let of_site = |name: &HeaderName| self.site.headers.contains_key(name);
+        for (name, value) in &self.site.headers {
+            if !has(name.as_str()) {
+                builder = builder.header(name, value);
+            }
+        }
+        if !asks_for_coding && !of_site(&ACCEPT_ENCODING) {
+            builder = builder.header(ACCEPT_ENCODING, "identity");
         }
         if !matches!(request.body, Body::Empty) {
-            if !has_type {
+            if !has("content-type") && !of_site(&reqwest::header::CONTENT_TYPE) {
                 builder = builder.header("content-type", "application/json");
             }
-            builder = builder.body(request.body.into_wire());
+            let body = self.site.adapted(request.body, request.is_json);
+            builder = builder.body(body.into_wire());
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
         }
         builder = builder.header(REQUEST_ID_HEADER, &exchange.id);
         exchange.sent_at = Instant::now();
@@ -219,6 +257,9 @@ impl Client {
             exchange.ending = Ending::Left;
             return;
         }
+        let coding = exchange.headers.get("content-encoding");
+        let coding = coding.filter(|_| !asks_for_coding).cloned();
+        let mut inflate = coding.and_then(|coding| Inflate::of(coding.as_bytes()).ok().flatten());
         let mut frames = exchange.is_event_stream().then(sse::Parser::default);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
@@ -231,6 +272,17 @@ impl Client {
             };
             let now = Instant::now();
             exchange.first_byte_at.get_or_insert(now);
+            let chunk = match &mut inflate {
+                None => chunk,
+                Some(inflate) => match inflate.feed(&chunk) {
+                    Ok(decoded) => decoded.into(),
+                    Err(error) => {
+                        let what = "its content-encoding is that of no compressed body";
+                        exchange.ending = Ending::Cut(format!("{what}: {error}"));
+                        return;
+                    }
+                },
+            };
             if exchange.body.len() + chunk.len() > ANSWER_LIMIT_BYTES {
                 exchange.ending = Ending::TooLarge;
                 return;
@@ -245,19 +297,33 @@ impl Client {
                 }
             }
         }
-        exchange.ending = Ending::Complete;
+        exchange.ending = match inflate.map(Inflate::end) {
+            Some(Err(error)) => Ending::Cut(format!("its compressed body is not whole: {error}")),
+            Some(Ok(())) | None => Ending::Complete,
+        };
     }
 }
 
-/// A plain HTTP client for control and metrics.
+/// A plain HTTP client for control and metrics of parts that need no key.
 pub fn http(idle_per_host: usize) -> Result<reqwest::Client> {
-    build(builder(idle_per_host).http1_only())
+    let nowhere = Url::parse("http://127.0.0.1/")?;
+    http_of(&Target::at(String::new(), nowhere), idle_per_host)
+}
+
+/// A plain HTTP client for control and metrics of the parts of a target, with its headers, keys, certificates and proxies.
+pub fn http_of(target: &Target, idle_per_host: usize) -> Result<reqwest::Client> {
+    let builder = builder(idle_per_host).http1_only();
+    let mut headers = HeaderMap::new();
+    for (name, value) in target.access.headers(&target.url, false) {
+        let mut value = HeaderValue::from_str(value.reveal())?;
+        value.set_sensitive(true);
+        headers.insert(name.parse::<HeaderName>()?, value);
+    }
+    build(site::with_access(builder, target)?.default_headers(headers))
 }
 
 fn builder(idle_per_host: usize) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::client_config_at_least())
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(idle_per_host)
         .pool_idle_timeout(Duration::from_secs(30))

@@ -1,20 +1,18 @@
 //! Requests that an HTTP library does not send: those that wait for `100 Continue`, and the probe for HTTP/2.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
+use poolproof_model::target::Target;
 use reqwest::Version;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use url::Url;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use url::Position;
 
-use crate::{Body, Client, Ending, Exchange, REQUEST_ID_HEADER, Request, tls};
+use crate::route::{Io, Protocol, Route, proxy_login};
+use crate::{Body, Client, Ending, Exchange, REQUEST_ID_HEADER, Request};
 
 /// The longest response that is read, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 1 << 20;
@@ -26,9 +24,6 @@ const FRAME_HEAD_BYTES: usize = 9;
 const FRAME_TYPE: usize = 3;
 const SETTINGS: u8 = 4;
 
-trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
 /// A request that waited for `100 Continue`, and its response.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -38,15 +33,16 @@ pub struct Expected {
     pub continued_after: Option<Duration>,
 }
 
-/// Whether a server speaks HTTP/2: by ALPN with TLS, with prior knowledge without it (RFC 9113, section 3). Fails if it
+/// Whether the gateway of a target speaks HTTP/2: by ALPN with TLS, with prior knowledge without it (RFC 9113, section 3). Fails if it
 /// cannot be reached.
-pub async fn speaks_http2(base: &Url, timeout: Duration) -> Result<bool> {
+pub async fn speaks_http2(target: &Target, timeout: Duration) -> Result<bool> {
     let probe = async {
-        let connected = connect(base, b"h2").await;
-        let mut io = match connected {
+        let route = Route::find(target, &target.url, Protocol::Http2).await?;
+        let mut io = match route.connect(0, &[]).await {
             // No common protocol: an alert ends the handshake.
-            Err(error) if base.scheme() == "https" && is_tls(&error) => return Ok(false),
-            connected => connected.with_context(|| format!("connecting to {base}"))?,
+            Err(unconnected) if is_tls(&unconnected.error) => return Ok(false),
+            Err(unconnected) => bail!("connecting to {}: {unconnected}", target.url),
+            Ok(io) => io,
         };
         let mut head = [0; FRAME_HEAD_BYTES];
         let answered = match io.write_all(PREFACE).await {
@@ -65,28 +61,6 @@ pub async fn speaks_http2(base: &Url, timeout: Duration) -> Result<bool> {
 fn is_tls(error: &io::Error) -> bool {
     let source = error.get_ref();
     source.is_some_and(|source| source.is::<rustls::Error>())
-}
-
-async fn connect(base: &Url, protocol: &[u8]) -> io::Result<Box<dyn Io>> {
-    let host = base.host_str().unwrap_or_default();
-    let port = base.port_or_known_default().unwrap_or(80);
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((address, port)).await?;
-    stream.set_nodelay(true)?;
-    if base.scheme() != "https" {
-        return Ok(Box::new(stream));
-    }
-    let mut config = tls::client_config().map_err(io::Error::other)?;
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let name = ServerName::try_from(address.to_owned()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await?;
-    if protocol == b"h2" && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        let error = rustls::Error::NoApplicationProtocol;
-        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-    }
-    Ok(Box::new(stream))
 }
 
 impl Client {
@@ -122,27 +96,60 @@ impl Client {
         wait: Duration,
         expected: &mut Expected,
     ) -> io::Result<()> {
-        let mut io = match connect(&self.base, b"http/1.1").await {
+        let site = &self.site;
+        let url = site.url(&request.path).map_err(io::Error::other)?;
+        let route = Route::find(&site.target, &site.base, Protocol::Http1).await;
+        let connected = match &route {
+            Ok(route) => route.connect(0, &[]).await.map_err(|it| it.to_string()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        let mut io = match connected {
             Ok(io) => io,
             Err(error) => {
-                expected.exchange.ending = Ending::NotConnected(error.to_string());
+                expected.exchange.ending = Ending::NotConnected(error);
                 return Ok(());
             }
         };
-        let body = match request.body {
+        let body = match site.adapted(request.body, request.is_json) {
             Body::Empty => bytes::Bytes::new(),
             Body::Sized(bytes) | Body::Chunked(bytes) => bytes,
         };
+        let host = &site.base[Position::BeforeHost..Position::AfterPort];
+        let proxy = site.target.access.proxy.of(&url);
+        let forwarded = proxy.filter(|_| url.scheme() == "http");
+        let from = match forwarded {
+            Some(_) => Position::BeforeScheme,
+            None => Position::BeforePath,
+        };
+        let id = expected.exchange.id.clone();
+        let length = body.len().to_string();
+        let fixed = [
+            ("content-length", length.as_str()),
+            ("expect", "100-continue"),
+            ("connection", "close"),
+            (REQUEST_ID_HEADER, &id),
+        ];
+        let mut headers = vec![("host", host), ("content-type", "application/json")];
+        let login = forwarded.as_ref().and_then(proxy_login);
+        headers.extend(login.iter().map(|it| ("proxy-authorization", it.as_str())));
+        for (name, value) in &site.headers {
+            headers.retain(|(other, _)| name.as_str() != *other);
+            headers.push((name.as_str(), value.to_str().unwrap_or_default()));
+        }
+        headers.extend(fixed);
+        let own = |name: &str| {
+            let mut own = request.headers.iter();
+            own.any(|(own, _)| own.eq_ignore_ascii_case(name))
+        };
+        headers.retain(|(name, _)| *name == "host" || !own(name));
+        let of_case = request.headers.iter();
+        headers.extend(of_case.map(|(name, value)| (name.as_str(), value.as_str())));
         let mut head = format!(
-            "{} {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-             expect: 100-continue\r\nconnection: close\r\n{REQUEST_ID_HEADER}: {}\r\n",
+            "{} {} HTTP/1.1\r\n",
             request.method,
-            request.path,
-            self.base.authority(),
-            body.len(),
-            expected.exchange.id
+            &url[from..Position::AfterQuery]
         );
-        for (name, value) in &request.headers {
+        for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
@@ -200,7 +207,7 @@ struct Head {
 }
 
 /// Reads the next head, and leaves what follows it in `received`.
-async fn read_head(io: &mut dyn Io, received: &mut Vec<u8>) -> io::Result<Head> {
+async fn read_head(io: &mut Io, received: &mut Vec<u8>) -> io::Result<Head> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut headers);
@@ -243,8 +250,11 @@ fn is_complete(headers: &HeaderMap, body: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::Arc;
+
     use poolproof_model::api::Api;
     use tokio::net::TcpListener;
+    use url::Url;
 
     use super::*;
     use crate::Connections;
@@ -298,10 +308,11 @@ mod tests {
     async fn http2_is_told_by_a_settings_frame() {
         let timeout = Duration::from_secs(1);
         let settings = server([b"\0\0\0\x04\0\0\0\0\0", b""]).await;
-        assert!(speaks_http2(&settings, timeout).await.unwrap());
+        let target = |url: Url| Target::at("t".to_owned(), url);
+        assert!(speaks_http2(&target(settings), timeout).await.unwrap());
         let refuses = b"HTTP/1.1 400 Bad Request\r\n\r\n";
         assert!(
-            !speaks_http2(&server([refuses, b""]).await, timeout)
+            !speaks_http2(&target(server([refuses, b""]).await), timeout)
                 .await
                 .unwrap()
         );

@@ -46,6 +46,10 @@ pub struct Request {
     pub timeout: Duration,
     /// When the client leaves. `None`: it waits for the end.
     pub leave: Option<Leave>,
+    /// The tokens that it asks for, if they are known.
+    pub tokens: Option<u32>,
+    /// Whether the body was made from JSON: it may then be sent with the parameters of the target.
+    pub is_json: bool,
 }
 
 impl Request {
@@ -56,7 +60,12 @@ impl Request {
 
     /// A request with this body.
     pub fn from_json(api: Api, body: &Value) -> Self {
-        Self::from_bytes(api, body.to_string())
+        let tokens = body["max_tokens"].as_u64();
+        Self {
+            tokens: tokens.and_then(|tokens| tokens.try_into().ok()),
+            is_json: true,
+            ..Self::from_bytes(api, body.to_string())
+        }
     }
 
     /// A request with these bytes as its body, valid or not.
@@ -76,6 +85,8 @@ impl Request {
             headers: Vec::new(),
             timeout: Duration::from_secs(60),
             leave: None,
+            tokens: None,
+            is_json: false,
         }
     }
 

@@ -7,11 +7,18 @@ use std::time::Instant;
 /// The longest line and the longest event that are kept, in bytes. Bytes beyond it are dropped.
 const LIMIT_BYTES: usize = 1 << 20;
 
+/// The most that is kept of lines that are no fields, in bytes.
+const STRAY_LIMIT_BYTES: usize = 4 << 10;
+/// The longest name of an event that is kept, in bytes.
+const NAME_LIMIT_BYTES: usize = 64;
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// When the end of the event arrived.
     pub at: Instant,
+    /// The name, as in [`Event`].
+    pub name: String,
     /// The data lines, joined by line feeds.
     pub data: String,
 }
@@ -24,29 +31,55 @@ impl Parser {
     /// Parses a chunk that arrived at `at`. Returns the events that it completes.
     pub fn feed(&mut self, chunk: &[u8], at: Instant) -> Vec<Frame> {
         let mut frames = Vec::new();
-        self.0.feed(chunk, |data| {
-            let data = String::from_utf8_lossy(data).into_owned();
-            frames.push(Frame { at, data });
+        self.0.feed(chunk, |event| {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            frames.push(Frame {
+                at,
+                name: text(event.name),
+                data: text(event.data),
+            });
         });
         frames
     }
 }
 
-/// Splits a stream into the data of its events. An event within one chunk is not copied.
+/// One event of a stream that is being split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The name; empty for `message`, the default. A line `error: ...` is an event of that name: llama.cpp wrote errors so
+    /// (ggml-org/llama.cpp#16104), though it is no field of an event stream.
+    pub name: &'a [u8],
+    /// The data lines, joined by line feeds.
+    pub data: &'a [u8],
+}
+
+/// What came after the last whole event of a stream, and beside its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// The data of an event without its empty line.
+    pub data: Option<Vec<u8>>,
+    /// The beginning of the lines that are no fields of an event stream.
+    pub stray: Vec<u8>,
+}
+
+/// Splits a stream into its events. An event within one chunk is not copied.
 #[derive(Debug, Default)]
 pub struct Splitter {
     /// The beginning of an incomplete line.
     line: Vec<u8>,
     /// The data lines of an incomplete event.
     data: Option<Vec<u8>>,
+    /// The name of an incomplete event.
+    name: Vec<u8>,
+    stray: Vec<u8>,
     after_cr: bool,
     past_start: bool,
     truncated: bool,
 }
 
 impl Splitter {
-    /// Parses a chunk. Calls `event` with the data of each event that it completes.
-    pub fn feed(&mut self, mut chunk: &[u8], mut event: impl FnMut(&[u8])) {
+    /// Parses a chunk. Calls `event` with each event that it completes.
+    pub fn feed(&mut self, mut chunk: &[u8], mut event: impl FnMut(Event<'_>)) {
         // The only data line so far of an event that began in this chunk.
         let mut held: Option<&[u8]> = None;
         if chunk.is_empty() {
@@ -69,11 +102,15 @@ impl Splitter {
                     (Some(value), None) if self.data.is_none() => held = Some(value),
                     (Some(value), _) => self.keep(held.take(), value),
                     (None, Some(data)) if line.is_empty() => {
-                        event(data);
+                        event(Event {
+                            name: &self.name,
+                            data,
+                        });
+                        self.name.clear();
                         held = None;
                     }
                     (None, _) if line.is_empty() => self.dispatch(&mut event),
-                    (None, _) => {}
+                    (None, _) => self.other(line, &mut event),
                 }
                 continue;
             }
@@ -86,7 +123,7 @@ impl Splitter {
             match value_of_data(&whole) {
                 Some(value) => self.keep(held.take(), value),
                 None if whole.is_empty() => self.dispatch(&mut event),
-                None => {}
+                None => self.other(&whole, &mut event),
             }
         }
         if let Some(value) = held {
@@ -100,9 +137,71 @@ impl Splitter {
         self.truncated
     }
 
-    fn dispatch(&mut self, event: &mut impl FnMut(&[u8])) {
-        if let Some(data) = self.data.take() {
-            event(&data);
+    /// What is left when the stream has ended. `event` is called for an `error` line without its end.
+    pub fn end(mut self, mut event: impl FnMut(Event<'_>)) -> Rest {
+        let line = std::mem::take(&mut self.line);
+        let line = match line.strip_prefix(b"\xEF\xBB\xBF") {
+            Some(rest) if !self.past_start => rest,
+            _ => &line,
+        };
+        match value_of_data(line) {
+            Some(value) => self.keep(None, value),
+            None if line.is_empty() => {}
+            None => self.other(line, &mut event),
+        }
+        Rest {
+            data: self.data,
+            stray: self.stray,
+        }
+    }
+
+    fn dispatch(&mut self, event: &mut impl FnMut(Event<'_>)) {
+        let data = self.data.take();
+        // Without data an event is none (WHATWG), but an error is one by its name.
+        if data.is_some() || self.name.eq_ignore_ascii_case(ERROR) {
+            event(Event {
+                name: &self.name,
+                data: data.as_deref().unwrap_or_default(),
+            });
+        }
+        self.name.clear();
+    }
+
+    /// Takes a line that is neither data nor empty.
+    #[cold]
+    fn other(&mut self, line: &[u8], event: &mut impl FnMut(Event<'_>)) {
+        let (field, value) = match memchr::memchr(b':', line) {
+            Some(at) => (&line[..at], &line[at + 1..]),
+            None => (line, &[][..]),
+        };
+        let value = value.trim_ascii();
+        match field {
+            b"event" => {
+                self.name.clear();
+                if !value.eq_ignore_ascii_case(b"message") {
+                    let length = value.len().min(NAME_LIMIT_BYTES);
+                    self.name.extend_from_slice(&value[..length]);
+                }
+            }
+            b"id" | b"retry" => {}
+            // A comment, unless it is a data line that was damaged.
+            b"" if !value.starts_with(b"data:") => {}
+            _ if field.eq_ignore_ascii_case(ERROR) && !value.is_empty() => {
+                let is_none = matches!(value, b"null" | b"false" | b"{}" | b"\"\"" | b"0");
+                if !is_none {
+                    event(Event {
+                        name: ERROR,
+                        data: value,
+                    });
+                }
+            }
+            _ => {
+                let room = STRAY_LIMIT_BYTES.saturating_sub(self.stray.len() + 1);
+                self.stray.extend_from_slice(&line[..line.len().min(room)]);
+                if room > 0 {
+                    self.stray.push(b'\n');
+                }
+            }
         }
     }
 
@@ -130,6 +229,9 @@ impl Splitter {
         self.line.extend_from_slice(&part[..part.len().min(room)]);
     }
 }
+
+/// The name of an event that is an error.
+const ERROR: &[u8] = b"error";
 
 /// The value of a `data` line.
 #[inline]
@@ -174,6 +276,29 @@ mod tests {
     }
 
     #[test]
+    fn events_have_names_and_other_lines_are_kept() {
+        let stream = b"event: ping\ndata: 1\n\nevent: message\ndata: 2\n\nevent: error\n\ndata: 3\n\nError: {\"code\":4}\n\
+                       error: null\n: c\nid: 7\nretry: 9\n[DONE]\n:data: 5\n\nevent: x\n\ndata: 6\ndata: 7";
+        for size in [1, 2, 3, 7, 1000] {
+            let (mut splitter, mut events) = (Splitter::default(), Vec::new());
+            let mut add = |event: Event<'_>| {
+                let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                events.push(format!("{}={}", text(event.name), text(event.data)));
+            };
+            for chunk in stream.chunks(size) {
+                splitter.feed(chunk, &mut add);
+            }
+            let rest = splitter.end(&mut add);
+            assert_eq!(
+                events,
+                ["ping=1", "=2", "error=", "=3", "error={\"code\":4}"]
+            );
+            assert_eq!(rest.data.as_deref(), Some(&b"6\n7"[..]));
+            assert_eq!(rest.stray, b"[DONE]\n:data: 5\n");
+        }
+    }
+
+    #[test]
     fn an_unfinished_event_is_no_event() {
         assert!(parse(&[b"data: a\n"]).is_empty());
     }
@@ -197,7 +322,7 @@ mod properties {
         let mut splitter = Splitter::default();
         let mut events = Vec::new();
         for piece in pieces(stream, sizes) {
-            splitter.feed(piece, |data| events.push(data.to_vec()));
+            splitter.feed(piece, |event| events.push(event.data.to_vec()));
         }
         events
     }

@@ -27,15 +27,7 @@ pub(crate) fn distribute<'a>(
         ..
     } = sender;
     let trace = run.trace.cloned();
-    Requests::new(
-        run.workload,
-        trace,
-        target,
-        &target.url,
-        headers,
-        vocabulary,
-        seed,
-    )?;
+    Requests::new(run.workload, trace, target, urls, headers, vocabulary, seed)?;
     ensure!(
         !workers.are_pods() || sources.is_empty(),
         "--source: names an address of this machine, but the workers are pods"

@@ -34,14 +34,24 @@ pub enum Failure {
     NotStreamed,
     /// A stream contained an error event.
     ErrorEvent,
-    /// A stream ended without `[DONE]`.
+    /// The finish reason is that of an answer that was broken off, such as `abort`.
+    Aborted,
+    /// A stream ended without `[DONE]` and without a finish reason; with `strict`, without `[DONE]`.
     NoDone,
-    /// A stream had more text frames than its usage counts tokens: some were duplicated.
+    /// A stream had no finish reason, and not all of its tokens.
+    NoFinish,
+    /// A stream had more text frames than its usage counts tokens, and some repeat those before.
     Repeated,
     /// A stream had text after its finish reason or after `[DONE]`: frames were reordered.
     OutOfOrder,
-    /// The frames of a stream have different ids.
+    /// The frames of a stream have different ids; only with `strict`.
     Mixed,
+    /// The answer deviates from the API in another way; only with `strict`.
+    Deviates,
+    /// A connection that was kept from an earlier request ended before an answer began.
+    ClosedWhenReused,
+    /// The body is compressed by a coding that is not known here, or not as its content-encoding states.
+    Encoded,
 }
 
 impl fmt::Display for Failure {
@@ -60,10 +70,15 @@ impl fmt::Display for Failure {
             Self::ErrorBody => "error-body",
             Self::NotStreamed => "not-streamed",
             Self::ErrorEvent => "error-event",
+            Self::Aborted => "aborted",
             Self::NoDone => "no-done",
+            Self::NoFinish => "no-finish",
             Self::Repeated => "repeated",
             Self::OutOfOrder => "out-of-order",
             Self::Mixed => "mixed",
+            Self::Deviates => "deviates",
+            Self::ClosedWhenReused => "closed-when-reused",
+            Self::Encoded => "encoded",
         };
         f.pad(name)
     }

@@ -4,7 +4,8 @@
 //! interval is without, and else not decided. A percentile is such a share: p95 is within a limit exactly if at most 5 % are beyond it.
 //! A share of requests has the interval of Clopper and Pearson 1934; requests that failed are beyond every limit.
 //! Gaps between frames are several per answer and depend on one another, so that answers are what is drawn: the interval is that of
-//! [`Clusters`]. A gap does not fail: a failed request counts once, in `failed`, and its gaps up to the failure count as what they were.
+//! [`Clusters`]. A gap does not fail: a failed request counts once, in `failed`, and its gaps do not count. An answer
+//! without a token never had a TTFT: it is beyond every limit for one.
 
 use super::recorder::Cell;
 use poolproof_model::verdict::Verdict;
@@ -63,17 +64,17 @@ fn of_requests(slo: &Slo, n: u64, hits: u64) -> Judged {
 }
 
 fn of_times(slo: &Slo, series: Series, cell: &Cell) -> Judged {
-    let failures = cell.failures();
+    let never = cell.never(series);
     let times = cell.series(series);
     let limit_ms = slo.at_most_ms.unwrap_or(0.0);
     let beyond = times.map_or(0, |times| above(times, limit_ms));
-    let n = times.map_or(0, |times| times.len()) + failures;
+    let n = times.map_or(0, |times| times.len()) + never;
     let p = slo.percentile.unwrap_or(50.0);
     Judged {
         ms: times
-            .and_then(|times| percentile(times, failures, p))
+            .and_then(|times| percentile(times, never, p))
             .map(|found| found.ms),
-        ..of_requests(slo, n, beyond + failures)
+        ..of_requests(slo, n, beyond + never)
     }
 }
 
@@ -171,6 +172,16 @@ mod tests {
             judge(&slo(Metric::FAILED), &cell(1000, 0, 0)).verdict,
             Verdict::Pass
         );
+    }
+
+    #[test]
+    fn answers_that_never_had_a_first_token_meet_no_limit_for_it() {
+        let mut cell = cell(1000, 0, 0);
+        cell.textless = 200;
+        assert_eq!(judge(&slo(TTFT), &cell).verdict, Verdict::Fail);
+        let mut none = Cell::default();
+        (none.requests, none.answered, none.textless) = (1000, 1000, 1000);
+        assert_eq!(judge(&slo(TTFT), &none).verdict, Verdict::Fail);
     }
 
     /// Answers of 100 gaps each, of which all of a slow one are beyond 100 ms.

@@ -53,6 +53,7 @@
 
 pub mod adjust;
 mod answer;
+mod arrived;
 pub mod calibration;
 mod distribute;
 pub mod engine;

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::judge::judge;
 use super::recorder::{Cell, Key, Recorder};
 use poolproof_model::component::Component;
+use poolproof_model::remark::Remark;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::{Class, Series, Workload};
@@ -137,6 +138,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
             .iter()
             .filter_map(Worker::doubt)
             .chain(doubts(&client, recorder))
+            .chain(paused(&client, workload.arrival.users(), window_s))
             .collect(),
         slos: slos.collect(),
         formulas: Series::ALL
@@ -165,12 +167,9 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
 }
 
 fn group_of(name: &str, cell: &Cell, window_s: f64) -> Group {
-    let failures = cell.failures();
     let share = |part: u64, of: u64| part as f64 / of.max(1) as f64;
     let times = Series::ALL.iter().filter_map(|series| {
-        // A gap between tokens does not fail, an answer does.
-        let failed = if series.is_per_answer() { failures } else { 0 };
-        let times = times_of(cell.series(*series)?, failed)?;
+        let times = times_of(cell.series(*series)?, cell.never(*series))?;
         Some((series.name().to_owned(), times))
     });
     Group {
@@ -189,6 +188,13 @@ fn group_of(name: &str, cell: &Cell, window_s: f64) -> Group {
         output_tokens_per_s: cell.output_tokens as f64 / window_s,
         chunks_together: share(cell.together, cell.chunks),
         without_usage: cell.without_usage,
+        asked_tokens: cell.asked_tokens,
+        textless: cell.textless,
+        remarks: Remark::ALL
+            .into_iter()
+            .map(|remark| (remark.name().to_owned(), cell.remarks[remark as usize]))
+            .filter(|(_, count)| *count > 0)
+            .collect(),
         times: times.collect(),
     }
 }
@@ -235,6 +241,9 @@ fn client_of(measured: &Measured) -> Client {
         connect: times_of(&measured.recorder.connect.0, 0),
         threads: measured.costs.clone(),
         calibration: Calibration::last(),
+        resent: measured.recorder.extra.resent,
+        pauses: measured.recorder.extra.pauses,
+        paused_ms: measured.recorder.extra.paused.as_secs_f64() * 1000.0,
         cpu_us_per_request: cpu_ms * 1000.0 / measured.started_requests.max(1) as f64,
     }
 }
@@ -345,6 +354,22 @@ fn doubts(client: &Client, recorder: &Recorder) -> Vec<String> {
     doubts
 }
 
+/// The share of the users' time that they may pause: above, much less was sent than the workload asks for.
+const PAUSED_MAX: f64 = 0.01;
+
+/// Whether the users of a closed loop paused for long.
+fn paused(client: &Client, users: Option<usize>, window_s: f64) -> Option<String> {
+    let users_ms = users? as f64 * window_s * 1000.0;
+    let share = client.paused_ms / users_ms.max(1.0);
+    (share > PAUSED_MAX).then(|| {
+        format!(
+            "users paused {} times after failures, for {:.0} % of their time, by retry-after or in growing steps: less was sent than the workload asks for",
+            client.pauses,
+            100.0 * share.min(1.0)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +398,9 @@ mod tests {
             }],
             cpu_us_per_request: 0.0,
             calibration: None,
+            resent: 0,
+            pauses: 0,
+            paused_ms: 0.0,
         };
         let recorder = Recorder::default();
         assert!(doubts(&client(0.009, 800.0), &recorder).is_empty());

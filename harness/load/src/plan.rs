@@ -72,7 +72,15 @@ pub fn plan(
         seed,
     } = settings;
     let end_s = workload.end_s(trace.as_ref());
-    let requests = Requests::new(workload, trace, target, &target.url, &[], vocabulary, seed)?;
+    let requests = Requests::new(
+        workload,
+        trace,
+        target,
+        std::slice::from_ref(&target.url),
+        &[],
+        vocabulary,
+        seed,
+    )?;
     let classes = workload.mix.iter().map(|class| PlannedClass {
         name: class.class.clone(),
         ..PlannedClass::default()

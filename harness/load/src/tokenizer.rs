@@ -183,8 +183,16 @@ mod tests {
         ] {
             let vocabulary = load(&tokenizer).unwrap();
             let of = Some(&vocabulary);
-            let requests =
-                Requests::new(&workload, None, &target, &target.url, &[], of, 1).unwrap();
+            let requests = Requests::new(
+                &workload,
+                None,
+                &target,
+                std::slice::from_ref(&target.url),
+                &[],
+                of,
+                1,
+            )
+            .unwrap();
             let mut wire = Vec::new();
             for number in 0..50 {
                 let due = Due {

@@ -42,6 +42,7 @@ pub mod change;
 pub mod component;
 pub mod parts;
 pub mod picture;
+pub mod remark;
 pub mod routed;
 pub mod settings;
 pub mod target;

@@ -16,6 +16,8 @@ pub struct Settings {
     pub run_alpha: f64,
     /// The chance that each statistical case catches the smallest deviation that matters.
     pub power: f64,
+    /// The length of the silence in the answers of slow cases, in seconds.
+    pub slow_answer_s: u64,
 }
 
 impl Default for Settings {
@@ -25,6 +27,7 @@ impl Default for Settings {
             split_tolerance: 0.03,
             run_alpha: 0.001,
             power: 0.99,
+            slow_answer_s: 20,
         }
     }
 }

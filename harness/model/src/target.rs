@@ -1,5 +1,12 @@
 //! The target: the addresses of a running stack, and the known facts about it. `--stack url` reads it; `up` prints it.
 
+mod access;
+pub mod address;
+mod certificates;
+mod parameters;
+mod proxy;
+mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,6 +19,13 @@ use url::Url;
 use crate::change::{Changes, Kind};
 use crate::routed::{self, Routed, Weighted};
 use crate::topology::{self, Topology};
+
+pub use access::{Access, ApiKey, Revealed};
+pub use address::Paths;
+pub use certificates::{Certificates, Tls, read_certificates};
+pub use parameters::Parameters;
+pub use proxy::Proxy;
+pub use secret::{HIDDEN, Secret, Source, from_env, from_file};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
@@ -62,9 +76,32 @@ pub struct Target {
     /// The name in reports [default: the address of the gateway].
     #[serde(default)]
     pub name: String,
-    /// The address of the gateway, without a path.
+    /// The address of the gateway. A path and a query are kept in every request; `/v1` at its end is not repeated. A login,
+    /// `http://user:password@host`, is sent as basic authentication.
     #[serde(deserialize_with = "with_scheme")]
     pub url: Url,
+    /// Headers of every request, to the gateway and to the parts behind it. One of the same name replaces a header that poolproof
+    /// sets itself. `host` is for the gateway alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Source>,
+    /// The key of the API, sent as `Authorization: Bearer KEY`, or in a header of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKey>,
+    /// Certificates for https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The http proxy for every request, loopback addresses included. [default: by HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Source>,
+    /// Other paths than those of the OpenAI API.
+    #[serde(default, skip_serializing_if = "Paths::are_default")]
+    pub paths: Paths,
+    /// Parameters of request bodies that the servers name differently or refuse.
+    #[serde(default, skip_serializing_if = "Parameters::are_default")]
+    pub parameters: Parameters,
+    /// What the fields above name, as it was read.
+    #[serde(skip)]
+    pub access: Access,
     /// The request header that names the InferenceObjective.
     #[serde(default = "gie_objective_header")]
     pub objective_header: String,
@@ -94,6 +131,10 @@ pub struct Model {
     /// LoRA adapters of the model. Requests may use their names as `model`; routing is the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<String>,
+    /// How long its gateway lets a request take, in milliseconds (`timeouts.request` of an HTTPRoute rule). If absent, there
+    /// is no limit, or it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout_ms: Option<u64>,
     /// The pools that share its requests.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -124,8 +165,20 @@ pub struct Pool {
     /// skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_affinity: Option<bool>,
+    /// How long its endpoint picker holds a request before it refuses it, in milliseconds, as with GIE's
+    /// `defaultRequestTTL`. If absent, this is unknown, and cases that depend on it are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ttl_ms: Option<u64>,
+    /// How many requests in progress at each endpoint fill the pool, as its endpoint picker counts them, as with GIE's
+    /// concurrency-detector. If absent, the pool is full by other signs, or this is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<usize>,
+    /// How many requests its endpoint picker holds in the priority of an objective, by objective, as with GIE's
+    /// `maxRequests` of a priority band. It refuses more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_max: BTreeMap<String, usize>,
     /// Its endpoints.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -199,6 +252,13 @@ impl Target {
                 fair_flows: Some(pool.flow_control),
                 // Every picker that a stack of ours starts has GIE's default scorers.
                 prefix_affinity: Some(true),
+                held_ttl_ms: pool.flow_control.then_some(pool.held_ttl_ms),
+                max_in_flight: pool.max_in_flight.filter(|_| pool.flow_control),
+                held_max: if pool.flow_control {
+                    pool.held_max.clone()
+                } else {
+                    BTreeMap::new()
+                },
                 endpoints: endpoints.collect::<Result<_>>()?,
             })
         };
@@ -206,6 +266,7 @@ impl Target {
             Ok(Model {
                 name: model.name.clone(),
                 adapters: model.adapters.clone(),
+                request_timeout_ms: model.request_timeout_ms,
                 pools: model.pools.iter().map(&mut pool).collect::<Result<_>>()?,
             })
         });
@@ -217,11 +278,18 @@ impl Target {
         })
     }
 
-    /// A target of which only the address of the gateway is known: no model, no objective.
+    /// A target of which only the address of the gateway is known: no model, no objective, no key, no proxy.
     pub fn at(name: String, url: Url) -> Self {
         Self {
             name,
             url,
+            headers: BTreeMap::new(),
+            api_key: None,
+            tls: None,
+            proxy: None,
+            paths: Paths::default(),
+            parameters: Parameters::default(),
+            access: Access::default(),
             objective_header: gie_objective_header(),
             served_by_header: served_by_header(),
             body_limit_bytes: None,
@@ -238,6 +306,13 @@ impl Target {
         let _ = (url.set_username(""), url.set_password(None));
         url.set_query(None);
         url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// Whether a url is that of an endpoint behind the gateway.
+    pub fn is_endpoint(&self, url: &Url) -> bool {
+        let origin = url.origin();
+        let mut urls = self.endpoints().filter_map(|it| it.url.as_ref());
+        origin != self.url.origin() && urls.any(|own| own.origin() == origin)
     }
 
     /// A target for planning, as a stack of reference parts would have it. Its addresses are unreachable.
@@ -257,13 +332,21 @@ impl Target {
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("reading target file {}", path.display()))?;
-        let target: Self =
-            toml::from_str(&text).with_context(|| format!("target file {}", path.display()))?;
-        let target = target.named();
-        target
-            .check()
-            .with_context(|| format!("target file {}", path.display()))?;
-        Ok(target)
+        let read = || -> Result<Self> {
+            let target: Self =
+                toml::from_str(&text).map_err(|error| without_line(&error, &text))?;
+            let mut target = target.named();
+            target.check()?;
+            target.resolve(path.parent().unwrap_or(Path::new("")))?;
+            Ok(target)
+        };
+        read().with_context(|| format!("target file {}", path.display()))
+    }
+
+    /// Reads the keys, files and proxies that it names, and takes the login out of its url. Relative paths count from `folder`. Fails if
+    /// one cannot be read.
+    pub fn resolve(&mut self, folder: &Path) -> Result<()> {
+        Access::read(self, folder)
     }
 
     /// With the default name, if it has none.
@@ -306,8 +389,7 @@ impl Target {
     fn check(&self) -> Result<()> {
         ensure!(
             self.url.scheme() == "http" || self.url.scheme() == "https",
-            "`url` is {:?}: it must start with http:// or https://",
-            self.url.as_str()
+            "`url` must start with http:// or https://"
         );
         let objective = ("objective_header", Some(&self.objective_header));
         for (field, header) in [
@@ -320,6 +402,7 @@ impl Target {
                 header.map_or("", String::as_str)
             );
         }
+        self.parameters.check().context("`parameters`")?;
         routed::check(&self.models)?;
         let mut names = BTreeSet::new();
         for endpoint in self.endpoints() {
@@ -331,6 +414,37 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// A message of a parser without the value that it refuses: texts in double quotes behind `string` or a colon. Names of fields are in
+/// backticks.
+fn without_values(message: &str) -> String {
+    let starts = ["string \"", ": \""].into_iter();
+    let starts = starts.filter_map(|start| Some(message.find(start)? + start.len() - 1));
+    let Some(start) = starts.min() else {
+        return message.to_owned();
+    };
+    let rest = message.find("\", expected").map(|end| &message[end + 1..]);
+    format!("{}{HIDDEN}{}", &message[..start], rest.unwrap_or_default())
+}
+
+/// An error of the file with the number and the field of its line, and without its value, which may be a key or a password.
+fn without_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let number = before.map_or(0, |before| before.matches('\n').count());
+    let field = text.lines().nth(number).and_then(|line| {
+        let name = line.split_once('=')?.0.trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+    });
+    let field = field.map_or_else(String::new, |name| format!(", `{name}`"));
+    let line = number + 1;
+    let message = without_values(error.message());
+    let message = message.replace(
+        "relative URL without a base",
+        "a url must start with http:// or https://",
+    );
+    anyhow::anyhow!("line {line}{field}: {message}")
 }
 
 impl Model {
@@ -433,6 +547,24 @@ mod tests {
             let message = message.message();
             assert!(message.contains("http:// or https://"), "{message}");
             assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_message_has_no_value_of_the_file() {
+        for (message, shown) in [
+            (
+                "unknown field `wait`, expected `a`",
+                "unknown field `wait`, expected `a`",
+            ),
+            (
+                "invalid type: string \"k\\\"y\", expected struct ApiKey",
+                "invalid type: string (hidden), expected struct ApiKey",
+            ),
+            ("empty host: \"http://u:p@\"", "empty host: (hidden)"),
+            ("must be { env = \"NAME\" }", "must be { env = \"NAME\" }"),
+        ] {
+            assert_eq!(without_values(message), shown);
         }
     }
 

@@ -41,6 +41,18 @@ const FIELDS: &[Field] = &[
     field("", "url", "the gateway, without the path of the API", ""),
     field(
         "",
+        "api_key",
+        "sent as `Authorization: Bearer KEY`; { file = \"PATH\" } reads a file",
+        "{ env = \"API_KEY\" }",
+    ),
+    field(
+        "",
+        "headers",
+        "of every request; { env = \"NAME\" } and { file = \"PATH\" } hold secrets",
+        "{ host = \"models.example.com\" }",
+    ),
+    field(
+        "",
         "objective_header",
         "names the InferenceObjective of a request; of llm-d: x-llm-d-inference-objective",
         "",
@@ -63,6 +75,12 @@ const FIELDS: &[Field] = &[
         "adapters",
         "LoRA adapters that are served under names of their own",
         "[\"billsum\"]",
+    ),
+    field(
+        MODELS,
+        "request_timeout_ms",
+        "how long its route lets a request take (`timeouts.request`)",
+        "2000",
     ),
     field(POOLS, "name", "the InferencePool", ""),
     field(
@@ -94,6 +112,24 @@ const FIELDS: &[Field] = &[
         "prefix_affinity",
         "whether its picker scores prefixes",
         "true",
+    ),
+    field(
+        POOLS,
+        "held_ttl_ms",
+        "how long its picker holds a request before it refuses it",
+        "60000",
+    ),
+    field(
+        POOLS,
+        "max_in_flight",
+        "requests in progress at each endpoint that fill the pool, if its picker counts them",
+        "8",
+    ),
+    field(
+        POOLS,
+        "held_max",
+        "how many requests its picker holds in the priority of an objective",
+        "{ batch = 250 }",
     ),
     field(
         ENDPOINTS,
@@ -130,7 +166,7 @@ impl Target {
         for note in notes {
             text += &format!("# {}\n", note.replace(char::is_control, " "));
         }
-        let mut told = BTreeSet::new();
+        let mut told = tables(&plain);
         let mut table = "";
         let mut keys = BTreeSet::new();
         for line in plain.lines() {
@@ -147,10 +183,6 @@ impl Target {
             let Some((key, _)) = line.split_once(" = ") else {
                 continue;
             };
-            // An empty list would exclude the tables of the example below it.
-            if line.ends_with(" = []") {
-                continue;
-            }
             keys.insert(key);
             let comment = FIELDS
                 .iter()
@@ -168,6 +200,17 @@ impl Target {
         }
         Ok(text)
     }
+}
+
+/// The fields that have tables of their own, which stand below.
+fn tables(plain: &str) -> BTreeSet<(&'static str, &'static str)> {
+    let heads = plain.lines().filter(|line| line.starts_with('['));
+    let heads: BTreeSet<&str> = heads.map(|line| line.trim_matches(['[', ']'])).collect();
+    let path = |field: &Field| format!("{}.{}", field.table, field.key);
+    let fields = FIELDS
+        .iter()
+        .filter(|field| heads.contains(path(field).trim_start_matches('.')));
+    fields.map(|field| (field.table, field.key)).collect()
 }
 
 /// Fields that a table lacks, as comments; those of each kind of table once.
@@ -222,6 +265,7 @@ mod tests {
         let mut least = Target::at("g".to_owned(), "http://127.0.0.1:1".parse().unwrap());
         least.served_by_header = None;
         let model = |name: &str| Model {
+            request_timeout_ms: None,
             name: name.to_owned(),
             adapters: Vec::new(),
             pools: vec![Pool {
@@ -251,6 +295,7 @@ mod tests {
     fn what_is_missing_can_be_switched_on_by_taking_the_comment_off() {
         let mut target = Target::at("g".to_owned(), "http://127.0.0.1:1".parse().unwrap());
         target.models = vec![Model {
+            request_timeout_ms: None,
             name: "m".to_owned(),
             adapters: Vec::new(),
             pools: vec![Pool {

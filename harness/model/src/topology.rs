@@ -36,6 +36,10 @@ pub struct Model {
     /// The number of adapters that each endpoint can run at once.
     #[serde(default = "max_loras")]
     pub max_loras: usize,
+    /// How long its gateway lets a request take, in milliseconds (`timeouts.request` of an HTTPRoute rule). If absent, there
+    /// is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout_ms: Option<u64>,
     /// The pools behind its route, by weight.
     pub pools: Vec<Pool>,
 }
@@ -56,11 +60,29 @@ pub struct Pool {
     /// Whether its endpoint picker prefers endpoints that already run the LoRA adapter of a request.
     #[serde(default)]
     pub lora_affinity: bool,
+    /// With `flow_control`: how long its endpoint picker holds a request before it refuses it, in milliseconds.
+    #[serde(default = "held_ttl_ms")]
+    pub held_ttl_ms: u64,
+    /// With `flow_control`: the pool is full when its endpoints have this many requests each in progress, as its endpoint
+    /// picker counts them (GIE's concurrency-detector). If absent, it is full by the metrics of its endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<usize>,
+    /// With `flow_control`: how many requests its endpoint picker holds in the priority of an objective, by objective. It
+    /// refuses more. An objective that is not listed has no limit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_max: BTreeMap<String, usize>,
 }
 
 fn max_loras() -> usize {
     4
 }
+
+fn held_ttl_ms() -> u64 {
+    60_000
+}
+
+/// Batch requests that a picker of the default topology holds: more than cases send that are about something else.
+const BATCH_HELD_MAX: usize = 250;
 
 /// The most endpoints that a pool may be asked to have.
 const ENDPOINTS_MAX: usize = 10_000;
@@ -75,7 +97,12 @@ impl Default for Topology {
             endpoints,
             flow_control,
             lora_affinity: false,
+            held_ttl_ms: held_ttl_ms(),
+            max_in_flight: None,
+            held_max: BTreeMap::new(),
         };
+        let mut held = pool("model-a", 100, 3, true);
+        held.held_max.insert("batch".to_owned(), BATCH_HELD_MAX);
         Self {
             name: "default".to_owned(),
             models: vec![
@@ -83,12 +110,14 @@ impl Default for Topology {
                     name: "model-a".to_owned(),
                     adapters: Vec::new(),
                     max_loras: max_loras(),
-                    pools: vec![pool("model-a", 100, 3, true)],
+                    request_timeout_ms: None,
+                    pools: vec![held],
                 },
                 Model {
                     name: "model-b".to_owned(),
                     adapters: Vec::new(),
                     max_loras: max_loras(),
+                    request_timeout_ms: None,
                     pools: vec![
                         pool("model-b-stable", 90, 2, false),
                         pool("model-b-canary", 10, 2, false),
@@ -143,6 +172,11 @@ impl Topology {
                 "model {:?}: `max_loras` is 0: at least 1 is needed",
                 model.name
             );
+            ensure!(
+                model.request_timeout_ms != Some(0),
+                "model {:?}: `request_timeout_ms` is 0: at least 1 is needed",
+                model.name
+            );
         }
         for pool in self.pools() {
             ensure!(
@@ -151,6 +185,23 @@ impl Topology {
                 pool.name,
                 pool.endpoints
             );
+            ensure!(
+                pool.held_ttl_ms > 0,
+                "pool {:?}: `held_ttl_ms` is 0: at least 1 is needed",
+                pool.name
+            );
+            ensure!(
+                pool.max_in_flight != Some(0),
+                "pool {:?}: `max_in_flight` is 0: at least 1 is needed",
+                pool.name
+            );
+            for (objective, held) in &pool.held_max {
+                ensure!(
+                    *held > 0 && self.objectives.contains_key(objective),
+                    "pool {:?}: `held_max` of {objective:?} is {held}: at least 1 is needed, for an objective of the topology",
+                    pool.name
+                );
+            }
         }
         Ok(())
     }
@@ -187,6 +238,19 @@ impl Pool {
     pub fn endpoint_names(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.endpoints).map(|number| format!("{}-{number}", self.name))
     }
+
+    /// How many requests of a priority its endpoint picker holds, where there is a limit. Of objectives with one priority,
+    /// the lowest limit counts.
+    pub fn held_max_by_priority(&self, objectives: &BTreeMap<String, i32>) -> BTreeMap<i32, usize> {
+        let mut limits = BTreeMap::new();
+        for (objective, held) in &self.held_max {
+            if let Some(priority) = objectives.get(objective) {
+                let limit = limits.entry(*priority).or_insert(*held);
+                *limit = (*limit).min(*held);
+            }
+        }
+        limits
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +277,21 @@ mod tests {
         let message = topology.set_weights("model-b", &weights).unwrap_err();
         assert!(message.to_string().contains("model-b-next"), "{message}");
         assert!(topology.set_weights("model-c", &weights).is_err());
+    }
+
+    #[test]
+    fn limits_of_held_requests_are_by_priority_and_need_their_objective() {
+        let mut topology = Topology::default();
+        let objectives = topology.objectives.clone();
+        let pool = &mut topology.models[0].pools[0];
+        let limits = pool.held_max_by_priority(&objectives);
+        assert_eq!(limits, BTreeMap::from([(-10, BATCH_HELD_MAX)]));
+        pool.held_max.insert("other".to_owned(), 3);
+        let message = topology.check().unwrap_err().to_string();
+        assert!(
+            message.contains("`held_max`") && message.contains("other"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -255,20 +334,35 @@ mod properties {
 
     fn topology() -> impl Strategy<Value = Topology> {
         let flags = (any::<bool>(), any::<bool>());
-        let pool = (NAME, any::<u32>(), 0_usize..9, flags).prop_map(
-            |(name, weight, endpoints, (flow_control, lora_affinity))| Pool {
+        let max = proptest::option::of(0_usize..9);
+        let held = (0_u64..9, max, btree_map(NAME, 0_usize..9, 0..3));
+        let pool = (NAME, any::<u32>(), 0_usize..9, flags, held).prop_map(
+            |(
                 name,
                 weight,
                 endpoints,
-                flow_control,
-                lora_affinity,
+                (flow_control, lora_affinity),
+                (held_ttl_ms, max_in_flight, held_max),
+            )| {
+                Pool {
+                    name,
+                    weight,
+                    endpoints,
+                    flow_control,
+                    lora_affinity,
+                    held_ttl_ms,
+                    max_in_flight,
+                    held_max,
+                }
             },
         );
-        let model = (NAME, vec(NAME, 0..3), 0_usize..9, vec(pool, 0..4)).prop_map(
-            |(name, adapters, max_loras, pools)| Model {
+        let timeout = proptest::option::of(0_u64..9);
+        let model = (NAME, vec(NAME, 0..3), 0_usize..9, timeout, vec(pool, 0..4)).prop_map(
+            |(name, adapters, max_loras, request_timeout_ms, pools)| Model {
                 name,
                 adapters,
                 max_loras,
+                request_timeout_ms,
                 pools,
             },
         );

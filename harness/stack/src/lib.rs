@@ -47,4 +47,4 @@ pub use cluster_view::ClusterView;
 pub use options::{ClusterOptions, KindOptions, Options, ProcessOptions};
 pub use process::{exec_child, is_poolproof};
 pub use progress::{Progress, StartError};
-pub use running::Stack;
+pub use running::{Stack, WARNING};

@@ -1,12 +1,13 @@
 //! Options of a stack: plain values, read from the command line or the environment.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
 use poolproof_model::parts::{KubeApi, Parts, StackKind};
-use poolproof_model::target::Target;
+use poolproof_model::target::{Access, Target};
 use poolproof_model::topology::Topology;
 
 /// The options of a stack.
@@ -24,6 +25,10 @@ pub struct Options {
     pub flaw: Option<Flaw>,
     /// The seed of every random choice in stand-ins.
     pub seed: u64,
+    /// Headers, keys and certificates, in place of those of the target file.
+    pub access: Access,
+    /// How long to wait until the first model is served; `None`: it must be served already.
+    pub wait_ready: Option<Duration>,
     /// The parts.
     pub parts: Parts,
     /// The poolproof program, which serves its own parts as processes or in containers.

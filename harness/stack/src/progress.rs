@@ -12,7 +12,7 @@ pub struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Calls `tell` with the name of each finished step.
+    /// Calls `tell` with the name of each finished step, and with what a step waits for.
     pub(crate) fn new(tell: &'a mut (dyn FnMut(&str) + Send)) -> Self {
         Self {
             steps: Vec::new(),
@@ -31,6 +31,11 @@ impl<'a> Progress<'a> {
             name,
             took_ms: took.as_millis() as u64,
         });
+    }
+
+    /// Tells what the current step waits for.
+    pub(crate) fn waits(&mut self, what: &str) {
+        (self.tell)(what);
     }
 
     /// The finished steps.

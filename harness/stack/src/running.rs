@@ -11,8 +11,12 @@ use super::places::place;
 use super::platform;
 use super::progress::{Progress, StartError};
 use poolproof_client::evidence::served;
+use poolproof_client::ready;
 use poolproof_model::component::{Component, Step};
 use poolproof_model::target::Target;
+
+/// The start of a line that must be seen.
+pub const WARNING: &str = "warning";
 
 /// A running stack. [`Stack::stop`] stops it; dropping it does so too, without waiting.
 pub struct Stack {
@@ -34,7 +38,9 @@ impl Options {
     pub fn planned_target(&self) -> Result<Target> {
         let place = place(self.kind);
         place.check(self)?;
-        place.planned_target(self)
+        let mut target = place.planned_target(self)?;
+        target.access = target.access.with(&self.access);
+        Ok(target)
     }
 }
 
@@ -55,7 +61,23 @@ impl Stack {
             components,
             running,
         } = started.map_err(StartError::Unavailable)?;
-        if !place.names_endpoints() {
+        target.access = target.access.with(&options.access);
+        if target.access.certificates.insecure {
+            progress.waits(&format!(
+                "{WARNING}: the certificate of {} is not verified: anyone between can read and change what is sent, keys included",
+                target.url
+            ));
+        }
+        if let Some(limit) = options.wait_ready {
+            let served = ready::until_served(&target, limit, |what| progress.waits(what)).await;
+            served.map_err(StartError::Unavailable)?;
+        }
+        if !place.names_endpoints() && !target.models.is_empty() {
+            progress.waits(&format!(
+                "asking {} for one token, up to {:?}, to learn which endpoint serves",
+                target.url,
+                ready::FIRST_TIMEOUT
+            ));
             let named = served::are_named(&target).await;
             if !named.map_err(StartError::Unavailable)? {
                 target.served_by_header = None;

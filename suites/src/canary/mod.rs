@@ -39,8 +39,8 @@ const ALL_SPLITS: &[&str] = &[
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::Split8020, SPLITS, &["canary/windows", "canary/live-shift", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::Split8713, SPLITS, &["canary/windows", "canary/live-shift", "rollout/empty-weighted-pool"]),
-    Catch::new(Flaw::ChatSplit5050, SPLITS, &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
-    Catch::new(Flaw::StreamsToStable, SPLITS, &["canary/windows", "canary/less-loaded", "canary/live-shift"]),
+    Catch::new(Flaw::ChatSplit5050, SPLITS, &["canary/windows", "canary/less-loaded", "canary/live-shift", "rollout/empty-weighted-pool"]),
+    Catch::new(Flaw::StreamsToStable, SPLITS, &["canary/windows", "canary/less-loaded", "canary/live-shift", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::SplitPerConnection, &["canary/split-keep-alive"], &["canary/windows", "canary/less-loaded", "canary/live-shift", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::SplitInTurns, &["canary/windows"], &["canary", "rollout/empty-weighted-pool"]),
     // One request in a hundred is served by a pool that has no share in its model.

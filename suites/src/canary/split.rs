@@ -161,6 +161,7 @@ mod tests {
             alpha: 1e-4,
             power: 0.99,
             split_tolerance: 0.03,
+            slow_answer: std::time::Duration::from_secs(20),
         };
         let tests = tests(&rates, target.canary().unwrap()).unwrap();
         let (of_kind, whole): (Vec<_>, Vec<_>) = tests.iter().partition(|it| it.kind.is_some());

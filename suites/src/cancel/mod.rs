@@ -20,8 +20,8 @@ pub const SUITE: Suite = Suite {
 const CATCHES: &[Catch] = &[
     Catch::new(Flaw::CancelIgnored, &["cancel/frees-endpoint"], &["cancel/leaks-nothing"]),
     Catch::new(Flaw::CancelIgnoredWhole, &["cancel/frees-endpoint"], &["cancel/leaks-nothing"]),
-    Catch::new(Flaw::CancelBeforeHeadIgnored, &["cancel/frees-endpoint"], &["cancel/leaks-nothing"]),
+    Catch::new(Flaw::CancelBeforeHeadIgnored, &["cancel/frees-endpoint"], &["cancel/leaks-nothing", "faults/picker-down"]),
     Catch::new(Flaw::HeldRunsAnyway, &["cancel/frees-endpoint"], &["cancel/leaks-nothing"]),
     // Answers that break count as well, so that an endpoint may be at its limit before.
-    Catch::new(Flaw::AbortLeaksCount, &["cancel/leaks-nothing"], &["errors", "cancel", "faults"]),
+    Catch::new(Flaw::AbortLeaksCount, &["cancel/leaks-nothing"], &["errors", "cancel", "faults", "rollout"]),
 ];

@@ -51,6 +51,8 @@ const KIND_BLIND_MAY: &[&str] = &[
     "distribution",
     "priority",
     "faults",
+    "affinity",
+    "rollout",
 ];
 
 /// Where a wrong pick now and then may be seen. Wrong picks pile up where load is, until that alone saturates the pool.
@@ -67,10 +69,10 @@ const PICKS: &[&str] = &[
 #[rustfmt::skip]
 const CATCHES: &[Catch] = &[
     // Answers and the picker's counters disagree on who served, so a comparison of the two decides nothing.
-    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults", "cancel", "affinity", "rollout"]),
+    Catch::new(Flaw::PickIgnored, &["distribution/two-busy"], &["routing/known-model", "canary", "distribution", "priority", "faults", "cancel", "affinity", "rollout", "routing/chunked-body"]),
     Catch::new(Flaw::ChatAtRandom, KIND_BLIND, KIND_BLIND_MAY),
     Catch::new(Flaw::StreamsAtRandom, KIND_BLIND, KIND_BLIND_MAY),
-    Catch::new(Flaw::BurstToOne, &["distribution/burst", "distribution/idle"], &[]),
+    Catch::new(Flaw::BurstToOne, &["distribution/burst", "distribution/idle"], &["affinity/prefix", "errors/refusals-eject-nobody", "cancel/leaks-nothing", "faults/endpoint-removed", "rollout/flapping"]),
     Catch::new(Flaw::RoundRobin, LOAD_BLIND, PICKS),
     Catch::new(Flaw::Random, LOAD_BLIND, PICKS),
     // A picker that believes in idle endpoints never takes its pool to be saturated.

@@ -108,6 +108,10 @@ async fn cut_shows(ctx: &Context) -> Result<Outcome> {
 /// Expects an end that shows the break.
 fn shows(what: &str, exchange: &Exchange) -> Found {
     let error = exchange.frames.iter().rev().find_map(|frame| {
+        if frame.name.eq_ignore_ascii_case("error") {
+            let text = || Value::String(frame.data.clone());
+            return Some(serde_json::from_str(&frame.data).unwrap_or_else(|_| text()));
+        }
         let event: Value = serde_json::from_str(&frame.data).ok()?;
         event.get("error").filter(|error| !error.is_null()).cloned()
     });

@@ -1,13 +1,15 @@
 //! An answer with odd content ends nothing but its own request.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
 use poolproof_cases::effort::Effort;
 use poolproof_cases::expect;
 use poolproof_cases::need::{EndpointLogs, Find};
-use poolproof_client::Ending;
 use poolproof_client::evidence::cross_check::Counters;
+use poolproof_client::{Ending, Exchange, poll};
 use poolproof_model::change::{self, Change};
 use poolproof_model::verdict::{Findings, Outcome};
 
@@ -92,8 +94,8 @@ async fn odd_answers(ctx: &Context) -> Result<Outcome> {
         "go on",
         went_on.err().unwrap_or_default(),
     ));
-    if findings.failed() {
-        restart_pickers(ctx).await?;
+    if findings.failed() && !restart_pickers(ctx).await? {
+        until_served(ctx, &clients).await;
     }
     Ok(findings.outcome(format!(
         "odd answers of {} kinds, then {} requests served, {}",
@@ -104,10 +106,11 @@ async fn odd_answers(ctx: &Context) -> Result<Outcome> {
 }
 
 /// Restarts endpoint pickers that may be gone, so that later cases are judged on their own. They are started when the case is over.
-async fn restart_pickers(ctx: &Context) -> Result<()> {
+/// Returns whether the target takes such changes.
+async fn restart_pickers(ctx: &Context) -> Result<bool> {
     let changes = ctx.target.changes.as_ref();
     if !changes.is_some_and(|changes| changes.kinds.contains(&change::Kind::Picker)) {
-        return Ok(());
+        return Ok(false);
     }
     for pool in ctx.target.pools() {
         let down = Change::Picker {
@@ -116,5 +119,25 @@ async fn restart_pickers(ctx: &Context) -> Result<()> {
         };
         ctx.change(down).await?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// A kubelet starts a container that ended at once, and after 10, 20 and 40 s if it ends again (Kubernetes, Pod Lifecycle).
+const RESTART: Duration = Duration::from_secs(75);
+
+/// Waits until every model is served: what ended may be started again by what watches over it. If it is not, later cases show that.
+async fn until_served(ctx: &Context, clients: &Clients) {
+    let served = || async {
+        let mut rng = ctx.rng("until served");
+        let models = ctx.target.models.iter();
+        let requests = models.flat_map(|model| {
+            let ways = Kind::ALL.iter().cycle().take(GOOD);
+            ways.map(|way| way.full_request(ctx, model, 1, &mut rng))
+                .collect::<Vec<_>>()
+        });
+        let requests: Vec<_> = requests.collect();
+        let exchanges = clients.send(IN_FLIGHT, Kind::ALL.len(), requests).await;
+        exchanges.iter().all(Exchange::is_success).then_some(())
+    };
+    let _ = poll::until("every model is served", RESTART, poll::INTERVAL, served).await;
 }

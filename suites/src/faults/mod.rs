@@ -48,7 +48,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &["rollout/empty-pool", "rollout/empty-weighted-pool"]),
     Catch::new(Flaw::OpenPoolRefusesSome, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::ClosedPoolServesSome, &["faults/picker-down"], &[]),
-    Catch::new(Flaw::PickerBackLossy, &["faults/picker-down"], &["faults"]),
+    Catch::new(Flaw::PickerBackLossy, &["faults/picker-down"], &["faults", "rollout"]),
 ];
 
 /// Requests of a round; a round is as it should be if all of them are.

@@ -44,7 +44,7 @@ const IN_FLIGHT: usize = 21;
 async fn empty_answers(ctx: &Context) -> Result<Outcome> {
     let plan = none_of(BAD, &ctx.rates)?;
     let (model, _) = model_to_ask(&ctx.target)?;
-    let has_http2 = speaks_http2(&ctx.target.url, ctx.timeouts.prompt_answer).await?;
+    let has_http2 = speaks_http2(&ctx.target, ctx.timeouts.prompt_answer).await?;
     let mut rng = ctx.rng("prompts");
     let mut findings = Findings::default();
     let (mut sent, mut slowest_ms) = (0, 0);

@@ -56,7 +56,7 @@ const CONNECTION_SPECIFIC: [&str; 5] = [
 ];
 
 async fn http2(ctx: &Context) -> Result<Outcome> {
-    if !speaks_http2(&ctx.target.url, ctx.timeouts.prompt_answer).await? {
+    if !speaks_http2(&ctx.target, ctx.timeouts.prompt_answer).await? {
         return Ok(Outcome::skip(
             "the gateway does not speak HTTP/2: it answers the connection preface with no SETTINGS frame",
         ));

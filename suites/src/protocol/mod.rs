@@ -74,10 +74,10 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::ControlHeadersLeak, &["protocol/control-headers-removed"], &[]),
     Catch::new(Flaw::LargeAnswerCut, &["protocol/large-answers"], &[]),
     Catch::new(Flaw::LargeBodyDoubled, &["protocol/large-requests"], LARGE),
-    Catch::new(Flaw::Http2StreamCut, &["protocol/http2"], &["protocol/sse-framing"]),
+    Catch::new(Flaw::Http2StreamCut, &["protocol/http2"], &["protocol/sse-framing", "cancel/frees-endpoint", "cancel/leaks-nothing", "errors"]),
     Catch::new(Flaw::Http2UnknownRouted, &["protocol/http2"], &[]),
     // A read of a gateway may end inside a line although its endpoint wrote whole ones.
-    Catch::new(Flaw::TornLineDropped, &["protocol/sse-framing"], &["routing/stream-intact", "protocol/compression", "canary/live-shift", "faults"]),
+    Catch::new(Flaw::TornLineDropped, &["protocol/sse-framing"], &["routing/stream-intact", "protocol/compression", "canary/live-shift", "faults", "protocol/large-answers"]),
     Catch::new(Flaw::CommentsBreakStream, &["protocol/sse-framing"], &["protocol/compression"]),
     Catch::new(Flaw::CrlfNotUnderstood, &["protocol/sse-framing"], &["protocol/compression"]),
     Catch::new(Flaw::MultibyteGarbled, &["protocol/sse-framing"], &["protocol/compression"]),

@@ -108,7 +108,7 @@ async fn sse_framing(ctx: &Context) -> Result<Outcome> {
     };
     let torn = 0..TORN.len() * APIS.len();
     let whole = torn.end..requests.len();
-    let has_http2 = speaks_http2(&ctx.target.url, ctx.timeouts.prompt_answer).await?;
+    let has_http2 = speaks_http2(&ctx.target, ctx.timeouts.prompt_answer).await?;
 
     let mut findings = Findings::default();
     let mut sent = Vec::new();

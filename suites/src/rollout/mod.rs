@@ -48,7 +48,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::EmptyPoolHangs, &["rollout/empty-pool", "rollout/empty-weighted-pool"], &[]),
     Catch::new(Flaw::EmptyPoolFailsRule, &["rollout/empty-weighted-pool"], &[]),
     Catch::new(Flaw::MovedEndpointKept, &["rollout/moved"], &[]),
-    Catch::new(Flaw::FlapCountsNegative, &["rollout/flapping"], &["faults", "rollout"]),
+    Catch::new(Flaw::FlapCountsNegative, &["rollout/flapping"], &["faults", "rollout", "errors/refusals-eject-nobody", "cancel/leaks-nothing", "affinity"]),
     Catch::new(Flaw::GracefulEndCut, &["rollout/terminate"], &["faults/endpoint-killed"]),
 ];
 

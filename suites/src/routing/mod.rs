@@ -73,16 +73,23 @@ const SOME_STREAMS: &[&str] = &[
     "protocol",
     "faults",
     "rollout",
+    "affinity",
 ];
 
 /// Chat among other requests.
 const SOME_CHAT: &[&str] = &[
+    "routing/exact-name",
+    "routing/late-model",
     "routing/chunked-body",
     "canary",
     "distribution",
     "priority",
     "faults",
     "protocol",
+    "affinity",
+    "errors",
+    "cancel",
+    "rollout",
 ];
 
 /// The flaws that this suite must catch.
@@ -114,15 +121,17 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::StreamCut, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamRepeated, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::StreamReordered, &["routing/stream-intact"], SOME_STREAMS),
-    Catch::new(Flaw::StreamEndLost, &["routing/known-model", "routing/stream-intact"], SOME_STREAMS),
+    Catch::new(Flaw::StreamEndLost, &["routing/stream-intact"], SOME_STREAMS),
+    Catch::new(Flaw::StreamAborted, &["routing/stream-intact"], SOME_STREAMS),
+    Catch::new(Flaw::StreamErrorLine, &["routing/stream-intact"], SOME_STREAMS),
     Catch::new(Flaw::OnePickerPerRule, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary/less-loaded", "canary/live-shift", "priority", "faults", "protocol", "errors", "cancel", "rollout"]),
     Catch::new(Flaw::ServedTwice, &["routing/known-model"], &["routing/adapter", "routing/chunked-body", "canary", "distribution", "priority", "faults", "errors", "cancel", "rollout"]),
     Catch::new(Flaw::BodySentCut, &["routing/late-model"], &["protocol/body-unchanged", "protocol/large-requests", "protocol"]),
-    Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit"]),
+    Catch::new(Flaw::LateBodyCutAtTimes, &["routing/late-model"], &["routing/body-limit", "protocol/body-unchanged", "protocol/large-requests", "protocol/expect-continue"]),
     Catch::new(Flaw::UnknownRoutedAtTimes, UNKNOWN, NOWHERE),
-    Catch::new(Flaw::EscapedNameLostAtTimes, &["routing/exact-name"], &[]),
+    Catch::new(Flaw::EscapedNameLostAtTimes, &["routing/exact-name"], &["protocol/body-unchanged"]),
     Catch::new(Flaw::InvalidRoutedAtTimes, &["routing/invalid-model"], &[]),
-    Catch::new(Flaw::StreamBufferedAtTimes, &["routing/stream-unbuffered"], &[]),
+    Catch::new(Flaw::StreamBufferedAtTimes, &["routing/stream-unbuffered"], &["cancel/frees-endpoint"]),
 ];
 
 /// A 4xx of the gateway itself, routed nowhere.

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use poolproof_cases::context::Context;
+use poolproof_client::answer::Remark;
 use poolproof_client::{Connections, Exchange, Request, drive};
 use poolproof_model::target::Model;
 
 use super::stream_intact::IN_FLIGHT;
-use super::stream_text::{Answer, read};
+use super::stream_text::{Answer, DAMAGE_ANYWHERE, read};
 
 /// What endpoints answer when asked past the gateway.
 pub(super) struct Own {
@@ -19,6 +20,8 @@ pub(super) struct Own {
     pub(super) give_reasons: bool,
     /// The number of tokens that all of their answers report, if they agree on one.
     tokens: Option<u64>,
+    /// The deviations from the API that they have themselves; `None` if none was asked.
+    deviations: Option<Vec<Remark>>,
     /// Answers that were compared with another one to the same request.
     pub(super) compared: usize,
 }
@@ -37,6 +40,9 @@ impl Own {
             .next()
             .and_then(|answer| answer.completion_tokens);
         let tokens = tokens.filter(|tokens| all.all(|it| it.completion_tokens == Some(*tokens)));
+        let asked = twins.iter().flatten().next().is_some();
+        let deviations = twins.iter().flatten().flat_map(|it| it.deviations.clone());
+        let deviations = asked.then(|| deviations.collect());
         let mut pairs = twins.iter().flat_map(|twins| twins.windows(2));
         let vary = pairs.any(|pair| pair[0] != pair[1]);
         let compared = twins.iter().map(|it| it.len().saturating_sub(1)).sum();
@@ -49,6 +55,7 @@ impl Own {
             vary,
             give_reasons,
             tokens,
+            deviations,
             compared,
         }
     }
@@ -135,6 +142,20 @@ pub(super) fn judge(exchange: &Exchange, own: &Own, request: usize) -> Judged {
         return Judged::Damaged(format!(
             "{:?} tokens in its usage, the endpoints' own have {:?}",
             answer.completion_tokens, own.tokens
+        ));
+    }
+    let of_its_own = answer.deviations.iter().find(|it| match &own.deviations {
+        Some(own) => !own.contains(it),
+        None => DAMAGE_ANYWHERE.contains(it),
+    });
+    if let Some(remark) = of_its_own {
+        return Judged::Damaged(format!(
+            "{}{}",
+            remark.in_words(),
+            match own.deviations {
+                Some(_) => ", which the endpoints' own answers do not have",
+                None => "",
+            }
         ));
     }
     let Some(answers) = &own.answers else {
@@ -234,6 +255,33 @@ mod tests {
             assert!(matches!(judged, Judged::Damaged(_)), "{judged:?}");
         }
         assert_eq!(judge(&stream(&pieces(1)), &own, 0), Judged::Whole);
+    }
+
+    #[test]
+    fn a_deviation_is_damage_unless_the_endpoints_have_it_themselves() {
+        let without_end = |mut stream: Exchange| {
+            stream.frames.pop();
+            stream
+        };
+        let twice = |mut stream: Exchange| {
+            stream.frames.extend(stream.frames.last().cloned());
+            stream
+        };
+        let known = twins([[1, 1], [2, 2]]);
+        let unknown = Own::new(&[Vec::new(), Vec::new()]);
+        let lost = without_end(stream(&pieces(1)));
+        let doubled = twice(stream(&pieces(1)));
+        for (own, stream, whole) in [
+            (&known, &lost, false),
+            (&unknown, &lost, false),
+            (&known, &doubled, false),
+            (&unknown, &doubled, true),
+        ] {
+            let judged = judge(stream, own, 0);
+            assert_eq!(judged == Judged::Whole, whole, "{judged:?}");
+        }
+        let own = [1, 2].map(|seed| vec![without_end(stream(&pieces(seed))); 2]);
+        assert_eq!(judge(&lost, &Own::new(&own), 0), Judged::Whole);
     }
 
     #[test]

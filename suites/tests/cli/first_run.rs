@@ -308,7 +308,10 @@ fn a_url_beside_a_workload_is_the_stack_that_is_reported() {
 #[test]
 fn a_server_that_only_fails_is_1_with_the_reasons_counted() {
     let folder = TempDir::new().unwrap();
-    let stub = Served::start(&folder, &["stub", "--tokens", "4", "--broken", "no-done"]);
+    let stub = Served::start(
+        &folder,
+        &["stub", "--tokens", "4", "--shape", "finish-abort"],
+    );
     let arguments = [
         "load",
         &stub.url,
@@ -323,10 +326,10 @@ fn a_server_that_only_fails_is_1_with_the_reasons_counted() {
     assert_eq!(code, 1, "{table}{error}");
     let record = record(&folder);
     let (failed, requests) = (
-        &record["classes"][0]["failed"]["no-done"],
+        &record["classes"][0]["failed"]["aborted"],
         &record["total"]["requests"],
     );
-    let line = format!("failed       {failed} of {requests} chat: {failed} no-done");
+    let line = format!("failed       {failed} of {requests} chat: {failed} aborted");
     assert!(table.contains(&line), "{line}: {table}");
 }
 

@@ -215,7 +215,8 @@ fn an_interrupted_load_run_writes_what_is_known() {
 /// Serves TLS with a certificate of its own, and answers every request of a connection with a stream; where, and the certificate in PEM.
 fn tls_server() -> (SocketAddr, String) {
     const TOKEN: &str = "data: {\"id\":\"c\",\"choices\":[{\"finish_reason\":null,\"delta\":{\"content\":\"a \"}}]}\n\n";
-    let frames = format!("{}data: [DONE]\n\n", TOKEN.repeat(3));
+    let end = TOKEN.replace("null", "\"length\"");
+    let frames = format!("{}{end}data: [DONE]\n\n", TOKEN.repeat(2));
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{frames}",
         frames.len()

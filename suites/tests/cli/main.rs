@@ -7,6 +7,7 @@ mod first_run;
 mod listings;
 mod load;
 mod records;
+mod secrets;
 mod stacks;
 mod workers;
 
@@ -141,6 +142,10 @@ fn wrong_use_is_2_and_says_what_would_be_right() {
         (&["run", "rooting"], "suites: routing"),
         (&["run", "--stack", "url"], "--target FILE"),
         (&["run", "--inside"], "only stacks kind and cluster"),
+        (
+            &["run", "--stack", "local", "--jobs", "2"],
+            "--jobs: only stack embedded",
+        ),
         (&["run", "--flaw", "none-such"], "list --flaws"),
         (&["selftest", "none-such"], "list --flaws"),
         (&["run", "--tolerance", "77"], "--tolerance 77"),

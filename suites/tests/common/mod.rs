@@ -16,6 +16,11 @@ pub fn runtime() -> Runtime {
         .expect("a runtime can be built")
 }
 
+/// Whether slow cases run; wrong values of `POOLPROOF_SLOW` are errors of the command line.
+pub fn slow() -> bool {
+    poolproof_cli::slow_from_env().expect("POOLPROOF_SLOW can be read")
+}
+
 pub fn no_stack(error: StartError) -> Failed {
     let (StartError::Config(error) | StartError::Unavailable(error)) = error;
     Failed::from(format!("the stack could not be had: {error:#}"))

@@ -140,6 +140,7 @@ mod tests {
             alpha: 1e-4,
             power: 0.99,
             split_tolerance: 0.03,
+            slow_answer: Duration::from_secs(20),
         };
         Context::new(target.into(), Timeouts::default(), 1, rates, "a/case", 0).unwrap()
     }

@@ -23,7 +23,7 @@ pub(super) async fn attempt(
     options: &Options,
     number: u8,
 ) -> Option<Outcome> {
-    let (timeouts, rates) = (options.timeouts, options.budget.rates(case));
+    let (timeouts, rates) = (options.timeouts_of(case), options.budget.rates(case));
     let seed = options.budget.settings().seed;
     let context = match Context::new(target.clone(), timeouts, seed, rates, case.id, number) {
         Ok(context) => context.with_ballast(ballast.clone()),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::session::SessionArgs;
+use poolproof_client::ready;
 use poolproof_load::plan::{Planned, plan};
 use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
@@ -20,6 +21,8 @@ pub(super) struct DryRun {
     sent: Planned,
     /// The workload, with all changes of the command line.
     workload: Workload,
+    /// Requests of one token that are sent at most before these, to learn which endpoint serves.
+    first_requests: usize,
     /// Number of worker processes, if this process does not send itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     workers: Option<u16>,
@@ -41,6 +44,7 @@ pub(super) fn dry_run(
     Ok(DryRun {
         sent: plan(workload, trace, &target, settings)?,
         workload: without_header_values(workload.clone()),
+        first_requests: ready::FIRST_REQUESTS_MAX,
         workers,
         job: match workers {
             Some(count) => planned_job(&options, usize::from(count))?,
@@ -52,6 +56,10 @@ pub(super) fn dry_run(
 /// Renders the plan for people. With a Job, the text is also valid input for `kubectl`.
 pub(super) fn render(planned: &DryRun) -> Result<String> {
     let mut text = format!("{}\n{}", planned.workload.outline(), what(&planned.sent));
+    text += &format!(
+        "\nbefore these, up to {} requests of one token show which endpoint serves",
+        planned.first_requests
+    );
     let cores = limits::cores();
     if let (Some(processors), Some(machines)) =
         (planned.sent.processors, planned.sent.machines(cores))

@@ -35,6 +35,7 @@ use session::{Session, SessionArgs, watcher};
   poolproof load http://host:8000 --rate 4 --input 1000 --output 200:20 --duration 1m --slo ttft.p95=200ms
   poolproof load steady-chat http://host:8000          a workload that ships, without a file
   poolproof load my.toml --target my-gateway.toml      your own, against an existing gateway
+  poolproof load my.toml --target my-gateway.toml --api-key-env OPENAI_API_KEY --wait-ready 10m
   poolproof load steady-chat --rate 5 --duration 20    at a lower rate, for a shorter time
   poolproof load steady-chat --dry-run                 what a run would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
@@ -59,6 +60,9 @@ pub(super) struct Args {
     /// Number of processes that share the load: pods of a Kubernetes Job on stacks kind and cluster, else processes on this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: Option<u16>,
+    /// Count deviations from the OpenAI API that the common SDKs accept as failures instead of remarks
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
@@ -195,6 +199,7 @@ impl Args {
     /// Overrides the workload with the command line.
     fn change(&self, workload: &mut Workload, trace: &mut Option<Trace>) -> Result<()> {
         self.line.apply(workload, trace)?;
+        workload.strict |= self.strict;
         if self.session.stop_when_saturated {
             saturation::check(workload).context("--stop-when-saturated")?;
         }
@@ -210,7 +215,7 @@ impl Args {
         let question = Question {
             url,
             model: self.line.model.as_deref(),
-            headers: &self.session.headers,
+            access: &stack.access,
             may_chat: false,
         };
         let target = found::find(question).await?;

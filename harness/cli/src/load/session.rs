@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,6 @@ use crate::stack::StackArgs;
 use crate::started::Started;
 use poolproof_load::engine::Snapshot;
 use poolproof_load::plan;
-use poolproof_load::requests::Header;
 use poolproof_load::run::Runner;
 use poolproof_load::tokenizer::Vocabulary;
 use poolproof_load::workers::Workers;
@@ -39,9 +38,6 @@ pub(super) struct SessionArgs {
     /// Number of sending threads [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Header added to every request, such as `authorization: Bearer KEY`; its value is never recorded
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub(super) headers: Vec<Header>,
     /// Local address to connect from; repeat it to get more ports
     #[arg(long = "source", value_name = "ADDRESS")]
     sources: Vec<IpAddr>,
@@ -51,16 +47,6 @@ pub(super) struct SessionArgs {
     /// End an open-loop run once requests have piled up for ten seconds, since the server is saturated
     #[arg(long)]
     pub(super) stop_when_saturated: bool,
-}
-
-fn header(text: &str) -> Result<Header> {
-    let (name, value) = text.split_once(':').context("must be `name: value`")?;
-    let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
-    ensure!(
-        name.parse::<http::HeaderName>().is_ok() && value.parse::<http::HeaderValue>().is_ok(),
-        "cannot be sent as a header"
-    );
-    Ok((name, value))
 }
 
 /// A running stack and what is needed to send load to it.
@@ -131,7 +117,7 @@ impl<'a> Session<'a> {
             target: &self.stack.target,
             flaw: self.options.flaw.map(|flaw| flaw.to_string()),
             environment: &self.environment,
-            headers: &self.args.headers,
+            headers: &[],
             sources: &self.args.sources,
             vocabulary: self.vocabulary.as_ref(),
             threads: self.args.threads.map(usize::from),

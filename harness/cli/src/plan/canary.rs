@@ -40,7 +40,7 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
         "--rate {}: must be above 0 requests per second",
         args.rate
     );
-    let case = *run::select(app.suites, &[SPLIT.to_owned()])?
+    let case = *run::select(app.suites, &[SPLIT.to_owned()], false)?
         .first()
         .context("no case judges splits")?;
     let alpha =

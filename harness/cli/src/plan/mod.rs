@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::rates::RateArgs;
+use super::slow::SlowArgs;
 use super::{App, Exit, Failure, print_line};
 
 pub(super) use whole_run::plan_cases;
@@ -51,6 +52,8 @@ pub(super) struct Args {
     topology: Option<std::path::PathBuf>,
     #[command(flatten)]
     rates: RateArgs,
+    #[command(flatten)]
+    slow: SlowArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -21,7 +21,7 @@ pub(super) fn plan(app: App, args: &Args, settings: &Settings) -> Result<(Value,
         (None, Some(file)) => Target::planned(&Topology::load(file)?)?,
         (None, None) => Target::planned(&Topology::default())?,
     };
-    let cases = run::select(app.suites, &[])?;
+    let cases = run::select(app.suites, &[], args.slow.slow)?;
     plan_cases(
         &cases,
         &target,

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
-use poolproof_fixtures::stub::{Broken, Config};
+use anyhow::{Context, Result, ensure};
+use poolproof_fixtures::stub::{Broken, Config, SHAPES, Shape};
 
 /// Flags of the stub.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,7 +13,8 @@ use poolproof_fixtures::stub::{Broken, Config};
   poolproof serve stub --tokens 200 --coalesce 16                           streams, 16 tokens per write
   poolproof serve stub --tokens 200 --ttft-ms 50 --itl-ms 10                streams with fixed TTFT and ITL
   poolproof serve stub --pause-after-s 5 --pause-ms 1000                    a server that pauses once
-  poolproof serve stub --tokens 20 --broken cut                             every second stream is truncated")]
+  poolproof serve stub --tokens 20 --broken cut                             every second stream is truncated
+  poolproof serve stub --tokens 20 --shape error-line                       answers of another shape; `--shape list` lists them")]
 pub(crate) struct Args {
     /// Listen address; port 0 takes a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -39,6 +40,19 @@ pub(crate) struct Args {
     /// Defect of every second answer
     #[arg(long, value_enum, value_name = "HOW")]
     broken: Option<HowBroken>,
+    /// Shape of every answer, as one of the real servers that differ from the plain one; `--shape list` lists them
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["broken", "coalesce"], value_parser = shape)]
+    shape: Option<&'static Shape>,
+}
+
+/// The shape with a name. The error lists all names.
+fn shape(name: &str) -> Result<&'static Shape> {
+    Shape::named(name).with_context(|| {
+        let known = SHAPES
+            .iter()
+            .map(|it| format!("  {:20} {}", it.name, it.what));
+        format!("there are:\n{}", known.collect::<Vec<_>>().join("\n"))
+    })
 }
 
 /// The defect of a broken stream. It is half as long as an intact one, and its status is 200.
@@ -60,6 +74,10 @@ impl Args {
     /// Builds the configuration. An error names the flag.
     pub(super) fn into_config(self) -> Result<Config> {
         ensure!(self.coalesce > 0, "--coalesce is 0: at least 1 is needed");
+        ensure!(
+            self.shape.is_none() || self.tokens >= 4,
+            "--shape needs answers of at least four tokens: raise --tokens"
+        );
         let writes = self.tokens.div_ceil(self.coalesce);
         ensure!(
             self.broken.is_none() || writes >= 2,
@@ -74,6 +92,7 @@ impl Args {
             pause_after_s: self.pause_after_s,
             pause_ms: self.pause_ms,
             broken: self.broken.map(Broken::from),
+            shape: self.shape,
         })
     }
 }

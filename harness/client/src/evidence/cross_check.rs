@@ -158,6 +158,9 @@ mod tests {
             flow_control: None,
             fair_flows: None,
             prefix_affinity: None,
+            held_ttl_ms: None,
+            max_in_flight: None,
+            held_max: Default::default(),
             endpoints: [0, 1].map(endpoint).into(),
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use url::Url;
 
 use super::{get, prometheus};
-use poolproof_model::target::Endpoint;
+use poolproof_model::target::{Endpoint, Paths};
 
 /// One reading of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,7 +39,11 @@ fn metrics_url(endpoint: &Endpoint) -> Result<Url> {
         .url
         .as_ref()
         .with_context(|| format!("endpoint {} has no url", endpoint.name))?;
-    Ok(url.join("/metrics")?)
+    let mut metrics = Paths::default().url(url, "/metrics")?;
+    // Its login goes along, unlike in what is shown.
+    let _ = metrics.set_username(url.username());
+    let _ = metrics.set_password(url.password());
+    Ok(metrics)
 }
 
 fn parse(text: &str) -> Result<Reading> {

@@ -110,6 +110,9 @@ mod tests {
             flow_control: None,
             fair_flows: None,
             prefix_affinity: None,
+            held_ttl_ms: None,
+            max_in_flight: None,
+            held_max: Default::default(),
             endpoints: vec![],
         };
         let text = "inference_extension_scheduler_attempts_total{status=\"success\",pod_name=\"p-0-rank-0\"} 7\n\

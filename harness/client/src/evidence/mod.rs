@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
+use poolproof_model::target::address::without_login;
 use url::Url;
 
 /// The largest document that is read, in bytes.
@@ -27,7 +28,8 @@ const READING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads a small document from a server, with limits on size and time.
 pub async fn get(http: &reqwest::Client, url: &Url) -> Result<String> {
     let read = async {
-        let response = http.get(url.clone()).send().await?;
+        let response = http.get(url.clone()).send().await;
+        let response = response.map_err(reqwest::Error::without_url)?;
         if !response.status().is_success() {
             bail!("answered {}", response.status());
         }
@@ -46,5 +48,5 @@ pub async fn get(http: &reqwest::Client, url: &Url) -> Result<String> {
         .await
         .map_err(|_| anyhow::anyhow!("no answer within {READING_TIMEOUT:?}"))
         .and_then(|read| read)
-        .with_context(|| format!("reading {url}"))
+        .with_context(|| format!("reading {}", without_login(url)))
 }

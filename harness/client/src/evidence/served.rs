@@ -1,13 +1,12 @@
 //! The endpoint that served a request, from a header of its response.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::Result;
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use crate::{Api, Client, Connections, Exchange, Request};
+use crate::{Exchange, ready};
 use poolproof_model::target::{Endpoint, Pool, SERVED_BY_HEADER, Target};
 
 /// The response header that the endpoint picker of GIE v1.5.0 adds to responses it has seen.
@@ -119,21 +118,11 @@ fn address(url: &Url) -> Option<String> {
     ))
 }
 
-/// Whether responses of a gateway identify their endpoints. Returns `false` only after a successful response without an
-/// endpoint.
+/// Whether responses of a gateway identify their endpoints, by the answer to the first request of a run. Returns `false` only after the
+/// head of a successful response without an endpoint.
 pub async fn are_named(target: &Target) -> Result<bool> {
-    let Some(model) = target.models.first() else {
-        return Ok(true);
-    };
-    let client = Client::new(
-        "first",
-        &target.url,
-        Connections::NewPerRequest,
-        Arc::default(),
-    )?;
-    let request = Request::new(Api::Completions, &model.name, 1, &mut rand::rng());
-    let answer = client.knowing(Names::of(target)).send(request).await;
-    Ok(!answer.is_success() || answer.served_by.is_some())
+    let first = ready::first(target).await?;
+    Ok(first.is_none_or(|answer| answer.status != Some(200) || answer.served_by.is_some()))
 }
 
 /// Whether an endpoint answered: the response identifies one, or gateways never produce such a response themselves.

@@ -69,8 +69,13 @@ impl Connections {
         if self.job.workload.http == Http::Two {
             let shared = &mut self.shared.borrow_mut()[server];
             shared.retain(|it| !it.is_closed());
-            let with_room = shared.iter().find(|it| it.has_room());
-            return with_room.cloned().map(Connection::Two);
+            // Each address of the server gets a connection.
+            if shared.len() < self.job.servers[server].addresses() {
+                return None;
+            }
+            let with_room = shared.iter().filter(|it| it.has_room());
+            let emptiest = with_room.min_by_key(|it| it.open());
+            return emptiest.cloned().map(Connection::Two);
         }
         let idle = &mut self.idle.borrow_mut()[server];
         // The server is least likely to have closed the connection that was used last.

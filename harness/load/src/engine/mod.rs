@@ -29,6 +29,7 @@ use cost::Meter;
 use live::Live;
 use poolproof_client::evidence::served::Names;
 use poolproof_model::target::Target;
+use poolproof_model::target::address::without_login;
 use poolproof_model::workload::trace::Trace;
 use poolproof_model::workload::{Http, Series, Workload};
 use poolproof_records::limits;
@@ -255,14 +256,13 @@ impl Job {
             .map(|class| workload.limits(&class.class));
         let mut servers = Vec::new();
         for url in urls {
-            let server = Server::of(url, sources.to_vec(), workload.http).await;
-            servers.push(server.with_context(|| format!("url {url}"))?);
+            let server = Server::of(target, url, sources.to_vec(), workload.http).await;
+            servers.push(server.with_context(|| format!("url {}", without_login(url)))?);
         }
-        let url = urls.first().context("no url to send to")?;
         Ok(Self {
             end_s: workload.end_s(trace.as_ref()),
             limits: limits.collect(),
-            requests: Requests::new(&workload, trace, target, url, headers, vocabulary, seed)?
+            requests: Requests::new(&workload, trace, target, urls, headers, vocabulary, seed)?
                 .marked(part.run),
             servers,
             names: Names::of(target),
@@ -286,7 +286,9 @@ impl Job {
             return 0;
         }
         if self.workload.http == Http::Two {
-            return self.servers.len();
+            // One for each address.
+            let addresses = self.servers.iter().map(Server::addresses);
+            return self.servers.len() * addresses.max().unwrap_or(1);
         }
         let arrival = &self.workload.arrival;
         let all = match (arrival.users(), arrival.rate_max_per_s()) {

@@ -1,6 +1,7 @@
 //! A worker: one thread, with a runtime, connections and a recorder of its own. It shares nothing with others while it measures.
 
 mod exchange;
+mod pause;
 mod watch;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use super::pacer::Pacer;
 use crate::http1::{self, Buffer};
 use crate::recorder::Recorder;
 use crate::schedule::Due;
+use pause::Patience;
 use poolproof_model::workload::Arrival;
 
 /// A worker, on its thread.
@@ -133,6 +135,8 @@ impl Worker {
     /// A user of a closed loop.
     async fn user(self: Rc<Self>, start: Instant, user: usize, users: usize, think: Duration) {
         tokio::time::sleep_until(start.into()).await;
+        let ends_at = start + Duration::from_secs_f64(self.job.end_s);
+        let mut patience = Patience::default();
         for number in (user as u64..).step_by(users) {
             let now = Instant::now();
             let at_ns = (now - start).as_nanos() as u64;
@@ -144,7 +148,8 @@ impl Worker {
                 at_ns,
                 stage: 0,
             };
-            self.perform(due, now, None).await;
+            let performed = self.perform(due, now, None).await;
+            self.pause(due, patience.after(&performed), ends_at).await;
             if !think.is_zero() {
                 tokio::time::sleep(think).await;
             }
@@ -157,6 +162,7 @@ impl Worker {
         let ends_at = start + Duration::from_secs_f64(self.job.end_s);
         let last_stage = self.job.workload.arrival.stage_count() - 1;
         let mut numbers = (user as u64..).step_by(users);
+        let mut patience = Patience::default();
         for session in 1.. {
             let mut conversation = Box::new(self.job.requests.converse(user as u64, session));
             loop {
@@ -173,9 +179,10 @@ impl Worker {
                     stage: conversation.turn().min(last_stage),
                 };
                 self.leaves(due, moment - due_at);
-                let text = self.perform(due, moment, Some(&conversation)).await;
+                let performed = self.perform(due, moment, Some(&conversation)).await;
+                self.pause(due, patience.after(&performed), ends_at).await;
                 // A failed answer ends the conversation, since nothing can continue it.
-                let Some(text) = text.filter(|_| !conversation.is_over()) else {
+                let Some(text) = performed.text.filter(|_| !conversation.is_over()) else {
                     break;
                 };
                 conversation.answered(&text);

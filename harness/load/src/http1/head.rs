@@ -2,7 +2,6 @@
 
 use super::body::{Chunked, Framing};
 use crate::failure::{Failed, Failure};
-use poolproof_client::whole::is_event_stream;
 
 /// The parts of a head that matter here.
 #[derive(Debug)]
@@ -10,7 +9,13 @@ pub(super) struct Head<'a> {
     pub(super) status: u16,
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
-    pub(super) event_stream: bool,
+    pub(super) content_type: Option<&'a [u8]>,
+    /// Its content-encoding.
+    pub(super) coding: Option<&'a [u8]>,
+    /// Where a redirect leads.
+    pub(super) location: Option<&'a [u8]>,
+    /// When the server wants to be asked again.
+    pub(super) retry_after: Option<&'a [u8]>,
     /// The endpoint that it names.
     pub(super) served_by: Option<&'a [u8]>,
     /// Its bytes, the empty line included.
@@ -39,7 +44,10 @@ impl<'a> Head<'a> {
             status,
             framing: Framing::UntilClose,
             keep_alive: response.version == Some(1),
-            event_stream: false,
+            content_type: None,
+            coding: None,
+            location: None,
+            retry_after: None,
             served_by: None,
             length,
         };
@@ -52,9 +60,12 @@ impl<'a> Head<'a> {
                 10 if is("connection") => {
                     head.keep_alive &= !has_token(header.value, b"close");
                 }
-                12 if is("content-type") => {
-                    head.event_stream = is_event_stream(header.value);
+                8 if is("location") && (300..400).contains(&status) => {
+                    head.location = Some(header.value);
                 }
+                11 if is("retry-after") => head.retry_after = Some(header.value),
+                16 if is("content-encoding") => head.coding = Some(header.value),
+                12 if is("content-type") => head.content_type = Some(header.value),
                 14 if is("content-length") => {
                     content_length = parse_length(header.value);
                     if content_length.is_none() {
@@ -108,7 +119,11 @@ mod tests {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\
                      X-Served-By: sim-a-0\r\n\r\n5\r\n";
         let head = parse(text).unwrap().unwrap();
-        assert!(head.event_stream && head.keep_alive);
+        assert_eq!(
+            head.content_type,
+            Some(&b"Text/Event-Stream; charset=utf-8"[..])
+        );
+        assert!(head.keep_alive);
         assert_eq!(head.served_by, Some(b"sim-a-0".as_slice()));
         assert!(matches!(head.framing, Framing::Chunked(_)));
         assert_eq!(&text[head.length..], b"5\r\n");
@@ -213,7 +228,7 @@ mod properties {
             let wanted = if matches!(status, 204 | 304) { 0 } else { length };
             prop_assert!(matches!(read.framing, Framing::Length(length) if length == wanted));
             prop_assert_eq!((read.status, read.length), (status, head.len()));
-            prop_assert_eq!((read.keep_alive, read.event_stream), (!close, stream));
+            prop_assert_eq!((read.keep_alive, read.content_type.is_some()), (!close, stream));
             prop_assert_eq!(read.served_by, Some(served_by.as_bytes()));
         }
     }

@@ -17,7 +17,9 @@ use body::{Framing, Progress};
 use head::Head;
 
 use super::answer::{Answered, Asked, Reading};
+use super::arrived::Arrived;
 use super::failure::{Failed, Failure};
+use super::http2::Again;
 
 /// The read buffer that the connections of a thread share.
 pub(super) type Buffer = std::cell::RefCell<Box<[u8]>>;
@@ -38,6 +40,8 @@ pub(super) trait Listener {
     fn head(&mut self, served_by: Option<&[u8]>);
     /// The time between two consecutive frames with text.
     fn gap(&mut self, gap: std::time::Duration);
+    /// The head has a `retry-after`.
+    fn retry_after(&mut self, _value: &[u8]) {}
 }
 
 /// An answer that was read to its end, or how far it came.
@@ -49,6 +53,8 @@ pub(super) struct Outcome {
     pub(super) ended_at: Instant,
     /// Whether the connection can take another request.
     pub(super) reusable: bool,
+    /// Whether the request may be sent again on another connection.
+    pub(super) again: Again,
 }
 
 /// Reads the answer to the request that was just sent on this connection.
@@ -83,6 +89,7 @@ pub(super) async fn receive(
                     && !matches!(&answered, Err(failed) if broken(failed.kind)),
                 answered,
                 ended_at: Instant::now(),
+                again: Again::No,
             };
         }
     }
@@ -92,7 +99,11 @@ pub(super) async fn receive(
 fn broken(failure: Failure) -> bool {
     matches!(
         failure,
-        Failure::ClosedBeforeAnswer | Failure::Cut | Failure::NotHttp | Failure::TooLong
+        Failure::ClosedBeforeAnswer
+            | Failure::Cut
+            | Failure::NotHttp
+            | Failure::TooLong
+            | Failure::Encoded
     )
 }
 
@@ -101,7 +112,7 @@ struct Arriving {
     asked: Asked,
     /// The beginning of a head whose end has not arrived.
     head: Vec<u8>,
-    body: Option<(Framing, Reading)>,
+    body: Option<(Framing, Arrived)>,
     reusable: bool,
 }
 
@@ -137,9 +148,15 @@ impl Arriving {
                 Ok(Some(head)) if head.status < 200 => all = &all[head.length..],
                 Ok(Some(head)) => {
                     listener.head(head.served_by);
+                    if let Some(value) = head.retry_after {
+                        listener.retry_after(value);
+                    }
                     self.reusable = head.keep_alive;
-                    let reading = Reading::new(self.asked, head.status, head.event_stream);
-                    self.body = Some((head.framing, reading));
+                    let reading = Reading::new(self.asked, head.status, head.content_type);
+                    match Arrived::new(reading, head.coding, head.location) {
+                        Ok(arrived) => self.body = Some((head.framing, arrived)),
+                        Err(failed) => return Some(Err(failed)),
+                    }
                     return self.body_arrived(&all[head.length..], at, listener);
                 }
             }
@@ -152,16 +169,16 @@ impl Arriving {
         at: Instant,
         listener: &mut impl Listener,
     ) -> Option<Result<Answered, Failed>> {
-        let (framing, reading) = self.body.as_mut()?;
+        let (framing, arrived) = self.body.as_mut()?;
         let fed = framing.feed(bytes, |data| {
-            reading.data(data, at, |gap| listener.gap(gap))
+            arrived.data(data, at, |gap| listener.gap(gap))
         });
         match fed {
             Ok(Progress::More) => None,
             Ok(Progress::Ended(behind)) => {
                 // Bytes after an answer would be taken for the next answer.
                 self.reusable &= behind == 0;
-                self.body.take().map(|(_, reading)| reading.end())
+                self.body.take().map(|(_, arrived)| arrived.end())
             }
             Ok(Progress::Broken) => Some(Err(Failed::with_bytes(Failure::NotHttp, bytes))),
             Err(failed) => Some(Err(failed)),
@@ -172,7 +189,7 @@ impl Arriving {
     fn cut(&mut self, why: impl std::fmt::Display) -> Result<Answered, Failed> {
         self.reusable = false;
         match self.body.take() {
-            Some((framing, reading)) if framing.ends_with_connection() => reading.end(),
+            Some((framing, arrived)) if framing.ends_with_connection() => arrived.end(),
             Some(_) => Err(Failed::new(Failure::Cut, why)),
             None if self.head.is_empty() => Err(Failed::new(Failure::ClosedBeforeAnswer, why)),
             None => Err(Failed::new(Failure::Cut, why)),
@@ -203,6 +220,7 @@ mod properties {
             asked: Asked {
                 stream: true,
                 text: true,
+                ..Asked::default()
             },
             head: Vec::new(),
             body: None,

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failed, Failure};
+use poolproof_model::remark::Remark;
 use poolproof_model::workload::Series;
 use poolproof_stats::clusters::Clusters;
 
@@ -41,6 +42,12 @@ pub struct Cell {
     pub input_tokens: u64,
     /// Tokens of the answers.
     pub output_tokens: u64,
+    /// Tokens that the answered requests asked for.
+    pub asked_tokens: u64,
+    /// Streamed answers without a first token.
+    pub textless: u64,
+    /// Answers with each remark, in the order of [`Remark::ALL`].
+    pub remarks: [u64; Remark::ALL.len()],
     /// Frames with text.
     pub chunks: u64,
     /// Of these, those that arrived together with the one before.
@@ -89,6 +96,19 @@ pub struct Recorder {
     pub lag: Times,
     /// How long it took to open a connection, in microseconds.
     pub connect: Times,
+    /// What the client did beside sending each request once.
+    pub extra: Extra,
+}
+
+/// What a client did beside sending each request once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Requests that were sent again on another connection, since the server had refused them without processing them.
+    pub resent: u64,
+    /// Pauses of users after failures, by `retry-after` or in growing steps.
+    pub pauses: u64,
+    /// How long they were in all.
+    pub paused: Duration,
 }
 
 /// A histogram that is there from the start.
@@ -192,6 +212,9 @@ impl Recorder {
         }
         add(&mut self.lag.0, &other.lag.0);
         add(&mut self.connect.0, &other.connect.0);
+        self.extra.resent += other.extra.resent;
+        self.extra.pauses += other.extra.pauses;
+        self.extra.paused += other.extra.paused;
     }
 
     fn keep_example(&mut self, example: Example) {
@@ -207,6 +230,32 @@ impl Cell {
     pub fn record(&mut self, series: Series, time: Duration) {
         let histogram = self.series[series as usize].get_or_insert_with(|| Box::new(histogram()));
         record(histogram, time);
+    }
+
+    /// Records times, in microseconds.
+    pub fn record_all(&mut self, series: Series, times_us: impl Iterator<Item = u32>) {
+        let histogram = self.series[series as usize].get_or_insert_with(|| Box::new(histogram()));
+        for us in times_us {
+            // As in `record`.
+            let _ = histogram.record(us.into());
+        }
+    }
+
+    /// Adds recorded times.
+    pub fn add(&mut self, series: Series, times: &Times) {
+        let histogram = self.series[series as usize].get_or_insert_with(|| Box::new(histogram()));
+        add(histogram, &times.0);
+    }
+
+    /// Requests that never had a time of this series, and so are beyond every limit: those that failed, and streamed answers without a
+    /// token.
+    pub fn never(&self, series: Series) -> u64 {
+        match series {
+            Series::Ttfa => self.failures(),
+            series if !series.is_per_answer() => 0,
+            series if series.needs_stream() => self.failures() + self.textless,
+            _ => self.failures(),
+        }
     }
 
     /// The times of a series, in microseconds.
@@ -226,6 +275,11 @@ impl Cell {
         self.good += other.good;
         self.input_tokens += other.input_tokens;
         self.output_tokens += other.output_tokens;
+        self.asked_tokens += other.asked_tokens;
+        self.textless += other.textless;
+        for (own, theirs) in self.remarks.iter_mut().zip(&other.remarks) {
+            *own += theirs;
+        }
         self.chunks += other.chunks;
         self.together += other.together;
         self.without_usage += other.without_usage;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
-use super::{Cell, Example, Key, Recorder, Times};
+use super::{Cell, Example, Extra, Key, Recorder, Times};
 
 /// The fields of a [`Recorder`] that are handed over, not yet checked.
 #[derive(Deserialize)]
@@ -14,6 +14,7 @@ pub(super) struct Parts {
     examples: Vec<Example>,
     lag: Times,
     connect: Times,
+    extra: Extra,
 }
 
 impl TryFrom<Parts> for Recorder {
@@ -25,6 +26,7 @@ impl TryFrom<Parts> for Recorder {
             examples: parts.examples,
             lag: parts.lag,
             connect: parts.connect,
+            extra: parts.extra,
             ..Self::default()
         };
         for (key, cell) in parts.cells {

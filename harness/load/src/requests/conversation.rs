@@ -92,6 +92,7 @@ impl Requests {
             asked: Asked {
                 stream: template.class.stream,
                 text: true,
+                ..Asked::default()
             },
             input_tokens: of.input_tokens,
             output_tokens: of.output_tokens,
@@ -162,7 +163,7 @@ mod tests {
         workload.check().unwrap();
         let target = Target::planned(&Topology::default()).unwrap();
         let url = Url::parse("http://gateway.test:81/").unwrap();
-        Requests::new(&workload, None, &target, &url, &[], None, seed).unwrap()
+        Requests::new(&workload, None, &target, &[url], &[], None, seed).unwrap()
     }
 
     fn body(requests: &Requests, conversation: &Conversation) -> (Value, Built) {

@@ -1,16 +1,17 @@
 //! The head of a request: its parts, in the form that each version of HTTP sends.
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use http::uri::{self, PathAndQuery, Uri};
-use http::{Method, Request};
-use http_body_util::Full;
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    UPGRADE, USER_AGENT,
+};
+use http::{Method, Request, Uri};
+use poolproof_client::REQUEST_ID_HEADER;
+use poolproof_client::route::proxy_login;
+use poolproof_model::target::Target;
 use url::{Position, Url};
 
 use super::Header;
-use crate::transport::Origin;
-use poolproof_client::REQUEST_ID_HEADER;
 
 /// The id of a request, by which it is found in a server's log.
 #[derive(Clone, Copy, Debug)]
@@ -27,39 +28,91 @@ impl Id {
     }
 }
 
-/// The head of all requests of a class: a POST of JSON.
-#[derive(Debug)]
+/// The head of all requests of a class to a url: a POST of JSON.
 pub(super) struct Head {
     /// The bytes of HTTP/1.1, up to the id of the request.
     http1: Vec<u8>,
-    /// The parts for HTTP/2, without origin and id.
+    /// The parts for HTTP/2, without id and length.
     http2: Request<()>,
 }
+
+impl std::fmt::Debug for Head {
+    /// Its headers may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Head of {} bytes", self.http1.len())
+    }
+}
+
+/// Headers that HTTP/2 does not have (RFC 9113, section 8.2.2).
+const OF_CONNECTION: [HeaderName; 4] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    UPGRADE,
+];
 
 /// The place of a content-length, which is known once the body is written. It is as wide as any body is long.
 const LENGTH_PLACE: &[u8] = b"0000000000";
 
 impl Head {
-    /// The head of requests to this path below a url.
-    pub(super) fn new(url: &Url, path: &str, headers: &[Header]) -> Result<Self> {
-        let path = format!("{}{path}", url.path().trim_end_matches('/'));
-        let host = &url[Position::BeforeHost..Position::AfterPort];
-        let json = (CONTENT_TYPE.to_string(), "application/json".to_owned());
-        let mut http1 = format!("{} {path} HTTP/1.1\r\n{HOST}: {host}\r\n", Method::POST);
-        let mut http2 = Request::new(());
-        *http2.method_mut() = Method::POST;
-        let path_and_query: PathAndQuery = path.parse().context("the path of its url")?;
-        *http2.uri_mut() = path_and_query.into();
-        for (name, value) in std::iter::once(&json).chain(headers) {
-            http1 += &format!("{name}: {value}\r\n");
-            let parsed: HeaderName = name.parse().with_context(|| format!("header {name:?}"))?;
-            // HTTP/2 has the authority in its place (RFC 9113, section 8.3.1).
-            if parsed != HOST {
-                let value = HeaderValue::from_str(value);
-                let value = value.with_context(|| format!("the value of header {name:?}"))?;
-                http2.headers_mut().append(parsed, value);
+    /// The head of requests to this path of the API below a url of a target. Of headers with one name, the last one is sent.
+    pub(super) fn new(target: &Target, url: &Url, path: &str, headers: &[Header]) -> Result<Self> {
+        let at = target.paths.url(url, path).context("its url")?;
+        let authority = &at[Position::BeforeHost..Position::AfterPort];
+        let set = |name: HeaderName, value: &str| (name.to_string(), value.to_owned());
+        let mut all = vec![
+            set(HOST, authority),
+            set(CONTENT_TYPE, "application/json"),
+            // Without it, a server may choose any coding (RFC 9110, section 12.5.3).
+            set(ACCEPT_ENCODING, "identity"),
+            set(USER_AGENT, concat!("poolproof/", env!("CARGO_PKG_VERSION"))),
+        ];
+        // A proxy forwards requests of HTTP/1.1 that name the whole url (RFC 9112, section 3.2.2).
+        let proxy = target.access.proxy.of(url);
+        let proxy = proxy.filter(|_| url.scheme() == "http");
+        let from = match proxy {
+            Some(_) => Position::BeforeScheme,
+            None => Position::BeforePath,
+        };
+        let of_target = target.access.headers(url, !target.is_endpoint(url));
+        let of_target = of_target.into_iter();
+        let of_target = of_target.map(|(name, value)| (name, value.reveal().to_owned()));
+        for (name, value) in of_target.chain(headers.iter().cloned()) {
+            match all.iter_mut().find(|it| it.0.eq_ignore_ascii_case(&name)) {
+                Some(before) => before.1 = value,
+                None => all.push((name, value)),
             }
         }
+        let mut http1 = format!(
+            "{} {} HTTP/1.1\r\n",
+            Method::POST,
+            &at[from..Position::AfterQuery]
+        );
+        let login = proxy.as_ref().and_then(proxy_login);
+        for login in login.iter() {
+            http1 += &format!("proxy-authorization: {login}\r\n");
+        }
+        let mut http2 = Request::new(());
+        *http2.method_mut() = Method::POST;
+        let mut authority = authority.to_owned();
+        for (name, value) in all {
+            let parsed: HeaderName = name.parse().with_context(|| format!("header {name:?}"))?;
+            let sent = HeaderValue::from_str(&value).ok();
+            let sent = sent.with_context(|| format!("the value of header {name:?}"))?;
+            http1 += &format!("{name}: {value}\r\n");
+            // HTTP/2 has the authority in its place (RFC 9113, section 8.3.1).
+            if parsed == HOST {
+                authority = value;
+            } else if !OF_CONNECTION.contains(&parsed) {
+                http2.headers_mut().insert(parsed, sent);
+            }
+        }
+        let uri = format!(
+            "{}://{authority}{}",
+            at.scheme(),
+            &at[Position::BeforePath..Position::AfterQuery]
+        );
+        *http2.uri_mut() = uri.parse::<Uri>().ok().context("its url or its host")?;
         http1 += &format!("{REQUEST_ID_HEADER}: ");
         Ok(Self {
             http1: http1.into_bytes(),
@@ -79,23 +132,14 @@ impl Head {
         Length { at, body_at }
     }
 
-    /// The request of HTTP/2 with this body.
-    pub(super) fn http2(
-        &self,
-        id: Id,
-        origin: &Origin,
-        body: Bytes,
-    ) -> http::Result<Request<Full<Bytes>>> {
+    /// The request of HTTP/2 for a body of this length.
+    pub(super) fn http2(&self, id: Id, length: usize) -> http::Result<Request<()>> {
         let mut value = Vec::new();
         id.write(&mut value);
-        let mut parts = uri::Parts::default();
-        parts.scheme = Some(origin.scheme.clone());
-        parts.authority = Some(origin.authority.clone());
-        parts.path_and_query = self.http2.uri().path_and_query().cloned();
-        let mut request = self.http2.clone().map(|()| Full::new(body));
-        *request.uri_mut() = Uri::from_parts(parts)?;
-        let value = HeaderValue::from_maybe_shared(Bytes::from(value))?;
-        request.headers_mut().insert(REQUEST_ID_HEADER, value);
+        let mut request = self.http2.clone();
+        let headers = request.headers_mut();
+        headers.insert(REQUEST_ID_HEADER, HeaderValue::from_bytes(&value)?);
+        headers.insert(CONTENT_LENGTH, length.into());
         Ok(request)
     }
 }

@@ -6,9 +6,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Context, Result};
-use bytes::Bytes;
-use http_body_util::Full;
+use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +17,6 @@ pub use conversation::Conversation;
 use super::answer::Asked;
 use super::schedule::Due;
 use super::tokenizer::Vocabulary;
-use super::transport::Origin;
 use head::Id;
 use poolproof_client::prompt::Texts;
 use poolproof_model::api::Api;
@@ -65,13 +62,13 @@ pub struct Built {
 }
 
 impl Requests {
-    /// The requests of a workload to a target. `headers` go with every one; prompts are made for the tokenizer of `vocabulary`, if there
-    /// is one.
+    /// The requests of a workload to urls of a target, which are used in turn. `headers` go with every one, in place of those of the target;
+    /// prompts are made for the tokenizer of `vocabulary`, if there is one.
     pub fn new(
         workload: &Workload,
         trace: Option<Trace>,
         target: &Target,
-        url: &Url,
+        urls: &[Url],
         headers: &[Header],
         vocabulary: Option<&Vocabulary>,
         seed: u64,
@@ -87,11 +84,14 @@ impl Requests {
         let mut order: Vec<usize> = (0..trace.as_ref().map_or(0, |it| it.prompts.len())).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let whole_messages = sessions.is_some() || !order.is_empty();
+        ensure!(!urls.is_empty(), "no url to send to");
+        let parameters = workload.parameters.over(&target.parameters);
+        let to = (target, urls);
         let classes: Vec<Template> = workload
             .mix
             .iter()
             .map(|class| {
-                Template::new(class, whole_messages, target, url, headers)
+                Template::new(class, whole_messages, &parameters, to, headers)
                     .with_context(|| format!("mix: class {:?}", class.class))
             })
             .collect::<Result<_>>()?;
@@ -186,6 +186,7 @@ impl Requests {
             asked: Asked {
                 stream: kind.stream,
                 text: false,
+                ..Asked::default()
             },
             input_tokens,
             output_tokens,
@@ -198,19 +199,18 @@ impl Requests {
         self.trace.as_ref()?.prompts.get(self.order[turn as usize])
     }
 
-    /// The request of HTTP/2 with a body that was built for this class and number.
+    /// The request of HTTP/2 for a body of this length that was built for this class and number.
     pub(super) fn http2(
         &self,
         class: usize,
         number: u64,
-        origin: &Origin,
-        body: Bytes,
-    ) -> http::Result<http::Request<Full<Bytes>>> {
+        length: usize,
+    ) -> http::Result<http::Request<()>> {
         let id = Id {
             run: self.run,
             number,
         };
-        self.classes[class].head.http2(id, origin, body)
+        self.classes[class].head(number).http2(id, length)
     }
 
     /// The id of a request whose head is written before its body, as HTTP/1.1 has it.

@@ -9,14 +9,15 @@ use url::Url;
 use super::Header;
 use super::head::{Head, Id};
 use poolproof_client::Api;
-use poolproof_model::target::Target;
+use poolproof_model::target::{Parameters, Target};
 use poolproof_model::workload::Class;
 
 /// The common parts of all requests of a class.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) class: Class,
-    pub(super) head: Head,
+    /// Its heads, one for each url.
+    pub(super) heads: Vec<Head>,
     /// The body, up to the prompt.
     before_prompt: Vec<u8>,
     /// The body, from the prompt to the number of tokens.
@@ -31,8 +32,8 @@ impl Template {
     pub(super) fn new(
         class: &Class,
         whole_messages: bool,
-        target: &Target,
-        url: &Url,
+        parameters: &Parameters,
+        (target, urls): (&Target, &[Url]),
         headers: &[Header],
     ) -> Result<Self> {
         let names = names(class, target)?;
@@ -52,7 +53,9 @@ impl Template {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         all.extend_from_slice(headers);
-        let head = Head::new(url, class.api.path(), &all)?;
+        let heads = urls
+            .iter()
+            .map(|url| Head::new(target, url, class.api.path(), &all));
 
         let mut body = class.body.clone();
         body.insert("ignore_eos".into(), true.into());
@@ -60,6 +63,7 @@ impl Template {
             body.insert("stream".into(), true.into());
             body.insert("stream_options".into(), json!({"include_usage": true}));
         }
+        parameters.adapt(&mut body);
         // The prompt comes first, so that prefix caches see the difference.
         let ends = names.iter().map(|name| {
             body.insert("model".into(), (*name).into());
@@ -74,9 +78,9 @@ impl Template {
         Ok(Self {
             ends: ends.collect(),
             class: class.clone(),
-            head,
+            heads: heads.collect::<Result<_>>()?,
             before_prompt: before_prompt.into(),
-            before_tokens: format!("{behind_prompt}\"max_tokens\":").into(),
+            before_tokens: format!("{behind_prompt}\"{}\":", parameters.max_tokens()).into(),
         })
     }
 
@@ -86,6 +90,11 @@ impl Template {
             1 => 0,
             count => rng.random_range(0..count),
         }
+    }
+
+    /// The head of a request: urls are used in turn.
+    pub(super) fn head(&self, number: u64) -> &Head {
+        &self.heads[(number % self.heads.len() as u64) as usize]
     }
 
     /// Writes a request over the contents of `wire`: its body, after a head of HTTP/1.1 if `http1_id` has its id.
@@ -98,7 +107,7 @@ impl Template {
         prompt: impl FnOnce(&mut Vec<u8>) -> u32,
     ) {
         wire.clear();
-        let length = http1_id.map(|id| self.head.write_http1(id, wire));
+        let length = http1_id.map(|id| self.head(id.number).write_http1(id, wire));
         wire.extend_from_slice(&self.before_prompt);
         let output_tokens = prompt(wire);
         wire.extend_from_slice(&self.before_tokens);

@@ -9,7 +9,7 @@ use url::Url;
 use crate::engine::{Job, Part, Sender};
 use crate::requests::Header;
 use crate::tokenizer::Vocabulary;
-use poolproof_model::target::Target;
+use poolproof_model::target::{Revealed, Target};
 use poolproof_model::workload::Workload;
 use poolproof_model::workload::trace::Trace;
 use poolproof_records::limits;
@@ -28,6 +28,8 @@ pub struct Assignment {
     pub urls: Vec<Url>,
     /// Headers of every request.
     pub headers: Vec<Header>,
+    /// What a serialized target does not have.
+    pub access: Revealed,
     /// Addresses of the worker's machine to connect from, in turn.
     pub sources: Vec<IpAddr>,
     /// The words of prompts, if they are made for a tokenizer: workers do not have its file.
@@ -46,6 +48,7 @@ impl Assignment {
             threads: None,
             urls: vec![target.url.clone()],
             headers: Vec::new(),
+            access: target.access.reveal(),
             sources: Vec::new(),
             vocabulary: None,
             workload: workload.clone(),
@@ -79,6 +82,8 @@ impl Assignment {
             self.part.count
         );
         self.workload.check()?;
+        let mut target = self.target;
+        target.access = self.access.hide();
         let sender = Sender {
             urls: &self.urls,
             headers: &self.headers,
@@ -88,7 +93,7 @@ impl Assignment {
             seed: self.seed,
             part: self.part,
         };
-        Job::new(self.workload, self.trace, &self.target, sender).await
+        Job::new(self.workload, self.trace, &target, sender).await
     }
 }
 

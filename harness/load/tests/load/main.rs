@@ -1,8 +1,15 @@
 //! The load engine against servers that answer well, badly, late or not at all.
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
+mod frames;
+mod front;
+mod proxy;
+mod reach;
+mod refusals;
 mod server;
 mod sessions;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +79,9 @@ async fn half_of_them_fail_as(broken: Act, wanted: &str) {
         _ => broken.clone(),
     })
     .await;
-    let workload = hundred_a_second(0.4, "timeout_s = 1");
+    // On a kept connection, one that ends before an answer is a kind of its own.
+    let new = wanted == "closed-before-answer";
+    let workload = hundred_a_second(0.4, &format!("timeout_s = 1\nnew_connections = {new}"));
     let measured = send(&server, &workload, &CancellationToken::new()).await;
     let all = all(&measured);
     let failed: BTreeMap<String, u64> = all
@@ -95,10 +104,6 @@ async fn broken_streams_are_failures_of_their_kind() {
         (format!("{a}{error}"), "error-event"),
         (format!("{a}{b}{b}{c}{}", end(3)), "repeated"),
         (format!("{a}{b}{}{c}", end(3)), "out-of-order"),
-        (
-            format!("{a}{}{}", b.replace("\"c\"", "\"d\""), end(3)),
-            "mixed",
-        ),
     ] {
         half_of_them_fail_as(Act::Send(stream(&frames)), wanted).await;
     }

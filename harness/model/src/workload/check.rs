@@ -20,6 +20,7 @@ impl Workload {
     /// Fails on invalid values, with the name of the key.
     pub fn check(&self) -> Result<()> {
         self.arrival.check()?;
+        self.parameters.check().context("parameters")?;
         if self.dataset.is_some() {
             ensure!(
                 !self.arrival.holds_sessions() && !matches!(self.arrival, Arrival::Trace { .. }),

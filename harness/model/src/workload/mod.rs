@@ -30,6 +30,7 @@ pub use series::Series;
 pub use shipped::{QUICK, SHIPPED};
 
 use crate::api::Api;
+use crate::target::Parameters;
 use crate::topology::Topology;
 use slo::{Metric, Slo};
 use trace::Trace;
@@ -56,6 +57,12 @@ pub struct Workload {
     /// Whether each request opens a new connection.
     #[serde(default)]
     pub new_connections: bool,
+    /// Whether deviations from the OpenAI API that the common SDKs accept are failures. If not, they are counted as remarks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+    /// Parameters of request bodies that the servers name differently or refuse, in place of those of the target.
+    #[serde(default, skip_serializing_if = "Parameters::are_default")]
+    pub parameters: Parameters,
     /// The topology of a stack that is started for this workload [default: the default topology]. An existing target is
     /// used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -112,6 +112,8 @@ fn workload() -> impl Strategy<Value = Workload> {
                 timeout_s,
                 http: if two { Http::Two } else { Http::One },
                 new_connections,
+                strict: new_connections,
+                parameters: Default::default(),
                 topology,
                 dataset: None,
                 arrival,

@@ -11,9 +11,9 @@ pub enum Series {
     Ttft,
     /// From the send time to the first token.
     TtftFromSend,
-    /// From the due time to the end of the response.
+    /// From the due time to the end of the response: its last chunk with a token or a finish reason.
     E2e,
-    /// From the send time to the end of the response.
+    /// The same from the send time.
     E2eFromSend,
     /// The time per output token after the first, one value per response.
     Tpot,
@@ -21,11 +21,14 @@ pub enum Series {
     ItlChunk,
     /// The mean gap between two tokens of a response, where frames may carry several tokens.
     ItlToken,
+    /// From the due time to the first token of the answer, for responses that reason first. Their TTFT is that of the
+    /// reasoning.
+    Ttfa,
 }
 
 impl Series {
     /// All series.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ttft,
         Self::TtftFromSend,
         Self::E2e,
@@ -33,6 +36,7 @@ impl Series {
         Self::Tpot,
         Self::ItlChunk,
         Self::ItlToken,
+        Self::Ttfa,
     ];
 
     /// The name in the record, without unit.
@@ -45,6 +49,7 @@ impl Series {
             Self::Tpot => "tpot",
             Self::ItlChunk => "itl_chunk",
             Self::ItlToken => "itl_token",
+            Self::Ttfa => "ttfa",
         }
     }
 
@@ -54,12 +59,17 @@ impl Series {
         match self {
             Self::Ttft => "first frame with text - due",
             Self::TtftFromSend => "first frame with text - first byte sent (vllm: ttft)",
-            Self::E2e => "end of the answer - due",
-            Self::E2eFromSend => "end of the answer - first byte sent (vllm: e2el)",
+            Self::E2e => "last frame with text or finish reason - due",
+            Self::E2eFromSend => {
+                "last frame with text or finish reason - first byte sent (vllm: e2el)"
+            }
             Self::Tpot => "(e2e_from_send - ttft_from_send) / (output tokens - 1) (vllm: tpot)",
-            Self::ItlChunk => "gaps between frames with text, of all answers (vllm: itl)",
+            Self::ItlChunk => "gaps between frames with text, of good answers (vllm: itl)",
             Self::ItlToken => {
                 "(last - first frame with text) / (output tokens - output tokens of a mean frame), of each answer"
+            }
+            Self::Ttfa => {
+                "first frame with text that is no reasoning - due, of answers that reason first"
             }
         }
     }

@@ -38,7 +38,7 @@ pub struct Slo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "unknown metric: expected one of ttft, ttft-from-send, e2e, e2e-from-send, tpot, itl-chunk, itl-token, failed, goodput"
+    expecting = "unknown metric: expected one of ttft, ttft-from-send, e2e, e2e-from-send, tpot, itl-chunk, itl-token, ttfa, failed, goodput"
 )]
 pub enum Metric {
     /// A time.

@@ -124,6 +124,16 @@ pub struct Group {
     pub chunks_together: f64,
     /// Responses that did not report their token count.
     pub without_usage: u64,
+    /// Tokens that the answered requests asked for. 0 in older records.
+    #[serde(default)]
+    pub asked_tokens: u64,
+    /// Streamed responses without a token that was understood. They are beyond every limit on the time to one.
+    #[serde(default)]
+    pub textless: u64,
+    /// Responses with each remark: deviations from the API that the common SDKs accept, and what a reader of the figures
+    /// should know.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remarks: BTreeMap<String, u64>,
     /// The measured times.
     pub times: BTreeMap<String, Times>,
 }
@@ -219,6 +229,16 @@ pub struct Client {
     pub cpu_us_per_request: f64,
     /// The last calibration of this machine.
     pub calibration: Option<Calibration>,
+    /// Requests that were sent again on another connection, since the server had refused them without processing them (RFC 9113,
+    /// section 8.7).
+    #[serde(default)]
+    pub resent: u64,
+    /// Pauses of the users of a closed loop or of sessions after failures, by `retry-after` or in growing steps.
+    #[serde(default)]
+    pub pauses: u64,
+    /// How long they were in all, in milliseconds.
+    #[serde(default)]
+    pub paused_ms: f64,
 }
 
 /// A tokenizer file.

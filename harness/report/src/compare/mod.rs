@@ -3,6 +3,7 @@
 pub mod drift;
 pub mod figure;
 pub mod gate;
+pub mod peers;
 pub mod records;
 mod verdicts;
 
@@ -50,7 +51,7 @@ pub fn compare(baseline: &Records, run: &Records, margin: f64) -> Comparison {
     comparison.refused.extend(refused);
     let kinds = |it: &Records| [it.run.is_some(), it.load.is_some(), it.overhead.is_some()];
     for ((kind, before), now) in records::FILES.iter().zip(kinds(baseline)).zip(kinds(run)) {
-        if before != now {
+        if before != now && baseline.peer.is_none() && run.peer.is_none() {
             let whose = if before { "the baseline" } else { "the run" };
             comparison
                 .refused
@@ -62,6 +63,10 @@ pub fn compare(baseline: &Records, run: &Records, margin: f64) -> Comparison {
 
 fn notes(baseline: &Records, run: &Records) -> Vec<String> {
     let mut notes = Vec::new();
+    let peers = [&baseline.peer, &run.peer];
+    for peer in peers.into_iter().flatten() {
+        notes.push(peer.note());
+    }
     let mut differ = |what: &str, before: String, now: String| {
         if before != now {
             notes.push(format!("{what}: {before}, now {now}"));

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
+use super::peers::{Peer, TOOLS};
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::run::Record;
@@ -21,11 +22,23 @@ pub struct Records {
     pub load: Option<load::Record>,
     /// The comparison of the gateway with round robin.
     pub overhead: Option<Overhead>,
+    /// The result of another load generator, instead of the others.
+    pub peer: Option<Peer>,
 }
 
 impl Records {
-    /// Reads all records in a folder, or the one in a file. Fails if a record cannot be read or none exists.
+    /// Reads all records in a folder, or the one in a file, or the result of another load generator. Fails if a record
+    /// cannot be read or none exists.
     pub fn read(path: &Path) -> Result<Self> {
+        let is_ours = |name: &std::ffi::OsStr| FILES.iter().any(|file| name == *file);
+        if path.is_file() && !path.file_name().is_some_and(is_ours) {
+            return Ok(Self {
+                run: None,
+                load: None,
+                overhead: None,
+                peer: Some(Peer::read(path)?),
+            });
+        }
         let find = |name: &str| {
             if path.is_dir() {
                 Some(path.join(name)).filter(|it| it.exists())
@@ -41,10 +54,11 @@ impl Records {
             overhead: find(FILES[2])
                 .map(|path| Overhead::read(&path))
                 .transpose()?,
+            peer: None,
         };
         ensure!(
             records.started().is_some(),
-            "{}: must be a folder with {}, or one of these files",
+            "{}: must be a folder with {}, one of these files, or a result of {TOOLS}",
             path.display(),
             FILES.join(", ")
         );

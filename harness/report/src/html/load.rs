@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::clipped;
-use super::super::terminal::load::{cell, worker};
+use super::super::terminal::load::{cell, reasons_first, remarks, worker};
 use super::{client, page, pictures};
 use poolproof_model::picture::Picture;
 use poolproof_model::verdict::Verdict;
@@ -39,7 +39,8 @@ pub fn render(record: &Record) -> String {
                                 (percent(slo.share)) " " (slo.share_of())
                                 " (95 %: " (percent(slo.share_interval.0)) " to " (percent(slo.share_interval.1))
                                 ", limit " (percent(slo.share_limit)) ") of " (slo.n) " " (slo.unit())
-                                @if slo.verdict == Verdict::Inconclusive { ": a longer run decides" }
+                                @if slo.verdict == Verdict::Inconclusive && slo.n == 0 { ": nothing was measured" }
+                                @else if slo.verdict == Verdict::Inconclusive { ": a longer run decides" }
                             }
                         }
                     }
@@ -48,6 +49,7 @@ pub fn render(record: &Record) -> String {
             section {
                 h2 { "Requests" }
                 (groups(record))
+                @for (name, line) in remarks(record) { p { "remark: " (line) " (" (name) ")" } }
                 (pictures(&distributions(record)))
             }
             @if !record.pools.is_empty() {
@@ -81,22 +83,25 @@ pub fn render(record: &Record) -> String {
 }
 
 fn groups(record: &Record) -> Markup {
-    let columns = [
-        (Series::Ttft, 50.0),
-        (Series::Ttft, 95.0),
-        (Series::Ttft, 99.0),
+    let ttfa: &[_] = match reasons_first(record) {
+        true => &[(Series::Ttfa, 50.0), (Series::Ttfa, 95.0)],
+        false => &[],
+    };
+    let ttft = [50.0, 95.0, 99.0].map(|p| (Series::Ttft, p));
+    let others = [
         (Series::Tpot, 50.0),
         (Series::Tpot, 95.0),
         (Series::E2e, 50.0),
         (Series::E2e, 95.0),
     ];
+    let columns = [&ttft, ttfa, &others].concat();
     let adapters = record.adapters.iter().map(|adapter| &adapter.group);
     html! {
         div.wide {
             table {
                 tr {
                     th { "" } th { "requests" } th { "failed" } th { "req/s" } th { "tokens/s" } th { "goodput" }
-                    @for (series, percentile) in columns {
+                    @for (series, percentile) in &columns {
                         th { (series.name().to_uppercase()) " p" (percentile) " ms" }
                     }
                 }
@@ -108,8 +113,8 @@ fn groups(record: &Record) -> Markup {
                         td { (format!("{:.1}", group.answered_per_s)) }
                         td { (format!("{:.0}", group.output_tokens_per_s)) }
                         td { (percent(group.goodput)) }
-                        @for (series, percentile) in columns {
-                            td { (cell(group, series, percentile)) }
+                        @for (series, percentile) in &columns {
+                            td { (cell(group, *series, *percentile)) }
                         }
                     }
                 }

@@ -53,6 +53,11 @@ pub fn render(record: &Record) -> Result<String> {
             "Requests that failed, by kind.",
             record.classes.iter().flat_map(failures),
         ),
+        Family::counters(
+            ("poolproof_load", "remarks"),
+            "Answers with a remark, by kind: deviations from the API that the common SDKs accept, and what a reader should know.",
+            record.classes.iter().flat_map(remarks),
+        ),
         counters(("poolproof_load_input", "tokens"), "Prompt tokens.", |it| {
             it.input_tokens
         }),
@@ -141,6 +146,15 @@ fn failures(group: &Group) -> Vec<(Labels, u64)> {
     let mut samples: Vec<(Labels, u64)> = kinds.iter().map(|(k, n)| of(k, *n)).collect();
     samples.push(of("other", rest));
     samples
+}
+
+fn remarks(group: &Group) -> Vec<(Labels, u64)> {
+    let of = |(kind, count): (&String, &u64)| {
+        let mut labels = class(group);
+        labels.push(("kind", shown(kind)));
+        (labels, *count)
+    };
+    group.remarks.iter().map(of).collect()
 }
 
 fn times(record: &Record, series: Series) -> Family {

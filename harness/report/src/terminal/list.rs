@@ -14,6 +14,8 @@ pub struct CaseRow {
     pub id: &'static str,
     /// The level of its requirement.
     pub level: Level,
+    /// Whether it is slow: a run includes it only on demand.
+    pub slow: bool,
     /// The requirement.
     pub requirement: &'static str,
     /// The source of the requirement.
@@ -27,6 +29,8 @@ pub struct CaseRow {
 pub struct FlawRow {
     /// Its name.
     pub name: &'static str,
+    /// Whether only slow cases catch it.
+    pub slow: bool,
     /// The component that shows it.
     pub component: String,
     /// What it does.
@@ -43,7 +47,7 @@ pub struct FlawRow {
 pub fn cases(rows: &[CaseRow]) -> String {
     let cells = rows.iter().map(|row| {
         [
-            row.id.to_owned(),
+            marked(row.id, row.slow),
             row.level.to_string(),
             row.requirement.to_owned(),
             row.needs.join(", "),
@@ -59,7 +63,7 @@ pub fn cases(rows: &[CaseRow]) -> String {
 pub fn flaws(rows: &[FlawRow]) -> String {
     let cells = rows.iter().map(|row| {
         [
-            row.name.to_owned(),
+            marked(row.name, row.slow),
             row.component.clone(),
             row.summary.to_owned(),
             row.seen.to_owned(),
@@ -76,6 +80,15 @@ pub fn flaws(rows: &[FlawRow]) -> String {
         ],
         cells,
     )
+}
+
+/// A name with the mark of what only a run with slow cases has.
+fn marked(name: &str, slow: bool) -> String {
+    if slow {
+        format!("{name} (slow)")
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Renders a table. Each column has a heading and the width at which it wraps.

@@ -6,6 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::clipped;
+use poolproof_model::remark::Remark;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Times, Worker};
@@ -39,6 +40,7 @@ pub fn render(record: &Record) -> String {
             slo.n,
             slo.unit(),
             match slo.verdict {
+                Verdict::Inconclusive if slo.n == 0 => ": nothing was measured",
                 Verdict::Inconclusive => ": a longer run decides",
                 _ => "",
             }
@@ -53,6 +55,9 @@ pub fn render(record: &Record) -> String {
             example.request,
             clipped(&example.detail)
         );
+    }
+    for (name, line) in remarks(record) {
+        let _ = writeln!(text, "remark       {line} ({name})");
     }
     if record.total.chunks_together > TOGETHER_TOLD {
         let _ = writeln!(
@@ -105,10 +110,15 @@ pub fn markdown(record: &Record) -> String {
 
 fn requests(record: &Record) -> String {
     let mut table = Builder::new();
-    table.push_record([
+    let mut titles = vec![
         "", "requests", "failed", "req/s", "tokens/s", "goodput", "TTFT p50", "p95", "p99",
-        "TPOT p50", "p95", "E2E p50", "p95", "p99",
-    ]);
+    ];
+    let reasons = reasons_first(record);
+    if reasons {
+        titles.extend(["TTFA p50", "p95"]);
+    }
+    titles.extend(["TPOT p50", "p95", "E2E p50", "p95", "p99"]);
+    table.push_record(titles);
     let groups = record.classes.iter().chain(&record.stages);
     let total = (record.classes.len() > 1).then_some(&record.total);
     for group in groups.chain(total) {
@@ -123,6 +133,7 @@ fn requests(record: &Record) -> String {
         ];
         for (series, percentiles) in [
             (Series::Ttft, &[50.0, 95.0, 99.0][..]),
+            (Series::Ttfa, if reasons { &[50.0, 95.0] } else { &[] }),
             (Series::Tpot, &[50.0, 95.0]),
             (Series::E2e, &[50.0, 95.0, 99.0]),
         ] {
@@ -130,11 +141,35 @@ fn requests(record: &Record) -> String {
         }
         table.push_record(row);
     }
+    let ttfa = match reasons {
+        true => "; TTFA: to the first token that is no reasoning",
+        false => "",
+    };
     let few: String = record.classes.iter().filter_map(few).collect();
     format!(
-        "{}\ntimes in ms, counted from when a request was due; -: too few samples (p50 needs 20 requests, p95 200, p99 1,000)\n{few}\n",
+        "{}\ntimes in ms, counted from when a request was due; -: too few samples (p50 needs 20 requests, p95 200, p99 1,000){ttfa}\n{few}\n",
         table.build().with(Style::sharp())
     )
+}
+
+/// Whether any answer reasons before its answer.
+pub(in super::super) fn reasons_first(record: &Record) -> bool {
+    record.total.times.contains_key(Series::Ttfa.name())
+}
+
+/// The name of each remark, and what it means for how many answers.
+pub(in super::super) fn remarks(record: &Record) -> impl Iterator<Item = (String, String)> {
+    let total = &record.total;
+    total.remarks.iter().map(|(name, count)| {
+        let known = Remark::named(name);
+        let words = known.map_or("not known to this version", Remark::in_words);
+        let mut line = format!("{count} of {} answers: {words}", total.answered);
+        if known == Some(Remark::Shorter) {
+            let (came, asked) = (total.output_tokens, total.asked_tokens);
+            line.push_str(&format!(", {came} of {asked} over all"));
+        }
+        (clipped(name).into_owned(), line)
+    })
 }
 
 /// The figures that a sample has which is too small for the percentiles of the table: means, and medians where p50 is missing.
@@ -310,6 +345,13 @@ fn client(record: &Record) -> String {
     if let Some(connect) = p99(&client.connect) {
         let _ = write!(text, "; connect: {connect}");
     }
+    if client.resent > 0 {
+        let _ = write!(
+            text,
+            "; {} refused unprocessed and sent again",
+            client.resent
+        );
+    }
     if client.unfinished > 0 {
         let _ = write!(text, "; {} unfinished", client.unfinished);
     }
@@ -360,5 +402,42 @@ fn milliseconds(ms: Option<f64>) -> String {
         Some(ms) if ms < 10.0 => format!("{ms:.2}"),
         Some(ms) if ms < 100.0 => format!("{ms:.1}"),
         Some(ms) => format!("{ms:.0}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{html, openmetrics};
+
+    #[test]
+    fn remarks_and_the_time_to_the_first_answer_token_are_shown_where_there_are_any() {
+        let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
+        let mut record = Record::read(&reports.join("load-local-envoy/load.json")).unwrap();
+        let text = render(&record);
+        assert!(!text.contains("remark") && !text.contains("TTFA"));
+        for group in record.classes.iter_mut().chain([&mut record.total]) {
+            let ttft = group.times["ttft"].clone();
+            group.times.insert("ttfa".to_owned(), ttft);
+            let counts = [("shorter", 7), ("of-a-later-version", 3)];
+            group.remarks = counts.map(|(name, n)| (name.to_owned(), n)).into();
+            (group.output_tokens, group.asked_tokens) = (45, 150);
+        }
+        let text = render(&record);
+        let page = html::render_load(&record);
+        for shown in [&text, &page] {
+            let words = "fewer tokens than were asked for, 45 of 150 over all (shorter)";
+            assert!(
+                shown.contains(&format!("7 of 2215 answers: {words}")),
+                "{shown}"
+            );
+            assert!(shown.contains("(of-a-later-version)") && shown.contains("TTFA p50"));
+        }
+        let metrics = openmetrics::render_load(&record).unwrap();
+        let line = "poolproof_load_remarks_total{class=\"chat\",kind=\"shorter\"} 7";
+        assert!(metrics.contains(line), "{metrics}");
     }
 }

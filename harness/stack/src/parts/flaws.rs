@@ -89,12 +89,44 @@ pub(crate) fn check(kind: StackKind, parts: Parts, flaw: Option<Flaw>) -> Result
     Ok(())
 }
 
-/// The topology that shows a flaw: the default one, with one LoRA adapter per model if the flaw is about adapters.
+/// A timeout of a route that a self-test can wait for.
+const ROUTE_TIMEOUT_MS: u64 = 2000;
+/// A time after which held requests expire that a self-test can wait for.
+const SHORT_TTL_MS: u64 = 2000;
+
+/// Requests in progress that fill an endpoint, where they are counted.
+const MAX_IN_FLIGHT: usize = 8;
+
+/// The topology that shows a flaw: the default one, with one LoRA adapter per model if the flaw is about adapters, and
+/// held requests that expire soon, routes with a timeout or pools that are filled by count if it is about them.
 pub fn topology_showing(flaw: Option<Flaw>) -> Topology {
     let mut topology = Topology::default();
     if let Some(Flaw::AdapterUnrouted | Flaw::AdapterAsModel) = flaw {
         for model in &mut topology.models {
             model.adapters.push(format!("{}-lora", model.name));
+        }
+    }
+    if flaw == Some(Flaw::RouteTimeoutIgnored) {
+        for model in &mut topology.models {
+            model.request_timeout_ms = Some(ROUTE_TIMEOUT_MS);
+        }
+    }
+    if flaw == Some(Flaw::SilentUncounted) {
+        for pool in topology
+            .models
+            .iter_mut()
+            .flat_map(|model| &mut model.pools)
+        {
+            pool.max_in_flight = Some(MAX_IN_FLIGHT);
+        }
+    }
+    if flaw == Some(Flaw::HeldNeverExpires) {
+        for pool in topology
+            .models
+            .iter_mut()
+            .flat_map(|model| &mut model.pools)
+        {
+            pool.held_ttl_ms = SHORT_TTL_MS;
         }
     }
     topology

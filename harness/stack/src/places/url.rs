@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, ready};
 use crate::options::Options;
 use crate::place::{self, Running, Started};
 use crate::progress::Progress;
+use poolproof_client::route::{Protocol, Route};
 use poolproof_model::change::Kind;
 use poolproof_model::parts::Parts;
 use poolproof_model::target::Target;
@@ -41,7 +42,10 @@ impl place::Place for Place {
     ) -> BoxFuture<'a, Result<Started>> {
         async {
             let target = load(options)?;
-            reach(&target).await?;
+            // A wait for a model includes that for its server.
+            if options.wait_ready.is_none() {
+                reach(&target).await?;
+            }
             Ok(Started {
                 target,
                 components: Vec::new(),
@@ -69,17 +73,17 @@ fn load(options: &Options) -> Result<Target> {
     Target::load(file.context("--stack url needs --target FILE")?)
 }
 
-/// Fails unless a server listens at the gateway's address.
+/// Fails unless a server, or the proxy before it, listens at the gateway's address.
 async fn reach(target: &Target) -> Result<()> {
     let url = &target.url;
-    let host = url.host_str().context("`url` has no host")?;
-    let port = url.port_or_known_default().context("`url` has no port")?;
-    let host = host.trim_matches(['[', ']']);
-    let connected = tokio::net::TcpStream::connect((host, port));
-    let connected = match tokio::time::timeout(REACH_TIMEOUT, connected).await {
-        Ok(connected) => connected.map(|_| ()).map_err(Into::into),
-        Err(_) => Err(anyhow!("no answer within {REACH_TIMEOUT:?}")),
+    let connect = async {
+        let route = Route::find(target, url, Protocol::Http1).await?;
+        let connected = route.reach().await;
+        connected.map_err(|unconnected| anyhow!("{unconnected}"))
     };
+    let connected = tokio::time::timeout(REACH_TIMEOUT, connect).await;
+    let connected =
+        connected.unwrap_or_else(|_| Err(anyhow!("no answer within {REACH_TIMEOUT:?}")));
     connected.with_context(|| {
         format!(
             "the gateway of target {:?} is unreachable: `url` {url}",

@@ -5,30 +5,30 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Worker;
-use super::watch::Watch;
-use crate::answer::Answered;
+use super::watch::{Gaps, Watch};
+use crate::answer::{Answered, Asked};
 use crate::engine::connections::Connection;
 use crate::failure::{Failed, Failure};
-use crate::http1;
+use crate::http1::{self, Outcome};
+use crate::http2::{self, Again};
 use crate::requests::{Built, Conversation};
 use crate::schedule::Due;
 use poolproof_model::workload::Series;
 
 impl Worker {
-    /// Performs one request, of a conversation if there is one, from connecting to recording. Returns the text of a whole answer, if
-    /// it was kept.
+    /// Performs one request, of a conversation if there is one, from connecting to recording.
     pub(super) async fn perform(
         &self,
         due: Due,
         moment: Instant,
         of: Option<&Conversation>,
-    ) -> Option<Vec<u8>> {
+    ) -> Performed {
         self.live.started();
         let server = (due.number % self.job.servers.len() as u64) as usize;
-        let connection = match self.connections.take(server) {
-            Some(connection) => Ok(connection),
+        let (connection, reused) = match self.connections.take(server) {
+            Some(connection) => (Ok(connection), true),
             // Rare and large: boxed, so that it does not enlarge every request's future.
-            None => Box::pin(self.connect(due, server)).await,
+            None => (Box::pin(self.connect(due, server)).await, false),
         };
         let built = {
             let wire = &mut self.wire.borrow_mut();
@@ -37,13 +37,22 @@ impl Worker {
                 None => self.job.requests.build(due, wire),
             }
         };
+        let built = Built {
+            asked: Asked {
+                tokens: Some(built.output_tokens),
+                strict: self.job.workload.strict,
+                ..built.asked
+            },
+            ..built
+        };
         let mut watch = Watch {
             worker: self,
             due,
             class: built.class,
             model: built.model,
             place: None,
-            gaps: 0,
+            retry_after: None,
+            gaps: Gaps::default(),
             beyond: self.job.gap_limits(built.class).map(|_| 0).collect(),
         };
         let sent_at = Instant::now();
@@ -51,6 +60,10 @@ impl Worker {
             Ok(connection) => self.exchange(connection, server, built, &mut watch).await,
             Err(failed) => (Err(failed), Instant::now()),
         };
+        if reused {
+            answered = answered.map_err(when_reused);
+        }
+        let performed = Performed::new(&answered, watch.retry_after);
         let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
         match &answered {
             Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
@@ -62,15 +75,17 @@ impl Worker {
             .map(|it| std::mem::take(&mut it.text));
         if self.counts(due) {
             let place = watch.place();
-            watch.keep_gaps(place);
+            if answered.is_ok() {
+                watch.keep_gaps(place);
+            }
             let times = Times {
                 moment,
                 sent_at,
                 ended_at,
             };
-            self.record(place, due, built.class, answered, times);
+            self.record(place, due, built, answered, times);
         }
-        text
+        Performed { text, ..performed }
     }
 
     async fn exchange(
@@ -92,10 +107,7 @@ impl Worker {
             }
             Connection::Two(connection) => {
                 let body = Bytes::copy_from_slice(&self.wire.borrow());
-                let origin = self.job.servers[server].origin();
-                let (class, number) = (built.class, watch.due.number);
-                let request = self.job.requests.http2(class, number, origin, body);
-                let exchange = connection.exchange(request, built.asked, watch);
+                let exchange = self.shared(connection, server, built, body, watch);
                 tokio::time::timeout(limit, Box::pin(exchange)).await
             }
         };
@@ -114,6 +126,35 @@ impl Worker {
         }
     }
 
+    /// Sends a request over a shared connection. If the server has certainly not processed it, it is sent once more, over a new
+    /// connection (RFC 9113, section 8.7).
+    async fn shared(
+        &self,
+        connection: &mut http2::Connection,
+        server: usize,
+        built: Built,
+        body: Bytes,
+        watch: &mut Watch<'_>,
+    ) -> Outcome {
+        let number = watch.due.number;
+        let request = || self.job.requests.http2(built.class, number, body.len());
+        let first = connection.exchange(request(), body.clone(), built.asked, watch);
+        let first = first.await;
+        if first.again == Again::No {
+            return first;
+        }
+        if first.again == Again::Refused && self.counts(watch.due) {
+            self.recorder.borrow_mut().extra.resent += 1;
+        }
+        match self.connect(watch.due, server).await {
+            Ok(Connection::Two(mut other)) => {
+                let second = other.exchange(request(), body.clone(), built.asked, watch);
+                second.await
+            }
+            Ok(Connection::One(_)) | Err(_) => first,
+        }
+    }
+
     /// A new connection for a request.
     async fn connect(&self, due: Due, server: usize) -> Result<Connection, Failed> {
         let began = Instant::now();
@@ -128,7 +169,7 @@ impl Worker {
         &self,
         place: usize,
         due: Due,
-        class: usize,
+        built: Built,
         answered: Result<Answered, Failed>,
         times: Times,
     ) {
@@ -143,12 +184,25 @@ impl Worker {
         cell.chunks += answered.chunks;
         cell.together += answered.together;
         cell.output_tokens += answered.output_tokens();
+        cell.asked_tokens += u64::from(built.output_tokens);
+        for remark in answered.remarks.iter() {
+            cell.remarks[remark as usize] += 1;
+        }
         match answered.usage {
             Some((input, _)) => cell.input_tokens += input,
             None => cell.without_usage += 1,
         }
-        let mut good = true;
-        let limits = &self.job.limits[class];
+        let limits = &self.job.limits[built.class];
+        // A time that never came is within no limit.
+        let is_textless = built.asked.stream && answered.first_token_at.is_none();
+        cell.textless += u64::from(is_textless);
+        let never = |series: Series| match series {
+            Series::Ttfa => {
+                is_textless || (answered.reasoned && answered.first_answer_at.is_none())
+            }
+            series => is_textless && series.needs_stream(),
+        };
+        let mut good = !limits.iter().any(|(series, _)| never(*series));
         for (series, time) in times.of(&answered).into_iter().flatten() {
             cell.record(series, time);
             let over = |limit: &(Series, Duration)| limit.0 == series && time > limit.1;
@@ -156,6 +210,40 @@ impl Worker {
         }
         cell.good += u64::from(good);
     }
+}
+
+/// What became of a request.
+#[derive(Debug, Default)]
+pub(super) struct Performed {
+    /// The text of a whole answer, if it was kept.
+    pub(super) text: Option<Vec<u8>>,
+    /// Whether it failed.
+    pub(super) failed: bool,
+    /// When the server wants to be asked again, if it refused the request and named a time.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Performed {
+    fn new(answered: &Result<Answered, Failed>, retry_after: Option<Duration>) -> Self {
+        Self {
+            text: None,
+            failed: answered.is_err(),
+            retry_after: retry_after.filter(|_| answered.is_err()),
+        }
+    }
+}
+
+/// A failure on a connection that was kept: the server may have closed it as the request left, which is no fault of the request (RFC
+/// 9112, section 9.3.1).
+fn when_reused(failed: Failed) -> Failed {
+    if failed.kind != Failure::ClosedBeforeAnswer {
+        return failed;
+    }
+    let detail = format!(
+        "{}, on a connection that was kept from an earlier request: `new_connections = true` in the workload opens one for each",
+        failed.detail
+    );
+    Failed::new(Failure::ClosedWhenReused, detail)
 }
 
 /// When the parts of an exchange took place.
@@ -168,11 +256,14 @@ struct Times {
 
 impl Times {
     /// The times that are measured once per answer.
-    fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 6] {
+    fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 7] {
         let output = answered.output_tokens();
         let first = answered.first_token_at;
         let from_send = first.map(|at| at - self.sent_at);
-        let e2e_from_send = self.ended_at - self.sent_at;
+        let first_answer = answered.first_answer_at.filter(|_| answered.reasoned);
+        // The end of the connection, or a usage that comes late, is no part of the answer.
+        let ended_at = answered.ended_at.unwrap_or(self.ended_at);
+        let e2e_from_send = ended_at - self.sent_at;
         let tpot = from_send
             .filter(|_| output > 1)
             .map(|ttft| (e2e_from_send - ttft).div_f64((output - 1) as f64));
@@ -186,10 +277,11 @@ impl Times {
         [
             first.map(|at| (Series::Ttft, at - self.moment)),
             from_send.map(|ttft| (Series::TtftFromSend, ttft)),
-            Some((Series::E2e, self.ended_at - self.moment)),
+            Some((Series::E2e, ended_at - self.moment)),
             Some((Series::E2eFromSend, e2e_from_send)),
             tpot.map(|tpot| (Series::Tpot, tpot)),
             itl_token.map(|itl| (Series::ItlToken, itl)),
+            first_answer.map(|at| (Series::Ttfa, at - self.moment)),
         ]
     }
 }

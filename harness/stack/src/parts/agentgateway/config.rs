@@ -101,11 +101,15 @@ fn routes(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Ve
                 |name| json!({"path": path, "headers": [{"name": MODEL_HEADER, "value": name}]}),
             );
             let destination = flawed::destination(topology, number, flaw);
-            json!({
+            let mut route = json!({
                 "name": format!("model-{number}"),
                 "matches": matches.collect::<Vec<_>>(),
                 "backends": backends(topology, destination, pickers, flaw),
-            })
+            });
+            if let Some(ms) = model.request_timeout_ms {
+                route["policies"] = json!({"timeout": {"requestTimeout": format!("{ms}ms")}});
+            }
+            route
         })
         .collect();
     routes.extend(rest(topology, pickers, flaw));

@@ -93,6 +93,13 @@ pub(super) fn objects(deployment: &Deployment) -> Vec<Value> {
             })
         });
         let (name, of) = deployment.route(number, model);
+        let mut rule = json!({
+            "matches": matches.collect::<Vec<_>>(),
+            "backendRefs": backends.collect::<Vec<_>>(),
+        });
+        if let Some(ms) = model.request_timeout_ms {
+            rule["timeouts"] = json!({"request": format!("{ms}ms")});
+        }
         json!({
             "apiVersion": GATEWAY_API,
             "kind": "HTTPRoute",
@@ -101,10 +108,7 @@ pub(super) fn objects(deployment: &Deployment) -> Vec<Value> {
                 "parentRefs": [{
                     "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY, "namespace": namespace,
                 }],
-                "rules": [{
-                    "matches": matches.collect::<Vec<_>>(),
-                    "backendRefs": backends.collect::<Vec<_>>(),
-                }],
+                "rules": [rule],
             },
         })
     }));

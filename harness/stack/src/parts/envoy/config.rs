@@ -20,7 +20,7 @@ const RESERVED_HEADERS: [&str; 3] = [MODEL_HEADER, "x-gateway-model-name", DESTI
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 /// Longer than any request may be held.
-const MESSAGE_TIMEOUT: &str = "120s";
+const MESSAGE_TIMEOUT: &str = "1000s";
 /// With Envoy's default limits of 1,024, more held requests get an empty 500.
 const LIMIT: u32 = 40_000;
 
@@ -201,9 +201,15 @@ fn forward(matched: Value, model: &Model, flaw: Option<Flaw>) -> Value {
             })
         })
         .collect();
+    // 0: no limit.
+    let timeout_s = model.request_timeout_ms.unwrap_or(0) as f64 / 1e3;
     json!({
         "match": matched,
-        "route": {"weighted_clusters": {"clusters": clusters}, "timeout": "0s", "idle_timeout": "0s"},
+        "route": {
+            "weighted_clusters": {"clusters": clusters},
+            "timeout": format!("{timeout_s}s"),
+            "idle_timeout": "0s",
+        },
     })
 }
 

@@ -13,8 +13,6 @@ use poolproof_model::topology::{Model, Pool, Topology};
 const STALENESS: &str = "1s";
 /// Flows of one priority take turns. By GIE's default, a flow waits behind all that arrived before it.
 const FAIRNESS: &str = "round-robin-fairness-policy";
-/// The time after which a held request is rejected.
-const REQUEST_TTL: &str = "60s";
 
 /// The label of ConfigMaps that the body-based router reads models from (GIE v1.5.0,
 /// pkg/bbr/plugins/basemodelextractor).
@@ -47,13 +45,26 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
         Some(Flaw::KvIgnored) => *name != "kv-cache-utilization-scorer",
         _ => true,
     });
-    let detector = json!({
-        "type": "utilization-detector",
-        "parameters": {
-            "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
-        },
-    });
-    let mut plugins = vec![detector, json!({"type": "max-score-picker"})];
+    let max_in_flight = pool.max_in_flight.filter(|_| pool.flow_control);
+    let (detector, detectors) = match max_in_flight {
+        Some(max) => {
+            let by_count =
+                json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": max}});
+            let producer = json!({"type": "inflight-load-producer"});
+            ("concurrency-detector", vec![by_count, producer])
+        }
+        None => {
+            let by_metrics = json!({
+                "type": "utilization-detector",
+                "parameters": {
+                    "queueDepthThreshold": 5, "kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": STALENESS,
+                },
+            });
+            ("utilization-detector", vec![by_metrics])
+        }
+    };
+    let mut plugins = detectors;
+    plugins.push(json!({"type": "max-score-picker"}));
     plugins.extend(scorers.clone().map(|(name, _)| json!({"type": name})));
     if pool.flow_control {
         plugins.push(json!({"type": FAIRNESS}));
@@ -65,20 +76,28 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
         "kind": "EndpointPickerConfig",
         "plugins": plugins,
         "schedulingProfiles": [{"name": "default", "plugins": profile}],
-        "saturationDetector": {"pluginRef": "utilization-detector"},
+        "saturationDetector": {"pluginRef": detector},
     });
     if pool.flow_control {
         let mut priorities: Vec<i32> = topology.objectives.values().copied().collect();
+        let limits = pool.held_max_by_priority(&topology.objectives);
         priorities.sort_unstable();
         priorities.dedup();
         let bands: Vec<Value> = priorities
             .into_iter()
             .rev()
-            .map(|priority| json!({"priority": priority, "fairnessPolicyRef": FAIRNESS}))
+            .map(|priority| {
+                let mut band = json!({"priority": priority, "fairnessPolicyRef": FAIRNESS});
+                if let Some(held) = limits.get(&priority) {
+                    // A quantity of Kubernetes.
+                    band["maxRequests"] = held.to_string().into();
+                }
+                band
+            })
             .collect();
         config["featureGates"] = json!(["flowControl"]);
         config["flowControl"] = json!({
-            "defaultRequestTTL": REQUEST_TTL,
+            "defaultRequestTTL": format!("{}ms", pool.held_ttl_ms),
             "defaultPriorityBand": {"fairnessPolicyRef": FAIRNESS},
             "priorityBands": bands,
         });
@@ -113,11 +132,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn held_requests_are_limited_as_the_topology_says() {
+        let topology = Topology::default();
+        let pool = &topology.models[0].pools[0];
+        let flow_control = &config(&topology, pool, None)["flowControl"];
+        assert_eq!(flow_control["defaultRequestTTL"], "60000ms");
+        let bands = flow_control["priorityBands"].as_array().unwrap();
+        let limits = bands.iter().map(|band| band["maxRequests"].as_str());
+        assert_eq!(limits.collect::<Vec<_>>(), [None, Some("250")]);
+    }
+
+    #[test]
     fn a_model_of_any_name_has_a_config_map() {
         let model = Model {
             name: "org/Model_1".into(),
             adapters: vec!["org/lora".into()],
             max_loras: 1,
+            request_timeout_ms: None,
             pools: Vec::new(),
         };
         let object = known_model(&model, "default", None);

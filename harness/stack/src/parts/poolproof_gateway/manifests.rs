@@ -33,6 +33,8 @@ pub(super) fn objects(deployment: &Deployment) -> Vec<Value> {
         ));
         let adapters = model.adapters.iter();
         args.extend(adapters.map(|adapter| format!("--adapter={adapter}={}", model.name)));
+        let timeout = model.request_timeout_ms.iter();
+        args.extend(timeout.map(|ms| format!("--route-timeout={}={ms}", model.name)));
     }
     let own = (GATEWAY, deployment.namespace.as_str());
     vec![

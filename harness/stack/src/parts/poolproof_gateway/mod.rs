@@ -103,6 +103,9 @@ async fn run(start: Start<'_>) -> Result<Running> {
         for adapter in &model.adapters {
             command.arg(format!("--adapter={adapter}={}", model.name));
         }
+        if let Some(ms) = model.request_timeout_ms {
+            command.arg(format!("--route-timeout={}={ms}", model.name));
+        }
     }
     let flaw = start.flaw;
     if let Some(flaw) = flaw.filter(|flaw| flaw.component() == Component::Gateway) {

@@ -32,6 +32,12 @@ pub(super) fn args(
     }
     if pool.flow_control {
         args.extend(["--flow-control", "--round-robin"].map(str::to_owned));
+        args.push(format!("--ttl-ms={}", pool.held_ttl_ms));
+        let max_in_flight = pool.max_in_flight.iter();
+        args.extend(max_in_flight.map(|max| format!("--max-in-flight={max}")));
+        for (priority, held) in pool.held_max_by_priority(&topology.objectives) {
+            args.push(format!("--max-requests={priority}={held}"));
+        }
     }
     if pool.lora_affinity {
         args.push(format!("--lora-affinity-weight={LORA_AFFINITY_WEIGHT}"));

@@ -22,6 +22,8 @@ pub(crate) fn options(gateway: Gateway) -> Options {
         target: None,
         flaw: None,
         seed: 1,
+        access: Default::default(),
+        wait_ready: None,
         parts: Parts {
             gateway,
             ..Parts::default_of(StackKind::Kind)

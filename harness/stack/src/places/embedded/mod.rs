@@ -36,7 +36,8 @@ use operator::Operator;
 /// Picks follow a change of load within a few of these intervals; cases wait for four.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(20);
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-const GATEWAY_EPP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a picker holds a request.
+const GATEWAY_EPP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Sockets of this process.
 pub(super) struct Place;
@@ -198,6 +199,7 @@ impl Servers {
             routes.push(Route {
                 model: model.name.clone(),
                 adapters: model.adapters.clone(),
+                timeout: model.request_timeout_ms.map(Duration::from_millis),
                 pools: backends,
             });
         }
@@ -275,8 +277,11 @@ impl Servers {
         }
         config.flow_control = pool.flow_control.then(|| epp::FlowControl {
             round_robin: true,
+            ttl: Some(Duration::from_millis(pool.held_ttl_ms)),
+            max_requests: pool.held_max_by_priority(&topology.objectives),
             ..epp::FlowControl::default()
         });
+        config.saturation.max_in_flight = pool.max_in_flight.filter(|_| pool.flow_control);
         config.seed = seed.wrapping_add(self.pickers.len() as u64);
         config.flaw = flaw.filter(|flaw| flaw.component() == Flawed::EndpointPicker);
         let picker = EndpointPicker::start(config.clone())

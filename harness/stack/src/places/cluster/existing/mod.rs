@@ -97,6 +97,7 @@ pub(super) async fn read(
         models.push(target::Model {
             adapters: adapters.get(&name).cloned().unwrap_or_default(),
             name,
+            request_timeout_ms: None,
             pools,
         });
     }
@@ -118,14 +119,9 @@ pub(super) async fn read(
     ));
     let class = text(&gateway, "/spec/gatewayClassName");
     let target = Target {
-        name: format!("cluster ({class})"),
-        url,
-        changes: None,
-        objective_header: target::GIE_OBJECTIVE_HEADER.to_owned(),
-        served_by_header: target::served_by_header(),
-        body_limit_bytes: None,
         models,
         objectives,
+        ..Target::at(format!("cluster ({class})"), url)
     };
     let labels = of_gateway(gateway_name);
     // Without permission to list pods, or with a gateway outside of the cluster, only the class is known.
@@ -224,6 +220,9 @@ async fn pool(
             flow_control: picker.flow_control,
             fair_flows: picker.fair_flows,
             prefix_affinity: picker.prefix_affinity,
+            held_ttl_ms: None,
+            max_in_flight: None,
+            held_max: BTreeMap::new(),
             endpoints,
         },
         picker: picker.pods,

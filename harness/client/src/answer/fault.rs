@@ -1,0 +1,85 @@
+//! Why an answer of status 200, complete by HTTP, is not counted as good.
+
+use std::fmt;
+
+use poolproof_model::remark::Remark;
+
+/// The kind of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An event or the text is longer than the limit.
+    TooLong,
+    /// Not the JSON of the API.
+    NotJson,
+    /// Neither text nor a reason why there is none.
+    NoAnswer,
+    /// The body is an error.
+    ErrorBody,
+    /// A stream was asked for, something else came.
+    NotStreamed,
+    /// The stream contained an error.
+    ErrorEvent,
+    /// The finish reason is that of an answer that was broken off.
+    Aborted,
+    /// The stream ended without `[DONE]`.
+    NoDone,
+    /// The stream had text and no finish reason, and not all tokens.
+    NoFinish,
+    /// Frames came twice.
+    Repeated,
+    /// Text after its finish reason or after `[DONE]`.
+    OutOfOrder,
+    /// The frames have different ids. Only if deviations are failures.
+    Mixed,
+    /// Another deviation from the API. Only if deviations are failures.
+    Deviates,
+}
+
+/// A fault, with its details.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its kind.
+    pub kind: Kind,
+    /// What was wrong, with the beginning of the answer. Untrusted text.
+    pub detail: String,
+}
+
+/// The most bytes of an answer that a detail has.
+const SHOWN_BYTES: usize = 300;
+
+impl Fault {
+    /// A fault with details.
+    pub fn new(kind: Kind, detail: impl fmt::Display) -> Self {
+        Self {
+            kind,
+            detail: detail.to_string(),
+        }
+    }
+
+    /// A fault with the beginning of what came.
+    pub fn with_bytes(kind: Kind, bytes: &[u8]) -> Self {
+        Self::new(kind, shown(bytes))
+    }
+
+    /// A deviation where these are failures.
+    pub(super) fn of(remark: Remark) -> Self {
+        let kind = match remark {
+            Remark::NoDone | Remark::DoneUnterminated => Kind::NoDone,
+            Remark::IdsDiffer => Kind::Mixed,
+            Remark::NoFinish => Kind::NoFinish,
+            _ => Kind::Deviates,
+        };
+        Self::new(kind, format!("{}: {}", remark.name(), remark.in_words()))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// The beginning of what came, as text.
+pub fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]).into_owned()
+}

@@ -1,0 +1,81 @@
+//! What the words of servers mean: the names of events, and finish reasons.
+
+use super::chunk;
+use super::lenient::is_nothing;
+use poolproof_model::remark::Remark;
+
+/// Whether an event of this name is an error: `error`, `server_error`, `response.failed` and their like.
+pub(super) fn is_error(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let has = |word: &[u8]| name.windows(word.len()).any(|part| part == word);
+    has(b"error") || has(b"exception") || name.ends_with(b"failed")
+}
+
+/// Whether an event of this name keeps a connection alive, and is no part of the answer.
+pub(super) fn is_ping(name: &[u8]) -> bool {
+    let names: [&[u8]; 5] = [
+        b"ping",
+        b"keepalive",
+        b"keep-alive",
+        b"keep_alive",
+        b"heartbeat",
+    ];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// What a finish reason means.
+pub(super) enum Finish {
+    /// There is none.
+    None,
+    /// The answer was broken off.
+    Aborted,
+    /// The answer came to its end, perhaps with a remark.
+    Reason(Option<Remark>),
+}
+
+/// The meaning of a finish reason, as it is in the document. SGLang writes some as objects with a `type`.
+pub(super) fn finish_of(json: Option<&str>) -> Finish {
+    /// Words in the finish reasons of answers that were broken off (vLLM `abort` and `error`, OpenRouter `error`, DeepSeek
+    /// `insufficient_system_resource`, and their like).
+    const BROKEN_OFF: [&str; 20] = [
+        "abort",
+        "error",
+        "cancel",
+        "fail",
+        "timeout",
+        "timed",
+        "interrupt",
+        "unavailable",
+        "disconnect",
+        "kill",
+        "exception",
+        "crash",
+        "overload",
+        "insufficient",
+        "incomplete",
+        "reject",
+        "preempt",
+        "shutdown",
+        "terminat",
+        "evict",
+    ];
+    const KNOWN: [&str; 4] = ["stop", "length", "tool_calls", "function_call"];
+    let Some(json) = json.filter(|json| !is_nothing(json)) else {
+        return Finish::None;
+    };
+    let reason = if json.starts_with('{') {
+        let object: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+        object["type"].as_str().unwrap_or_default().to_lowercase()
+    } else {
+        chunk::inside(json).to_lowercase()
+    };
+    if KNOWN.contains(&reason.as_str()) {
+        Finish::Reason(None)
+    } else if reason == "content_filter" {
+        Finish::Reason(Some(Remark::ContentFilter))
+    } else if BROKEN_OFF.iter().any(|word| reason.contains(word)) {
+        Finish::Aborted
+    } else {
+        Finish::Reason(Some(Remark::FinishUnknown))
+    }
+}

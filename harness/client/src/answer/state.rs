@@ -1,0 +1,288 @@
+//! The state of a stream after its events so far.
+
+mod end;
+
+use std::time::{Duration, Instant};
+
+use super::chunk::{self, Said, Token, Usage};
+use super::fault::{Fault, Kind, shown};
+use super::lenient::is_nothing;
+use super::meaning::{Finish, finish_of, is_error, is_ping};
+use super::pattern::Pattern;
+use super::repeats::Repeats;
+use super::{Asked, Remark, Remarks};
+use crate::sse::Event;
+
+/// The data of the event that ends a stream.
+const DONE: &[u8] = b"[DONE]";
+/// The most choices that are told apart.
+const CHOICES_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct State {
+    asked: Asked,
+    /// The pattern of most frames, once one was parsed.
+    pattern: Pattern,
+    tokens: Tokens,
+    repeats: Repeats,
+    text: Vec<u8>,
+    id: Option<Box<str>>,
+    choices: Vec<Choice>,
+    /// Whether a choice has ended or `[DONE]` has come: from there on no frame is usual.
+    ending: bool,
+    done: bool,
+    finish: Option<String>,
+    finished_at: Option<Instant>,
+    usage: Option<(u64, u64)>,
+    /// The tokens of the prompt by a usage that counts none of the answer.
+    usage_zero: Option<u64>,
+    remarks: Remarks,
+    /// The beginning of the last event without choices and usage.
+    odd: Vec<u8>,
+    /// The first fault.
+    fault: Option<Fault>,
+}
+
+/// One choice of the answer.
+#[derive(Debug)]
+struct Choice {
+    index: u64,
+    has_text: bool,
+    is_finished: bool,
+}
+
+/// When tokens arrived.
+#[derive(Debug, Default)]
+struct Tokens {
+    first_at: Option<Instant>,
+    answer_at: Option<Instant>,
+    last_at: Option<Instant>,
+    /// Whether the first one was reasoning.
+    reasoned: bool,
+    chunks: u64,
+    together: u64,
+}
+
+impl Tokens {
+    #[inline]
+    fn came(&mut self, at: Instant, answers: bool, gap: &mut impl FnMut(Duration)) {
+        self.chunks += 1;
+        if let Some(last) = self.last_at.replace(at) {
+            self.together += u64::from(last == at);
+            gap(at - last);
+        } else {
+            self.first_at = Some(at);
+            self.reasoned = !answers;
+        }
+        if answers && self.answer_at.is_none() {
+            self.answer_at = Some(at);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(asked: Asked) -> Self {
+        Self {
+            asked,
+            pattern: Pattern::default(),
+            tokens: Tokens::default(),
+            repeats: Repeats::default(),
+            text: Vec::new(),
+            id: None,
+            choices: Vec::new(),
+            ending: false,
+            done: false,
+            finish: None,
+            finished_at: None,
+            usage: None,
+            usage_zero: None,
+            remarks: Remarks::default(),
+            odd: Vec::new(),
+            fault: None,
+        }
+    }
+
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Takes the next event.
+    #[inline]
+    pub(super) fn event(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
+        if event.name.is_empty()
+            && !self.ending
+            && let Some(text) = self.pattern.text(event.data)
+        {
+            let answers = self.pattern.answers;
+            self.tokens.came(at, answers, gap);
+            self.repeats.add(text);
+            if self.asked.text && answers {
+                self.text.extend_from_slice(text);
+            }
+        } else {
+            self.unusual(event, at, gap);
+        }
+    }
+
+    /// Takes an event that does not match the pattern.
+    fn unusual(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
+        let Event { name, data } = event;
+        let trimmed = data.trim_ascii();
+        if trimmed.starts_with(DONE) {
+            return self.done(data);
+        }
+        if is_error(name) {
+            let error = if trimmed.is_empty() { name } else { trimmed };
+            return self.fail(Fault::with_bytes(Kind::ErrorEvent, error));
+        }
+        if is_ping(name) {
+            return self.remarks.add(Remark::NamedEvent);
+        }
+        let Some(said) = chunk::read(data) else {
+            return if trimmed.is_empty() || std::str::from_utf8(trimmed).is_ok_and(is_nothing) {
+                self.remarks.add(Remark::EmptyData)
+            } else if !name.is_empty() {
+                self.remarks.add(Remark::NamedEvent)
+            } else {
+                let why = match std::str::from_utf8(data) {
+                    Ok(_) => "data that is no JSON object",
+                    Err(_) => "data that is not UTF-8",
+                };
+                let detail = format!("{why}: {}", shown(data));
+                self.fail(Fault::new(Kind::NotJson, detail))
+            };
+        };
+        if let Some(error) = said.error {
+            return self.fail(Fault::with_bytes(Kind::ErrorEvent, error.as_bytes()));
+        }
+        if self.done {
+            return self.after_done(&said, data);
+        }
+        if let Some(id) = said.id {
+            match &self.id {
+                Some(first) if **first != *id => self.remarks.add(Remark::IdsDiffer),
+                Some(_) => {}
+                None => self.id = Some(id.into()),
+            }
+        }
+        if let Some(usage) = said.usage {
+            self.count(usage);
+        } else if said.choices().next().is_none() {
+            self.odd.clear();
+            self.odd.extend_from_slice(&data[..data.len().min(200)]);
+        }
+        if said.choices.is_none() {
+            self.remarks.add(Remark::NoChoices);
+        }
+        self.choose(&said, data, at, gap);
+        self.pattern.take(data, &said);
+    }
+
+    fn choose(
+        &mut self,
+        said: &Said<'_>,
+        data: &[u8],
+        at: Instant,
+        gap: &mut impl FnMut(Duration),
+    ) {
+        let mut token = Token::None;
+        for choice in said.choices() {
+            let part = choice.part();
+            let place = self.place(choice.index);
+            if part.token != Token::None {
+                if self.choices[place].is_finished {
+                    let detail = format!("text after its finish_reason: {}", shown(data));
+                    self.fail(Fault::new(Kind::OutOfOrder, detail));
+                }
+                self.choices[place].has_text = true;
+                token = token.max(part.token);
+                // Of several choices the first one stands for the answer.
+                if self.asked.text && place == 0 {
+                    self.text.extend_from_slice(part.content.as_bytes());
+                }
+            }
+            if choice.finish.is_some_and(is_nothing) {
+                self.remarks.add(Remark::FinishEmpty);
+            }
+            match finish_of(choice.finish) {
+                Finish::None => {}
+                Finish::Aborted => {
+                    let reason = choice.finish.unwrap_or_default();
+                    let detail = format!("finish_reason {reason}: {}", shown(data));
+                    self.fail(Fault::new(Kind::Aborted, detail));
+                }
+                Finish::Reason(remark) => {
+                    remark
+                        .into_iter()
+                        .for_each(|remark| self.remarks.add(remark));
+                    if std::mem::replace(&mut self.choices[place].is_finished, true) {
+                        self.remarks.add(Remark::FinishTwice);
+                    } else {
+                        self.finished_at = Some(at);
+                    }
+                    self.ending = true;
+                    let reason = choice.finish.map(chunk::inside).map(str::to_owned);
+                    self.finish = self.finish.take().or(reason);
+                }
+            }
+        }
+        if token != Token::None {
+            self.tokens.came(at, token == Token::Answer, gap);
+            // What differs in two frames with other text is their text, or the frames are the same.
+            let one = said.choices().next().and_then(|it| it.part().only);
+            self.repeats
+                .add(one.map_or(data, |text| chunk::inside(text).as_bytes()));
+        }
+    }
+
+    /// The place of the choice with an index.
+    fn place(&mut self, index: u64) -> usize {
+        let known = self.choices.iter().position(|it| it.index == index);
+        known.unwrap_or_else(|| {
+            if self.choices.len() < CHOICES_MAX {
+                self.choices.push(Choice {
+                    index,
+                    has_text: false,
+                    is_finished: false,
+                });
+            }
+            self.choices.len() - 1
+        })
+    }
+
+    fn count(&mut self, usage: Usage) {
+        if usage.odd {
+            self.remarks.add(Remark::UsageOdd);
+        }
+        match usage.completion {
+            Some(0) => self.usage_zero = Some(usage.prompt.unwrap_or(0)),
+            Some(output) => self.usage = Some((usage.prompt.unwrap_or(0), output)),
+            None => {}
+        }
+    }
+
+    fn done(&mut self, data: &[u8]) {
+        if std::mem::replace(&mut self.done, true) {
+            self.remarks.add(Remark::DoneTwice);
+        }
+        if data != DONE {
+            self.remarks.add(Remark::DoneVariant);
+        }
+        self.ending = true;
+    }
+
+    /// No SDK reads on behind `[DONE]`: what comes there is lost.
+    fn after_done(&mut self, said: &Said<'_>, data: &[u8]) {
+        if said.choices().any(|it| it.part().token != Token::None) {
+            let detail = format!("text after [DONE]: {}", shown(data));
+            self.fail(Fault::new(Kind::OutOfOrder, detail));
+        } else {
+            self.remarks.add(Remark::AfterDone);
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+}
