@@ -81,7 +81,7 @@ fn prompts_of_a_dataset_are_sent_as_they_are_each_in_turn_in_the_order_of_the_se
             &workload,
             trace,
             &target,
-            &[target.url.clone()],
+            std::slice::from_ref(&target.url),
             &[],
             None,
             seed,
