@@ -53,6 +53,11 @@ fn record(folder: &TempDir) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// Whether a load run was sent. On a busy machine it may end undecided, because requests were late.
+fn was_sent(code: i32) -> bool {
+    matches!(code, 0 | 3)
+}
+
 #[test]
 fn a_url_is_all_that_a_load_run_needs_and_its_first_model_is_taken() {
     let folder = TempDir::new().unwrap();
@@ -62,7 +67,7 @@ fn a_url_is_all_that_a_load_run_needs_and_its_first_model_is_taken() {
         &folder,
         &["load", &url, "--duration", "1s", "--output", "9"],
     );
-    assert_eq!(code, 0, "{table}{error}");
+    assert!(was_sent(code), "{table}{error}");
     let said = format!(
         "{}: model first; --model chooses another: second",
         server.url
@@ -113,7 +118,7 @@ fn each_flag_overrides_its_field_and_the_file_that_is_written_equals_the_line() 
     ]
     .concat();
     let (code, table, error) = run(&folder, &line);
-    assert_eq!(code, 0, "{table}{error}");
+    assert!(was_sent(code), "{table}{error}");
     let of_line = record(&folder);
     assert_eq!(of_line["workload"]["arrival"]["process"], "poisson");
     assert_eq!(of_line["workload"]["duration_s"], 1.5);
@@ -140,7 +145,7 @@ fn each_flag_overrides_its_field_and_the_file_that_is_written_equals_the_line() 
         of_line["workload"]
     );
     let (code, _, error) = run(&folder, &["load", "line.toml", &server.url]);
-    assert_eq!(code, 0, "{error}");
+    assert!(was_sent(code), "{error}");
     assert_eq!(record(&folder)["workload"], of_line["workload"]);
     let (code, _, error) = run(&folder, &line);
     assert!(code == 2 && error.contains("exists already"), "{error}");
@@ -157,7 +162,7 @@ fn each_flag_overrides_its_field_and_the_file_that_is_written_equals_the_line() 
         "--json",
     ];
     let (code, planned, error) = run(&folder, &users);
-    assert_eq!(code, 0, "{error}");
+    assert!(was_sent(code), "{error}");
     let planned: Value = serde_json::from_str(&planned).unwrap();
     assert_eq!(planned["users"], 3);
     assert_eq!(
