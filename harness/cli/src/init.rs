@@ -10,6 +10,7 @@ use super::found::{self, Question};
 use super::stack;
 use super::{Exit, Failure, print_line, stop_on_signal};
 use poolproof_client::discover;
+use poolproof_client::raw::speaks_http2;
 use poolproof_model::target::Target;
 use poolproof_stack::Stack;
 
@@ -85,7 +86,7 @@ async fn of_gateway(url: &Url, args: &Args) -> Result<(Target, Vec<String>), Fai
     };
     let mut target = found::find(question).await?;
     args.access.name_in(&mut target);
-    let versions = match discover::speaks_http2(&target).await? {
+    let versions = match speaks_http2(&target, discover::TIMEOUT).await? {
         true => "HTTP/1.1 and HTTP/2 (in a workload: http = \"2\")",
         false => "HTTP/1.1",
     };

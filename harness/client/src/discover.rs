@@ -1,12 +1,11 @@
-//! Asks a gateway or a model server what can be known without a file: its models, the HTTP versions it speaks, and the header in which
-//! answers name their endpoint.
+//! Asks a gateway or a model server what can be known without a file: its models, and the header in which answers name their endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use reqwest::Method;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, Version};
 use serde_json::Value;
 use url::Url;
 
@@ -14,7 +13,7 @@ use crate::{Api, Client, Connections, Ending, Exchange, Request};
 use poolproof_model::target::{Model, Pool, SERVED_BY_HEADER, Target};
 
 /// The longest wait for each answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most models that are read from a list.
 const MODELS_MAX: usize = 1000;
 
@@ -35,7 +34,7 @@ pub enum Listed {
 
 /// Asks `/v1/models` of a target whose models are not known. Fails only if no client can be set up.
 pub async fn models(target: &Target) -> Result<Listed> {
-    let answer = get(target, Connections::NewPerRequest).await?;
+    let answer = send(target, Request::to(Method::GET, "/v1/models")).await?;
     if let Ending::NotConnected(why) = &answer.ending {
         return Ok(Listed::Unreachable(why.clone()));
     }
@@ -53,14 +52,8 @@ pub async fn models(target: &Target) -> Result<Listed> {
 /// The header in which the answer to a chat of one token names its endpoint, if it is one of those that are known.
 pub async fn served_by_header(target: &Target, model: &str) -> Result<Option<String>> {
     let request = Request::new(Api::Chat, model, 1, &mut rand::rng());
-    let answer = send(target, request, Connections::NewPerRequest).await?;
+    let answer = send(target, request).await?;
     Ok(named_in(&answer.headers))
-}
-
-/// Whether the gateway speaks HTTP/2 without an upgrade (RFC 9113, section 3.3).
-pub async fn speaks_http2(target: &Target) -> Result<bool> {
-    let answer = get(target, Connections::Http2).await?;
-    Ok(answer.status.is_some() && answer.version == Some(Version::HTTP_2))
 }
 
 /// The address without the path of the API, which every request adds: other tools ask for `http://host/v1`.
@@ -78,12 +71,8 @@ pub fn base_of(url: &Url) -> Url {
     base
 }
 
-async fn get(target: &Target, connections: Connections) -> Result<Exchange> {
-    send(target, Request::to(Method::GET, "/v1/models"), connections).await
-}
-
-async fn send(target: &Target, request: Request, connections: Connections) -> Result<Exchange> {
-    let base = &target.url;
+async fn send(target: &Target, request: Request) -> Result<Exchange> {
+    let (base, connections) = (&target.url, Connections::NewPerRequest);
     let client = Client::of(target, base, "discover", connections, Arc::default())?;
     Ok(client.send(request.timeout(TIMEOUT)).await)
 }

@@ -142,6 +142,11 @@ impl Exchange {
         self.ended_at.saturating_duration_since(self.intended_at)
     }
 
+    /// The time from the send to the end.
+    pub fn latency_from_send(&self) -> Duration {
+        self.ended_at.saturating_duration_since(self.sent_at)
+    }
+
     /// A short description of the response, for reports.
     pub fn describe(&self) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(120)]);

@@ -259,16 +259,18 @@ async fn a_wait_ends_when_the_model_is_served_or_the_key_is_refused() {
     })
     .await;
     let served = target(&format!("url = 'http://{}'", front.address));
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     let limit = Duration::from_secs(30);
-    until_served(&served, limit, |line| told.push(line.to_owned()))
+    until_served(&served, limit, |line| printed.push(line.to_owned()))
         .await
         .unwrap();
-    // The same answer twice is told once.
-    assert_eq!(told.len(), 1, "{told:?}");
+    // The same answer twice is printed once.
+    assert_eq!(printed.len(), 1, "{printed:?}");
     assert!(
-        told[0].contains("503") && told[0].contains("\"m\"") && told[0].contains("loading"),
-        "{told:?}"
+        printed[0].contains("503")
+            && printed[0].contains("\"m\"")
+            && printed[0].contains("loading"),
+        "{printed:?}"
     );
 
     let front = Front::start(None, loading).await;

@@ -68,7 +68,6 @@ pub async fn measure(
     .context("the target of a calibration")?;
     let sender = Sender {
         urls: &[url],
-        headers: &[],
         sources: &[],
         vocabulary: None,
         threads: 1,

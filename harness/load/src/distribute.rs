@@ -20,14 +20,13 @@ pub(crate) fn distribute<'a>(
 ) -> Result<Sending<'a>> {
     let Sender {
         urls,
-        headers,
         sources,
         vocabulary,
         seed,
         ..
     } = sender;
     let trace = run.trace.cloned();
-    Requests::new(run.workload, trace, target, urls, headers, vocabulary, seed)?;
+    Requests::new(run.workload, trace, target, urls, vocabulary, seed)?;
     ensure!(
         !workers.are_pods() || sources.is_empty(),
         "--source: names an address of this machine, but the workers are pods"
@@ -40,7 +39,6 @@ pub(crate) fn distribute<'a>(
         }
         _ => urls.to_vec(),
     };
-    assignment.headers = headers.to_vec();
     assignment.sources = sources.to_vec();
     assignment.vocabulary = vocabulary.cloned();
     // Pods have their own processors; processes on this machine share them.
@@ -110,7 +108,6 @@ mod tests {
         let gateway = [target.url.clone()];
         let sender = Sender {
             urls: if urls.is_empty() { &gateway } else { urls },
-            headers: &[],
             sources,
             vocabulary: None,
             threads: 1,

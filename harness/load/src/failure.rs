@@ -3,6 +3,7 @@
 use std::fmt;
 
 use nix::errno::Errno;
+use poolproof_client::answer::Kind;
 use serde::{Deserialize, Serialize};
 
 /// Why a request is not counted as answered.
@@ -22,32 +23,8 @@ pub enum Failure {
     Status(u16),
     /// The answer is not HTTP/1.1.
     NotHttp,
-    /// Longer than the limit of its kind.
-    TooLong,
-    /// The answer is not the JSON of the API.
-    NotJson,
-    /// Status 200, but neither text nor a reason why there is none.
-    NoAnswer,
-    /// Status 200, but the body is an error.
-    ErrorBody,
-    /// A stream was asked for, something else came.
-    NotStreamed,
-    /// A stream contained an error event.
-    ErrorEvent,
-    /// The finish reason is that of an answer that was broken off, such as `abort`.
-    Aborted,
-    /// A stream ended without `[DONE]` and without a finish reason; with `strict`, without `[DONE]`.
-    NoDone,
-    /// A stream had no finish reason, and not all of its tokens.
-    NoFinish,
-    /// A stream had more text frames than its usage counts tokens, and some repeat those before.
-    Repeated,
-    /// A stream had text after its finish reason or after `[DONE]`: frames were reordered.
-    OutOfOrder,
-    /// The frames of a stream have different ids; only with `strict`.
-    Mixed,
-    /// The answer deviates from the API in another way; only with `strict`.
-    Deviates,
+    /// Status 200, but the answer is not good; or any answer that is too long.
+    Answer(Kind),
     /// A connection that was kept from an earlier request ended before an answer began.
     ClosedWhenReused,
     /// The body is compressed by a coding that is not known here, or not as its content-encoding states.
@@ -64,19 +41,7 @@ impl fmt::Display for Failure {
             Self::Cut => "cut",
             Self::TimedOut => "timed-out",
             Self::NotHttp => "not-http",
-            Self::TooLong => "too-long",
-            Self::NotJson => "not-json",
-            Self::NoAnswer => "no-answer",
-            Self::ErrorBody => "error-body",
-            Self::NotStreamed => "not-streamed",
-            Self::ErrorEvent => "error-event",
-            Self::Aborted => "aborted",
-            Self::NoDone => "no-done",
-            Self::NoFinish => "no-finish",
-            Self::Repeated => "repeated",
-            Self::OutOfOrder => "out-of-order",
-            Self::Mixed => "mixed",
-            Self::Deviates => "deviates",
+            Self::Answer(kind) => kind.name(),
             Self::ClosedWhenReused => "closed-when-reused",
             Self::Encoded => "encoded",
         };

@@ -37,7 +37,6 @@
 //! let (workload, trace) = Workload::load("steady-chat")?;
 //! let sender = Sender {
 //!     urls: std::slice::from_ref(&target.url),
-//!     headers: &[],
 //!     sources: &[],
 //!     vocabulary: None,
 //!     threads: 2,

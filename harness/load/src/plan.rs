@@ -77,7 +77,6 @@ pub fn plan(
         trace,
         target,
         std::slice::from_ref(&target.url),
-        &[],
         vocabulary,
         seed,
     )?;

@@ -9,7 +9,6 @@ use super::Error;
 use super::distribute::distribute;
 use super::engine::{self, Job, Measured, Part, Sender, Snapshot};
 use super::make::{self, About};
-use super::requests::Header;
 use super::saturation::Saturation;
 use super::tokenizer::Vocabulary;
 use super::workers::{self, Workers};
@@ -33,8 +32,6 @@ pub struct Runner<'a> {
     pub flaw: Option<String>,
     /// The machine of the client, before the stack was started.
     pub environment: &'a Environment,
-    /// Headers of every request.
-    pub headers: &'a [Header],
     /// Local addresses to connect from, in turn.
     pub sources: &'a [IpAddr],
     /// The words of prompts, if they are made for a tokenizer.
@@ -91,7 +88,6 @@ impl Runner<'_> {
                 [] => &gateway,
                 urls => urls,
             },
-            headers: self.headers,
             sources: self.sources,
             vocabulary: self.vocabulary,
             threads: self.threads.unwrap_or_else(limits::cores),

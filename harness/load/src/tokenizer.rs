@@ -188,7 +188,6 @@ mod tests {
                 None,
                 &target,
                 std::slice::from_ref(&target.url),
-                &[],
                 of,
                 1,
             )

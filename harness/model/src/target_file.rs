@@ -166,15 +166,15 @@ impl Target {
         for note in notes {
             text += &format!("# {}\n", note.replace(char::is_control, " "));
         }
-        let mut told = tables(&plain);
+        let mut commented = tables(&plain);
         let mut table = "";
         let mut keys = BTreeSet::new();
         for line in plain.lines() {
             if line.starts_with('[') {
-                text += &missing(table, &keys, &mut told);
+                text += &missing(table, &keys, &mut commented);
                 let next = line.trim_matches(['[', ']']);
                 if table == POOLS && next != ENDPOINTS {
-                    text += &endpoints(&mut told);
+                    text += &endpoints(&mut commented);
                 }
                 (table, keys) = (next, BTreeSet::new());
                 text += &format!("\n{line}\n");
@@ -187,16 +187,16 @@ impl Target {
             let comment = FIELDS
                 .iter()
                 .find(|field| (field.table, field.key) == (table, key));
-            let comment = comment.filter(|field| told.insert((field.table, field.key)));
+            let comment = comment.filter(|field| commented.insert((field.table, field.key)));
             text += line;
             if let Some(field) = comment {
                 text += &format!("  # {}", field.comment);
             }
             text.push('\n');
         }
-        text += &missing(table, &keys, &mut told);
+        text += &missing(table, &keys, &mut commented);
         if table == POOLS {
-            text += &endpoints(&mut told);
+            text += &endpoints(&mut commented);
         }
         Ok(text)
     }
@@ -217,7 +217,7 @@ fn tables(plain: &str) -> BTreeSet<(&'static str, &'static str)> {
 fn missing(
     table: &str,
     keys: &BTreeSet<&str>,
-    told: &mut BTreeSet<(&'static str, &'static str)>,
+    commented: &mut BTreeSet<(&'static str, &'static str)>,
 ) -> String {
     let of_table = FIELDS.iter().filter(|field| field.table == table);
     // Names of objectives are the user's own.
@@ -226,14 +226,14 @@ fn missing(
         _ => !keys.contains(field.key) && !field.example.is_empty(),
     });
     lacks
-        .filter(|field| told.insert((field.table, field.key)))
+        .filter(|field| commented.insert((field.table, field.key)))
         .map(example)
         .collect()
 }
 
 /// An example of an endpoint, for a pool without any.
-fn endpoints(told: &mut BTreeSet<(&'static str, &'static str)>) -> String {
-    let fields = missing(ENDPOINTS, &BTreeSet::new(), told);
+fn endpoints(commented: &mut BTreeSet<(&'static str, &'static str)>) -> String {
+    let fields = missing(ENDPOINTS, &BTreeSet::new(), commented);
     if fields.is_empty() {
         return fields;
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use poolproof_cases::ballast::{Ballast, wait_until_idle};
 use poolproof_cases::context::Context;
+use poolproof_client::drive::Sent;
 use poolproof_client::evidence::endpoint::Reading;
 use poolproof_client::evidence::epp;
 use poolproof_client::evidence::watch::Watch;
@@ -46,6 +47,11 @@ impl Full {
         let held = self.watch.held(self.since, until, was_full);
         (!held).then(|| format!("not every endpoint had {FULL} requests waiting all the time"))
     }
+}
+
+/// The requests that have no answer yet.
+pub(super) fn open(sent: &[Sent]) -> usize {
+    sent.iter().filter(|task| !task.is_finished()).count()
 }
 
 /// The requests that the endpoint picker of a pool holds, of one priority or of all; `None` if it does not say.

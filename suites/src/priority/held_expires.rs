@@ -11,7 +11,7 @@ use poolproof_cases::need::{Find, HeldForATime, Need};
 use poolproof_client::{Connections, Ending, drive, poll};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::full::{Full, held};
+use super::full::{Full, held, open};
 use crate::mix::Mix;
 use crate::times::expect_within;
 
@@ -71,9 +71,7 @@ async fn held_expires(ctx: &Context) -> Result<Outcome> {
     for ((kind, class), task) in asked.into_iter().zip(sent) {
         let exchange = task.await?;
         let what = format!("a held {class} request ({})", kind.in_words());
-        let took = exchange
-            .ended_at
-            .saturating_duration_since(exchange.sent_at);
+        let took = exchange.latency_from_send();
         let is_refused = exchange.status == Some(EXPIRED) && exchange.ending == Ending::Complete;
         findings.add(expect::that(
             is_refused,
@@ -131,8 +129,7 @@ async fn shown_held(
         None => "the client's count",
     };
     let seen = poll::until(what, limit, poll::INTERVAL, || async {
-        let open = sent.iter().filter(|task| !task.is_finished()).count() as u64;
-        let held = held(ctx, pool, None).await.unwrap_or(open);
+        let held = held(ctx, pool, None).await.unwrap_or(open(sent) as u64);
         (held >= SEEN).then_some(held)
     });
     match seen.await {

@@ -12,7 +12,7 @@ use poolproof_client::drive::{self, Sent};
 use poolproof_client::{Connections, Ending, poll};
 use poolproof_model::verdict::{Findings, Outcome};
 
-use super::full::{Full, held};
+use super::full::{Full, held, open};
 use super::stall::wait_while_fewer;
 use crate::mix::Mix;
 use crate::times::expect_within;
@@ -122,10 +122,6 @@ async fn held_limit(ctx: &Context) -> Result<Outcome> {
     Ok(findings.outcome_unless(summary, doubt))
 }
 
-fn open(sent: &[Sent]) -> usize {
-    sent.iter().filter(|task| !task.is_finished()).count()
-}
-
 /// Adds whether each request was served in the end or, if its objective has a limit, refused at once.
 async fn judge(
     ctx: &Context,
@@ -144,9 +140,7 @@ async fn judge(
         if exchange.is_success() {
             continue;
         }
-        let took = exchange
-            .ended_at
-            .saturating_duration_since(exchange.sent_at);
+        let took = exchange.latency_from_send();
         let is_refused = exchange.status == Some(NO_ROOM) && exchange.ending == Ending::Complete;
         findings.add(expect::that(
             is_refused && has_limit,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use poolproof_model::target::{Model, Target};
 
 use super::Find;
-use super::fields::{CONTROL, ENDPOINTS};
 
 /// The first model whose route has a timeout, with that timeout.
 #[derive(Debug)]
@@ -13,7 +12,7 @@ pub struct RouteTimeout;
 
 impl Find for RouteTimeout {
     const WHAT: &'static str = "a model with request_timeout_ms";
-    const ADD: &'static [&'static str] = &["`request_timeout_ms` of a model", ENDPOINTS, CONTROL];
+    const ADD: &'static [&'static str] = &["`request_timeout_ms` of a model"];
     type Found<'a> = (&'a Model, Duration);
 
     fn look(target: &Target) -> Option<Self::Found<'_>> {

@@ -6,7 +6,7 @@ use poolproof_model::target::{Model, Pool, Target};
 
 use super::Find;
 use super::endpoints::endpoints_have_urls;
-use super::fields::{ENDPOINTS, FLOW_CONTROL, OBJECTIVES, URLS};
+use super::fields::{CONTROL, ENDPOINTS, FLOW_CONTROL, OBJECTIVES, URLS};
 use super::models::single_pools;
 
 /// The names of two objectives.
@@ -114,9 +114,8 @@ impl Find for FullByCount {
     const ADD: &'static [&'static str] = &[
         "`max_in_flight` of a pool",
         ENDPOINTS,
-        URLS,
+        CONTROL,
         FLOW_CONTROL,
-        OBJECTIVES,
     ];
     type Found<'a> = (&'a Model, &'a Pool, usize);
 

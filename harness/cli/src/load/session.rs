@@ -117,7 +117,6 @@ impl<'a> Session<'a> {
             target: &self.stack.target,
             flaw: self.options.flaw.map(|flaw| flaw.to_string()),
             environment: &self.environment,
-            headers: &[],
             sources: &self.args.sources,
             vocabulary: self.vocabulary.as_ref(),
             threads: self.args.threads.map(usize::from),

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use poolproof_model::remark::Remark;
+use serde::{Deserialize, Serialize};
 
 /// The kind of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
-    /// An event or the text is longer than the limit.
+    /// Longer than the limit of its kind: an event, the text, or the head.
     TooLong,
     /// Not the JSON of the API.
     NotJson,
@@ -19,20 +20,41 @@ pub enum Kind {
     NotStreamed,
     /// The stream contained an error.
     ErrorEvent,
-    /// The finish reason is that of an answer that was broken off.
+    /// The finish reason is that of an answer that was broken off, such as `abort`.
     Aborted,
-    /// The stream ended without `[DONE]`.
+    /// The stream ended without `[DONE]` and without a finish reason; if deviations are failures, without `[DONE]`.
     NoDone,
     /// The stream had text and no finish reason, and not all tokens.
     NoFinish,
-    /// Frames came twice.
+    /// The stream had more text frames than its usage counts tokens, and some repeat those before.
     Repeated,
-    /// Text after its finish reason or after `[DONE]`.
+    /// Text after its finish reason or after `[DONE]`: frames were reordered.
     OutOfOrder,
     /// The frames have different ids. Only if deviations are failures.
     Mixed,
     /// Another deviation from the API. Only if deviations are failures.
     Deviates,
+}
+
+impl Kind {
+    /// The name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLong => "too-long",
+            Self::NotJson => "not-json",
+            Self::NoAnswer => "no-answer",
+            Self::ErrorBody => "error-body",
+            Self::NotStreamed => "not-streamed",
+            Self::ErrorEvent => "error-event",
+            Self::Aborted => "aborted",
+            Self::NoDone => "no-done",
+            Self::NoFinish => "no-finish",
+            Self::Repeated => "repeated",
+            Self::OutOfOrder => "out-of-order",
+            Self::Mixed => "mixed",
+            Self::Deviates => "deviates",
+        }
+    }
 }
 
 /// A fault, with its details.

@@ -15,7 +15,7 @@ use crate::sse::Event;
 
 /// The data of the event that ends a stream.
 const DONE: &[u8] = b"[DONE]";
-/// The most choices that are told apart.
+/// The most choices that are kept separate.
 const CHOICES_MAX: usize = 1024;
 
 #[derive(Debug)]

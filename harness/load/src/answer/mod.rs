@@ -64,7 +64,7 @@ impl Reading {
                 body.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 if bytes.len() > room && self.status == 200 {
                     let detail = format!("its answer is longer than {limit} bytes");
-                    Err(Failed::new(Failure::TooLong, detail))
+                    Err(Failed::new(Failure::Answer(Kind::TooLong), detail))
                 } else {
                     Ok(())
                 }
@@ -87,21 +87,6 @@ impl Reading {
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        let kind = match fault.kind {
-            Kind::TooLong => Failure::TooLong,
-            Kind::NotJson => Failure::NotJson,
-            Kind::NoAnswer => Failure::NoAnswer,
-            Kind::ErrorBody => Failure::ErrorBody,
-            Kind::NotStreamed => Failure::NotStreamed,
-            Kind::ErrorEvent => Failure::ErrorEvent,
-            Kind::Aborted => Failure::Aborted,
-            Kind::NoDone => Failure::NoDone,
-            Kind::NoFinish => Failure::NoFinish,
-            Kind::Repeated => Failure::Repeated,
-            Kind::OutOfOrder => Failure::OutOfOrder,
-            Kind::Mixed => Failure::Mixed,
-            Kind::Deviates => Failure::Deviates,
-        };
-        Self::new(kind, fault.detail)
+        Self::new(Failure::Answer(fault.kind), fault.detail)
     }
 }

@@ -47,8 +47,8 @@ fn is_success(body: &[u8], size: usize) -> bool {
 fn client_and_engine_agree_on_whether_a_stream_is_good() {
     let error = "event: error\ndata: {\"message\":\"boom\"}\n\n";
     for (body, wanted) in [
-        (String::new(), Some(Failure::NoAnswer)),
-        (TOKEN.to_owned(), Some(Failure::NoDone)),
+        (String::new(), Some(Failure::Answer(Kind::NoAnswer))),
+        (TOKEN.to_owned(), Some(Failure::Answer(Kind::NoDone))),
         ([TOKEN, FINISH].concat(), None),
         ([TOKEN, FINISH, "data: [DONE]"].concat(), None),
         ([TOKEN, FINISH, "data: [DONE] \n\n"].concat(), None),
@@ -73,11 +73,11 @@ fn client_and_engine_agree_on_whether_a_stream_is_good() {
         ),
         (
             [TOKEN, error, "data: [DONE]\n\n"].concat(),
-            Some(Failure::ErrorEvent),
+            Some(Failure::Answer(Kind::ErrorEvent)),
         ),
         (
             [TOKEN, "error: {\"code\":400}\n\n", "data: [DONE]\n\n"].concat(),
-            Some(Failure::ErrorEvent),
+            Some(Failure::Answer(Kind::ErrorEvent)),
         ),
         (
             [
@@ -86,11 +86,11 @@ fn client_and_engine_agree_on_whether_a_stream_is_good() {
                 "data: [DONE]\n\n",
             ]
             .concat(),
-            Some(Failure::Aborted),
+            Some(Failure::Answer(Kind::Aborted)),
         ),
         (
             [TOKEN, FINISH, "data: [DONE]\n\n", TOKEN].concat(),
-            Some(Failure::OutOfOrder),
+            Some(Failure::Answer(Kind::OutOfOrder)),
         ),
     ] {
         for size in [1, 7, 1000] {
@@ -121,7 +121,7 @@ fn an_answer_in_one_piece_is_judged_by_its_status_and_its_body() {
         Failure::Status(429)
     );
     let plain = read(200, "text/plain", TOKEN);
-    assert_eq!(plain.kind, Failure::NotStreamed);
+    assert_eq!(plain.kind, Failure::Answer(Kind::NotStreamed));
     assert!(
         plain
             .detail

@@ -22,7 +22,7 @@ pub use part::Part;
 pub use poolproof_records::load::Snapshot;
 
 use super::recorder::Recorder;
-use super::requests::{Header, Requests};
+use super::requests::Requests;
 use super::tokenizer::Vocabulary;
 use super::transport::Server;
 use cost::Meter;
@@ -215,8 +215,6 @@ impl Thread {
 pub struct Sender<'a> {
     /// Where requests go, in turn.
     pub urls: &'a [Url],
-    /// Headers of every request.
-    pub headers: &'a [Header],
     /// Local addresses to connect from, in turn.
     pub sources: &'a [IpAddr],
     /// The words of prompts, if they are made for a tokenizer.
@@ -239,7 +237,6 @@ impl Job {
     ) -> Result<Self> {
         let Sender {
             urls,
-            headers,
             sources,
             vocabulary,
             threads,
@@ -262,7 +259,7 @@ impl Job {
         Ok(Self {
             end_s: workload.end_s(trace.as_ref()),
             limits: limits.collect(),
-            requests: Requests::new(&workload, trace, target, urls, headers, vocabulary, seed)?
+            requests: Requests::new(&workload, trace, target, urls, vocabulary, seed)?
                 .marked(part.run),
             servers,
             names: Names::of(target),

@@ -71,7 +71,6 @@ mod tests {
         let target = Target::planned(&Topology::default()).unwrap();
         let sender = Sender {
             urls: std::slice::from_ref(&target.url),
-            headers: &[],
             sources: &[],
             vocabulary: None,
             threads,

@@ -2,6 +2,7 @@
 
 use super::body::{Chunked, Framing};
 use crate::failure::{Failed, Failure};
+use poolproof_client::answer::Kind;
 
 /// The parts of a head that matter here.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl<'a> Head<'a> {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT_BYTES => return Ok(None),
             Ok(httparse::Status::Partial) => {
-                return Err(Failed::with_bytes(Failure::TooLong, bytes));
+                return Err(Failed::with_bytes(Failure::Answer(Kind::TooLong), bytes));
             }
             Err(_) => return Err(Failed::with_bytes(Failure::NotHttp, bytes)),
         };
@@ -162,7 +163,7 @@ mod tests {
             Failure::NotHttp
         );
         let endless = [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'y'; 70_000]].concat();
-        assert_eq!(kind(&endless), Failure::TooLong);
+        assert_eq!(kind(&endless), Failure::Answer(Kind::TooLong));
     }
 }
 

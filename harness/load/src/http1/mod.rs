@@ -20,6 +20,7 @@ use super::answer::{Answered, Asked, Reading};
 use super::arrived::Arrived;
 use super::failure::{Failed, Failure};
 use super::http2::Again;
+use poolproof_client::answer::Kind;
 
 /// The read buffer that the connections of a thread share.
 pub(super) type Buffer = std::cell::RefCell<Box<[u8]>>;
@@ -102,7 +103,7 @@ fn broken(failure: Failure) -> bool {
         Failure::ClosedBeforeAnswer
             | Failure::Cut
             | Failure::NotHttp
-            | Failure::TooLong
+            | Failure::Answer(Kind::TooLong)
             | Failure::Encoded
     )
 }

@@ -163,7 +163,7 @@ mod tests {
         workload.check().unwrap();
         let target = Target::planned(&Topology::default()).unwrap();
         let url = Url::parse("http://gateway.test:81/").unwrap();
-        Requests::new(&workload, None, &target, &[url], &[], None, seed).unwrap()
+        Requests::new(&workload, None, &target, &[url], None, seed).unwrap()
     }
 
     fn body(requests: &Requests, conversation: &Conversation) -> (Value, Built) {

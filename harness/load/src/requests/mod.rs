@@ -62,14 +62,12 @@ pub struct Built {
 }
 
 impl Requests {
-    /// The requests of a workload to urls of a target, which are used in turn. `headers` go with every one, in place of those of the target;
-    /// prompts are made for the tokenizer of `vocabulary`, if there is one.
+    /// The requests of a workload to urls of a target, which are used in turn. Prompts are made for the tokenizer of `vocabulary`, if there is one.
     pub fn new(
         workload: &Workload,
         trace: Option<Trace>,
         target: &Target,
         urls: &[Url],
-        headers: &[Header],
         vocabulary: Option<&Vocabulary>,
         seed: u64,
     ) -> Result<Self> {
@@ -91,7 +89,7 @@ impl Requests {
             .mix
             .iter()
             .map(|class| {
-                Template::new(class, whole_messages, &parameters, to, headers)
+                Template::new(class, whole_messages, &parameters, to)
                     .with_context(|| format!("mix: class {:?}", class.class))
             })
             .collect::<Result<_>>()?;

@@ -34,7 +34,6 @@ impl Template {
         whole_messages: bool,
         parameters: &Parameters,
         (target, urls): (&Target, &[Url]),
-        headers: &[Header],
     ) -> Result<Self> {
         let names = names(class, target)?;
         if let Some(objective) = &class.objective {
@@ -49,10 +48,9 @@ impl Template {
         let objective = class.objective.iter();
         let objective = objective.map(|objective| (&target.objective_header, objective));
         let own = own.chain(objective);
-        let mut all: Vec<Header> = own
+        let all: Vec<Header> = own
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        all.extend_from_slice(headers);
         let heads = urls
             .iter()
             .map(|url| Head::new(target, url, class.api.path(), &all));

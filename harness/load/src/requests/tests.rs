@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use poolproof_model::target::Secret;
 use poolproof_model::topology::Topology;
 use serde_json::Value;
 
@@ -12,10 +13,11 @@ fn requests(mix: &str, seed: u64) -> Result<Requests> {
     );
     let workload: Workload = toml::from_str(&text).unwrap();
     workload.check()?;
-    let target = Target::planned(&Topology::default())?;
+    let mut target = Target::planned(&Topology::default())?;
+    let secret = Secret::new("Bearer secret");
+    target.access.set("authorization", secret)?;
     let url = Url::parse("http://gateway.test:81/base/").unwrap();
-    let headers = [("authorization".to_owned(), "Bearer secret".to_owned())];
-    Requests::new(&workload, None, &target, &[url], &headers, None, seed)
+    Requests::new(&workload, None, &target, &[url], None, seed)
 }
 
 fn sent(requests: &Requests, number: u64) -> (String, Value, Built) {
@@ -82,7 +84,6 @@ fn prompts_of_a_dataset_are_sent_as_they_are_each_in_turn_in_the_order_of_the_se
             trace,
             &target,
             std::slice::from_ref(&target.url),
-            &[],
             None,
             seed,
         )
@@ -146,7 +147,6 @@ fn both_versions_of_http_send_the_same_request() {
             None,
             &target,
             std::slice::from_ref(&url),
-            &[],
             None,
             1,
         );
@@ -235,7 +235,6 @@ fn a_request_names_any_of_the_adapters_of_its_class() {
             None,
             &target,
             std::slice::from_ref(&target.url),
-            &[],
             None,
             1,
         )

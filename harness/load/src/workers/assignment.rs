@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::engine::{Job, Part, Sender};
-use crate::requests::Header;
 use crate::tokenizer::Vocabulary;
 use poolproof_model::target::{Revealed, Target};
 use poolproof_model::workload::Workload;
@@ -26,8 +25,6 @@ pub struct Assignment {
     pub threads: Option<usize>,
     /// Where requests go, in turn.
     pub urls: Vec<Url>,
-    /// Headers of every request.
-    pub headers: Vec<Header>,
     /// What a serialized target does not have.
     pub access: Revealed,
     /// Addresses of the worker's machine to connect from, in turn.
@@ -47,7 +44,6 @@ impl Assignment {
             seed,
             threads: None,
             urls: vec![target.url.clone()],
-            headers: Vec::new(),
             access: target.access.reveal(),
             sources: Vec::new(),
             vocabulary: None,
@@ -86,7 +82,6 @@ impl Assignment {
         target.access = self.access.hide();
         let sender = Sender {
             urls: &self.urls,
-            headers: &self.headers,
             sources: &self.sources,
             vocabulary: self.vocabulary.as_ref(),
             threads: self.threads.unwrap_or_else(limits::cores).max(1),

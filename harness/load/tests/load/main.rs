@@ -43,7 +43,6 @@ async fn send(server: &Server, workload: &str, stop: &CancellationToken) -> Meas
     workload.check().unwrap();
     let sender = Sender {
         urls: &[url],
-        headers: &[],
         sources: &[],
         vocabulary: None,
         threads: THREADS,

@@ -31,7 +31,6 @@ pub async fn send_to(target: &Target, workload: &str) -> Measured {
     workload.check().unwrap();
     let sender = Sender {
         urls: std::slice::from_ref(&target.url),
-        headers: &[],
         sources: &[],
         vocabulary: None,
         threads: 1,

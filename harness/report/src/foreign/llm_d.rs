@@ -8,6 +8,21 @@ use poolproof_model::workload::Count;
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
 
+/// The keys of percentiles.
+pub(crate) const PERCENTILES: [(&str, f64); 11] = [
+    ("p0p1", 0.1),
+    ("p1", 1.0),
+    ("p5", 5.0),
+    ("p10", 10.0),
+    ("p25", 25.0),
+    ("p50", 50.0),
+    ("p75", 75.0),
+    ("p90", 90.0),
+    ("p95", 95.0),
+    ("p99", 99.0),
+    ("p99p9", 99.9),
+];
+
 /// Renders a load run as a Benchmark Report.
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
@@ -77,19 +92,7 @@ fn statistics(times: &Summary, units: &str) -> Value {
         "min": times.min(),
         "max": times.max(),
     });
-    for (key, percentile) in [
-        ("p0p1", 0.1),
-        ("p1", 1.0),
-        ("p5", 5.0),
-        ("p10", 10.0),
-        ("p25", 25.0),
-        ("p50", 50.0),
-        ("p75", 75.0),
-        ("p90", 90.0),
-        ("p95", 95.0),
-        ("p99", 99.0),
-        ("p99p9", 99.9),
-    ] {
+    for (key, percentile) in PERCENTILES {
         value[key] = times.percentile(percentile).into();
     }
     value

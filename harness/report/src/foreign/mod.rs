@@ -3,7 +3,7 @@
 pub mod gie;
 pub mod inference_perf;
 pub mod llm_d;
-mod summary;
+pub(crate) mod summary;
 pub mod vllm;
 
 /// A record in another tool's format.

@@ -5,7 +5,7 @@ use poolproof_records::load::Record;
 use poolproof_stats::interval::rank;
 
 /// The recorded values of a time, all classes together, in milliseconds.
-pub(super) struct Summary {
+pub(crate) struct Summary {
     /// Each value with its count, in order.
     values: Vec<(f64, u64)>,
     n: u64,
@@ -13,7 +13,7 @@ pub(super) struct Summary {
 
 impl Summary {
     /// `None` if there is no value.
-    pub(super) fn of(record: &Record, series: Series) -> Option<Self> {
+    pub(crate) fn of(record: &Record, series: Series) -> Option<Self> {
         let classes = record.classes.iter();
         let times = classes.filter_map(|group| group.times.get(series.name()));
         let mut values: Vec<(f64, u64)> = times
@@ -23,6 +23,11 @@ impl Summary {
         values.sort_by(|a, b| a.0.total_cmp(&b.0));
         let n = values.iter().map(|(_, count)| count).sum();
         (n > 0).then_some(Self { values, n })
+    }
+
+    /// Each value with its count, in order.
+    pub(crate) fn values(&self) -> &[(f64, u64)] {
+        &self.values
     }
 
     pub(super) fn mean(&self) -> f64 {

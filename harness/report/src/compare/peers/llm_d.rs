@@ -4,22 +4,8 @@ use serde_json::Value;
 
 use super::quantiles::Quantiles;
 use super::{Peer, count, number};
+use crate::foreign::llm_d::PERCENTILES;
 use poolproof_model::workload::Series;
-
-const KEYS: [(&str, f64); 12] = [
-    ("p0p1", 0.1),
-    ("p1", 1.0),
-    ("p5", 5.0),
-    ("p10", 10.0),
-    ("p25", 25.0),
-    ("p50", 50.0),
-    ("p75", 75.0),
-    ("p90", 90.0),
-    ("p95", 95.0),
-    ("p99", 99.0),
-    ("p99p9", 99.9),
-    ("max", 100.0),
-];
 
 pub(super) fn read(value: &Value) -> Option<Peer> {
     let aggregate = value
@@ -29,6 +15,7 @@ pub(super) fn read(value: &Value) -> Option<Peer> {
     let failed = count(aggregate, &["requests", "failures"]).unwrap_or(0);
     let total = count(aggregate, &["requests", "total"])?;
     let answered = total.saturating_sub(failed);
+    let keys = [&PERCENTILES[..], &[("max", 100.0)]].concat();
     let times = [
         (Series::TtftFromSend, "time_to_first_token"),
         (Series::E2eFromSend, "request_latency"),
@@ -42,7 +29,7 @@ pub(super) fn read(value: &Value) -> Option<Peer> {
             "s" | "s/token" => 1e3,
             _ => return None,
         };
-        Some((series, Quantiles::read(metric, answered, &KEYS, unit_ms)?))
+        Some((series, Quantiles::read(metric, answered, &keys, unit_ms)?))
     });
     let rate = |key: &str| number(aggregate, &["throughput", key, "mean"]);
     let load = ["scenario", "load", "standardized", "tool"];

@@ -4,6 +4,7 @@ use rand_distr::Beta;
 use serde_json::Value;
 
 use super::super::figure::draws;
+use crate::foreign::summary::Summary;
 use poolproof_model::workload::Series;
 use poolproof_records::load::Record;
 use poolproof_stats::interval::rank;
@@ -44,19 +45,15 @@ impl Quantiles {
 
     /// From a load run, all its classes together.
     pub(super) fn of(record: &Record, series: Series) -> Option<Self> {
-        let classes = record.classes.iter();
-        let times = classes.filter_map(|group| group.times.get(series.name()));
-        let mut values: Vec<(u64, u64)> =
-            times.flat_map(|times| times.histogram_us.clone()).collect();
-        values.sort_unstable();
-        let n: u64 = values.iter().map(|(_, count)| count).sum();
+        let summary = Summary::of(record, series)?;
+        let n: u64 = summary.values().iter().map(|(_, count)| count).sum();
         let mut below = 0;
-        let known = values.into_iter().map(|(us, count)| {
+        let known = summary.values().iter().map(|(ms, count)| {
             below += count;
-            (below as f64 / n as f64, us as f64 / 1e3)
+            (below as f64 / n as f64, *ms)
         });
         let known = known.collect();
-        (n > 0).then_some(Self { n, known })
+        Some(Self { n, known })
     }
 
     /// The quantile `q` in milliseconds, if `failed` more requests were infinitely late; `None` outside of what is known.
