@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use poolproof_model::remark::Remarks;
 
-use crate::sse::Splitter;
+use crate::sse::{LIMIT_BYTES, Splitter};
 
 pub use fault::{Fault, Kind, shown};
 pub use poolproof_model::remark::Remark;
@@ -122,10 +122,8 @@ impl Stream {
         self.splitter
             .feed(bytes, |event| state.event(event, at, &mut gap));
         if self.splitter.truncated() {
-            Err(Fault::new(
-                Kind::TooLong,
-                "its event is longer than 1048576 bytes",
-            ))
+            let detail = format!("its event is longer than {} bytes", LIMIT_BYTES);
+            Err(Fault::new(Kind::TooLong, detail))
         } else if self.state.text_bytes() > TEXT_LIMIT_BYTES {
             let detail = format!("its text is longer than {TEXT_LIMIT_BYTES} bytes");
             Err(Fault::new(Kind::TooLong, detail))
