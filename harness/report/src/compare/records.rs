@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
 use super::peers::{Peer, TOOLS};
+use poolproof_records::any::AnyRecord;
+use poolproof_records::file::Kind;
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::run::Record;
@@ -14,7 +16,7 @@ use poolproof_records::run::Record;
 pub const FILES: [&str; 3] = ["run.json", "load.json", "overhead.json"];
 
 /// The records in one folder, at least one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Records {
     /// The record of the cases.
     pub run: Option<Record>,
@@ -30,22 +32,10 @@ impl Records {
     /// Reads all records in a folder, or the one in a file, or the result of another load generator. Fails if a record
     /// cannot be read or none exists.
     pub fn read(path: &Path) -> Result<Self> {
-        let is_ours = |name: &std::ffi::OsStr| FILES.iter().any(|file| name == *file);
-        if path.is_file() && !path.file_name().is_some_and(is_ours) {
-            return Ok(Self {
-                run: None,
-                load: None,
-                overhead: None,
-                peer: Some(Peer::read(path)?),
-            });
+        if path.is_file() {
+            return Self::read_file(path);
         }
-        let find = |name: &str| {
-            if path.is_dir() {
-                Some(path.join(name)).filter(|it| it.exists())
-            } else {
-                Some(path.to_owned()).filter(|it| it.file_name().is_some_and(|it| it == name))
-            }
-        };
+        let find = |name: &str| Some(path.join(name)).filter(|it| it.exists());
         let records = Self {
             run: find(FILES[0]).map(|path| Record::read(&path)).transpose()?,
             load: find(FILES[1])
@@ -62,6 +52,25 @@ impl Records {
             path.display(),
             FILES.join(", ")
         );
+        Ok(records)
+    }
+
+    /// Reads one file. The name of a record does not matter.
+    fn read_file(path: &Path) -> Result<Self> {
+        let mut records = Self::default();
+        match Peer::read(path) {
+            Ok(peer) => records.peer = Some(peer),
+            Err(no_peer) => match AnyRecord::read(path).context(no_peer)? {
+                AnyRecord::Run(record) => records.run = Some(*record),
+                AnyRecord::Load(record) => records.load = Some(*record),
+                AnyRecord::Overhead(record) => records.overhead = Some(*record),
+                AnyRecord::Search(_) => bail!(
+                    "{}: holds {}, which cannot be compared",
+                    path.display(),
+                    Kind::Search.describe()
+                ),
+            },
+        }
         Ok(records)
     }
 
