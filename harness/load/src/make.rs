@@ -163,6 +163,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         tokenizer,
         environment: Some(environment),
         workers,
+        over_time: None,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod calibration;
 mod cost;
 mod judged;
+pub mod over_time;
 pub mod overhead;
 pub mod percentile;
 pub mod search;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::environment::Environment;
 use super::file;
 use calibration::Calibration;
+use over_time::OverTime;
 use percentile::Percentile;
 use poolproof_model::component::Component;
 use poolproof_model::target::Target;
@@ -96,6 +98,9 @@ pub struct Record {
     /// The workers, if several processes sent requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<Worker>,
+    /// The run over time. Absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_time: Option<OverTime>,
 }
 
 /// A group of requests.
