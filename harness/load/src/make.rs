@@ -14,6 +14,7 @@ use poolproof_model::workload::{Class, Series, Workload};
 use poolproof_records::environment::Environment;
 use poolproof_records::limits;
 use poolproof_records::load::calibration::Calibration;
+use poolproof_records::load::over_time::OverTime;
 use poolproof_records::load::percentile::{above, percentile};
 use poolproof_records::load::{
     AdapterShare, Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Served, Times,
@@ -163,7 +164,11 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         tokenizer,
         environment: Some(environment),
         workers,
-        over_time: None,
+        over_time: Some(OverTime {
+            window_s: recorder.windows.length_s(),
+            windows: recorder.windows.windows(),
+            ..OverTime::default()
+        }),
     }
 }
 

@@ -18,7 +18,7 @@ use super::connections::Connections;
 use super::live::Live;
 use super::pacer::Pacer;
 use crate::http1::{self, Buffer};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, window_s};
 use crate::schedule::Due;
 use pause::Patience;
 use poolproof_model::workload::Arrival;
@@ -46,6 +46,7 @@ impl Worker {
         live: Arc<Live>,
         stop: CancellationToken,
     ) -> Rc<Self> {
+        let recorder = Recorder::with_windows(window_s(job.end_s));
         Rc::new(Self {
             connections: Connections::new(job.clone(), index),
             job,
@@ -54,7 +55,7 @@ impl Worker {
             stop,
             buffer: http1::buffer(),
             wire: RefCell::default(),
-            recorder: RefCell::default(),
+            recorder: RefCell::new(recorder),
         })
     }
 
@@ -65,6 +66,7 @@ impl Worker {
 
     /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
     pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
+        self.recorder.borrow_mut().windows.begin(start);
         let tasks = LocalSet::new();
         let begun = tasks.run_until(async {
             match self.job.workload.arrival {
@@ -97,7 +99,9 @@ impl Worker {
 
     /// Its measurements.
     pub(super) fn into_recorder(self: Rc<Self>) -> Recorder {
-        self.recorder.take()
+        let mut recorder = self.recorder.take();
+        recorder.windows.end(Instant::now());
+        recorder
     }
 
     /// Starts every request of its share when it is due, or at once if it is overdue. None is skipped.
@@ -121,8 +125,9 @@ impl Worker {
     }
 
     async fn paced(self: Rc<Self>, due: Due, moment: Instant) {
-        self.leaves(due, moment.elapsed());
-        self.perform(due, moment, None).await;
+        let now = Instant::now();
+        self.leaves(due, now - moment);
+        self.perform(due, moment, now, None).await;
     }
 
     /// Records by how much a request is late.
@@ -148,7 +153,7 @@ impl Worker {
                 at_ns,
                 stage: 0,
             };
-            let performed = self.perform(due, now, None).await;
+            let performed = self.perform(due, now, now, None).await;
             self.pause(due, patience.after(&performed), ends_at).await;
             if !think.is_zero() {
                 tokio::time::sleep(think).await;
@@ -179,7 +184,7 @@ impl Worker {
                     stage: conversation.turn().min(last_stage),
                 };
                 self.leaves(due, moment - due_at);
-                let performed = self.perform(due, moment, Some(&conversation)).await;
+                let performed = self.perform(due, moment, moment, Some(&conversation)).await;
                 self.pause(due, patience.after(&performed), ends_at).await;
                 // A failed answer ends the conversation, since nothing can continue it.
                 let Some(text) = performed.text.filter(|_| !conversation.is_over()) else {

@@ -1,6 +1,7 @@
 //! Measurements by stage, class, adapter and endpoint. Their size depends on these, not on the length of a run.
 
 mod serial;
+mod windows;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::failure::{Failed, Failure};
 use poolproof_model::remark::Remark;
 use poolproof_model::workload::Series;
 use poolproof_stats::clusters::Clusters;
+pub use windows::{Good, Windows, window_s};
 
 /// Where a measurement belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +100,8 @@ pub struct Recorder {
     pub connect: Times,
     /// What the client did beside sending each request once.
     pub extra: Extra,
+    /// The run over time, warm-up included.
+    pub windows: Windows,
 }
 
 /// What a client did beside sending each request once.
@@ -142,6 +146,14 @@ fn record(histogram: &mut Histogram<u64>, time: Duration) {
 }
 
 impl Recorder {
+    /// A recorder with windows of this length in seconds.
+    pub fn with_windows(length_s: f64) -> Self {
+        Self {
+            windows: Windows::new(length_s),
+            ..Self::default()
+        }
+    }
+
     /// The names of the endpoints that answered.
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
@@ -215,6 +227,7 @@ impl Recorder {
         self.extra.resent += other.extra.resent;
         self.extra.pauses += other.extra.pauses;
         self.extra.paused += other.extra.paused;
+        self.windows.merge(other.windows);
     }
 
     fn keep_example(&mut self, example: Example) {

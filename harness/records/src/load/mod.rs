@@ -8,11 +8,13 @@ pub mod overhead;
 pub mod percentile;
 pub mod search;
 mod snapshot;
+mod spread;
 mod worker;
 
 pub use cost::Cost;
 pub use judged::Judged;
 pub use snapshot::Snapshot;
+pub use spread::Spread;
 pub use worker::Worker;
 
 use std::collections::BTreeMap;
