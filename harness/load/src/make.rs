@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::engine::Measured;
 use super::failure::Failure;
+use super::follow::Followed;
 use super::judge::judge;
 use super::recorder::{Cell, Key, Recorder};
 use poolproof_model::component::Component;
@@ -50,6 +51,8 @@ pub struct About<'a> {
     pub environment: Environment,
     /// The workers, where several processes sent.
     pub workers: Vec<Worker>,
+    /// What the servers reported meanwhile.
+    pub followed: Followed,
 }
 
 /// Late requests that a measurement bears, over all.
@@ -75,6 +78,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         tokenizer,
         environment,
         workers,
+        followed,
     } = about;
     let recorder = &measured.recorder;
     let ran_s = match interrupted || saturated {
@@ -167,7 +171,8 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         over_time: Some(OverTime {
             window_s: recorder.windows.length_s(),
             windows: recorder.windows.windows(),
-            ..OverTime::default()
+            series: followed.series,
+            unread: followed.unread,
         }),
     }
 }

@@ -17,7 +17,8 @@ use poolproof_model::workload::Workload;
 pub fn record(cases: &[(Level, Outcome)]) -> Record {
     let target: Target = toml::from_str(
         "name='t'\nurl='http://me:secret@127.0.0.1:1'\n[[models]]\nname='m'\n[[models.pools]]\nname='p'\nweight=1\n\
-         [changes]\nurl='http://me:secret@127.0.0.1:2'\nkinds=['picker']",
+         [changes]\nurl='http://me:secret@127.0.0.1:2'\nkinds=['picker']\n\
+         [[metrics]]\nurl='http://me:secret@127.0.0.1:3'",
     )
     .unwrap();
     Record {

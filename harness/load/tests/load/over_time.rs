@@ -22,7 +22,7 @@ async fn the_windows_of_a_run_sum_up_to_its_totals() {
     .await;
     let measured = send(
         &server,
-        &hundred_a_second(2.5, ""),
+        &hundred_a_second(2.8, ""),
         &CancellationToken::new(),
     )
     .await;
