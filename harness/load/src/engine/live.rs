@@ -1,10 +1,13 @@
 //! Live progress counters. Each worker writes its own; readers only sum.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use poolproof_records::load::Snapshot;
+use crate::failure::Failure;
+use poolproof_client::lock::lock;
+use poolproof_records::load::{Snapshot, Spread};
 
 /// The counters of one worker, or the sum of all.
 #[derive(Debug, Default)]
@@ -14,6 +17,26 @@ pub(super) struct Live {
     failed: AtomicU64,
     first_tokens: AtomicU64,
     ttft_us: AtomicU64,
+    /// Read once a second, so that its worker hardly ever waits for it.
+    details: Mutex<Details>,
+}
+
+#[derive(Debug, Default)]
+struct Details {
+    output_tokens: u64,
+    failures: BTreeMap<Failure, u64>,
+    /// The name and the answers of each endpoint, by its place in the recorder of the worker.
+    endpoints: Vec<(String, u64)>,
+    ttfts: Spread,
+}
+
+/// An answer, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) ttft: Option<Duration>,
+    pub(super) output_tokens: u64,
+    /// The place and the name of the endpoint that it names.
+    pub(super) endpoint: Option<(usize, &'a str)>,
 }
 
 /// The counters of all workers.
@@ -30,26 +53,52 @@ impl Live {
         add(&self.started, 1);
     }
 
-    pub(super) fn answered(&self, ttft: Option<Duration>) {
+    pub(super) fn answered(&self, answer: Answer<'_>) {
         add(&self.answered, 1);
-        if let Some(ttft) = ttft {
+        let mut details = lock(&self.details);
+        details.output_tokens += answer.output_tokens;
+        if let Some(ttft) = answer.ttft {
+            let us = ttft.as_micros() as u64;
             add(&self.first_tokens, 1);
-            add(&self.ttft_us, ttft.as_micros() as u64);
+            add(&self.ttft_us, us);
+            details.ttfts.record(us);
+        }
+        if let Some((place, name)) = answer.endpoint {
+            if place >= details.endpoints.len() {
+                details.endpoints.resize_with(place + 1, Default::default);
+            }
+            let endpoint = &mut details.endpoints[place];
+            if endpoint.1 == 0 {
+                name.clone_into(&mut endpoint.0);
+            }
+            endpoint.1 += 1;
         }
     }
 
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self, kind: Failure) {
         add(&self.failed, 1);
+        *lock(&self.details).failures.entry(kind).or_default() += 1;
     }
 
-    pub(super) fn add_to(&self, sum: &mut Snapshot) {
+    fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        sum.answered += read(&self.answered);
-        sum.failed += read(&self.failed);
-        // Read last, so that no request has ended that has not started.
-        sum.started += read(&self.started);
-        sum.ttft.0 += read(&self.first_tokens);
-        sum.ttft.1 += read(&self.ttft_us);
+        let (answered, failed) = (read(&self.answered), read(&self.failed));
+        let details = lock(&self.details);
+        let failures = details.failures.iter();
+        let endpoints = details.endpoints.iter().filter(|(_, count)| *count > 0);
+        Snapshot {
+            answered,
+            failed,
+            // Read last, so that no request has ended that has not started.
+            started: read(&self.started),
+            ttft: (read(&self.first_tokens), read(&self.ttft_us)),
+            output_tokens: details.output_tokens,
+            failures: failures
+                .map(|(kind, count)| (kind.to_string(), *count))
+                .collect(),
+            endpoints: endpoints.cloned().collect(),
+            ttfts: details.ttfts.clone(),
+        }
     }
 }
 
@@ -60,8 +109,6 @@ impl Lives {
 
     /// The sum of all counters now.
     pub fn snapshot(&self) -> Snapshot {
-        let mut sum = Snapshot::default();
-        self.0.iter().for_each(|live| live.add_to(&mut sum));
-        sum
+        self.0.iter().map(|live| live.snapshot()).sum()
     }
 }

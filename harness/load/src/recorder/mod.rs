@@ -188,6 +188,12 @@ impl Recorder {
         })
     }
 
+    /// The place and the name of the endpoint of the cell at a place, if it has one.
+    pub fn endpoint_at(&self, place: usize) -> Option<(usize, &str)> {
+        let endpoint = self.cells[place].0.endpoint?;
+        Some((endpoint, &self.endpoints[endpoint]))
+    }
+
     /// The cell at a place.
     pub fn at(&mut self, place: usize) -> &mut Cell {
         &mut self.cells[place].1

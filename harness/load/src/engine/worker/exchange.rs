@@ -8,6 +8,7 @@ use super::Worker;
 use super::watch::{Gaps, Watch};
 use crate::answer::{Answered, Asked};
 use crate::engine::connections::Connection;
+use crate::engine::live;
 use crate::failure::{Failed, Failure};
 use crate::http1::{self, Outcome};
 use crate::http2::{self, Again};
@@ -67,18 +68,13 @@ impl Worker {
             answered = answered.map_err(when_reused);
         }
         let performed = Performed::new(&answered, watch.retry_after);
-        let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
-        match &answered {
-            Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
-            Err(_) => self.live.failed(),
-        }
         let times = Times {
             moment,
             sent_at,
             ended_at,
         };
         let times = answered.as_ref().map(|it| times.of(it)).unwrap_or_default();
-        self.count_in_windows(&answered, &times, ended_at);
+        self.count(&answered, &times, ended_at, watch.place);
         let text = answered
             .as_mut()
             .ok()
@@ -171,23 +167,36 @@ impl Worker {
     }
 
     /// Counts a request that has ended, of the warm-up as well.
-    fn count_in_windows(
+    fn count(
         &self,
         answered: &Result<Answered, Failed>,
         times: &Measured,
         ended_at: Instant,
+        place: Option<usize>,
     ) {
-        let windows = &mut self.recorder.borrow_mut().windows;
+        let recorder = &mut *self.recorder.borrow_mut();
         match answered {
             Ok(answered) => {
+                let ttft = times
+                    .iter()
+                    .flatten()
+                    .find(|(series, _)| *series == Series::Ttft);
+                self.live.answered(live::Answer {
+                    ttft: ttft.map(|(_, time)| *time),
+                    output_tokens: answered.output_tokens(),
+                    endpoint: place.and_then(|place| recorder.endpoint_at(place)),
+                });
                 let good = Good {
                     output_tokens: answered.output_tokens(),
                     tokens: answered.first_token_at.zip(answered.last_token_at),
                     times,
                 };
-                windows.answered(ended_at, good);
+                recorder.windows.answered(ended_at, good);
             }
-            Err(failed) => windows.failed(ended_at, failed.kind),
+            Err(failed) => {
+                self.live.failed(failed.kind);
+                recorder.windows.failed(ended_at, failed.kind);
+            }
         }
     }
 
