@@ -1,13 +1,14 @@
 //! Live progress counters. Each worker writes its own; readers only sum.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::failure::Failure;
 use poolproof_client::lock::lock;
-use poolproof_records::load::{Snapshot, Spread};
+use poolproof_records::load::Snapshot;
+
+/// How often a worker publishes what is no plain counter.
+pub(super) const PUBLISHED_EVERY: Duration = Duration::from_millis(500);
 
 /// The counters of one worker, or the sum of all.
 #[derive(Debug, Default)]
@@ -17,26 +18,8 @@ pub(super) struct Live {
     failed: AtomicU64,
     first_tokens: AtomicU64,
     ttft_us: AtomicU64,
-    /// Read once a second, so that its worker hardly ever waits for it.
-    details: Mutex<Details>,
-}
-
-#[derive(Debug, Default)]
-struct Details {
-    output_tokens: u64,
-    failures: BTreeMap<Failure, u64>,
-    /// The name and the answers of each endpoint, by its place in the recorder of the worker.
-    endpoints: Vec<(String, u64)>,
-    ttfts: Spread,
-}
-
-/// An answer, as it is counted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Answer<'a> {
-    pub(super) ttft: Option<Duration>,
-    pub(super) output_tokens: u64,
-    /// The place and the name of the endpoint that it names.
-    pub(super) endpoint: Option<(usize, &'a str)>,
+    /// What the worker published last, without the counters above.
+    details: Mutex<Snapshot>,
 }
 
 /// The counters of all workers.
@@ -53,51 +36,33 @@ impl Live {
         add(&self.started, 1);
     }
 
-    pub(super) fn answered(&self, answer: Answer<'_>) {
+    pub(super) fn answered(&self, ttft: Option<Duration>) {
         add(&self.answered, 1);
-        let mut details = lock(&self.details);
-        details.output_tokens += answer.output_tokens;
-        if let Some(ttft) = answer.ttft {
-            let us = ttft.as_micros() as u64;
+        if let Some(ttft) = ttft {
             add(&self.first_tokens, 1);
-            add(&self.ttft_us, us);
-            details.ttfts.record(us);
-        }
-        if let Some((place, name)) = answer.endpoint {
-            if place >= details.endpoints.len() {
-                details.endpoints.resize_with(place + 1, Default::default);
-            }
-            let endpoint = &mut details.endpoints[place];
-            if endpoint.1 == 0 {
-                name.clone_into(&mut endpoint.0);
-            }
-            endpoint.1 += 1;
+            add(&self.ttft_us, ttft.as_micros() as u64);
         }
     }
 
-    pub(super) fn failed(&self, kind: Failure) {
+    pub(super) fn failed(&self) {
         add(&self.failed, 1);
-        *lock(&self.details).failures.entry(kind).or_default() += 1;
+    }
+
+    /// Publishes tokens, failures by kind, endpoints and the TTFT.
+    pub(super) fn publish(&self, details: Snapshot) {
+        *lock(&self.details) = details;
     }
 
     fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (answered, failed) = (read(&self.answered), read(&self.failed));
-        let details = lock(&self.details);
-        let failures = details.failures.iter();
-        let endpoints = details.endpoints.iter().filter(|(_, count)| *count > 0);
         Snapshot {
             answered,
             failed,
             // Read last, so that no request has ended that has not started.
             started: read(&self.started),
             ttft: (read(&self.first_tokens), read(&self.ttft_us)),
-            output_tokens: details.output_tokens,
-            failures: failures
-                .map(|(kind, count)| (kind.to_string(), *count))
-                .collect(),
-            endpoints: endpoints.cloned().collect(),
-            ttfts: details.ttfts.clone(),
+            ..lock(&self.details).clone()
         }
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::serial;
 use crate::failure::Failure;
 use poolproof_model::workload::Series;
-use poolproof_records::load::Spread;
 use poolproof_records::load::over_time::{Window, WindowTimes};
+use poolproof_records::load::{Snapshot, Spread};
 
 /// The number of windows in which a run is shown, if it is long enough.
 const WINDOWS: f64 = 60.0;
@@ -19,8 +19,18 @@ const SHORTEST_S: f64 = 1.0;
 /// The most windows that are told apart: a run waits for its last answers, however late they are.
 const WINDOWS_MAX: usize = 2048;
 
-/// The series that windows have.
+/// The series that windows have, in the order of [`place_of`].
 const SERIES: [Series; 4] = [Series::Ttft, Series::Ttfa, Series::Tpot, Series::E2e];
+
+fn place_of(series: Series) -> Option<usize> {
+    match series {
+        Series::Ttft => Some(0),
+        Series::Ttfa => Some(1),
+        Series::Tpot => Some(2),
+        Series::E2e => Some(3),
+        _ => None,
+    }
+}
 
 /// The length of the windows of a run whose last request is due after `end_s`, in seconds.
 pub fn window_s(end_s: f64) -> f64 {
@@ -47,6 +57,8 @@ struct Clock {
     /// Requests in flight since `since_ns`.
     in_flight: u64,
     since_ns: u64,
+    /// The window of `since_ns`: its place, its begin and its end.
+    current: (usize, u64, u64),
 }
 
 /// One window.
@@ -88,6 +100,7 @@ impl Windows {
             start,
             in_flight: 0,
             since_ns: 0,
+            current: (0, 0, self.length_ns),
         });
     }
 
@@ -108,7 +121,7 @@ impl Windows {
         let first_ns = good.tokens.and_then(|(first, _)| self.offset_ns(first));
         let of_first = first_ns.unwrap_or(at_ns);
         for (series, time) in good.times.iter().flatten() {
-            let Some(place) = SERIES.iter().position(|own| own == series) else {
+            let Some(place) = place_of(*series) else {
                 continue;
             };
             let seen_ns = if *series == Series::Ttft {
@@ -135,6 +148,19 @@ impl Windows {
     pub fn end(&mut self, at: Instant) {
         self.advance(at);
         self.clock = None;
+    }
+
+    /// What was counted so far: tokens, failures by kind, and the TTFT.
+    pub fn so_far(&self) -> Snapshot {
+        let mut all = Slot::default();
+        self.slots.iter().for_each(|slot| all.merge(slot));
+        let [ttfts, ..] = all.spreads;
+        Snapshot {
+            output_tokens: all.output_tokens,
+            failures: named(&all.failed),
+            ttfts,
+            ..Snapshot::default()
+        }
     }
 
     /// Adds all that another one has. Both have windows of one length, or this one is empty.
@@ -190,6 +216,15 @@ impl Windows {
     }
 
     fn index(&self, offset_ns: u64) -> usize {
+        // Nearly all that is counted belongs to the current window: no division is needed.
+        if let Some(Clock {
+            current: (index, from_ns, to_ns),
+            ..
+        }) = self.clock
+            && (from_ns..to_ns).contains(&offset_ns)
+        {
+            return index;
+        }
         ((offset_ns / self.length_ns.max(1)) as usize).min(WINDOWS_MAX - 1)
     }
 
@@ -231,8 +266,11 @@ impl Windows {
             self.slot(index).in_flight_ns += in_flight * (end_ns - since_ns);
             since_ns = end_ns;
         }
+        let index = self.index(self.end_ns);
+        let current = (index, self.at_ns(index), self.at_ns(index + 1));
         if let Some(clock) = &mut self.clock {
             clock.since_ns = clock.since_ns.max(at_ns);
+            clock.current = current;
         }
         Some(at_ns)
     }
@@ -303,16 +341,20 @@ impl Slot {
             length_s: length_ns as f64 / 1e9,
             started: self.started,
             answered: self.answered,
-            failed: self
-                .failed
-                .iter()
-                .map(|(kind, count)| (kind.to_string(), *count))
-                .collect(),
+            failed: named(&self.failed),
             output_tokens: self.output_tokens,
             in_flight: self.in_flight_ns as f64 / length_ns.max(1) as f64,
             times: times.collect(),
         }
     }
+}
+
+/// Counts by the names of their kinds.
+fn named(failed: &BTreeMap<Failure, u64>) -> BTreeMap<String, u64> {
+    let named = failed.iter();
+    named
+        .map(|(kind, count)| (kind.to_string(), *count))
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use super::Worker;
 use super::watch::{Gaps, Watch};
 use crate::answer::{Answered, Asked};
 use crate::engine::connections::Connection;
-use crate::engine::live;
 use crate::failure::{Failed, Failure};
 use crate::http1::{self, Outcome};
 use crate::http2::{self, Again};
@@ -74,6 +73,11 @@ impl Worker {
             ended_at,
         };
         let times = answered.as_ref().map(|it| times.of(it)).unwrap_or_default();
+        let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
+        match &answered {
+            Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
+            Err(_) => self.live.failed(),
+        }
         self.count(&answered, &times, ended_at, watch.place);
         let text = answered
             .as_mut()
@@ -177,15 +181,7 @@ impl Worker {
         let recorder = &mut *self.recorder.borrow_mut();
         match answered {
             Ok(answered) => {
-                let ttft = times
-                    .iter()
-                    .flatten()
-                    .find(|(series, _)| *series == Series::Ttft);
-                self.live.answered(live::Answer {
-                    ttft: ttft.map(|(_, time)| *time),
-                    output_tokens: answered.output_tokens(),
-                    endpoint: place.and_then(|place| recorder.endpoint_at(place)),
-                });
+                recorder.serves(place);
                 let good = Good {
                     output_tokens: answered.output_tokens(),
                     tokens: answered.first_token_at.zip(answered.last_token_at),
@@ -193,10 +189,7 @@ impl Worker {
                 };
                 recorder.windows.answered(ended_at, good);
             }
-            Err(failed) => {
-                self.live.failed(failed.kind);
-                recorder.windows.failed(ended_at, failed.kind);
-            }
+            Err(failed) => recorder.windows.failed(ended_at, failed.kind),
         }
     }
 
