@@ -68,6 +68,8 @@ struct Slot {
     answered: u64,
     #[serde(with = "serial::pairs")]
     failed: BTreeMap<Failure, u64>,
+    /// Streamed answers without a first token.
+    textless: u64,
     output_tokens: u64,
     /// The time that all requests together were in flight.
     in_flight_ns: u64,
@@ -81,6 +83,8 @@ pub struct Good<'a> {
     pub output_tokens: u64,
     /// The moments of its first and last token, if it was streamed.
     pub tokens: Option<(Instant, Instant)>,
+    /// Whether it was streamed without a token.
+    pub is_textless: bool,
     /// Its times.
     pub times: &'a [Option<(Series, Duration)>],
 }
@@ -133,7 +137,9 @@ impl Windows {
         }
         let last_ns = good.tokens.and_then(|(_, last)| self.offset_ns(last));
         self.spread_tokens(good.output_tokens, of_first, last_ns.unwrap_or(at_ns));
-        self.at(at_ns).answered += 1;
+        let slot = self.at(at_ns);
+        slot.answered += 1;
+        slot.textless += u64::from(good.is_textless);
     }
 
     /// Counts a request that failed.
@@ -198,13 +204,16 @@ impl Windows {
                 before.merge(&last);
             }
         }
+        // A series that no answer has, such as the TTFT of answers that are not streamed, is in no window, failures or not.
+        let mut all = Slot::default();
+        slots.iter().for_each(|slot| all.merge(slot));
         let ends = (1..slots.len()).map(|place| self.at_ns(place));
         let ends = ends.chain([self.end_ns]);
         let windows = slots.iter().zip(ends).enumerate();
         windows
             .map(|(place, (slot, end_ns))| {
                 let at_ns = self.at_ns(place);
-                slot.window(at_ns, end_ns.saturating_sub(at_ns))
+                slot.window(at_ns, end_ns.saturating_sub(at_ns), &all)
             })
             .collect()
     }
@@ -307,6 +316,7 @@ impl Slot {
     fn merge(&mut self, other: &Self) {
         self.started += other.started;
         self.answered += other.answered;
+        self.textless += other.textless;
         self.output_tokens += other.output_tokens;
         self.in_flight_ns += other.in_flight_ns;
         for (kind, count) in &other.failed {
@@ -317,16 +327,18 @@ impl Slot {
         }
     }
 
-    fn window(&self, at_ns: u64, length_ns: u64) -> Window {
+    fn window(&self, at_ns: u64, length_ns: u64, all: &Self) -> Window {
         let failures: u64 = self.failed.values().sum();
-        let times = SERIES.iter().zip(&self.spreads);
-        let times = times.filter_map(|(series, spread)| {
-            // Not every workload has answers that reason first: failures alone do not show it.
-            let failures = match series {
-                Series::Ttfa if spread.is_empty() => 0,
+        let seen = all.spreads.iter().map(|spread| !spread.is_empty());
+        let times = SERIES.iter().zip(&self.spreads).zip(seen);
+        let times = times.filter(|(_, seen)| *seen);
+        let times = times.filter_map(|((series, spread), _)| {
+            // As in `Cell::never`.
+            let never = match series {
+                Series::Ttft | Series::Tpot => failures + self.textless,
                 _ => failures,
             };
-            let of = |percentile| spread.percentile_ms(percentile, failures);
+            let of = |percentile| spread.percentile_ms(percentile, never);
             let times = WindowTimes {
                 n: spread.len(),
                 p50_ms: of(50.0),
@@ -334,7 +346,7 @@ impl Slot {
                 p95_ms: of(95.0),
                 p99_ms: of(99.0),
             };
-            (times.n + failures > 0).then(|| (series.name().to_owned(), times))
+            (times.n + never > 0).then(|| (series.name().to_owned(), times))
         });
         Window {
             at_s: at_ns as f64 / 1e9,

@@ -78,7 +78,12 @@ impl Worker {
             Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
             Err(_) => self.live.failed(),
         }
-        self.count(&answered, &times, ended_at, watch.place);
+        self.count(
+            &answered,
+            &times,
+            ended_at,
+            (watch.place, built.asked.stream),
+        );
         let text = answered
             .as_mut()
             .ok()
@@ -176,7 +181,7 @@ impl Worker {
         answered: &Result<Answered, Failed>,
         times: &Measured,
         ended_at: Instant,
-        place: Option<usize>,
+        (place, is_stream): (Option<usize>, bool),
     ) {
         let recorder = &mut *self.recorder.borrow_mut();
         match answered {
@@ -185,6 +190,7 @@ impl Worker {
                 let good = Good {
                     output_tokens: answered.output_tokens(),
                     tokens: answered.first_token_at.zip(answered.last_token_at),
+                    is_textless: is_stream && answered.first_token_at.is_none(),
                     times,
                 };
                 recorder.windows.answered(ended_at, good);
