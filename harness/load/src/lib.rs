@@ -58,6 +58,7 @@ mod distribute;
 pub mod engine;
 mod error;
 pub mod failure;
+pub mod follow;
 mod http1;
 mod http2;
 pub mod judge;

@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::engine::Measured;
 use super::failure::Failure;
+use super::follow::Followed;
 use super::judge::judge;
 use super::recorder::{Cell, Key, Recorder};
 use poolproof_model::component::Component;
@@ -14,6 +15,7 @@ use poolproof_model::workload::{Class, Series, Workload};
 use poolproof_records::environment::Environment;
 use poolproof_records::limits;
 use poolproof_records::load::calibration::Calibration;
+use poolproof_records::load::over_time::OverTime;
 use poolproof_records::load::percentile::{above, percentile};
 use poolproof_records::load::{
     AdapterShare, Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Served, Times,
@@ -49,6 +51,8 @@ pub struct About<'a> {
     pub environment: Environment,
     /// The workers, where several processes sent.
     pub workers: Vec<Worker>,
+    /// What the servers reported meanwhile.
+    pub followed: Followed,
 }
 
 /// Late requests that a measurement bears, over all.
@@ -74,6 +78,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         tokenizer,
         environment,
         workers,
+        followed,
     } = about;
     let recorder = &measured.recorder;
     let ran_s = match interrupted || saturated {
@@ -163,6 +168,12 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         tokenizer,
         environment: Some(environment),
         workers,
+        over_time: Some(OverTime {
+            window_s: recorder.windows.length_s(),
+            windows: recorder.windows.windows(),
+            series: followed.series,
+            unread: followed.unread,
+        }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One run: a workload, sent to a stack from this process or from workers, and the record of it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -8,7 +9,9 @@ use url::Url;
 use super::Error;
 use super::distribute::distribute;
 use super::engine::{self, Job, Measured, Part, Sender, Snapshot};
+use super::follow::Follower;
 use super::make::{self, About};
+use super::recorder::window_s;
 use super::saturation::Saturation;
 use super::tokenizer::Vocabulary;
 use super::workers::{self, Workers};
@@ -129,11 +132,16 @@ impl Runner<'_> {
         run: Run<'_>,
         watch: &mut (dyn FnMut(&Snapshot) + Send),
     ) -> Result<Record, Error> {
+        let window_s = window_s(run.workload.end_s(run.trace));
+        let interval = Duration::from_secs_f64(window_s);
+        let follower =
+            Follower::start(self.target, run.workload, interval).map_err(Error::Usage)?;
         let Sent {
             measured,
             saturated,
             workers,
         } = self.send(run, watch).await?;
+        let followed = follower.end(measured.start).await;
         let about = About {
             name: run.name,
             workload: run.workload.clone(),
@@ -148,6 +156,7 @@ impl Runner<'_> {
             tokenizer: self.vocabulary.map(|it| it.tokenizer.clone()),
             environment: self.environment.clone(),
             workers,
+            followed,
         };
         Ok(make::record(about, &measured))
     }

@@ -44,6 +44,7 @@ pub mod parts;
 pub mod picture;
 pub mod remark;
 pub mod routed;
+pub mod server_metric;
 pub mod settings;
 pub mod target;
 mod target_file;

@@ -35,6 +35,7 @@ const MODELS: &str = "models";
 const POOLS: &str = "models.pools";
 const ENDPOINTS: &str = "models.pools.endpoints";
 const OBJECTIVES: &str = "objectives";
+const METRICS: &str = "metrics";
 
 const FIELDS: &[Field] = &[
     field("", "name", "the name in reports", ""),
@@ -156,6 +157,18 @@ const FIELDS: &[Field] = &[
         "10",
     ),
     field(OBJECTIVES, "batch", "", "-10"),
+    field(
+        METRICS,
+        "name",
+        "further metrics that a load run follows, by their name in reports",
+        "\"gpus of node 1\"",
+    ),
+    field(
+        METRICS,
+        "url",
+        "such as those of NVIDIA's dcgm-exporter",
+        "\"http://127.0.0.1:9400/metrics\"",
+    ),
 ];
 
 impl Target {
@@ -197,6 +210,10 @@ impl Target {
         text += &missing(table, &keys, &mut commented);
         if table == POOLS {
             text += &endpoints(&mut commented);
+        }
+        if self.metrics.is_empty() {
+            text += &format!("\n# [[{METRICS}]]\n");
+            text += &missing(METRICS, &BTreeSet::new(), &mut commented);
         }
         Ok(text)
     }

@@ -244,6 +244,10 @@ pub fn without_credentials(target: &Target) -> Target {
     };
     strip(&mut target.url);
     target
+        .metrics
+        .iter_mut()
+        .for_each(|metrics| strip(&mut metrics.url));
+    target
         .changes
         .iter_mut()
         .for_each(|changes| strip(&mut changes.url));

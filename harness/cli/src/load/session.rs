@@ -4,20 +4,22 @@ use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::fleet::Fleet;
 use crate::Failure;
+use crate::found;
 use crate::progress::Progress;
 use crate::stack::StackArgs;
 use crate::started::Started;
-use poolproof_load::engine::Snapshot;
 use poolproof_load::plan;
 use poolproof_load::run::Runner;
 use poolproof_load::tokenizer::Vocabulary;
 use poolproof_load::workers::Workers;
+use poolproof_model::target::Metrics;
 use poolproof_records::environment::Environment;
 use poolproof_records::file;
 use poolproof_stack::{Options, Stack, StartError};
@@ -44,6 +46,10 @@ pub(super) struct SessionArgs {
     /// The model's `tokenizer.json`, to give prompts the exact number of tokens instead of an approximate one
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
+    /// Further metrics page to follow through the run, such as http://gpu-node:9400/metrics of NVIDIA's dcgm-exporter; repeatable. Those of
+    /// model servers and pickers that the target names are followed anyway
+    #[arg(long = "metrics-from", value_name = "URL")]
+    metrics_from: Vec<String>,
     /// End an open-loop run once requests have piled up for ten seconds, since the server is saturated
     #[arg(long)]
     pub(super) stop_when_saturated: bool,
@@ -71,13 +77,17 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Self>, Failure> {
         let options = args.stack.options().map_err(Failure::usage)?;
         let vocabulary = args.vocabulary().map_err(Failure::usage)?;
+        let more = args.metrics_from.iter().map(|text| metrics_at(text));
+        let more: Vec<Metrics> = more.collect::<Result<_>>().map_err(Failure::usage)?;
         let Some(started) = Started::start(&options, &args.out).await? else {
             return Ok(None);
         };
+        let mut stack = started.stack;
+        stack.target.metrics.extend(more);
         let mut session = Self {
             args,
             options,
-            stack: started.stack,
+            stack,
             progress: started.progress,
             stop: started.stop,
             vocabulary,
@@ -176,33 +186,11 @@ impl SessionArgs {
     }
 }
 
-/// Prints the progress of a run: every tick on a terminal, every tenth in a pipe.
-pub(super) fn watcher(progress: &Progress, end_s: f64) -> impl FnMut(&Snapshot) + Send {
-    const SPAN: usize = 10;
-    let terminal = std::io::stderr().is_terminal();
-    let mut before = Snapshot::default();
-    let mut ticks = 0;
-    move |now: &Snapshot| {
-        let every = if terminal { 1 } else { SPAN };
-        if ticks % every == 0 && ticks > 0 {
-            let since = now.since(&before);
-            let line = format!(
-                "{ticks} of {end_s:.0} s: {:.0} req/s, {} in flight, {} failed, TTFT {}",
-                since.started as f64 / every as f64,
-                now.in_flight(),
-                now.failed,
-                match since.mean_ttft_ms() {
-                    Some(ms) => format!("{ms:.1} ms on average"),
-                    None => "-".to_owned(),
-                }
-            );
-            if terminal {
-                progress.running(&line)
-            } else {
-                eprintln!("{line}")
-            }
-            before = *now;
-        }
-        ticks += 1;
-    }
+/// The metrics at an address. The error does not repeat it, since it may have a password.
+fn metrics_at(text: &str) -> Result<Metrics> {
+    ensure!(
+        found::is_url(text),
+        "--metrics-from: the address must start with http:// or https://"
+    );
+    Ok(Metrics::at(Url::parse(text).context("--metrics-from")?))
 }

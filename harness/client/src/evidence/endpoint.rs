@@ -34,7 +34,8 @@ pub async fn read(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Reading
         .with_context(|| format!("metrics of endpoint {}", endpoint.name))
 }
 
-fn metrics_url(endpoint: &Endpoint) -> Result<Url> {
+/// The address of the metrics of an endpoint. Fails if it has no url.
+pub fn metrics_url(endpoint: &Endpoint) -> Result<Url> {
     let url = endpoint
         .url
         .as_ref()

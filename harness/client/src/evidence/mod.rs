@@ -7,6 +7,7 @@ pub mod control;
 pub mod cross_check;
 pub mod endpoint;
 pub mod epp;
+pub mod figures;
 mod prometheus;
 pub mod scrapes;
 pub mod served;

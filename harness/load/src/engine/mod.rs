@@ -63,6 +63,8 @@ pub struct Job {
 pub struct Measured {
     /// When the clock began to run.
     pub started: Timestamp,
+    /// The same moment on the clock of this process.
+    pub start: Instant,
     /// The measurements of all workers.
     pub recorder: Recorder,
     /// The resource use of each thread.
@@ -152,6 +154,7 @@ impl Ready {
         watch(&last);
         Ok(Measured {
             started,
+            start,
             recorder,
             costs,
             started_requests: last.started,

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Job;
 use super::connections::Connections;
-use super::live::Live;
+use super::live::{Live, PUBLISHED_EVERY};
 use super::pacer::Pacer;
 use crate::http1::{self, Buffer};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, window_s};
 use crate::schedule::Due;
 use pause::Patience;
 use poolproof_model::workload::Arrival;
@@ -46,6 +46,7 @@ impl Worker {
         live: Arc<Live>,
         stop: CancellationToken,
     ) -> Rc<Self> {
+        let recorder = Recorder::with_windows(window_s(job.end_s));
         Rc::new(Self {
             connections: Connections::new(job.clone(), index),
             job,
@@ -54,7 +55,7 @@ impl Worker {
             stop,
             buffer: http1::buffer(),
             wire: RefCell::default(),
-            recorder: RefCell::default(),
+            recorder: RefCell::new(recorder),
         })
     }
 
@@ -65,6 +66,9 @@ impl Worker {
 
     /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
     pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
+        self.recorder.borrow_mut().windows.begin(start);
+        let publishing = self.publish();
+        tokio::pin!(publishing);
         let tasks = LocalSet::new();
         let begun = tasks.run_until(async {
             match self.job.workload.arrival {
@@ -86,18 +90,32 @@ impl Worker {
         });
         tokio::select! {
             begun = begun => begun?,
+            () = &mut publishing => {}
             () = self.stop.cancelled() => return Ok(()),
         }
         tokio::select! {
             () = tasks => {}
+            () = &mut publishing => {}
             () = self.stop.cancelled() => {}
         }
+        self.live.publish(self.recorder.borrow().so_far());
         Ok(())
+    }
+
+    /// Publishes what was counted, again and again.
+    async fn publish(&self) {
+        let mut ticks = tokio::time::interval(PUBLISHED_EVERY);
+        loop {
+            ticks.tick().await;
+            self.live.publish(self.recorder.borrow().so_far());
+        }
     }
 
     /// Its measurements.
     pub(super) fn into_recorder(self: Rc<Self>) -> Recorder {
-        self.recorder.take()
+        let mut recorder = self.recorder.take();
+        recorder.windows.end(Instant::now());
+        recorder
     }
 
     /// Starts every request of its share when it is due, or at once if it is overdue. None is skipped.
@@ -121,8 +139,9 @@ impl Worker {
     }
 
     async fn paced(self: Rc<Self>, due: Due, moment: Instant) {
-        self.leaves(due, moment.elapsed());
-        self.perform(due, moment, None).await;
+        let now = Instant::now();
+        self.leaves(due, now - moment);
+        self.perform(due, moment, now, None).await;
     }
 
     /// Records by how much a request is late.
@@ -148,7 +167,7 @@ impl Worker {
                 at_ns,
                 stage: 0,
             };
-            let performed = self.perform(due, now, None).await;
+            let performed = self.perform(due, now, now, None).await;
             self.pause(due, patience.after(&performed), ends_at).await;
             if !think.is_zero() {
                 tokio::time::sleep(think).await;
@@ -179,7 +198,7 @@ impl Worker {
                     stage: conversation.turn().min(last_stage),
                 };
                 self.leaves(due, moment - due_at);
-                let performed = self.perform(due, moment, Some(&conversation)).await;
+                let performed = self.perform(due, moment, moment, Some(&conversation)).await;
                 self.pause(due, patience.after(&performed), ends_at).await;
                 // A failed answer ends the conversation, since nothing can continue it.
                 let Some(text) = performed.text.filter(|_| !conversation.is_over()) else {

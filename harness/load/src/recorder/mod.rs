@@ -1,6 +1,7 @@
 //! Measurements by stage, class, adapter and endpoint. Their size depends on these, not on the length of a run.
 
 mod serial;
+mod windows;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failed, Failure};
 use poolproof_model::remark::Remark;
 use poolproof_model::workload::Series;
+use poolproof_records::load::Snapshot;
 use poolproof_stats::clusters::Clusters;
+pub use windows::{Good, Windows, window_s};
 
 /// Where a measurement belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,6 +92,9 @@ pub struct Recorder {
     endpoints: Vec<String>,
     #[serde(skip)]
     places: HashMap<Key, usize>,
+    /// Answers by the place of their endpoint, for the display of a run.
+    #[serde(skip)]
+    served: Vec<u64>,
     cells: Vec<(Key, Cell)>,
     /// Examples of failures, a few of each kind.
     pub examples: Vec<Example>,
@@ -98,6 +104,8 @@ pub struct Recorder {
     pub connect: Times,
     /// What the client did beside sending each request once.
     pub extra: Extra,
+    /// The run over time, warm-up included.
+    pub windows: Windows,
 }
 
 /// What a client did beside sending each request once.
@@ -142,6 +150,14 @@ fn record(histogram: &mut Histogram<u64>, time: Duration) {
 }
 
 impl Recorder {
+    /// A recorder with windows of this length in seconds.
+    pub fn with_windows(length_s: f64) -> Self {
+        Self {
+            windows: Windows::new(length_s),
+            ..Self::default()
+        }
+    }
+
     /// The names of the endpoints that answered.
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
@@ -174,6 +190,30 @@ impl Recorder {
             self.cells.push((key, Cell::default()));
             self.cells.len() - 1
         })
+    }
+
+    /// Counts an answer of the endpoint of the cell at a place, of the warm-up as well.
+    pub fn serves(&mut self, place: Option<usize>) {
+        let Some(endpoint) = place.and_then(|place| self.cells[place].0.endpoint) else {
+            return;
+        };
+        if endpoint >= self.served.len() {
+            self.served.resize(endpoint + 1, 0);
+        }
+        self.served[endpoint] += 1;
+    }
+
+    /// What was counted so far: tokens, failures by kind, answers by endpoint, and the TTFT.
+    pub fn so_far(&self) -> Snapshot {
+        let served = self
+            .endpoints
+            .iter()
+            .cloned()
+            .zip(self.served.iter().copied());
+        Snapshot {
+            endpoints: served.filter(|(_, count)| *count > 0).collect(),
+            ..self.windows.so_far()
+        }
     }
 
     /// The cell at a place.
@@ -215,6 +255,7 @@ impl Recorder {
         self.extra.resent += other.extra.resent;
         self.extra.pauses += other.extra.pauses;
         self.extra.paused += other.extra.paused;
+        self.windows.merge(other.windows);
     }
 
     fn keep_example(&mut self, example: Example) {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
-use super::{Cell, Example, Extra, Key, Recorder, Times};
+use super::{Cell, Example, Extra, Key, Recorder, Times, Windows};
 
 /// The fields of a [`Recorder`] that are handed over, not yet checked.
 #[derive(Deserialize)]
@@ -15,6 +15,7 @@ pub(super) struct Parts {
     lag: Times,
     connect: Times,
     extra: Extra,
+    windows: Windows,
 }
 
 impl TryFrom<Parts> for Recorder {
@@ -27,6 +28,7 @@ impl TryFrom<Parts> for Recorder {
             lag: parts.lag,
             connect: parts.connect,
             extra: parts.extra,
+            windows: parts.windows,
             ..Self::default()
         };
         for (key, cell) in parts.cells {

@@ -112,7 +112,7 @@ pub async fn run(
         }
     });
     let mut following = std::pin::pin!(join_all(following));
-    let sum = || -> Snapshot { heard.iter().map(|it| *lock(it)).sum() };
+    let sum = || -> Snapshot { heard.iter().map(|it| lock(it).clone()).sum() };
     let mut tick = tokio::time::interval_at(start.into(), WATCHED_EVERY);
     let ended = loop {
         tokio::select! {
@@ -139,16 +139,17 @@ pub async fn run(
         };
         (worker, ended)
     });
-    Ok(put_together(started, parts))
+    Ok(put_together((started, start), parts))
 }
 
 /// The merged measurements of all workers that are not lost, and the record of each worker.
 fn put_together(
-    started: Timestamp,
+    (started, start): (Timestamp, Instant),
     parts: impl Iterator<Item = (Worker, Result<HandedOver, String>)>,
 ) -> (Measured, Vec<Worker>) {
     let mut measured = Measured {
         started,
+        start,
         recorder: Recorder::default(),
         costs: Vec::new(),
         started_requests: 0,

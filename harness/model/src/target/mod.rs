@@ -4,6 +4,7 @@ mod access;
 pub mod address;
 mod certificates;
 mod file;
+mod metrics;
 mod models;
 mod parameters;
 mod proxy;
@@ -23,6 +24,7 @@ use crate::change::Changes;
 pub use access::{Access, ApiKey, Revealed};
 pub use address::Paths;
 pub use certificates::{Certificates, Tls, read_certificates};
+pub use metrics::Metrics;
 pub use models::{Endpoint, Model, Pool};
 pub use parameters::Parameters;
 pub use proxy::Proxy;
@@ -89,6 +91,10 @@ pub struct Target {
     /// InferenceObjectives by name, with their priority; higher goes first.
     #[serde(default)]
     pub objectives: BTreeMap<String, i32>,
+    /// Further metrics that a load run follows, such as those of GPU exporters. Those of endpoints and pickers are known by
+    /// their addresses above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metrics>,
 }
 
 fn gie_objective_header() -> String {
@@ -119,6 +125,7 @@ impl Target {
             changes: None,
             models: Vec::new(),
             objectives: BTreeMap::new(),
+            metrics: Vec::new(),
         }
     }
 

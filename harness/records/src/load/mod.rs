@@ -3,15 +3,18 @@
 pub mod calibration;
 mod cost;
 mod judged;
+pub mod over_time;
 pub mod overhead;
 pub mod percentile;
 pub mod search;
 mod snapshot;
+mod spread;
 mod worker;
 
 pub use cost::Cost;
 pub use judged::Judged;
 pub use snapshot::Snapshot;
+pub use spread::Spread;
 pub use worker::Worker;
 
 use std::collections::BTreeMap;
@@ -25,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::environment::Environment;
 use super::file;
 use calibration::Calibration;
+use over_time::OverTime;
 use percentile::Percentile;
 use poolproof_model::component::Component;
 use poolproof_model::target::Target;
@@ -97,6 +101,9 @@ pub struct Record {
     /// The workers, if several processes sent requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<Worker>,
+    /// The run over time. Absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_time: Option<OverTime>,
 }
 
 /// A group of requests.

@@ -11,19 +11,22 @@ use crate::engine::connections::Connection;
 use crate::failure::{Failed, Failure};
 use crate::http1::{self, Outcome};
 use crate::http2::{self, Again};
+use crate::recorder::Good;
 use crate::requests::{Built, Conversation};
 use crate::schedule::Due;
 use poolproof_model::workload::Series;
 
 impl Worker {
-    /// Performs one request, of a conversation if there is one, from connecting to recording.
+    /// Performs one request, of a conversation if there is one, from connecting to recording. It was due at `moment`, and begins now.
     pub(super) async fn perform(
         &self,
         due: Due,
         moment: Instant,
+        now: Instant,
         of: Option<&Conversation>,
     ) -> Performed {
         self.live.started();
+        self.recorder.borrow_mut().windows.started(now);
         let server = (due.number % self.job.servers.len() as u64) as usize;
         let (connection, reused) = match self.connections.take(server) {
             Some(connection) => (Ok(connection), true),
@@ -64,11 +67,23 @@ impl Worker {
             answered = answered.map_err(when_reused);
         }
         let performed = Performed::new(&answered, watch.retry_after);
+        let times = Times {
+            moment,
+            sent_at,
+            ended_at,
+        };
+        let times = answered.as_ref().map(|it| times.of(it)).unwrap_or_default();
         let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
         match &answered {
             Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
             Err(_) => self.live.failed(),
         }
+        self.count(
+            &answered,
+            &times,
+            ended_at,
+            (watch.place, built.asked.stream),
+        );
         let text = answered
             .as_mut()
             .ok()
@@ -78,12 +93,7 @@ impl Worker {
             if answered.is_ok() {
                 watch.keep_gaps(place);
             }
-            let times = Times {
-                moment,
-                sent_at,
-                ended_at,
-            };
-            self.record(place, due, built, answered, times);
+            self.record(place, due, built, answered, &times);
         }
         Performed { text, ..performed }
     }
@@ -165,13 +175,37 @@ impl Worker {
         Ok(connection)
     }
 
+    /// Counts a request that has ended, of the warm-up as well.
+    fn count(
+        &self,
+        answered: &Result<Answered, Failed>,
+        times: &Measured,
+        ended_at: Instant,
+        (place, is_stream): (Option<usize>, bool),
+    ) {
+        let recorder = &mut *self.recorder.borrow_mut();
+        match answered {
+            Ok(answered) => {
+                recorder.serves(place);
+                let good = Good {
+                    output_tokens: answered.output_tokens(),
+                    tokens: answered.first_token_at.zip(answered.last_token_at),
+                    is_textless: is_stream && answered.first_token_at.is_none(),
+                    times,
+                };
+                recorder.windows.answered(ended_at, good);
+            }
+            Err(failed) => recorder.windows.failed(ended_at, failed.kind),
+        }
+    }
+
     fn record(
         &self,
         place: usize,
         due: Due,
         built: Built,
         answered: Result<Answered, Failed>,
-        times: Times,
+        times: &Measured,
     ) {
         let mut recorder = self.recorder.borrow_mut();
         let answered = match answered {
@@ -203,9 +237,9 @@ impl Worker {
             series => is_textless && series.needs_stream(),
         };
         let mut good = !limits.iter().any(|(series, _)| never(*series));
-        for (series, time) in times.of(&answered).into_iter().flatten() {
-            cell.record(series, time);
-            let over = |limit: &(Series, Duration)| limit.0 == series && time > limit.1;
+        for (series, time) in times.iter().flatten() {
+            cell.record(*series, *time);
+            let over = |limit: &(Series, Duration)| limit.0 == *series && *time > limit.1;
             good &= !limits.iter().any(over);
         }
         cell.good += u64::from(good);
@@ -246,6 +280,9 @@ fn when_reused(failed: Failed) -> Failed {
     Failed::new(Failure::ClosedWhenReused, detail)
 }
 
+/// The times that are measured once per answer.
+type Measured = [Option<(Series, Duration)>; 7];
+
 /// When the parts of an exchange took place.
 #[derive(Clone, Copy)]
 struct Times {
@@ -256,7 +293,7 @@ struct Times {
 
 impl Times {
     /// The times that are measured once per answer.
-    fn of(self, answered: &Answered) -> [Option<(Series, Duration)>; 7] {
+    fn of(self, answered: &Answered) -> Measured {
         let output = answered.output_tokens();
         let first = answered.first_token_at;
         let from_send = first.map(|at| at - self.sent_at);
