@@ -1,4 +1,4 @@
-//! Answers of the OpenAI API, read as they arrive and judged at their end. The load engine and the suites read and judge every stream by
+//! Answers of the APIs of inference servers, read as they arrive and judged at their end. The load engine and the suites read and judge every stream by
 //! this code, over any version of HTTP.
 //!
 //! A stream is good if a client with a common SDK gets the whole answer from it: text or another form of token, a finish reason that is
@@ -24,6 +24,7 @@ mod whole;
 
 use std::time::{Duration, Instant};
 
+use poolproof_model::api::Api;
 use poolproof_model::remark::Remarks;
 
 use crate::sse::{LIMIT_BYTES, Splitter};
@@ -39,6 +40,8 @@ const TEXT_LIMIT_BYTES: usize = 1 << 20;
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
+    /// The API by which the answer is read.
+    pub api: Api,
     /// A stream.
     pub stream: bool,
     /// That the text of the answer is kept.
