@@ -9,6 +9,7 @@ mod kv_pressure;
 mod metrics_gone;
 mod one_busy;
 mod two_busy;
+mod two_engines;
 
 use poolproof_cases::case::{Catch, Suite};
 use poolproof_fixtures::flaw::Flaw;
@@ -26,6 +27,7 @@ pub const SUITE: Suite = Suite {
         kv_pressure::CASE,
         follows_load::CASE,
         metrics_gone::CASE,
+        two_engines::CASE,
     ],
     catches: CATCHES,
 };
@@ -85,5 +87,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
     Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults", "rollout", "affinity"]),
+    Catch::new(Flaw::OneEngineRead, &["distribution/two-engines"], &[]),
+    Catch::new(Flaw::LastEngineRead, &["distribution/two-engines"], &[]),
     Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed", "affinity"]),
 ];
