@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::api::{labels, value};
 use crate::parts;
+use crate::parts::gie::config::rewrites;
 use poolproof_model::topology::{Pool, Topology};
 
 /// The maximum number of ports of an InferencePool, and so of endpoints that can share one address.
@@ -31,7 +32,7 @@ pub(super) fn namespace(pool: &Pool) -> &str {
     &pool.name
 }
 
-/// The InferencePool, its Pods and its InferenceObjectives.
+/// The InferencePool, its Pods, its InferenceModelRewrites and its InferenceObjectives.
 pub(super) fn of_pool(
     topology: &Topology,
     pool: &Pool,
@@ -60,6 +61,13 @@ pub(super) fn of_pool(
         endpoints
             .iter()
             .map(|(name, address)| pod(pool, name, *address, Standing::Ready)),
+    );
+    let mut models = topology.models.iter();
+    let model = models.find(|model| model.pools.iter().any(|own| own.name == pool.name));
+    objects.extend(
+        model
+            .iter()
+            .flat_map(|model| rewrites(model, pool, namespace)),
     );
     let objectives = topology.objectives.iter();
     objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
