@@ -94,6 +94,7 @@ impl Need {
             Kind::Terminate => "changes that end endpoints with a grace period",
             Kind::Ready => "changes that make endpoints not ready",
             Kind::Moved => "changes that move endpoints to other addresses",
+            Kind::Ports => "changes that take the ports of endpoints out of their pools",
         };
         Self {
             what,

@@ -41,22 +41,8 @@ pub(super) fn of_pool(
     flaw: Option<Flaw>,
 ) -> Vec<Value> {
     let namespace = namespace(pool);
-    let ports: Vec<Value> = endpoints
-        .iter()
-        .map(|(_, address)| json!({"number": address.port()}))
-        .collect();
-    let mut objects = vec![json!({
-        "apiVersion": "inference.networking.k8s.io/v1",
-        "kind": "InferencePool",
-        "metadata": {"name": pool.name, "namespace": namespace},
-        "spec": {
-            "selector": {"matchLabels": {"app": pool.name}},
-            "targetPorts": ports,
-            "endpointPickerRef": {
-                "name": format!("{}-epp", pool.name), "port": {"number": epp_port}, "failureMode": "FailClose",
-            },
-        },
-    })];
+    let ports = endpoints.iter().map(|(_, address)| address.port());
+    let mut objects = vec![inference_pool(pool, ports, epp_port)];
     objects.extend(
         endpoints
             .iter()
@@ -72,6 +58,27 @@ pub(super) fn of_pool(
     let objectives = topology.objectives.iter();
     objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
     objects
+}
+
+/// The InferencePool, with the ports of these endpoints.
+pub(super) fn inference_pool(
+    pool: &Pool,
+    ports: impl Iterator<Item = u16>,
+    epp_port: u16,
+) -> Value {
+    let ports: Vec<Value> = ports.map(|port| json!({"number": port})).collect();
+    json!({
+        "apiVersion": "inference.networking.k8s.io/v1",
+        "kind": "InferencePool",
+        "metadata": {"name": pool.name, "namespace": namespace(pool)},
+        "spec": {
+            "selector": {"matchLabels": {"app": pool.name}},
+            "targetPorts": ports,
+            "endpointPickerRef": {
+                "name": format!("{}-epp", pool.name), "port": {"number": epp_port}, "failureMode": "FailClose",
+            },
+        },
+    })
 }
 
 /// An InferenceObjective of a pool.
