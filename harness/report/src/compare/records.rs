@@ -6,6 +6,8 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
 use super::peers::{Peer, TOOLS};
+use poolproof_records::any::AnyRecord;
+use poolproof_records::file::Kind;
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::run::Record;
@@ -63,6 +65,31 @@ impl Records {
             FILES.join(", ")
         );
         Ok(records)
+    }
+
+    /// This one record, without those beside it. `None` for a search, which is not compared.
+    pub fn of(record: &AnyRecord) -> Option<Self> {
+        let mut records = Self {
+            run: None,
+            load: None,
+            overhead: None,
+            peer: None,
+        };
+        match record {
+            AnyRecord::Run(run) => records.run = Some((**run).clone()),
+            AnyRecord::Load(load) => records.load = Some((**load).clone()),
+            AnyRecord::Overhead(overhead) => records.overhead = Some((**overhead).clone()),
+            AnyRecord::Search(_) => return None,
+        }
+        Some(records)
+    }
+
+    /// Only the record of this kind, or the result of another load generator.
+    pub fn only(mut self, kind: Kind) -> Self {
+        self.run = self.run.filter(|_| kind == Kind::Run);
+        self.load = self.load.filter(|_| kind == Kind::Load);
+        self.overhead = self.overhead.filter(|_| kind == Kind::Overhead);
+        self
     }
 
     /// Reads the records in all subfolders, sorted by start. The second list names those that could not be read.
