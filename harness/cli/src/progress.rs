@@ -1,13 +1,24 @@
 //! Progress display of a command.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Progress on a terminal; nothing in a pipe.
 #[derive(Clone)]
-pub(super) struct Progress(ProgressBar);
+pub(super) struct Progress {
+    bar: ProgressBar,
+    /// Whether it shows lines that do not move by themselves.
+    is_still: Arc<AtomicBool>,
+}
+
+/// How often the spinner turns.
+const TURN: Duration = Duration::from_millis(120);
+const MOVING: &str = "{spinner} {msg} {elapsed}";
+const STILL: &str = "{msg}";
 
 impl Progress {
     pub(super) fn new() -> Self {
@@ -16,32 +27,54 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Self(bar)
+        let progress = Self {
+            bar,
+            is_still: Arc::new(AtomicBool::new(true)),
+        };
+        progress.be_still(false);
+        progress
     }
 
     pub(super) fn running(&self, case: &str) {
-        self.0.set_message(case.to_owned());
-        self.0.reset_elapsed();
+        self.be_still(false);
+        self.bar.set_message(case.to_owned());
+        self.bar.reset_elapsed();
+    }
+
+    /// Shows lines in place of what was shown. They are drawn once, so that they do not flicker.
+    pub(super) fn show(&self, lines: &str) {
+        self.be_still(true);
+        self.bar.set_message(lines.to_owned());
+    }
+
+    fn be_still(&self, still: bool) {
+        if self.is_still.swap(still, Ordering::Relaxed) == still {
+            return;
+        }
+        if let Ok(style) = ProgressStyle::with_template(if still { STILL } else { MOVING }) {
+            self.bar.set_style(style);
+        }
+        if still {
+            self.bar.disable_steady_tick();
+        } else {
+            self.bar.enable_steady_tick(TURN);
+        }
     }
 
     pub(super) fn note(&self, line: &str) {
-        self.0.println(line);
+        self.bar.println(line);
     }
 
     /// Prints a line, in a pipe as well.
     pub(super) fn tell(&self, line: &str) {
-        if self.0.is_hidden() {
+        if self.bar.is_hidden() {
             eprintln!("{line}");
         } else {
-            self.0.println(line);
+            self.bar.println(line);
         }
     }
 
     pub(super) fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

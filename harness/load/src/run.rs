@@ -134,7 +134,8 @@ impl Runner<'_> {
     ) -> Result<Record, Error> {
         let window_s = window_s(run.workload.end_s(run.trace));
         let interval = Duration::from_secs_f64(window_s);
-        let follower = Follower::start(self.target, interval).map_err(Error::Usage)?;
+        let follower =
+            Follower::start(self.target, run.workload, interval).map_err(Error::Usage)?;
         let Sent {
             measured,
             saturated,

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 
 use super::environment::Environment;
 use super::expect::Known;
+use super::load::over_time::{
+    OverTime, Server, ServerMetric, ServerSeries, Unread, Window, WindowTimes,
+};
 use super::load::search::{self, Probe, RateSearch, Search};
 use super::run::{self, CaseRecord, Record, without_credentials};
 use poolproof_model::settings::Settings;
@@ -89,6 +92,77 @@ pub fn with_expectations() -> Record {
         case.known = Some(known());
     }
     record
+}
+
+/// Two windows, in the second of which requests fail, with the metrics of an endpoint and of a GPU.
+pub fn over_time() -> OverTime {
+    let times = |ms: f64, last: Option<f64>| WindowTimes {
+        n: 40,
+        p50_ms: Some(ms),
+        p90_ms: Some(2.0 * ms),
+        p95_ms: Some(2.5 * ms),
+        p99_ms: last,
+    };
+    let window = |at_s: f64, failed: u64, in_flight: f64, ttft: WindowTimes| Window {
+        at_s,
+        length_s: 1.0,
+        started: 40 + failed,
+        answered: 40,
+        failed: [("status-503".to_owned(), failed)]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+        output_tokens: 4000,
+        in_flight,
+        times: [("ttft".to_owned(), ttft)].into(),
+    };
+    let series = |server, device: Option<&str>, metric: ServerMetric, points| ServerSeries {
+        server,
+        device: device.map(str::to_owned),
+        metric,
+        unit: metric.unit(),
+        points,
+    };
+    let endpoint = || Server::Endpoint {
+        pool: "p".to_owned(),
+        endpoint: "a".to_owned(),
+    };
+    let gpus = || Server::Other {
+        name: "gpus".to_owned(),
+    };
+    OverTime {
+        window_s: 1.0,
+        windows: vec![
+            window(0.0, 0, 2.5, times(20.0, Some(80.0))),
+            window(1.0, 20, 12.0, times(50.0, None)),
+        ],
+        series: vec![
+            series(
+                endpoint(),
+                None,
+                ServerMetric::Queue,
+                vec![(0.5, 0.0), (1.5, 3.0)],
+            ),
+            series(
+                endpoint(),
+                None,
+                ServerMetric::KvUse,
+                vec![(0.5, 0.25), (1.5, 0.75)],
+            ),
+            series(
+                gpus(),
+                Some("gpu 0"),
+                ServerMetric::GpuPower,
+                vec![(0.5, 310.5)],
+            ),
+        ],
+        unread: vec![Unread {
+            server: gpus(),
+            failed: 1,
+            of: 2,
+            reason: "no answer within 5s".to_owned(),
+        }],
+    }
 }
 
 /// A search that found its limit between 20 and 24 requests per second.

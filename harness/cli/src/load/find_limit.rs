@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::live::Live;
 use super::session::{Session, SessionArgs};
 use crate::duration::seconds;
 use crate::metrics::Exporter;
@@ -42,10 +43,15 @@ pub(super) async fn find_limit(
     let Some(session) = Session::start(session_args, workers).await? else {
         return Ok(Exit::Interrupted);
     };
-    let progress = session.progress.clone();
+    let mut live = Live::new(&session.progress, name, None);
     let mut watch = |step: Step<'_>| match step {
-        Step::Begun(rate_per_s) => progress.running(&format!("{rate_per_s:.2} req/s")),
-        Step::Sending(now) => exporter.show(|| openmetrics::render_live_load(name, now)),
+        Step::Begun(rate_per_s) => {
+            live = Live::new(&session.progress, &format!("{rate_per_s:.2} req/s"), None);
+        }
+        Step::Sending(now) => {
+            live.show(now);
+            exporter.show(|| openmetrics::render_live_load(name, now));
+        }
         Step::Ended(probe) => print_line(&terminal::search::line(probe)),
     };
     let searched = search::find_limit(&session.runner(), name, plan, &mut watch).await;

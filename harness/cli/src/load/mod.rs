@@ -5,6 +5,7 @@ mod dry_run;
 mod find_limit;
 mod fleet;
 mod line;
+mod live;
 mod overhead;
 mod session;
 
@@ -16,6 +17,7 @@ use super::metrics::{Exporter, MetricsArgs};
 use super::{Exit, Failure, github, print_line, save};
 use find_limit::SearchArgs;
 use line::Line;
+use live::Live;
 use poolproof_load::engine::Snapshot;
 use poolproof_load::run::Run;
 use poolproof_load::saturation;
@@ -23,7 +25,7 @@ use poolproof_model::workload::trace::Trace;
 use poolproof_model::workload::{QUICK, SHIPPED, Workload};
 use poolproof_records::load::{Conclusion, Record};
 use poolproof_report::{format, openmetrics, terminal};
-use session::{Session, SessionArgs, watcher};
+use session::{Session, SessionArgs};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(
@@ -161,9 +163,9 @@ impl Args {
             urls: &self.urls,
             seed: 0,
         };
-        let mut tell = watcher(&session.progress, workload.end_s(trace));
+        let mut live = Live::new(&session.progress, name, Some(workload.end_s(trace)));
         let mut watch = |now: &Snapshot| {
-            tell(now);
+            live.show(now);
             exporter.show(|| openmetrics::render_live_load(name, now));
         };
         Ok(session.runner().record(run, &mut watch).await?)

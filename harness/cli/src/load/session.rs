@@ -15,7 +15,6 @@ use crate::found;
 use crate::progress::Progress;
 use crate::stack::StackArgs;
 use crate::started::Started;
-use poolproof_load::engine::Snapshot;
 use poolproof_load::plan;
 use poolproof_load::run::Runner;
 use poolproof_load::tokenizer::Vocabulary;
@@ -194,35 +193,4 @@ fn metrics_at(text: &str) -> Result<Metrics> {
         "--metrics-from: the address must start with http:// or https://"
     );
     Ok(Metrics::at(Url::parse(text).context("--metrics-from")?))
-}
-
-/// Prints the progress of a run: every tick on a terminal, every tenth in a pipe.
-pub(super) fn watcher(progress: &Progress, end_s: f64) -> impl FnMut(&Snapshot) + Send {
-    const SPAN: usize = 10;
-    let terminal = std::io::stderr().is_terminal();
-    let mut before = Snapshot::default();
-    let mut ticks = 0;
-    move |now: &Snapshot| {
-        let every = if terminal { 1 } else { SPAN };
-        if ticks % every == 0 && ticks > 0 {
-            let since = now.since(&before);
-            let line = format!(
-                "{ticks} of {end_s:.0} s: {:.0} req/s, {} in flight, {} failed, TTFT {}",
-                since.started as f64 / every as f64,
-                now.in_flight(),
-                now.failed,
-                match since.mean_ttft_ms() {
-                    Some(ms) => format!("{ms:.1} ms on average"),
-                    None => "-".to_owned(),
-                }
-            );
-            if terminal {
-                progress.running(&line)
-            } else {
-                eprintln!("{line}")
-            }
-            before = *now;
-        }
-        ticks += 1;
-    }
 }

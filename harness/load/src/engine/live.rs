@@ -1,10 +1,14 @@
 //! Live progress counters. Each worker writes its own; readers only sum.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use poolproof_client::lock::lock;
 use poolproof_records::load::Snapshot;
+
+/// How often a worker publishes what is no plain counter.
+pub(super) const PUBLISHED_EVERY: Duration = Duration::from_millis(500);
 
 /// The counters of one worker, or the sum of all.
 #[derive(Debug, Default)]
@@ -14,6 +18,8 @@ pub(super) struct Live {
     failed: AtomicU64,
     first_tokens: AtomicU64,
     ttft_us: AtomicU64,
+    /// What the worker published last, without the counters above.
+    details: Mutex<Snapshot>,
 }
 
 /// The counters of all workers.
@@ -42,14 +48,22 @@ impl Live {
         add(&self.failed, 1);
     }
 
-    pub(super) fn add_to(&self, sum: &mut Snapshot) {
+    /// Publishes tokens, failures by kind, endpoints and the TTFT.
+    pub(super) fn publish(&self, details: Snapshot) {
+        *lock(&self.details) = details;
+    }
+
+    fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        sum.answered += read(&self.answered);
-        sum.failed += read(&self.failed);
-        // Read last, so that no request has ended that has not started.
-        sum.started += read(&self.started);
-        sum.ttft.0 += read(&self.first_tokens);
-        sum.ttft.1 += read(&self.ttft_us);
+        let (answered, failed) = (read(&self.answered), read(&self.failed));
+        Snapshot {
+            answered,
+            failed,
+            // Read last, so that no request has ended that has not started.
+            started: read(&self.started),
+            ttft: (read(&self.first_tokens), read(&self.ttft_us)),
+            ..lock(&self.details).clone()
+        }
     }
 }
 
@@ -60,8 +74,6 @@ impl Lives {
 
     /// The sum of all counters now.
     pub fn snapshot(&self) -> Snapshot {
-        let mut sum = Snapshot::default();
-        self.0.iter().for_each(|live| live.add_to(&mut sum));
-        sum
+        self.0.iter().map(|live| live.snapshot()).sum()
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Job;
 use super::connections::Connections;
-use super::live::Live;
+use super::live::{Live, PUBLISHED_EVERY};
 use super::pacer::Pacer;
 use crate::http1::{self, Buffer};
 use crate::recorder::{Recorder, window_s};
@@ -67,6 +67,8 @@ impl Worker {
     /// Sends its share of the requests; returns when all of them have ended. The clock runs from `start`.
     pub(super) async fn work(self: &Rc<Self>, start: Instant) -> Result<()> {
         self.recorder.borrow_mut().windows.begin(start);
+        let publishing = self.publish();
+        tokio::pin!(publishing);
         let tasks = LocalSet::new();
         let begun = tasks.run_until(async {
             match self.job.workload.arrival {
@@ -88,13 +90,25 @@ impl Worker {
         });
         tokio::select! {
             begun = begun => begun?,
+            () = &mut publishing => {}
             () = self.stop.cancelled() => return Ok(()),
         }
         tokio::select! {
             () = tasks => {}
+            () = &mut publishing => {}
             () = self.stop.cancelled() => {}
         }
+        self.live.publish(self.recorder.borrow().so_far());
         Ok(())
+    }
+
+    /// Publishes what was counted, again and again.
+    async fn publish(&self) {
+        let mut ticks = tokio::time::interval(PUBLISHED_EVERY);
+        loop {
+            ticks.tick().await;
+            self.live.publish(self.recorder.borrow().so_far());
+        }
     }
 
     /// Its measurements.

@@ -21,7 +21,12 @@ pub(super) struct Line {
     readings: u64,
     failed: u64,
     reason: Option<String>,
+    /// Readings in which a counter was lower than in the one before.
+    went_back: u64,
 }
+
+/// A server that restarts has its counters go back once. From as many times on, several servers answer at one address.
+const WENT_BACK_MAX: u64 = 3;
 
 #[derive(Debug, Default)]
 struct Points {
@@ -38,20 +43,30 @@ impl Line {
             readings: 0,
             failed: 0,
             reason: None,
+            went_back: 0,
         }
     }
 
     /// Adds the figures that were read at a moment.
     pub(super) fn add(&mut self, at: Instant, reading: &Reading) {
         self.readings += 1;
-        if reading.0.is_empty() {
-            self.fail("its page has none of the known figures".to_owned());
-        }
+        let mut went_back = false;
         for (key, value) in &reading.0 {
             if self.points.len() < FIGURES_MAX || self.points.contains_key(key) {
-                self.points.entry(key.clone()).or_default().add(at, *value);
+                went_back |= self.points.entry(key.clone()).or_default().add(at, *value);
             }
         }
+        self.went_back += u64::from(went_back);
+    }
+
+    /// Whether no figure was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// Whether all readings can be those of one server that ran all the time.
+    pub(super) fn is_steady(&self) -> bool {
+        self.went_back == 0
     }
 
     /// Counts a reading that failed.
@@ -67,7 +82,18 @@ impl Line {
     }
 
     /// All figures by offsets from `start`, and what could not be read.
-    pub(super) fn finish(self, start: Instant) -> (Vec<ServerSeries>, Option<Unread>) {
+    pub(super) fn finish(mut self, start: Instant) -> (Vec<ServerSeries>, Option<Unread>) {
+        if self.went_back >= WENT_BACK_MAX {
+            self.failed = self.readings;
+            self.reason = Some(format!(
+                "its counters went back {} times, as if several servers answered there: name each of them",
+                self.went_back
+            ));
+            self.points.clear();
+        } else if self.points.is_empty() && self.reason.is_none() && self.readings > 0 {
+            self.failed = self.readings;
+            self.reason = Some("its page has none of the known figures".to_owned());
+        }
         let series = self.points.into_iter().map(|((metric, device), points)| {
             let from_start = |(at, value): (Instant, f64)| {
                 let at = at.checked_duration_since(start)?;
@@ -94,29 +120,29 @@ impl Line {
 }
 
 impl Points {
-    fn add(&mut self, at: Instant, value: Value) {
+    /// Adds a value. Returns whether a counter went back, of which no rate is known.
+    fn add(&mut self, at: Instant, value: Value) -> bool {
         let before = self.before.replace((at, value));
         let before = before.map(|(before_at, before)| (at - before_at, before));
-        let point = match (value, before) {
-            (Value::Gauge(value), _) => Some(value),
+        let (point, went_back) = match (value, before) {
+            (Value::Gauge(value), _) => (Some(value), false),
             (Value::Counter(count), Some((since, Value::Counter(before)))) => {
-                let since_s = since.as_secs_f64();
-                (since_s > 0.0).then(|| grown(before, count) / since_s)
+                let (grown, since_s) = (count - before, since.as_secs_f64());
+                let is_rate = since_s > 0.0 && grown >= 0.0;
+                (is_rate.then(|| grown / since_s), grown < 0.0)
             }
             (Value::Share(part, whole), Some((_, Value::Share(part_before, whole_before)))) => {
-                let whole = grown(whole_before, whole);
-                (whole > 0.0).then(|| grown(part_before, part) / whole)
+                let (part, whole) = (part - part_before, whole - whole_before);
+                let went_back = part < 0.0 || whole < 0.0;
+                let is_share = whole > 0.0 && !went_back;
+                (is_share.then(|| part / whole), went_back)
             }
-            _ => None,
+            _ => (None, false),
         };
         let point = point.filter(|_| self.points.len() < POINTS_MAX);
         self.points.extend(point.map(|value| (at, value)));
+        went_back
     }
-}
-
-/// By how much a counter has grown. One that is lower than before began again with its server, as Prometheus takes it.
-fn grown(before: f64, now: f64) -> f64 {
-    if now < before { now } else { now - before }
 }
 
 #[cfg(test)]
@@ -159,10 +185,10 @@ mod tests {
         let waiting = points(ServerMetric::Queue);
         assert_eq!(waiting, [(0.5, 2.0), (2.5, 3.0), (3.5, 0.0)]);
         let tokens = points(ServerMetric::OutputTokens);
-        assert_eq!(tokens, [(0.5, 100.0), (2.5, 0.0), (3.5, 40.0)]);
+        assert_eq!(tokens, [(0.5, 100.0), (2.5, 0.0)]);
         // Nothing was looked up between the second and the third reading.
         let hits = points(ServerMetric::PrefixHits);
-        assert_eq!(hits, [(0.5, 0.25), (3.5, 0.3)]);
+        assert_eq!(hits, [(0.5, 0.25)]);
         let of_tokens = series
             .iter()
             .find(|it| it.metric == ServerMetric::OutputTokens);
@@ -170,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_noted_once_and_a_page_without_figures_is_one() {
+    fn a_failure_is_noted_once_and_a_server_without_figures_as_such() {
         let mut line = Line::new(Server::Picker {
             pool: "p".to_owned(),
         });
@@ -180,8 +206,31 @@ mod tests {
         line.add(now, &parse("<html>"));
         let (series, unread) = line.finish(now);
         let unread = unread.unwrap();
-        assert_eq!((series.len(), unread.failed, unread.of), (1, 2, 3));
+        assert_eq!((series.len(), unread.failed, unread.of), (1, 1, 3));
         assert!(unread.reason.starts_with("refused") && unread.reason.len() <= REASON_CHARS_MAX);
+        let mut line = Line::new(Server::Picker {
+            pool: "p".to_owned(),
+        });
+        line.add(now, &parse("<html>"));
+        let (_, unread) = line.finish(now);
+        assert!(unread.unwrap().reason.contains("none of the known figures"));
+    }
+
+    #[test]
+    fn an_address_of_several_servers_has_no_figures() {
+        let start = Instant::now();
+        let mut line = Line::new(Server::Picker {
+            pool: "p".to_owned(),
+        });
+        for second in 0..10 {
+            let served = 100 * (second % 3) + second;
+            let page = format!("tgi_queue_size 1\ntgi_request_success {served}\n");
+            line.add(start + Duration::from_secs(second), &parse(&page));
+        }
+        assert!(!line.is_steady());
+        let (series, unread) = line.finish(start);
+        assert!(series.is_empty());
+        assert!(unread.unwrap().reason.contains("went back 3 times"));
     }
 
     #[test]

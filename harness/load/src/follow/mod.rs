@@ -13,7 +13,8 @@ use url::Url;
 use line::Line;
 use poolproof_client as client;
 use poolproof_client::evidence::{self, endpoint, figures};
-use poolproof_model::target::Target;
+use poolproof_model::target::{Metrics, Model, Target};
+use poolproof_model::workload::Workload;
 use poolproof_records::load::over_time::{Server, ServerSeries, Unread};
 
 /// How long the last reading may take, after the run has ended.
@@ -24,11 +25,13 @@ const LAST_TIMEOUT: Duration = Duration::from_secs(1);
 struct Place {
     server: Server,
     url: Url,
+    /// Whether nobody named it: a server that does not answer there is no news.
+    guessed: bool,
 }
 
 /// Reads the metrics of all servers of a target until it is ended. Dropping it stops it.
 pub(crate) struct Follower {
-    lines: JoinSet<(usize, Line)>,
+    lines: JoinSet<(usize, Place, Line)>,
     end: CancellationToken,
 }
 
@@ -42,14 +45,14 @@ pub struct Followed {
 }
 
 impl Follower {
-    /// Starts to read each server now and once per `interval`.
-    pub(crate) fn start(target: &Target, interval: Duration) -> Result<Self> {
+    /// Starts to read each server that the workload may use, now and once per `interval`.
+    pub(crate) fn start(target: &Target, workload: &Workload, interval: Duration) -> Result<Self> {
         let (own, others) = clients(target)?;
         let mut follower = Self {
             lines: JoinSet::new(),
             end: CancellationToken::new(),
         };
-        for (number, place) in places(target).into_iter().enumerate() {
+        for (number, place) in places(target, workload).into_iter().enumerate() {
             let is_own = !matches!(place.server, Server::Other { .. });
             let http = if is_own || is_of(target, &place.url) {
                 own.clone()
@@ -58,7 +61,7 @@ impl Follower {
             };
             let end = follower.end.clone();
             follower.lines.spawn(async move {
-                let mut line = Line::new(place.server);
+                let mut line = Line::new(place.server.clone());
                 let mut ticks = tokio::time::interval(interval);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
@@ -70,6 +73,10 @@ impl Follower {
                         () = read(&http, &place.url, &mut line) => {}
                         () = end.cancelled() => break,
                     }
+                    if place.guessed && line.is_empty() {
+                        // It is asked once, and left alone.
+                        return (number, place, line);
+                    }
                 }
                 let last = read(&http, &place.url, &mut line);
                 if tokio::time::timeout(LAST_TIMEOUT, last).await.is_err() {
@@ -77,7 +84,7 @@ impl Follower {
                         anyhow!("no answer within {LAST_TIMEOUT:?} after the end of the run");
                     line.failed(&error);
                 }
-                (number, line)
+                (number, place, line)
             });
         }
         Ok(follower)
@@ -91,10 +98,14 @@ impl Follower {
             // One that panicked has a bug, whose message is printed; the run is not lost with it.
             lines.extend(ended);
         }
-        lines.sort_by_key(|(number, _)| *number);
+        lines.sort_by_key(|(number, ..)| *number);
         let mut followed = Followed::default();
-        for (_, line) in lines {
+        for (_, place, line) in lines {
+            if place.guessed && !line.is_steady() {
+                continue;
+            }
             let (series, unread) = line.finish(start);
+            let unread = unread.filter(|_| !place.guessed);
             followed.series.extend(series);
             followed.unread.extend(unread);
         }
@@ -114,15 +125,26 @@ async fn read(http: &reqwest::Client, url: &Url, line: &mut Line) {
     }
 }
 
-/// The servers of a target that have an address for metrics.
-fn places(target: &Target) -> Vec<Place> {
+/// The servers of a target that have an address for metrics, without those of models that the workload does not name.
+fn places(target: &Target, workload: &Workload) -> Vec<Place> {
+    let first = target.models.first().map(|model| &model.name);
+    let named = workload.mix.iter();
+    let named: Vec<&String> = named
+        .filter_map(|class| class.model.as_ref().or(first))
+        .collect();
+    let is_used = |model: &&Model| {
+        let mut names = std::iter::once(&model.name).chain(&model.adapters);
+        names.any(|name| named.contains(&name))
+    };
+    let models = target.models.iter().filter(is_used);
     let mut places = Vec::new();
-    for pool in target.pools() {
+    for pool in models.flat_map(|model| &model.pools) {
         let picker = pool.epp_metrics.as_ref().map(|url| Place {
             server: Server::Picker {
                 pool: pool.name.clone(),
             },
             url: url.clone(),
+            guessed: false,
         });
         let endpoints = pool.endpoints.iter().filter_map(|endpoint| {
             let url = endpoint::metrics_url(endpoint).ok()?;
@@ -130,7 +152,11 @@ fn places(target: &Target) -> Vec<Place> {
                 pool: pool.name.clone(),
                 endpoint: endpoint.name.clone(),
             };
-            Some(Place { server, url })
+            Some(Place {
+                server,
+                url,
+                guessed: false,
+            })
         });
         places.extend(endpoints.chain(picker));
     }
@@ -139,7 +165,11 @@ fn places(target: &Target) -> Vec<Place> {
             name: metrics.shown(),
         },
         url: metrics.url.clone(),
+        guessed: false,
     }));
+    if places.is_empty() {
+        places.push(of_gateway(target));
+    }
     // Pools may share a server.
     let mut seen = Vec::new();
     places.retain(|place| {
@@ -148,6 +178,19 @@ fn places(target: &Target) -> Vec<Place> {
         is_new
     });
     places
+}
+
+/// The metrics of what may be a model server instead of a gateway.
+fn of_gateway(target: &Target) -> Place {
+    let mut url = target.url.clone();
+    url.set_path("/metrics");
+    url.set_query(None);
+    let name = Metrics::at(url.clone()).shown();
+    Place {
+        server: Server::Other { name },
+        url,
+        guessed: true,
+    }
 }
 
 /// The client of the target's own parts, and that of others, which gets the certificates and proxies but no headers or keys.

@@ -37,6 +37,10 @@ fn target(text: &str) -> Target {
     toml::from_str(&format!("name = 't'\nurl = 'http://127.0.0.1:9'\n{text}\n")).unwrap()
 }
 
+fn workload() -> Workload {
+    Workload::load("quick-chat").unwrap().0
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_server_is_followed_and_one_that_does_not_answer_fails_nothing() {
     let (first, reads) = server().await;
@@ -47,10 +51,11 @@ async fn every_server_is_followed_and_one_that_does_not_answer_fails_nothing() {
     let target = target(&format!(
         "[[models]]\nname = 'm'\n[[models.pools]]\nname = 'p'\nepp_metrics = 'http://{gone_at}/metrics'\n\
          endpoints = [{{ name = 'a', url = '{first}' }}, {{ name = 'b' }}]\n\
+         [[models]]\nname = 'unused'\npools = [{{ name = 'q', epp_metrics = '{other}' }}]\n\
          [[metrics]]\nname = 'more'\nurl = '{other}metrics'\n"
     ));
     let start = Instant::now();
-    let follower = Follower::start(&target, INTERVAL).unwrap();
+    let follower = Follower::start(&target, &workload(), INTERVAL).unwrap();
     let enough = || async { (reads[0].load(Ordering::SeqCst) >= 5).then_some(()) };
     poll::until("five readings", WAIT, poll::INTERVAL, enough)
         .await
@@ -99,7 +104,7 @@ async fn keys_go_to_the_addresses_of_the_target_only() {
     for (gateway, with_key) in [(url.as_str(), 1), ("http://127.0.0.1:9", 0)] {
         target.url = gateway.parse().unwrap();
         let before = reads[with_key].load(Ordering::SeqCst);
-        let follower = Follower::start(&target, INTERVAL).unwrap();
+        let follower = Follower::start(&target, &workload(), INTERVAL).unwrap();
         let read = || async { (reads[with_key].load(Ordering::SeqCst) > before).then_some(()) };
         poll::until("a reading", WAIT, poll::INTERVAL, read)
             .await
@@ -117,7 +122,7 @@ async fn a_server_that_hangs_does_not_hold_the_end_up() {
     let target = target(&format!(
         "[[models]]\nname = 'm'\npools = [{{ name = 'p' }}]\n[[metrics]]\nurl = 'http://{address}/metrics'\n"
     ));
-    let follower = Follower::start(&target, INTERVAL).unwrap();
+    let follower = Follower::start(&target, &workload(), INTERVAL).unwrap();
     // It accepts and never answers.
     let _held = listener.accept().await.unwrap();
     let began = Instant::now();
@@ -125,4 +130,22 @@ async fn a_server_that_hangs_does_not_hold_the_end_up() {
     assert!(began.elapsed() < LAST_TIMEOUT + Duration::from_secs(3));
     assert!(followed.series.is_empty());
     assert_eq!(followed.unread.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_model_server_is_followed_and_a_gateway_without_metrics_is_no_news() {
+    let (url, reads) = server().await;
+    let gone = "http://127.0.0.1:9".parse().unwrap();
+    for (gateway, series) in [(url, 2), (gone, 0)] {
+        let mut target = target("[[models]]\nname = 'm'\npools = [{ name = 'p' }]");
+        target.url = gateway;
+        let start = Instant::now();
+        let follower = Follower::start(&target, &workload(), INTERVAL).unwrap();
+        let enough = || async { (reads[0].load(Ordering::SeqCst) >= 3).then_some(()) };
+        poll::until("three readings", WAIT, poll::INTERVAL, enough)
+            .await
+            .unwrap();
+        let followed = follower.end(start).await;
+        assert_eq!((followed.series.len(), followed.unread.len()), (series, 0));
+    }
 }

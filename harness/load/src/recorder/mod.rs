@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failed, Failure};
 use poolproof_model::remark::Remark;
 use poolproof_model::workload::Series;
+use poolproof_records::load::Snapshot;
 use poolproof_stats::clusters::Clusters;
 pub use windows::{Good, Windows, window_s};
 
@@ -91,6 +92,9 @@ pub struct Recorder {
     endpoints: Vec<String>,
     #[serde(skip)]
     places: HashMap<Key, usize>,
+    /// Answers by the place of their endpoint, for the display of a run.
+    #[serde(skip)]
+    served: Vec<u64>,
     cells: Vec<(Key, Cell)>,
     /// Examples of failures, a few of each kind.
     pub examples: Vec<Example>,
@@ -186,6 +190,30 @@ impl Recorder {
             self.cells.push((key, Cell::default()));
             self.cells.len() - 1
         })
+    }
+
+    /// Counts an answer of the endpoint of the cell at a place, of the warm-up as well.
+    pub fn serves(&mut self, place: Option<usize>) {
+        let Some(endpoint) = place.and_then(|place| self.cells[place].0.endpoint) else {
+            return;
+        };
+        if endpoint >= self.served.len() {
+            self.served.resize(endpoint + 1, 0);
+        }
+        self.served[endpoint] += 1;
+    }
+
+    /// What was counted so far: tokens, failures by kind, answers by endpoint, and the TTFT.
+    pub fn so_far(&self) -> Snapshot {
+        let served = self
+            .endpoints
+            .iter()
+            .cloned()
+            .zip(self.served.iter().copied());
+        Snapshot {
+            endpoints: served.filter(|(_, count)| *count > 0).collect(),
+            ..self.windows.so_far()
+        }
     }
 
     /// The cell at a place.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::serial;
 use crate::failure::Failure;
 use poolproof_model::workload::Series;
-use poolproof_records::load::Spread;
 use poolproof_records::load::over_time::{Window, WindowTimes};
+use poolproof_records::load::{Snapshot, Spread};
 
 /// The number of windows in which a run is shown, if it is long enough.
 const WINDOWS: f64 = 60.0;
@@ -19,8 +19,18 @@ const SHORTEST_S: f64 = 1.0;
 /// The most windows that are told apart: a run waits for its last answers, however late they are.
 const WINDOWS_MAX: usize = 2048;
 
-/// The series that windows have.
+/// The series that windows have, in the order of [`place_of`].
 const SERIES: [Series; 4] = [Series::Ttft, Series::Ttfa, Series::Tpot, Series::E2e];
+
+fn place_of(series: Series) -> Option<usize> {
+    match series {
+        Series::Ttft => Some(0),
+        Series::Ttfa => Some(1),
+        Series::Tpot => Some(2),
+        Series::E2e => Some(3),
+        _ => None,
+    }
+}
 
 /// The length of the windows of a run whose last request is due after `end_s`, in seconds.
 pub fn window_s(end_s: f64) -> f64 {
@@ -47,6 +57,8 @@ struct Clock {
     /// Requests in flight since `since_ns`.
     in_flight: u64,
     since_ns: u64,
+    /// The window of `since_ns`: its place, its begin and its end.
+    current: (usize, u64, u64),
 }
 
 /// One window.
@@ -56,6 +68,8 @@ struct Slot {
     answered: u64,
     #[serde(with = "serial::pairs")]
     failed: BTreeMap<Failure, u64>,
+    /// Streamed answers without a first token.
+    textless: u64,
     output_tokens: u64,
     /// The time that all requests together were in flight.
     in_flight_ns: u64,
@@ -69,6 +83,8 @@ pub struct Good<'a> {
     pub output_tokens: u64,
     /// The moments of its first and last token, if it was streamed.
     pub tokens: Option<(Instant, Instant)>,
+    /// Whether it was streamed without a token.
+    pub is_textless: bool,
     /// Its times.
     pub times: &'a [Option<(Series, Duration)>],
 }
@@ -88,6 +104,7 @@ impl Windows {
             start,
             in_flight: 0,
             since_ns: 0,
+            current: (0, 0, self.length_ns),
         });
     }
 
@@ -108,7 +125,7 @@ impl Windows {
         let first_ns = good.tokens.and_then(|(first, _)| self.offset_ns(first));
         let of_first = first_ns.unwrap_or(at_ns);
         for (series, time) in good.times.iter().flatten() {
-            let Some(place) = SERIES.iter().position(|own| own == series) else {
+            let Some(place) = place_of(*series) else {
                 continue;
             };
             let seen_ns = if *series == Series::Ttft {
@@ -120,7 +137,9 @@ impl Windows {
         }
         let last_ns = good.tokens.and_then(|(_, last)| self.offset_ns(last));
         self.spread_tokens(good.output_tokens, of_first, last_ns.unwrap_or(at_ns));
-        self.at(at_ns).answered += 1;
+        let slot = self.at(at_ns);
+        slot.answered += 1;
+        slot.textless += u64::from(good.is_textless);
     }
 
     /// Counts a request that failed.
@@ -135,6 +154,19 @@ impl Windows {
     pub fn end(&mut self, at: Instant) {
         self.advance(at);
         self.clock = None;
+    }
+
+    /// What was counted so far: tokens, failures by kind, and the TTFT.
+    pub fn so_far(&self) -> Snapshot {
+        let mut all = Slot::default();
+        self.slots.iter().for_each(|slot| all.merge(slot));
+        let [ttfts, ..] = all.spreads;
+        Snapshot {
+            output_tokens: all.output_tokens,
+            failures: named(&all.failed),
+            ttfts,
+            ..Snapshot::default()
+        }
     }
 
     /// Adds all that another one has. Both have windows of one length, or this one is empty.
@@ -172,13 +204,16 @@ impl Windows {
                 before.merge(&last);
             }
         }
+        // A series that no answer has, such as the TTFT of answers that are not streamed, is in no window, failures or not.
+        let mut all = Slot::default();
+        slots.iter().for_each(|slot| all.merge(slot));
         let ends = (1..slots.len()).map(|place| self.at_ns(place));
         let ends = ends.chain([self.end_ns]);
         let windows = slots.iter().zip(ends).enumerate();
         windows
             .map(|(place, (slot, end_ns))| {
                 let at_ns = self.at_ns(place);
-                slot.window(at_ns, end_ns.saturating_sub(at_ns))
+                slot.window(at_ns, end_ns.saturating_sub(at_ns), &all)
             })
             .collect()
     }
@@ -190,6 +225,15 @@ impl Windows {
     }
 
     fn index(&self, offset_ns: u64) -> usize {
+        // Nearly all that is counted belongs to the current window: no division is needed.
+        if let Some(Clock {
+            current: (index, from_ns, to_ns),
+            ..
+        }) = self.clock
+            && (from_ns..to_ns).contains(&offset_ns)
+        {
+            return index;
+        }
         ((offset_ns / self.length_ns.max(1)) as usize).min(WINDOWS_MAX - 1)
     }
 
@@ -231,8 +275,11 @@ impl Windows {
             self.slot(index).in_flight_ns += in_flight * (end_ns - since_ns);
             since_ns = end_ns;
         }
+        let index = self.index(self.end_ns);
+        let current = (index, self.at_ns(index), self.at_ns(index + 1));
         if let Some(clock) = &mut self.clock {
             clock.since_ns = clock.since_ns.max(at_ns);
+            clock.current = current;
         }
         Some(at_ns)
     }
@@ -269,6 +316,7 @@ impl Slot {
     fn merge(&mut self, other: &Self) {
         self.started += other.started;
         self.answered += other.answered;
+        self.textless += other.textless;
         self.output_tokens += other.output_tokens;
         self.in_flight_ns += other.in_flight_ns;
         for (kind, count) in &other.failed {
@@ -279,16 +327,18 @@ impl Slot {
         }
     }
 
-    fn window(&self, at_ns: u64, length_ns: u64) -> Window {
+    fn window(&self, at_ns: u64, length_ns: u64, all: &Self) -> Window {
         let failures: u64 = self.failed.values().sum();
-        let times = SERIES.iter().zip(&self.spreads);
-        let times = times.filter_map(|(series, spread)| {
-            // Not every workload has answers that reason first: failures alone do not show it.
-            let failures = match series {
-                Series::Ttfa if spread.is_empty() => 0,
+        let seen = all.spreads.iter().map(|spread| !spread.is_empty());
+        let times = SERIES.iter().zip(&self.spreads).zip(seen);
+        let times = times.filter(|(_, seen)| *seen);
+        let times = times.filter_map(|((series, spread), _)| {
+            // As in `Cell::never`.
+            let never = match series {
+                Series::Ttft | Series::Tpot => failures + self.textless,
                 _ => failures,
             };
-            let of = |percentile| spread.percentile_ms(percentile, failures);
+            let of = |percentile| spread.percentile_ms(percentile, never);
             let times = WindowTimes {
                 n: spread.len(),
                 p50_ms: of(50.0),
@@ -296,23 +346,27 @@ impl Slot {
                 p95_ms: of(95.0),
                 p99_ms: of(99.0),
             };
-            (times.n + failures > 0).then(|| (series.name().to_owned(), times))
+            (times.n + never > 0).then(|| (series.name().to_owned(), times))
         });
         Window {
             at_s: at_ns as f64 / 1e9,
             length_s: length_ns as f64 / 1e9,
             started: self.started,
             answered: self.answered,
-            failed: self
-                .failed
-                .iter()
-                .map(|(kind, count)| (kind.to_string(), *count))
-                .collect(),
+            failed: named(&self.failed),
             output_tokens: self.output_tokens,
             in_flight: self.in_flight_ns as f64 / length_ns.max(1) as f64,
             times: times.collect(),
         }
     }
+}
+
+/// Counts by the names of their kinds.
+fn named(failed: &BTreeMap<Failure, u64>) -> BTreeMap<String, u64> {
+    let named = failed.iter();
+    named
+        .map(|(kind, count)| (kind.to_string(), *count))
+        .collect()
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ pub async fn run(
         }
     });
     let mut following = std::pin::pin!(join_all(following));
-    let sum = || -> Snapshot { heard.iter().map(|it| *lock(it)).sum() };
+    let sum = || -> Snapshot { heard.iter().map(|it| lock(it).clone()).sum() };
     let mut tick = tokio::time::interval_at(start.into(), WATCHED_EVERY);
     let ended = loop {
         tokio::select! {

@@ -34,7 +34,7 @@ pub struct Address {
 }
 
 /// The progress of a worker.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Progress {
     /// Its live counters.
     live: Snapshot,

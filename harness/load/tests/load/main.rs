@@ -35,6 +35,16 @@ const THREADS: usize = 2;
 
 /// Sends a workload, given by its arrival and more keys of its class.
 async fn send(server: &Server, workload: &str, stop: &CancellationToken) -> Measured {
+    send_and_watch(server, workload, stop, &mut |_| {}).await
+}
+
+/// The same; `watch` receives the progress.
+async fn send_and_watch(
+    server: &Server,
+    workload: &str,
+    stop: &CancellationToken,
+    watch: &mut (dyn FnMut(&Snapshot) + Send),
+) -> Measured {
     let url = Url::parse(&format!("http://{}", server.address)).unwrap();
     let target: Target = toml::from_str(&format!(
         "name = 't'\nurl = '{url}'\n[[models]]\nname = 'm'\n[[models.pools]]\nname = 'p'\nweight = 1"
@@ -51,9 +61,7 @@ async fn send(server: &Server, workload: &str, stop: &CancellationToken) -> Meas
         part: Part::whole(),
     };
     let job = Job::new(workload, None, &target, sender).await.unwrap();
-    engine::run(job, stop, &mut |_: &Snapshot| {})
-        .await
-        .unwrap()
+    engine::run(job, stop, watch).await.unwrap()
 }
 
 /// A workload of requests for streams, a hundred a second.

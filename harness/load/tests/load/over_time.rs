@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use poolproof_records::load::Snapshot;
 use poolproof_records::load::over_time::Window;
 use tokio_util::sync::CancellationToken;
 
-use super::server::{Act, Server, stream, token};
-use super::{all, good, hundred_a_second, send};
+use super::server::{Act, Server, stream, token, whole};
+use super::{all, good, hundred_a_second, send, send_and_watch};
 
 fn sum(windows: &[Window], of: impl Fn(&Window) -> u64) -> u64 {
     windows.iter().map(of).sum()
@@ -39,6 +40,29 @@ async fn the_windows_of_a_run_sum_up_to_its_totals() {
     assert!(all.failures() > 50, "{:?}", all.failed);
     // A third of the requests failed.
     assert!(windows.iter().all(|it| it.times["ttft"].p99_ms.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_has_tokens_failures_endpoints_and_times() {
+    let server = Server::start(|number| match number % 2 {
+        0 => Act::Send(whole(503, "text/plain", "busy")),
+        _ => Act::Send(good()),
+    })
+    .await;
+    let mut last = Snapshot::default();
+    let mut early = 0;
+    let mut watch = |now: &Snapshot| {
+        early = early.max(last.output_tokens);
+        last = now.clone();
+    };
+    let stop = CancellationToken::new();
+    send_and_watch(&server, &hundred_a_second(1.8, ""), &stop, &mut watch).await;
+    assert_eq!((last.started, last.answered, last.failed), (180, 90, 90));
+    assert_eq!(last.failures, [("status-503".to_owned(), 90)].into());
+    assert_eq!(last.endpoints, [("pod-0".to_owned(), 90)].into());
+    assert_eq!((last.output_tokens, last.ttfts.len()), (270, 90));
+    // It is there while the run lasts.
+    assert!(early > 0 && early < 270, "{early}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ pub struct Spread {
 
 impl Spread {
     /// Records a time in microseconds.
+    #[inline]
     pub fn record(&mut self, us: u64) {
         self.add(bucket_of(us), 1);
     }
@@ -77,6 +78,7 @@ impl Spread {
             .map(|(place, count)| (self.first + place, *count))
     }
 
+    #[inline]
     fn add(&mut self, bucket: usize, count: u64) {
         if count == 0 {
             return;
@@ -117,6 +119,7 @@ impl From<Spread> for Vec<(u16, u64)> {
     }
 }
 
+#[inline]
 fn bucket_of(us: u64) -> usize {
     let us = us.min(LONGEST_US);
     if us < PER_OCTAVE {

@@ -67,7 +67,7 @@ impl Records {
         Ok(records)
     }
 
-    /// This one record, without those beside it. `None` for a search, which is not compared.
+    /// This one record, without those beside it. `None` for a kind that is not compared.
     pub fn of(record: &AnyRecord) -> Option<Self> {
         let mut records = Self {
             run: None,
@@ -79,7 +79,7 @@ impl Records {
             AnyRecord::Run(run) => records.run = Some((**run).clone()),
             AnyRecord::Load(load) => records.load = Some((**load).clone()),
             AnyRecord::Overhead(overhead) => records.overhead = Some((**overhead).clone()),
-            AnyRecord::Search(_) => return None,
+            _ => return None,
         }
         Some(records)
     }

@@ -26,6 +26,6 @@ pub fn render_compared(record: &AnyRecord, with: &Comparison) -> Option<String> 
     match record {
         AnyRecord::Run(record) => Some(run::render_compared(record, Some(with))),
         AnyRecord::Load(record) => Some(load::render_compared(record, Some(with))),
-        AnyRecord::Search(_) | AnyRecord::Overhead(_) => None,
+        _ => None,
     }
 }

@@ -1,9 +1,11 @@
 //! A load run as metrics: its record, or its progress.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
 
 use super::family::{Family, Histogram, Labels};
-use super::{about, one_if, shown, states, written};
+use super::{about, one_if, over_time, shown, states, written};
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
 use poolproof_records::load::Snapshot;
@@ -16,6 +18,8 @@ const BOUNDS_S: [f64; 17] = [
 ];
 /// The number of failure kinds exported per class, most frequent first. Bounds the labels, since a server may respond with any status.
 const KINDS_MAX: usize = 24;
+/// The last line of the text.
+const END: &str = "# EOF\n";
 const CONCLUSIONS: [(Conclusion, &str); 4] = [
     (Conclusion::Met, "met"),
     (Conclusion::Missed, "missed"),
@@ -23,7 +27,7 @@ const CONCLUSIONS: [(Conclusion, &str); 4] = [
     (Conclusion::Interrupted, "interrupted"),
 ];
 
-/// Renders requests, failures, tokens and times of each class, requests of each endpoint, and the objectives.
+/// Renders requests, failures, tokens and times of each class, requests of each endpoint, the objectives, and the run over time.
 pub fn render(record: &Record) -> Result<String> {
     let mut labels = about(&record.tool_version, &record.stack, record.flaw.as_deref());
     labels.push(("workload", shown(&record.name)));
@@ -94,7 +98,10 @@ pub fn render(record: &Record) -> Result<String> {
         "Conclusion of the run: 1 for the one that holds.",
         states("conclusion", &CONCLUSIONS, &record.conclusion()),
     ));
-    written(families)
+    let text = written(families)?;
+    let (families, end) = text.split_at(text.len() - END.len());
+    ensure!(end == END, "openmetrics without an end");
+    Ok(format!("{families}{}{END}", over_time::families(record)))
 }
 
 /// Renders a run in progress, including the warm-up.
@@ -115,7 +122,16 @@ pub fn render_live(workload: &str, now: &Snapshot) -> Result<String> {
             "Requests answered completely.",
             now.answered,
         ),
-        counter("poolproof_load_failed", "Requests that failed.", now.failed),
+        Family::counters(
+            ("poolproof_load_failed", "requests"),
+            "Requests that failed, by kind.",
+            by_kind(vec![("workload", shown(workload))], &now.failures),
+        ),
+        Family::counters(
+            ("poolproof_load_output", "tokens"),
+            "Answer tokens of complete answers.",
+            [(labels(), now.output_tokens)],
+        ),
         Family::gauges(
             ("poolproof_load_in_flight", "requests"),
             "Requests in flight.",
@@ -134,12 +150,17 @@ fn class(group: &Group) -> Labels {
 }
 
 fn failures(group: &Group) -> Vec<(Labels, u64)> {
+    by_kind(class(group), &group.failed)
+}
+
+/// Counts by kind with these labels: the most frequent ones, and all others together.
+fn by_kind(labels: Labels, counts: &BTreeMap<String, u64>) -> Vec<(Labels, u64)> {
     let of = |kind: &str, count| {
-        let mut labels = class(group);
+        let mut labels = labels.clone();
         labels.push(("kind", shown(kind)));
         (labels, count)
     };
-    let mut kinds: Vec<(&String, u64)> = group.failed.iter().map(|(k, n)| (k, *n)).collect();
+    let mut kinds: Vec<(&String, u64)> = counts.iter().map(|(k, n)| (k, *n)).collect();
     kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let rest = kinds.split_off(kinds.len().min(KINDS_MAX));
     let rest = rest.iter().map(|(_, count)| count).sum();

@@ -1,10 +1,11 @@
 //! Figures as OpenMetrics text, of a record or of a run in progress.
 //!
 //! Every label comes from a fixed set or from the request (cases, classes, objectives, endpoints of the target), never from
-//! server responses. This bounds the number of labels.
+//! server responses, except for the GPUs of a server, of which a record has a limited number. This bounds the number of labels.
 
 mod family;
 mod load;
+mod over_time;
 mod run;
 
 use std::fmt;
@@ -61,7 +62,7 @@ mod tests {
     use poolproof_model::verdict::Level;
     use poolproof_model::verdict::Outcome;
     use poolproof_records::load::Snapshot;
-    use poolproof_records::samples::record;
+    use poolproof_records::samples::{over_time, record};
 
     /// Checks that every line describes a family or is a sample of the last described one, and that the text ends with `# EOF`.
     fn check_shape(text: &str) {
@@ -148,19 +149,56 @@ mod tests {
     }
 
     #[test]
+    fn a_load_run_over_time_has_timestamps_in_order() {
+        let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
+        let path = reports.join("load-local-envoy/load.json");
+        let mut record = poolproof_records::load::Record::read(&path).unwrap();
+        let without = render_load(&record).unwrap();
+        record.started = "2026-11-28T00:00:00Z".parse().unwrap();
+        let mut over_time = over_time();
+        over_time.series[0].device = Some("\"} 1\n# EOF\\".to_owned());
+        record.over_time = Some(over_time);
+        let text = render_load(&record).unwrap();
+        check_shape(&text);
+        assert!(text.len() > without.len() && !without.contains("over_time"));
+        for line in [
+            "poolproof_load_over_time_answered_per_second 40 1795824001.000",
+            "poolproof_load_over_time_failed_per_second 20 1795824002.000",
+            "poolproof_load_over_time_ttft_seconds{quantile=\"0.5\"} 0.02 1795824001.000",
+            "poolproof_load_over_time_ttft_seconds{quantile=\"0.99\"} +Inf 1795824002.000",
+            "poolproof_server_queue{server=\"p/a\",device=\"\\\"} 1\\n# EOF\\\\\"} 3 1795824001.500",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
+        let mut last = ("", 0.0);
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        for line in samples.filter(|line| line.contains("_over_time_")) {
+            let (named, at) = line.rsplit_once(' ').unwrap();
+            let named = named.rsplit_once(' ').unwrap().0;
+            let at: f64 = at.parse().unwrap_or(0.0);
+            assert!(named != last.0 || at > last.1, "{line}");
+            last = (named, at);
+        }
+    }
+
+    #[test]
     fn a_load_run_in_progress_reports_its_progress() {
         let now = Snapshot {
             started: 10,
             answered: 6,
             failed: 1,
             ttft: (6, 3_000_000),
+            output_tokens: 600,
+            failures: [("cut".to_owned(), 1)].into(),
+            ..Snapshot::default()
         };
         let text = render_live_load("steady-chat", &now).unwrap();
         check_shape(&text);
         for line in [
             "poolproof_load_started_requests_total{workload=\"steady-chat\"} 10",
             "poolproof_load_in_flight_requests{workload=\"steady-chat\"} 3.0",
-            "poolproof_load_failed_requests_total{workload=\"steady-chat\"} 1",
+            "poolproof_load_failed_requests_total{workload=\"steady-chat\",kind=\"cut\"} 1",
+            "poolproof_load_output_tokens_total{workload=\"steady-chat\"} 600",
             "poolproof_load_ttft_seconds_sum{workload=\"steady-chat\"} 3.0",
             "poolproof_load_ttft_seconds_count{workload=\"steady-chat\"} 6",
         ] {

@@ -6,6 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::{clipped, conclusion_of_load};
+use super::over_time;
 use poolproof_model::remark::Remark;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
@@ -20,6 +21,9 @@ pub fn render(record: &Record) -> String {
     text += &requests(record);
     text += &adapters(record);
     text += &endpoints(record);
+    if let Some(over_time) = &record.over_time {
+        text += &over_time::render(over_time);
+    }
     // Writing to a string cannot fail, here and below.
     for slo in &record.slos {
         let (low, high) = slo.share_interval;
@@ -390,7 +394,7 @@ pub(in super::super) fn cell(group: &Group, series: Series, percentile: f64) -> 
 }
 
 /// Formats a time; `None` is the time of a failure.
-fn milliseconds(ms: Option<f64>) -> String {
+pub(super) fn milliseconds(ms: Option<f64>) -> String {
     match ms {
         None => "never".to_owned(),
         Some(ms) if ms < 10.0 => format!("{ms:.2}"),

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod list;
 pub mod load;
+mod over_time;
 pub mod overhead;
 pub mod plan;
 pub mod run;

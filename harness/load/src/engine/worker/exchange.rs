@@ -67,18 +67,23 @@ impl Worker {
             answered = answered.map_err(when_reused);
         }
         let performed = Performed::new(&answered, watch.retry_after);
-        let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
-        match &answered {
-            Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
-            Err(_) => self.live.failed(),
-        }
         let times = Times {
             moment,
             sent_at,
             ended_at,
         };
         let times = answered.as_ref().map(|it| times.of(it)).unwrap_or_default();
-        self.count_in_windows(&answered, &times, ended_at);
+        let ttft = answered.as_ref().ok().and_then(|it| it.first_token_at);
+        match &answered {
+            Ok(_) => self.live.answered(ttft.map(|at| at - moment)),
+            Err(_) => self.live.failed(),
+        }
+        self.count(
+            &answered,
+            &times,
+            ended_at,
+            (watch.place, built.asked.stream),
+        );
         let text = answered
             .as_mut()
             .ok()
@@ -171,23 +176,26 @@ impl Worker {
     }
 
     /// Counts a request that has ended, of the warm-up as well.
-    fn count_in_windows(
+    fn count(
         &self,
         answered: &Result<Answered, Failed>,
         times: &Measured,
         ended_at: Instant,
+        (place, is_stream): (Option<usize>, bool),
     ) {
-        let windows = &mut self.recorder.borrow_mut().windows;
+        let recorder = &mut *self.recorder.borrow_mut();
         match answered {
             Ok(answered) => {
+                recorder.serves(place);
                 let good = Good {
                     output_tokens: answered.output_tokens(),
                     tokens: answered.first_token_at.zip(answered.last_token_at),
+                    is_textless: is_stream && answered.first_token_at.is_none(),
                     times,
                 };
-                windows.answered(ended_at, good);
+                recorder.windows.answered(ended_at, good);
             }
-            Err(failed) => windows.failed(ended_at, failed.kind),
+            Err(failed) => recorder.windows.failed(ended_at, failed.kind),
         }
     }
 

@@ -65,6 +65,7 @@ fn measured(sent: &[Sent], start: Instant, until_ms: u64) -> Windows {
             let good = Good {
                 output_tokens: one.tokens,
                 tokens: one.streamed.then_some((first, last)),
+                is_textless: false,
                 times: &times,
             };
             windows.answered(at(ms), good);
@@ -155,6 +156,7 @@ fn tokens_are_spread_between_the_first_and_the_last_one() {
     let good = Good {
         output_tokens: 30,
         tokens: Some((at(500), at(3500))),
+        is_textless: false,
         times: &[],
     };
     windows.answered(at(3500), good);
@@ -173,6 +175,7 @@ fn a_failure_is_later_than_any_time_of_its_window() {
         let good = Good {
             output_tokens: 1,
             tokens: None,
+            is_textless: false,
             times: &[Some((Series::E2e, Duration::from_millis(50)))],
         };
         match failed {
@@ -184,8 +187,31 @@ fn a_failure_is_later_than_any_time_of_its_window() {
     let found = windows.windows();
     let times = found[0].times["e2e"];
     assert_eq!((times.n, times.p50_ms), (1, None));
-    // No answer reasons, so that there is no time to the answer behind it.
-    assert!(!found[0].times.contains_key("ttfa"));
+    // No answer of the run was streamed.
+    assert_eq!(found[0].times.len(), 1);
+}
+
+#[test]
+fn a_stream_without_a_token_never_has_a_first_one() {
+    let start = Instant::now();
+    let mut windows = Windows::new(1.0);
+    windows.begin(start);
+    for is_textless in [false, true, true] {
+        windows.started(start);
+        let ttft = (Series::Ttft, Duration::from_millis(50));
+        let e2e = (Series::E2e, Duration::from_millis(90));
+        let good = Good {
+            output_tokens: 1,
+            tokens: (!is_textless).then_some((start, start)),
+            is_textless,
+            times: &[(!is_textless).then_some(ttft), Some(e2e)],
+        };
+        windows.answered(start, good);
+    }
+    windows.end(start + Duration::from_secs(1));
+    let times = &windows.windows()[0].times;
+    assert_eq!((times["ttft"].n, times["ttft"].p50_ms), (1, None));
+    assert!(times["e2e"].p99_ms.is_some());
 }
 
 #[test]

@@ -76,6 +76,8 @@ pub(super) struct Chart {
     pub(super) reach: (Vec<f64>, Vec<f64>),
     /// Whether the legend names a single line too.
     pub(super) named: bool,
+    /// Whether the values of lines are shown on hover. Lines that turn back have no values by x.
+    pub(super) hovers: bool,
     /// Whether marked spans and values are explained elsewhere, so that the legend leaves them out.
     pub(super) explained: bool,
 }
@@ -129,6 +131,7 @@ impl Chart {
             reach: (Vec::new(), Vec::new()),
             explained: false,
             named: false,
+            hovers: true,
         }
     }
 
@@ -166,7 +169,7 @@ impl Chart {
                             }
                         }
                     }
-                    (hover::slots(self, &x, &y))
+                    @if self.hovers { (hover::slots(self, &x, &y)) }
                 }
             }
         })
