@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::{Exit, Failure, github, print_line};
 use poolproof_model::verdict::Verdict;
-use poolproof_report::compare::compare as compare_records;
 use poolproof_report::compare::drift::drifts;
 use poolproof_report::compare::gate::Gate;
 use poolproof_report::compare::records::Records;
+use poolproof_report::compare::{MARGIN_PERCENT, compare as compare_records};
 use poolproof_report::github as annotations;
 use poolproof_report::terminal::compare::render;
 
@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
     /// Largest difference of a figure that counts as no change, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = MARGIN_PERCENT)]
     margin: f64,
     /// Print JSON
     #[arg(long)]

@@ -29,6 +29,7 @@ use std::fmt;
 
 use poolproof_model::verdict::Verdict;
 use poolproof_records::judged::Judged;
+use poolproof_records::load;
 use poolproof_records::load::overhead::Compared;
 use poolproof_records::run::CaseRecord;
 
@@ -86,6 +87,19 @@ fn detail_lines(case: &CaseRecord) -> Vec<(&'static str, String)> {
         add("evidence", line);
     }
     lines
+}
+
+/// The conclusion of a load run in words.
+fn conclusion_of_load(record: &load::Record) -> &'static str {
+    use load::Conclusion;
+    match record.conclusion() {
+        Conclusion::Met => "every objective was met",
+        Conclusion::Missed if record.every_request_failed() => "every request failed",
+        Conclusion::Missed => "an objective was missed",
+        Conclusion::Undecided if record.doubts.is_empty() => "not decided",
+        Conclusion::Undecided => "not to be trusted",
+        Conclusion::Interrupted => "interrupted",
+    }
 }
 
 /// Whether a figure is better through the gateway or with round robin.

@@ -61,6 +61,12 @@ fn with_hashes(text: &str, element: &str) -> String {
     short
 }
 
+/// The elements of a page that begin a line of its snapshot.
+const BLOCKS: [&str; 17] = [
+    "article", "body", "dd", "details", "dl", "dt", "figure", "h1", "h2", "h3", "head", "li", "p",
+    "section", "table", "tr", "ul",
+];
+
 fn check(name: &str, format: &Format, record: &AnyRecord, style: TableStyle) {
     let Some(rendered) = format.render(record, style) else {
         return;
@@ -69,8 +75,10 @@ fn check(name: &str, format: &Format, record: &AnyRecord, style: TableStyle) {
     let mut text = rendered.text;
     if format.extension == "html" {
         text = with_hashes(&with_hashes(&text, "svg"), "style");
-        // One line per element keeps differences readable.
-        text = text.replace("><", ">\n<");
+        // One line per block, such as a row of a table, keeps differences readable.
+        for block in BLOCKS {
+            text = text.replace(&format!("><{block}"), &format!(">\n<{block}"));
+        }
     }
     for line in rendered.left_out {
         text += &format!("\nleft out: {line}");

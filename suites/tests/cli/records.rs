@@ -89,3 +89,35 @@ fn a_job_of_github_actions_gets_annotations_and_a_summary() {
         "{summary}"
     );
 }
+
+#[test]
+fn a_page_shows_the_comparison_with_the_run_that_is_named_as_its_baseline() {
+    let reports = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports");
+    let folder = TempDir::new().unwrap();
+    let of = |name: &str| format!("{reports}/{name}");
+    let (run_now, run_before) = (of("local-envoy"), of("local-poolproof"));
+    let load = of("load-local-envoy");
+    let page = |record: &str, baseline: &str, format: &str| {
+        let arguments = ["report", record, "--baseline", baseline, "--format", format];
+        run(&folder, &arguments)
+    };
+    let (code, html, error) = page(&run_now, &run_before, "html");
+    assert_eq!(code, 0, "{error}");
+    assert!(html.contains("<section id=\"compared\">"), "{html}");
+    assert!(html.contains("protocol/control-headers") && html.contains("no worse"));
+    let (code, html, error) = page(&load, &load, "html");
+    assert_eq!(code, 0, "{error}");
+    assert!(
+        html.contains("0 of 10 figures are worse, 0 are better"),
+        "{html}"
+    );
+    // `compare` prints text. An overhead has no section for it.
+    for (record, format, wanted) in [
+        (&load, "markdown", "only with --format html"),
+        (&of("load-url-h200"), "html", "--baseline: not supported"),
+    ] {
+        let (code, _, error) = page(record, record, format);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains(wanted), "{error}");
+    }
+}

@@ -13,6 +13,9 @@ use figure::Compared;
 use records::Records;
 use verdicts::VerdictChange;
 
+/// The usual margin of a comparison, in percent: a smaller difference of a figure counts as no change.
+pub const MARGIN_PERCENT: f64 = 5.0;
+
 /// The result of comparing two runs.
 #[derive(Debug, Serialize)]
 pub struct Comparison {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use super::peers::{Peer, TOOLS};
@@ -57,21 +57,39 @@ impl Records {
 
     /// Reads one file. The name of a record does not matter.
     fn read_file(path: &Path) -> Result<Self> {
+        let no_peer = match Peer::read(path) {
+            Ok(peer) => {
+                return Ok(Self {
+                    peer: Some(peer),
+                    ..Self::default()
+                });
+            }
+            Err(error) => error,
+        };
+        let record = AnyRecord::read(path).context(no_peer)?;
+        let kind = record.kind().describe();
+        Self::of(record)
+            .with_context(|| format!("{}: holds {kind}, which cannot be compared", path.display()))
+    }
+
+    /// This one record, without those beside it. `None` for a kind that is not compared.
+    pub fn of(record: AnyRecord) -> Option<Self> {
         let mut records = Self::default();
-        match Peer::read(path) {
-            Ok(peer) => records.peer = Some(peer),
-            Err(no_peer) => match AnyRecord::read(path).context(no_peer)? {
-                AnyRecord::Run(record) => records.run = Some(*record),
-                AnyRecord::Load(record) => records.load = Some(*record),
-                AnyRecord::Overhead(record) => records.overhead = Some(*record),
-                AnyRecord::Search(_) => bail!(
-                    "{}: holds {}, which cannot be compared",
-                    path.display(),
-                    Kind::Search.describe()
-                ),
-            },
+        match record {
+            AnyRecord::Run(run) => records.run = Some(*run),
+            AnyRecord::Load(load) => records.load = Some(*load),
+            AnyRecord::Overhead(overhead) => records.overhead = Some(*overhead),
+            _ => return None,
         }
-        Ok(records)
+        Some(records)
+    }
+
+    /// Only the record of this kind, or the result of another load generator.
+    pub fn only(mut self, kind: Kind) -> Self {
+        self.run = self.run.filter(|_| kind == Kind::Run);
+        self.load = self.load.filter(|_| kind == Kind::Load);
+        self.overhead = self.overhead.filter(|_| kind == Kind::Overhead);
+        self
     }
 
     /// Reads the records in all subfolders, sorted by start. The second list names those that could not be read.

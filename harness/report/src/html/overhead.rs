@@ -1,64 +1,140 @@
 //! The comparison of the gateway with round robin, as a web page.
 
-use maud::html;
+use maud::{Markup, html};
 
-use super::super::{better, clipped};
-use super::page;
-use poolproof_records::load::overhead::BLOCKS_MIN;
-use poolproof_records::load::overhead::Overhead;
+use super::super::{Better, better, clipped};
+use super::number::figure;
+use super::part::{Head, Section, State, facts, page, wide};
+use poolproof_records::load::overhead::{BLOCKS_MIN, Compared, Overhead};
 
 /// Renders each figure with both medians, their difference and its interval, then facts about the run.
 pub fn render(record: &Overhead) -> String {
-    let state = if record.compared.is_empty() {
-        "undecided"
-    } else {
-        "pass"
+    let is_empty = record.compared.is_empty();
+    let worse = record
+        .compared
+        .iter()
+        .filter(|it| better(it) == Some(Better::RoundRobin));
+    let conclusion = match (is_empty, worse.count()) {
+        (true, _) => "not decided: too few pairs of blocks".to_owned(),
+        (false, 0) => "no figure is better with round robin".to_owned(),
+        (false, n) => format!(
+            "{n} of {} figures are better with round robin",
+            record.compared.len()
+        ),
     };
-    let title = format!("gateway and round robin on {}", clipped(&record.stack));
-    page(
-        &title,
-        html! {
-            header class=(state) {
-                h1 { (title) }
-                p {
-                    "pool " (clipped(&record.pool)) ", " (record.pairs) " pairs of blocks; both blocks of a pair have the same requests"
-                    @if let Some(factor) = record.uneven {
-                        "; its first endpoint is " (factor) " times as slow"
-                    }
-                }
-            }
-            section {
-                h2 { "Medians over blocks, and median differences" }
-                @if record.compared.is_empty() {
-                    p { "No figure has the " (BLOCKS_MIN) " pairs of blocks needed for a median with an interval." }
-                } @else {
-                    div.wide {
-                        table {
-                            tr { th { "" } th { "gateway" } th { "round robin" } th { "difference" } th { "95 %" } th { "" } }
-                            @for compared in &record.compared {
-                                tr {
-                                    td { (clipped(&compared.figure)) }
-                                    td { (format!("{:.2}", compared.first)) }
-                                    td { (format!("{:.2}", compared.second)) }
-                                    td { (format!("{:+.2}", compared.difference)) }
-                                    td { (format!("{:+.2} to {:+.2}", compared.interval.0, compared.interval.1)) }
-                                    td { @if let Some(better) = better(compared) { (better) } }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            section {
-                h2 { "About this run" }
-                dl {
-                    dt { "started" } dd { (record.started.strftime("%Y-%m-%d %H:%M:%S UTC")) }
-                    dt { "poolproof" } dd { (clipped(&record.tool_version)) ", seed " (record.seed) }
-                    @for component in &record.components {
-                        dt { (clipped(&component.role)) } dd { (clipped(&component.version)) }
-                    }
-                }
+    let head = Head {
+        name: "Gateway and round robin",
+        stack: &record.stack,
+        state: if is_empty {
+            State::Undecided
+        } else {
+            State::Pass
+        },
+        conclusion,
+        more: html! {
+            p {
+                "Pool " bdi { (clipped(&record.pool)) } ", " (record.pairs) " pairs of blocks; both blocks of a pair have the same requests"
+                @if let Some(factor) = record.uneven { "; its first endpoint is " (factor) " times as slow" }
+                "."
             }
         },
-    )
+    };
+    let mut about = vec![
+        (
+            "started",
+            record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        ),
+        ("sent", record.workload.outline().replace('\n', "; ")),
+        (
+            "poolproof",
+            format!("{}, seed {}", record.tool_version, record.seed),
+        ),
+    ];
+    about.extend(
+        record
+            .components
+            .iter()
+            .map(|it| (it.role.as_str(), it.version.clone())),
+    );
+    let sections = vec![
+        Section::new(
+            "compared",
+            "Medians over blocks, and median differences",
+            table(record),
+        ),
+        Section::new("method", "How it was measured", facts(&about)),
+    ];
+    page(&head, sections)
+}
+
+fn table(record: &Overhead) -> Markup {
+    html! {
+        @if record.compared.is_empty() {
+            p { "No figure has the " (BLOCKS_MIN) " pairs of blocks needed for a median with an interval." }
+        } @else {
+            (wide("Medians and differences", html! {
+                table {
+                    thead { tr { th.text { "figure" } th { "gateway" } th { "round robin" } th { "difference" } th { "95 %" } th.text { "conclusion" } } }
+                    tbody { @for compared in &record.compared { (row(compared)) } }
+                }
+            }))
+        }
+    }
+}
+
+fn row(compared: &Compared) -> Markup {
+    let signed = |value: f64| format!("{value:+.2}");
+    html! {
+        tr {
+            th scope="row" { (clipped(&compared.figure)) }
+            td { (figure(compared.first)) }
+            td { (figure(compared.second)) }
+            td { (signed(compared.difference)) }
+            td { (signed(compared.interval.0)) " to " (signed(compared.interval.1)) }
+            td.text { @if let Some(better) = better(compared) { (better) } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolproof_records::samples::rate_search;
+
+    #[test]
+    fn the_head_counts_the_figures_that_are_better_with_round_robin() {
+        let search = rate_search();
+        let mut record = Overhead {
+            schema: String::new(),
+            tool_version: "0".to_owned(),
+            started: search.started,
+            workload: search.workload,
+            seed: 1,
+            stack: "<u>s".to_owned(),
+            components: vec![],
+            pool: "p".to_owned(),
+            uneven: None,
+            pairs: 30,
+            compared: vec![],
+        };
+        assert!(render(&record).contains("Not decided: too few pairs"));
+        record.compared.push(Compared {
+            figure: "ttft p50 ms".to_owned(),
+            first: 20.0,
+            second: 10.0,
+            difference: 10.0,
+            interval: (8.0, 12.0),
+            ratio: None,
+            blocks: 30,
+        });
+        let page = render(&record);
+        assert!(
+            page.contains("1 of 1 figures are better with round robin"),
+            "{page}"
+        );
+        assert!(
+            page.contains("+8.00 to +12.00") && !page.contains("<u>"),
+            "{page}"
+        );
+    }
 }

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::super::clipped;
+use super::super::{clipped, conclusion_of_load};
 use super::over_time;
 use poolproof_model::remark::Remark;
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
-use poolproof_records::load::{Conclusion, Group, LATE_MS, Record, Times, Worker};
+use poolproof_records::load::{Group, LATE_MS, Record, Times, Worker};
 
 /// Share of frames that arrive together with the previous one above which the report has a note. A busy machine causes lower shares.
 const TOGETHER_TOLD: f64 = 0.25;
@@ -93,14 +93,7 @@ pub fn render(record: &Record) -> String {
         "{} on {}: {} (seed {}; {:.1} s counted)",
         clipped(&record.name),
         clipped(&record.stack),
-        match record.conclusion() {
-            Conclusion::Met => "every objective was met",
-            Conclusion::Missed if record.every_request_failed() => "every request failed",
-            Conclusion::Missed => "an objective was missed",
-            Conclusion::Undecided if record.doubts.is_empty() => "not decided",
-            Conclusion::Undecided => "not to be trusted",
-            Conclusion::Interrupted => "interrupted",
-        },
+        conclusion_of_load(record),
         record.seed,
         record.window_s,
     );
@@ -177,7 +170,7 @@ pub(in super::super) fn remarks(record: &Record) -> impl Iterator<Item = (String
 }
 
 /// The figures that a sample has which is too small for the percentiles of the table: means, and medians where p50 is missing.
-fn few(group: &Group) -> Option<String> {
+pub(in super::super) fn few(group: &Group) -> Option<String> {
     const SHOWN: [(Series, &str); 3] = [
         (Series::Ttft, "TTFT"),
         (Series::Tpot, "TPOT"),
@@ -317,7 +310,8 @@ fn endpoints(record: &Record) -> String {
     text
 }
 
-fn client(record: &Record) -> String {
+/// The line about the client: its requests, its cost and how late it sent.
+pub(in super::super) fn client(record: &Record) -> String {
     let client = &record.client;
     let wall_ms = client
         .threads
@@ -438,7 +432,7 @@ mod tests {
                 shown.contains(&format!("7 of 2215 answers: {words}")),
                 "{shown}"
             );
-            assert!(shown.contains("(of-a-later-version)") && shown.contains("TTFA p50"));
+            assert!(shown.contains("(of-a-later-version)") && shown.contains("TTFA p"));
         }
         let metrics = openmetrics::render_load(&record).unwrap();
         let line = "poolproof_load_remarks_total{class=\"chat\",kind=\"shorter\"} 7";
