@@ -7,6 +7,7 @@ pub mod overhead;
 pub mod percentile;
 pub mod search;
 mod snapshot;
+pub mod sweep;
 mod worker;
 
 pub use cost::Cost;
