@@ -81,7 +81,7 @@ impl RateSweep {
 
     /// Whether a measurement of the curve cannot be trusted.
     pub fn is_doubtful(&self) -> bool {
-        self.steps.iter().any(|step| !step.doubts.is_empty())
+        self.curve().iter().any(|step| !step.doubts.is_empty())
     }
 
     /// The result in a sentence.
