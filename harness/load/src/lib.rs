@@ -65,6 +65,7 @@ pub mod judge;
 pub mod make;
 pub mod overhead;
 pub mod paired;
+pub mod picker;
 pub mod plan;
 pub mod recorder;
 pub mod requests;

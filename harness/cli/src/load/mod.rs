@@ -6,6 +6,7 @@ mod find_limit;
 mod fleet;
 mod line;
 mod overhead;
+mod picker;
 mod session;
 mod sweep;
 
@@ -84,6 +85,8 @@ pub(super) struct Args {
 enum Mode {
     /// Compare requests through the gateway with round robin over the same endpoints
     Overhead(Box<overhead::Args>),
+    /// Measure an endpoint picker by itself: picks per second, latency and processor time
+    Picker(Box<picker::Args>),
     /// Measure the error of this tool on this machine
     Calibrate(calibrate::Args),
 }
@@ -91,6 +94,7 @@ enum Mode {
 pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
     match args.mode {
         Some(Mode::Overhead(args)) => return overhead::overhead(*args).await,
+        Some(Mode::Picker(args)) => return picker::picker(*args).await,
         Some(Mode::Calibrate(args)) => return calibrate::calibrate(args).await,
         None => {}
     }
