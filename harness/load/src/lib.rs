@@ -11,6 +11,7 @@
 //! several processes.
 //!
 //! On top of these, [`run`] sends one workload and returns its record, [`search`] finds the highest rate that meets every objective,
+//! [`mod@sweep`] measures throughput against latency from idle to beyond saturation,
 //! [`overhead`] compares a gateway with round robin, and [`mod@plan`] counts what a run would send.
 //!
 //! ```
@@ -65,6 +66,7 @@ pub mod judge;
 pub mod make;
 pub mod overhead;
 pub mod paired;
+pub mod picker;
 pub mod plan;
 pub mod recorder;
 pub mod requests;
@@ -72,6 +74,7 @@ pub mod run;
 pub mod saturation;
 pub mod schedule;
 pub mod search;
+pub mod sweep;
 pub mod tokenizer;
 mod transport;
 pub mod workers;

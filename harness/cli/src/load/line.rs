@@ -9,7 +9,7 @@ use poolproof_load::adjust::{set_api, set_duration, set_rate, set_slo, set_users
 use poolproof_model::api::Api;
 use poolproof_model::workload::slo::Slo;
 use poolproof_model::workload::trace::Trace;
-use poolproof_model::workload::{Count, Dataset, Workload};
+use poolproof_model::workload::{Arrival, Count, Dataset, Workload};
 
 /// The flags.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,6 +46,14 @@ pub(super) struct Line {
     /// Lines. A conversation is one chat, up to its last question
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
     dataset: Option<PathBuf>,
+    /// Recorded traffic to replay, with its arrivals and token counts: a trace of Azure, BurstGPT or Mooncake, or GenAI spans of
+    /// OpenTelemetry as OTLP JSON
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["rate", "users", "input", "output", "prompt_file", "dataset"]
+    )]
+    trace: Option<PathBuf>,
     /// Write the workload with all changes of this command line to a new file
     #[arg(long, value_name = "FILE")]
     pub(super) write_workload: Option<PathBuf>,
@@ -59,7 +67,7 @@ impl Line {
             || self.input.is_some()
             || self.output.is_some();
         let of_arrivals = self.rate.is_some() || self.users.is_some() || self.duration.is_some();
-        let of_files = self.prompt_file.is_some() || self.dataset.is_some();
+        let of_files = self.prompt_file.is_some() || self.dataset.is_some() || self.trace.is_some();
         of_requests || of_arrivals || of_files || !self.slos.is_empty()
     }
 
@@ -100,7 +108,29 @@ impl Line {
             set_slo(workload, slo.clone());
             workload.check().with_context(|| format!("--slo: {slo}"))?;
         }
+        self.read_trace(workload, trace)?;
         self.read_prompts(workload, trace)
+    }
+
+    fn read_trace(&self, workload: &mut Workload, trace: &mut Option<Trace>) -> Result<()> {
+        let Some(file) = &self.trace else {
+            return Ok(());
+        };
+        let what = || format!("--trace {}", file.display());
+        // As for prompts: the path must hold in any folder.
+        let file = std::path::absolute(file).with_context(what)?;
+        workload.arrival = Arrival::Trace { file };
+        workload.dataset = None;
+        if self.duration.is_none() {
+            workload.duration_s = None;
+            workload.warm_up_s = 0.0;
+        }
+        workload.check().with_context(what)?;
+        *trace = workload.data(Path::new("")).with_context(what)?;
+        let count = trace.as_ref().map_or(0, |trace| trace.rows.len());
+        let end_s = workload.end_s(trace.as_ref());
+        eprintln!("{}: {count} requests, replayed for {end_s:.1} s", what());
+        Ok(())
     }
 
     fn read_prompts(&self, workload: &mut Workload, trace: &mut Option<Trace>) -> Result<()> {

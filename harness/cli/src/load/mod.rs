@@ -7,7 +7,9 @@ mod fleet;
 mod line;
 mod live;
 mod overhead;
+mod picker;
 mod session;
+mod sweep;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use url::Url;
@@ -26,6 +28,7 @@ use poolproof_model::workload::{QUICK, SHIPPED, Workload};
 use poolproof_records::load::{Conclusion, Record};
 use poolproof_report::{format, openmetrics, terminal};
 use session::{Session, SessionArgs};
+use sweep::{SweepArgs, Swept};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(
@@ -41,6 +44,7 @@ use session::{Session, SessionArgs};
   poolproof load steady-chat --rate 5 --duration 20    at a lower rate, for a shorter time
   poolproof load steady-chat --dry-run                 what a run would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
+  poolproof load http://host:8000 --sweep              throughput against latency from idle to beyond saturation
   poolproof load steady-chat --stack kind --workers 3  from three pods, with the same requests as from one process
 
 Exit codes: 0 every objective was met, 1 an objective was missed, 3 not decided or invalid; `poolproof --help` lists all."
@@ -68,9 +72,11 @@ pub(super) struct Args {
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
+    sweep: SweepArgs,
+    #[command(flatten)]
     metrics: MetricsArgs,
     /// Print the exact requests and tokens that would be sent, and send nothing
-    #[arg(long, conflicts_with = "find_limit")]
+    #[arg(long, conflicts_with_all = ["find_limit", "sweep"])]
     dry_run: bool,
     /// Print the record to standard output instead of tables
     #[arg(long)]
@@ -81,6 +87,8 @@ pub(super) struct Args {
 enum Mode {
     /// Compare requests through the gateway with round robin over the same endpoints
     Overhead(Box<overhead::Args>),
+    /// Measure an endpoint picker by itself: picks per second, latency and processor time
+    Picker(Box<picker::Args>),
     /// Measure the error of this tool on this machine
     Calibrate(calibrate::Args),
 }
@@ -88,6 +96,7 @@ enum Mode {
 pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
     match args.mode {
         Some(Mode::Overhead(args)) => return overhead::overhead(*args).await,
+        Some(Mode::Picker(args)) => return picker::picker(*args).await,
         Some(Mode::Calibrate(args)) => return calibrate::calibrate(args).await,
         None => {}
     }
@@ -117,6 +126,17 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
         let sender = (&args.session, args.workers);
         let search = find_limit::find_limit(name, workload, sender, args.search, &exporter);
         return search.await;
+    }
+    if args.sweep.sweep {
+        let sender = (&args.session, args.workers);
+        let swept = Swept {
+            name,
+            workload,
+            trace: trace.as_ref(),
+            urls: &args.urls,
+            json: args.json,
+        };
+        return sweep::sweep(swept, sender, args.sweep, &exporter).await;
     }
     let Some(session) = Session::start(&args.session, args.workers).await? else {
         return Ok(Exit::Interrupted);
@@ -192,7 +212,7 @@ impl Args {
             return Ok(Some(name));
         }
         ensure!(
-            !self.urls.is_empty() || !(self.line.asks() || self.dry_run),
+            !self.urls.is_empty() || !(self.line.asks() || self.dry_run || self.sweep.sweep),
             "nothing to send: name a workload, such as {QUICK}, or the URL of a gateway, such as http://127.0.0.1:8000"
         );
         Ok((!self.urls.is_empty()).then(|| QUICK.to_owned()))

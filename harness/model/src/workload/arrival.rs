@@ -43,7 +43,8 @@ pub enum Arrival {
     },
     /// A recorded trace: its arrival times and token counts.
     Trace {
-        /// Mooncake's JSON lines or Azure's CSV; the path is relative to the workload file.
+        /// Azure's or BurstGPT's CSV, Mooncake's JSON lines, or GenAI spans of OpenTelemetry as OTLP JSON; the path is relative to the
+        /// workload file.
         file: PathBuf,
     },
     /// Users who each send their next request when the previous one has ended.

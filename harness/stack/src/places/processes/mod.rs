@@ -1,6 +1,7 @@
 //! Stacks of real upstream programs: endpoint pickers of GIE v1.5.0 between a gateway and model servers. `local` runs
 //! them as processes of this machine and `containers` as containers; everything else is the same.
 
+mod alone;
 mod kube;
 mod model_server;
 mod objects;
@@ -8,6 +9,8 @@ mod operator;
 mod picker;
 mod running;
 mod start;
+
+pub use alone::{MODEL as PICKER_MODEL, PickerAlone};
 
 use anyhow::{Result, ensure};
 use futures_util::FutureExt;

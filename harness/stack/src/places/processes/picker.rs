@@ -57,6 +57,14 @@ impl Picker {
         }
     }
 
+    /// Its process on this machine; `None` while it is down, and in a container.
+    pub(super) fn process_id(&self) -> Option<u32> {
+        match &self.process {
+            Some(Process::Child(child)) => Some(child.id()),
+            _ => None,
+        }
+    }
+
     /// Waits until it has metrics of all endpoints. Its health check is not enough: GIE v1.5.0 reports SERVING without
     /// any pod.
     pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
