@@ -101,7 +101,7 @@ async fn rewrite(ctx: &Context) -> Result<Outcome> {
     let requests = (0..plans.requests()).map(|number| {
         let request = kind(number).request(asked, TOKENS, &mut rng);
         let request = request.timeout(ctx.timeouts.request);
-        if number / Kind::ALL.len() % TORN_EVERY == 0 {
+        if (number / Kind::ALL.len()).is_multiple_of(TORN_EVERY) {
             directed(request, "tear")
         } else {
             request
