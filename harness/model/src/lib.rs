@@ -45,6 +45,7 @@ pub mod picture;
 pub mod remark;
 pub mod routed;
 pub mod settings;
+pub mod status;
 pub mod target;
 mod target_file;
 pub mod topology;
