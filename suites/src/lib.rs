@@ -37,6 +37,7 @@ mod protocol;
 mod rollout;
 mod routing;
 mod sample;
+mod status;
 mod streams;
 mod times;
 mod ways;
@@ -56,6 +57,7 @@ pub const SUITES: &[Suite] = &[
     cancel::SUITE,
     faults::SUITE,
     rollout::SUITE,
+    status::SUITE,
 ];
 
 /// What the command line is about.

@@ -16,6 +16,7 @@ use poolproof_client::evidence::served::Names;
 use poolproof_client::poll;
 use poolproof_client::{self as client, Api, Client, Connections, Request, Tally};
 use poolproof_model::change::Change;
+use poolproof_model::status::{Arrangement, Report};
 use poolproof_model::target::Target;
 
 pub use poolproof_model::settings::Settings;
@@ -48,6 +49,9 @@ pub struct Timeouts {
     pub recovery: Duration,
     /// The wait for a change that is made during a stream.
     pub under_way: Duration,
+    /// From a change of Kubernetes objects until their conditions follow. The conformance tests of the Gateway API allow an
+    /// HTTPRoute as long.
+    pub conditions: Duration,
     /// One step of restoring the stack after a case.
     pub undo: Duration,
 }
@@ -67,6 +71,7 @@ impl Default for Timeouts {
             refusal: Duration::from_secs(15),
             recovery: Duration::from_secs(30),
             under_way: Duration::from_secs(3),
+            conditions: Duration::from_secs(60),
             undo: Duration::from_secs(180),
         }
     }
@@ -80,6 +85,7 @@ impl Timeouts {
             refusal: Duration::from_secs(6),
             recovery: Duration::from_secs(10),
             under_way: Duration::from_millis(1500),
+            conditions: Duration::from_secs(3),
             ..Self::default()
         }
     }
@@ -107,6 +113,7 @@ pub struct Context {
     tally: Arc<Tally>,
     started: Instant,
     changed: AtomicBool,
+    arranged: AtomicBool,
     undo: Mutex<Vec<Undo>>,
     /// Ballast placed by this case or an earlier case of the run.
     pub(crate) ballast: Arc<Placed>,
@@ -137,6 +144,7 @@ impl Context {
             }),
             started: Instant::now(),
             changed: AtomicBool::default(),
+            arranged: AtomicBool::default(),
             undo: Mutex::default(),
             ballast: Arc::default(),
         })
@@ -221,6 +229,30 @@ impl Context {
         }
         self.undo(&what, undo);
         client::change::make(&change, &self.http, &at).await
+    }
+
+    /// Makes exactly these objects exist, and returns once the cluster has taken them. They are removed after the case.
+    pub async fn arrange(&self, wanted: &Arrangement) -> Result<()> {
+        let at = self.statuses()?;
+        if !self.arranged.swap(true, Ordering::Relaxed) {
+            let (at, http) = (at.clone(), self.http.clone());
+            let none = Arrangement::default();
+            self.undo("its objects are removed", async move {
+                client::status::arrange(&none, &http, &at).await
+            });
+        }
+        client::status::arrange(wanted, &self.http, at).await
+    }
+
+    /// The status of the objects that exist.
+    pub async fn report(&self) -> Result<Report> {
+        client::status::report(&self.http, self.statuses()?).await
+    }
+
+    fn statuses(&self) -> Result<&url::Url> {
+        let statuses = self.target.statuses.as_ref();
+        let statuses = statuses.context("the target takes no objects")?;
+        Ok(&statuses.url)
     }
 
     /// Registers an action that runs after the case, whatever its outcome. Actions run in reverse order.

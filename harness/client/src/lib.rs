@@ -58,6 +58,7 @@ mod request;
 pub mod route;
 mod site;
 pub mod sse;
+pub mod status;
 pub mod tls;
 pub mod whole;
 

@@ -46,6 +46,7 @@ pub mod remark;
 pub mod routed;
 pub mod server_metric;
 pub mod settings;
+pub mod status;
 pub mod target;
 mod target_file;
 pub mod topology;

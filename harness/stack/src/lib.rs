@@ -38,6 +38,7 @@ mod process;
 mod programs;
 mod progress;
 mod running;
+mod statuses;
 pub mod tools;
 pub mod versions;
 mod worker;

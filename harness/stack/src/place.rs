@@ -11,9 +11,11 @@ use super::kubernetes::{Forwards, Pods};
 use super::options::Options;
 use super::parts;
 use super::progress::Progress;
+use super::statuses::Objects;
 use poolproof_model::change::{Change, Changes, Kind};
 use poolproof_model::component::Component;
 use poolproof_model::parts::Parts;
+use poolproof_model::status::Statuses;
 use poolproof_model::target::{Target, Urls};
 
 /// A place where stacks run.
@@ -24,6 +26,11 @@ pub(crate) trait Place: Sync {
     /// The changes that these parts support there.
     fn kinds_of_changes(&self, parts: Parts) -> Vec<Kind>;
 
+    /// Whether Kubernetes objects of cases get conditions there.
+    fn has_statuses(&self, _parts: Parts) -> bool {
+        false
+    }
+
     /// The target of a stack there, as far as it is known before the start.
     fn planned_target(&self, options: &Options) -> Result<Target> {
         let nowhere = Urls::nowhere(&options.topology)?;
@@ -31,6 +38,9 @@ pub(crate) trait Place: Sync {
         target.changes = Some(Changes {
             url: target.url.clone(),
             kinds: self.kinds_of_changes(options.parts).into_iter().collect(),
+        });
+        target.statuses = self.has_statuses(options.parts).then(|| Statuses {
+            url: target.url.clone(),
         });
         Ok(target)
     }
@@ -65,6 +75,12 @@ pub(crate) trait Running: Send + Sync {
     /// Makes its changes; `None` if it supports none.
     fn operator(&self) -> Option<Arc<dyn Operator>> {
         None
+    }
+
+    /// The Kubernetes objects that cases may create, and whose conditions a controller writes; `None` if there is no such
+    /// controller.
+    fn objects(&self) -> Result<Option<Objects>> {
+        Ok(None)
     }
 
     /// What our own pods beside it need, and the forwards to its pods, if it is in a cluster.

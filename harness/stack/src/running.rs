@@ -10,6 +10,7 @@ use super::place::{Running, Started};
 use super::places::place;
 use super::platform;
 use super::progress::{Progress, StartError};
+use super::statuses;
 use poolproof_client::evidence::served;
 use poolproof_client::ready;
 use poolproof_model::component::{Component, Step};
@@ -30,6 +31,7 @@ pub struct Stack {
     pub steps: Vec<Step>,
     pub(crate) running: Box<dyn Running>,
     changes: Option<changes::Server>,
+    statuses: Option<statuses::Server>,
 }
 
 impl Options {
@@ -90,6 +92,13 @@ impl Stack {
             target.changes = Some(server.changes.clone());
             changes = Some(server);
         }
+        let mut statuses = None;
+        if let Some(objects) = running.objects().map_err(StartError::Unavailable)? {
+            let server = statuses::serve(objects).await;
+            let server = server.map_err(StartError::Unavailable)?;
+            target.statuses = Some(server.statuses.clone());
+            statuses = Some(server);
+        }
         Ok(Self {
             name: target.name.clone(),
             target,
@@ -97,6 +106,7 @@ impl Stack {
             steps: progress.into_steps(),
             running,
             changes,
+            statuses,
         })
     }
 
@@ -107,7 +117,7 @@ impl Stack {
 
     /// Stops everything that was started, and waits until it is gone.
     pub async fn stop(self) {
-        drop(self.changes);
+        drop((self.changes, self.statuses));
         self.running.stop().await;
     }
 }

@@ -9,6 +9,7 @@ mod fields;
 mod limits;
 mod models;
 mod picker;
+mod statuses;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use picker::{
     Classes, FullByCount, HeldByPriority, HeldFairly, HeldForATime, HeldInNumber, HeldMax,
     ShedByPriority,
 };
+pub use statuses::Statuses;
 
 /// A feature that can be found in a target.
 pub trait Find {

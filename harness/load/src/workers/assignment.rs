@@ -51,6 +51,7 @@ impl Assignment {
             target: Target {
                 // Only the coordinator changes the stack.
                 changes: None,
+                statuses: None,
                 ..without_credentials(target)
             },
             trace: trace.cloned(),

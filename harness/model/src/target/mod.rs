@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::change::Changes;
+use crate::status::Statuses;
 
 pub use access::{Access, ApiKey, Revealed};
 pub use address::Paths;
@@ -88,6 +89,10 @@ pub struct Target {
     /// Where cases can request changes of the stack. If absent, no part can be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// Where cases can request Gateways, HTTPRoutes and InferencePools of their own, and read their conditions. If absent,
+    /// conditions are unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<Statuses>,
     /// The served models.
     pub models: Vec<Model>,
     /// InferenceObjectives by name, with their priority; higher goes first.
@@ -125,6 +130,7 @@ impl Target {
             served_by_header: served_by_header(),
             body_limit_bytes: None,
             changes: None,
+            statuses: None,
             models: Vec::new(),
             objectives: BTreeMap::new(),
             metrics: Vec::new(),

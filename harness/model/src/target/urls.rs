@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{BODY_LIMIT_BYTES, Endpoint, Model, Pool, SESSION_HEADER, Target};
 use crate::change::{Changes, Kind};
+use crate::status::Statuses;
 use crate::topology::{self, Topology};
 
 /// The addresses of a stack that was built from a topology.
@@ -109,6 +110,9 @@ impl Target {
         };
         let limit = Some(BODY_LIMIT_BYTES);
         let mut target = Self::of_topology(topology, urls, limit, Some("/poolproof"))?;
+        target.statuses = Some(Statuses {
+            url: changes.url.clone(),
+        });
         target.changes = Some(changes);
         Ok(target)
     }

@@ -69,6 +69,8 @@ pub fn can_have(kind: StackKind, parts: Parts, flaw: Flaw) -> bool {
     let shows = match flaw.component() {
         Component::Gateway => gateway(parts.gateway, kind),
         Component::EndpointPicker => picker(parts.epp),
+        Component::Controller if kind == StackKind::Embedded => Shows::All,
+        Component::Controller => Shows::Only(&[]),
     };
     match shows {
         Shows::All => true,

@@ -61,6 +61,11 @@ pub(crate) trait GatewayPart: Sync {
     /// Its objects and its routes.
     fn objects(&self, deployment: &Deployment) -> Result<Vec<Value>>;
 
+    /// The GatewayClass of Gateways, if a controller runs them.
+    fn class(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The namespace of its controller, if it has one.
     fn controller_namespace(&self) -> Option<&'static str> {
         None

@@ -33,14 +33,16 @@ mod tests {
     use poolproof_model::topology::Topology;
     use poolproof_records::run::Record;
 
-    /// The properties of a target that parts decide: a body limit, control of endpoints, and supported changes.
+    /// The properties of a target that parts decide: a body limit, control of endpoints, supported changes,
+    /// and whether conditions can be read.
     fn offers(target: &Target) -> String {
         let control = target
             .endpoints()
             .all(|endpoint| endpoint.control.is_some());
         let changes = target.changes.as_ref().map(|changes| &changes.kinds);
         let body_limit = target.body_limit_bytes;
-        format!("{body_limit:?} {control} {changes:?}")
+        let statuses = target.statuses.is_some();
+        format!("{body_limit:?} {control} {changes:?} {statuses}")
     }
 
     #[test]

@@ -91,6 +91,10 @@ impl GatewayPart for Agentgateway {
         Ok(manifests::objects(deployment))
     }
 
+    fn class(&self) -> Option<&'static str> {
+        Some(manifests::CONTROLLER)
+    }
+
     fn controller_namespace(&self) -> Option<&'static str> {
         Some(manifests::CONTROLLER_NAMESPACE)
     }

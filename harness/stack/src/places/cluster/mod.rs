@@ -19,9 +19,11 @@ use super::deployment::{self, Operator, deploy, remove};
 use crate::artifacts::Artifacts;
 use crate::kubernetes::{Cluster, Deployment, Forwards, Pods, Site};
 use crate::options::{ClusterOptions, Options};
+use crate::parts;
 use crate::place::{self, Running, Started};
 use crate::process::ProcessGroup;
 use crate::progress::Progress;
+use crate::statuses::Objects;
 use deployed::Deployed;
 use poolproof_model::change::Kind;
 use poolproof_model::component::Component;
@@ -54,6 +56,10 @@ impl place::Place for Place {
 
     fn kinds_of_changes(&self, parts: Parts) -> Vec<Kind> {
         deployment::kinds_of_changes(StackKind::Cluster, parts)
+    }
+
+    fn has_statuses(&self, parts: Parts) -> bool {
+        parts::gateway(parts.gateway).class().is_some()
     }
 
     fn start<'a>(
@@ -90,6 +96,11 @@ impl Running for Attached {
     fn operator(&self) -> Option<Arc<dyn place::Operator>> {
         let operator = self.operator.clone()?;
         Some(operator)
+    }
+
+    fn objects(&self) -> Result<Option<Objects>> {
+        let operator = self.operator.as_ref();
+        Ok(operator.and_then(|operator| operator.objects()))
     }
 
     fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {

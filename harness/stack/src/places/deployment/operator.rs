@@ -15,6 +15,7 @@ use crate::kubernetes::api::{INFERENCE_POOL, OBJECTIVE};
 use crate::kubernetes::deployment::MEMBER_LABEL;
 use crate::kubernetes::ready::{PODS_TIMEOUT, State, pods, wait};
 use crate::kubernetes::{Cluster, Deployment};
+use crate::statuses::Objects;
 use crate::{parts, place};
 use poolproof_client as client;
 use poolproof_model::change::{Change, Kind};
@@ -62,6 +63,13 @@ impl Operator {
             deployment,
             target: target.clone(),
         })
+    }
+
+    /// The objects of cases beside the topology, if a controller runs its gateway.
+    pub(crate) fn objects(&self) -> Option<Objects> {
+        let class = parts::gateway(self.deployment.parts.gateway).class()?;
+        let stack = &self.deployment.namespace;
+        Some(Objects::new(self.cluster.clone(), class, stack))
     }
 
     async fn change(&self, change: Change) -> Result<()> {

@@ -10,20 +10,24 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use kube::{Client, Config};
 use poolproof_fixtures::epp::{self, EndpointPicker};
 use poolproof_fixtures::flaw::{Component as Flawed, Flaw};
 use poolproof_fixtures::gateway::{self, FailureMode, Gateway, Route};
+use poolproof_fixtures::kube_api::KubeApi;
 use poolproof_fixtures::model_server::{self, ModelServer};
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use url::Url;
 
+use crate::kubernetes::Cluster;
 use crate::options::Options;
 use crate::parts::gie::config::LORA_AFFINITY_WEIGHT;
 use crate::parts::{self, flaws};
 use crate::place::{self, Running, Started};
 use crate::progress::Progress;
+use crate::statuses::Objects;
 use poolproof_model::change::Kind;
 use poolproof_model::component::Component;
 use poolproof_model::parts::{Parts, StackKind};
@@ -35,6 +39,8 @@ use operator::Operator;
 
 /// Picks follow a change of load within a few of these intervals; cases wait for four.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(20);
+/// The GatewayClass of the stand-in controller.
+const CLASS: &str = "poolproof";
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than a picker holds a request.
 const GATEWAY_EPP_TIMEOUT: Duration = Duration::from_secs(120);
@@ -62,12 +68,17 @@ impl place::Place for Place {
     fn names_endpoints(&self) -> bool {
         true
     }
+
+    fn has_statuses(&self, _parts: Parts) -> bool {
+        true
+    }
 }
 
 /// The servers of a running embedded stack. They run on their own threads, so they share only sockets with the client.
 struct Embedded {
     runtime: Option<Runtime>,
     servers: Arc<Mutex<Servers>>,
+    kube_api: Option<SocketAddr>,
 }
 
 #[derive(Default)]
@@ -77,6 +88,8 @@ struct Servers {
     model_servers: Vec<Part<model_server::Config, ModelServer>>,
     /// The first addresses of the endpoints that have moved, by name.
     moved: BTreeMap<String, Home>,
+    /// A Kubernetes API with a controller of Gateways.
+    kube_api: Option<KubeApi>,
 }
 
 /// The address that a moved endpoint has left. It stays bound, so that nothing else answers there.
@@ -129,11 +142,13 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
         anyhow::Ok((servers, target))
     });
     // Shuts the threads down if this start fails or is abandoned, too.
-    let embedded = Embedded {
+    let mut embedded = Embedded {
         runtime: Some(runtime),
         servers: Arc::default(),
+        kube_api: None,
     };
     let (servers, target) = started.await.context("starting the embedded stack")??;
+    embedded.kube_api = servers.kube_api.as_ref().map(KubeApi::address);
     *embedded.servers.lock().await = servers;
     progress.done("gateway, endpoint pickers and model servers");
     let version = format!("poolproof fixture {}", env!("CARGO_PKG_VERSION"));
@@ -150,6 +165,15 @@ impl Running for Embedded {
     fn operator(&self) -> Option<Arc<dyn place::Operator>> {
         let threads = self.runtime.as_ref()?.handle().clone();
         Some(Arc::new(Operator::new(self.servers.clone(), threads)))
+    }
+
+    fn objects(&self) -> Result<Option<Objects>> {
+        let Some(address) = self.kube_api else {
+            return Ok(None);
+        };
+        let config = Config::new(format!("http://{address}").parse()?);
+        let client = Client::try_from(config).context("client of the Kubernetes API")?;
+        Ok(Some(Objects::new(Cluster::new(client), CLASS, CLASS)))
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
@@ -215,6 +239,8 @@ impl Servers {
         .await?;
         let address = gateway.address();
         self.gateway = Some(gateway);
+        let flaw = flaw.filter(|flaw| flaw.component() == Flawed::Controller);
+        self.kube_api = Some(KubeApi::start_controlled(any_port(), CLASS, flaw).await?);
         for picker in self.pickers.iter().filter_map(|picker| picker.state.up()) {
             picker.ready(READY_TIMEOUT).await?;
         }
@@ -320,6 +346,8 @@ impl Servers {
                 server.stop().await;
             }
         }
+        // Its connections are those of this process, which keeps them alive.
+        drop(self.kube_api);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::place::{self, Running, Started};
 use crate::process::{Folder, ProcessGroup};
 use crate::progress::Progress;
+use crate::statuses::Objects;
 use crate::tools::{self, Missing, Tool};
 use crate::{own_image, parts};
 use poolproof_model::change::Kind as ChangeKind;
@@ -50,6 +51,10 @@ impl place::Place for Place {
         deployment::kinds_of_changes(StackKind::Kind, parts)
     }
 
+    fn has_statuses(&self, parts: Parts) -> bool {
+        parts::gateway(parts.gateway).class().is_some()
+    }
+
     fn start<'a>(
         &self,
         options: &'a Options,
@@ -79,6 +84,10 @@ struct Kind {
 impl Running for Kind {
     fn operator(&self) -> Option<Arc<dyn place::Operator>> {
         Some(self.operator.clone())
+    }
+
+    fn objects(&self) -> Result<Option<Objects>> {
+        Ok(self.operator.objects())
     }
 
     fn in_cluster(&self) -> Option<(&Pods, &Forwards)> {
