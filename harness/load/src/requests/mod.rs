@@ -6,6 +6,7 @@ mod head;
 mod template;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -134,6 +135,9 @@ impl Requests {
         let class = self.draw_class(&mut rng);
         let template = &self.classes[class];
         let kind = &template.class;
+        if !kind.api.generates() {
+            return self.build_texts(due, class, rng, wire);
+        }
         let place = self.place(due.number);
         let prompt = place.and_then(|place| self.trace.as_ref()?.prompts.get(place));
         let row = self

@@ -90,6 +90,59 @@ fn each_api_has_its_own_body_and_headers() {
 }
 
 #[test]
+fn texts_are_as_many_and_as_long_as_their_class_says() {
+    let mix = |more: &str| {
+        let class = "[[mix]]\nclass = 'c'\ninput_tokens = { from = 20, to = 30 }\n";
+        requests(&format!("{class}{more}\n"), 1)
+    };
+    let words = |text: &Value| text.as_str().unwrap().split_whitespace().count();
+    let embeddings =
+        mix("api = 'embeddings'\ninputs = { from = 2, to = 9 }\nbody = { dimensions = 64 }")
+            .unwrap();
+    let mut counts = std::collections::BTreeSet::new();
+    for number in 0..50 {
+        let (head, body, built) = sent(&embeddings, number);
+        assert!(head.starts_with("POST /base/v1/embeddings HTTP/1.1\r\n"));
+        let texts = body["input"].as_array().unwrap();
+        assert!(texts.iter().all(|text| (20..=30).contains(&words(text))));
+        let tokens: usize = texts.iter().map(words).sum();
+        assert_eq!(
+            (built.input_tokens as usize, built.output_tokens),
+            (tokens, 0)
+        );
+        assert_eq!(
+            (built.asked.inputs as usize, built.asked.dimensions),
+            (texts.len(), 64)
+        );
+        assert!(!built.asked.stream && body.get("stream").or(body.get("max_tokens")).is_none());
+        counts.insert(texts.len());
+    }
+    assert_eq!(counts, (2..=9).collect());
+    let rerank = mix("api = 'rerank'\ninputs = 4\nquery_tokens = 7\nbody = { top_n = 2 }").unwrap();
+    let (_, body, built) = sent(&rerank, 3);
+    assert_eq!(
+        (
+            words(&body["query"]),
+            body["documents"].as_array().unwrap().len()
+        ),
+        (7, 4)
+    );
+    assert_eq!(
+        (built.asked.inputs, built.asked.top, &body["top_n"]),
+        (4, 2, &2.into())
+    );
+    for (more, named) in [
+        ("api = 'rerank'\noutput_tokens = 3", "output_tokens"),
+        ("output_tokens = 3\ninputs = 2", "inputs"),
+        ("api = 'embeddings'\nquery_tokens = 2", "query_tokens"),
+        ("api = 'chat'", "output_tokens"),
+    ] {
+        let message = format!("{:#}", mix(more).unwrap_err());
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[test]
 fn prompts_of_a_dataset_are_sent_as_they_are_each_in_turn_in_the_order_of_the_seed() {
     use poolproof_model::workload::dataset::Prompt;
     let prompt = |number: u32| Prompt {

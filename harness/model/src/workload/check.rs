@@ -6,11 +6,13 @@ use super::{Arrival, Class, DURATION_MAX_S, Workload};
 use crate::api::Api;
 
 /// Keys of the body that poolproof writes itself.
-const OWN_KEYS: [&str; 9] = [
+const OWN_KEYS: [&str; 11] = [
     "model",
     "messages",
     "prompt",
     "input",
+    "query",
+    "documents",
     "max_tokens",
     "max_output_tokens",
     "ignore_eos",
@@ -104,7 +106,30 @@ impl Class {
             self.share
         );
         self.input_tokens.check("input_tokens")?;
-        self.output_tokens.check("output_tokens")?;
+        if self.api.generates() {
+            self.output_tokens.check("output_tokens")?;
+            ensure!(
+                self.inputs.is_none(),
+                "`inputs` is for `api` \"embeddings\" and \"rerank\": other requests have one prompt"
+            );
+        } else {
+            ensure!(
+                self.output_tokens == super::none(),
+                "`output_tokens`: answers of {} have no tokens: leave it out",
+                self.api.name()
+            );
+            ensure!(
+                self.shared_prefix.is_none(),
+                "`shared_prefix` is for prompts, which {} does not have: leave it out",
+                self.api.name()
+            );
+            self.inputs().check("inputs")?;
+            self.query_tokens().check("query_tokens")?;
+        }
+        ensure!(
+            self.query_tokens.is_none() || self.api == Api::Rerank,
+            "`query_tokens` is for `api` \"rerank\""
+        );
         if let Some(shared) = self.shared_prefix {
             ensure!(
                 shared.groups > 0 && (1..=1 << 20).contains(&shared.tokens),

@@ -103,10 +103,17 @@ pub struct Class {
     /// Whether responses are streamed.
     #[serde(default = "yes")]
     pub stream: bool,
-    /// Tokens of a prompt; in a session, the tokens that each turn adds to it.
+    /// Tokens of a prompt; in a session, the tokens that each turn adds to it. Of embeddings and rerank, tokens of each text.
     pub input_tokens: Count,
-    /// Tokens of a response.
+    /// Tokens of a response. Embeddings and rerank have none.
+    #[serde(default = "none", skip_serializing_if = "is_none")]
     pub output_tokens: Count,
+    /// Texts of a request for embeddings [default: 1], or documents of a request for rerank [default: 10].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Count>,
+    /// Tokens of the query of a request for rerank [default: 16].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_tokens: Option<Count>,
     /// Prefixes that prompts share; in a session, its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_prefix: Option<SharedPrefix>,
@@ -116,6 +123,24 @@ pub struct Class {
     /// Additional keys of the body, such as `temperature`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub body: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Class {
+    /// Whether its responses are streamed.
+    pub fn streams(&self) -> bool {
+        self.stream && self.api.generates()
+    }
+
+    /// The texts of a request for embeddings, or the documents of one for rerank.
+    pub fn inputs(&self) -> Count {
+        let default = if self.api == Api::Rerank { 10 } else { 1 };
+        self.inputs.unwrap_or(Count::Fixed(default))
+    }
+
+    /// The tokens of the query of a request for rerank.
+    pub fn query_tokens(&self) -> Count {
+        self.query_tokens.unwrap_or(Count::Fixed(16))
+    }
 }
 
 /// Prompts that begin with one of a few texts, as with system prompts or documents.
@@ -134,6 +159,14 @@ fn default_timeout_s() -> f64 {
 
 fn one() -> f64 {
     1.0
+}
+
+fn none() -> Count {
+    Count::Fixed(0)
+}
+
+fn is_none(count: &Count) -> bool {
+    *count == none()
 }
 
 fn yes() -> bool {
