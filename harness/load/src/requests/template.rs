@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::head::{Head, Id};
-use super::{Asked, Header};
+use super::images::{self, Pictures};
+use super::{Asked, Header, tools};
 use poolproof_client::Api;
 use poolproof_model::target::{Parameters, Target};
-use poolproof_model::workload::Class;
+use poolproof_model::workload::{Class, Picture};
 
 /// The common parts of all requests of a class.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Template {
     dimensions: u32,
     /// The rest of the body: one for each of the class's adapters, or for its model.
     ends: Vec<Vec<u8>>,
+    /// Its images, if its requests have some.
+    pub(super) images: Option<Pictures>,
     /// The prompts of a dataset, where the API needs them in another form.
     pub(super) prompts: Vec<String>,
 }
@@ -41,6 +44,7 @@ impl Template {
         whole_messages: bool,
         parameters: &Parameters,
         (target, urls): (&Target, &[Url]),
+        (pictures, seed): (&[Picture], u64),
     ) -> Result<Self> {
         let names = names(class, target)?;
         if let Some(objective) = &class.objective {
@@ -79,13 +83,23 @@ impl Template {
             count.and_then(|count| count.try_into().ok()).unwrap_or(0)
         };
         let (top, dimensions) = (count("top_n"), count("dimensions"));
+        if let Some(tools) = &class.tools {
+            tools::define(class.api, tools, &mut body);
+        }
         // The prompt comes first, so that prefix caches see the difference.
         let ends = names.iter().map(|name| {
             body.insert("model".into(), (*name).into());
             let rest = Value::Object(body.clone()).to_string();
             format!(",{}", &rest[1..]).into()
         });
+        let ends: Vec<Vec<u8>> = ends.collect();
+        let whole_messages = whole_messages && class.images.is_none();
+        let images = class.images.as_ref();
+        let images = images.map(|images| Pictures::new(class.api, images, pictures, seed));
         let (before_prompt, behind_prompt) = match class.api {
+            Api::Chat | Api::Responses | Api::Messages if images.is_some() => {
+                (images::before_text(class.api), "]}],")
+            }
             Api::Chat if whole_messages => ("{\"messages\":[", "],"),
             Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
             Api::Completions => ("{\"prompt\":\"", "\","),
@@ -105,7 +119,8 @@ impl Template {
         };
         let limit_key = limit.map_or(String::new(), |limit| format!("\"{limit}\":"));
         Ok(Self {
-            ends: ends.collect(),
+            ends,
+            images,
             class: class.clone(),
             heads: heads.collect::<Result<_>>()?,
             before_prompt: before_prompt.into(),

@@ -136,6 +136,24 @@ impl Class {
                 "`shared_prefix`: `groups` must be at least 1, `tokens` 1 to 1,048,576"
             );
         }
+        if let Some(images) = &self.images {
+            images.check()?;
+            ensure!(
+                self.api.converses() && !in_sessions,
+                "`images` are for `api` \"chat\", \"responses\" and \"messages\", outside sessions"
+            );
+        }
+        if let Some(tools) = &self.tools {
+            tools.check()?;
+            ensure!(
+                self.api.converses(),
+                "`tools` are for `api` \"chat\", \"responses\" and \"messages\""
+            );
+            ensure!(
+                !self.body.contains_key("tools") && !self.body.contains_key("tool_choice"),
+                "`tools` and `body` both define tools: leave them out of one"
+            );
+        }
         for (name, value) in &self.headers {
             ensure!(
                 name.parse::<http::HeaderName>().is_ok()

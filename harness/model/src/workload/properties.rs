@@ -79,6 +79,8 @@ fn class() -> impl Strategy<Value = Class> {
             output_tokens,
             inputs: None,
             query_tokens: None,
+            images: None,
+            tools: None,
             shared_prefix: prefix.map(|(groups, tokens)| SharedPrefix { groups, tokens }),
             headers,
             body: body

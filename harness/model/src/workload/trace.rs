@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::Picture;
 use super::dataset::Prompt;
 
 /// The tokens of a block, which a `hash_ids` entry of Mooncake identifies.
@@ -22,6 +23,9 @@ pub struct Trace {
     /// The prompts of a dataset.
     #[serde(default)]
     pub prompts: Vec<Prompt>,
+    /// The images of folders.
+    #[serde(default)]
+    pub pictures: Vec<Picture>,
 }
 
 /// One recorded request.
@@ -64,7 +68,7 @@ impl Trace {
         }
         Ok(Self {
             rows,
-            prompts: Vec::new(),
+            ..Self::default()
         })
     }
 }
@@ -239,7 +243,7 @@ mod properties {
             for row in &mut rows {
                 row.at_ms -= first_ms;
             }
-            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows, prompts: Vec::new() }));
+            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows, ..Trace::default() }));
         }
     }
 }

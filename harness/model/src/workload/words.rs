@@ -67,6 +67,19 @@ impl Class {
                 shared.groups, shared.tokens
             );
         }
+        if let Some(images) = &self.images {
+            let _ = match &images.folder {
+                Some(folder) => write!(text, ", {} images of {}", images.count, folder.display()),
+                None => write!(
+                    text,
+                    ", {} images of {} x {} pixels",
+                    images.count, images.width, images.height
+                ),
+            };
+        }
+        if let Some(tools) = &self.tools {
+            let _ = write!(text, ", {} tools", tools.count);
+        }
         let _ = write!(text, ", answers of {} tokens", self.output_tokens);
         if of
             .dataset
