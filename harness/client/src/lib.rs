@@ -46,6 +46,7 @@ pub mod discover;
 pub mod drive;
 pub mod evidence;
 mod exchange;
+pub mod image;
 mod inflate;
 mod io;
 mod lane;

@@ -14,7 +14,7 @@ pub const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a model that is not served is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// The APIs by which a model is asked for, in turn: some servers have only one of them.
-const APIS: [Api; 4] = Api::ALL;
+const APIS: [Api; Api::ALL.len()] = Api::ALL;
 
 /// The requests that [`first`] sends at most.
 pub const FIRST_REQUESTS_MAX: usize = APIS.len();

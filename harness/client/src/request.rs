@@ -139,6 +139,8 @@ pub fn payload(api: Api, model: Value, prompt: &str, max_tokens: u32) -> Value {
         Api::Messages => json!({
             "model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens,
         }),
+        Api::Embeddings => json!({ "model": model, "input": prompt }),
+        Api::Rerank => json!({ "model": model, "query": prompt, "documents": [prompt] }),
     }
 }
 

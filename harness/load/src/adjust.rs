@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use poolproof_model::api::Api;
 use poolproof_model::workload::slo::Slo;
-use poolproof_model::workload::{Arrival, Workload};
+use poolproof_model::workload::{Arrival, Count, Series, Workload};
 
 /// A warm-up that does not fit into a shorter duration becomes this share of it.
 const WARM_UP_SHARE: f64 = 0.1;
@@ -52,6 +52,10 @@ pub fn set_scale(workload: &mut Workload, to: f64) -> Result<()> {
 pub fn set_api(workload: &mut Workload, to: Api) {
     for class in &mut workload.mix {
         let from = std::mem::replace(&mut class.api, to).name();
+        if !to.generates() {
+            class.output_tokens = Count::Fixed(0);
+            class.shared_prefix = None;
+        }
         if class.class != from {
             continue;
         }
@@ -61,6 +65,13 @@ pub fn set_api(workload: &mut Workload, to: Api) {
                 slo.class = Some(to.name().to_owned());
             }
         }
+    }
+    if !to.generates() {
+        // Objectives on tokens are none of answers that have none.
+        workload.slos.retain(|slo| {
+            let series = slo.metric.series();
+            !series.is_some_and(Series::needs_stream)
+        });
     }
 }
 
@@ -119,6 +130,22 @@ mod tests {
         let mut sessions = workload("{ process = 'sessions', users = 3, turns = 2 }");
         let message = set_rate(&mut sessions, 2.0).unwrap_err().to_string();
         assert!(message.contains("--users"), "{message}");
+    }
+
+    #[test]
+    fn an_api_without_tokens_leaves_no_objective_on_them() {
+        let mut workload = workload("{ process = 'poisson', rate_per_s = 40 }");
+        workload.mix[0].class = "chat".to_owned();
+        for line in ["ttft.p95=1s", "e2e.p99=3s"] {
+            let mut slo: Slo = line.parse().unwrap();
+            slo.class = Some("chat".to_owned());
+            set_slo(&mut workload, slo);
+        }
+        set_api(&mut workload, Api::Rerank);
+        workload.check().unwrap();
+        assert_eq!(workload.mix[0].class, "rerank");
+        let slos: Vec<String> = workload.slos.iter().map(ToString::to_string).collect();
+        assert_eq!(slos, ["rerank: e2e p99 at most 3000 ms"]);
     }
 
     #[test]

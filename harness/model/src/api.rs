@@ -18,15 +18,21 @@ pub enum Api {
     Responses,
     /// `/v1/messages` of Anthropic
     Messages,
+    /// `/v1/embeddings`
+    Embeddings,
+    /// `/v1/rerank` of Jina, Cohere and vLLM
+    Rerank,
 }
 
 impl Api {
     /// All APIs.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Completions,
         Self::Chat,
         Self::Responses,
         Self::Messages,
+        Self::Embeddings,
+        Self::Rerank,
     ];
 
     /// The name in workload files and on the command line.
@@ -36,6 +42,8 @@ impl Api {
             Self::Chat => "chat",
             Self::Responses => "responses",
             Self::Messages => "messages",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
         }
     }
 
@@ -46,12 +54,19 @@ impl Api {
             Self::Chat => "/v1/chat/completions",
             Self::Responses => "/v1/responses",
             Self::Messages => "/v1/messages",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Rerank => "/v1/rerank",
         }
     }
 
     /// Whether an answer ends with a finish reason of each choice and a stream with `[DONE]`: OpenAI's APIs before Responses.
     pub fn has_choices(self) -> bool {
         matches!(self, Self::Completions | Self::Chat)
+    }
+
+    /// Whether a model writes the answer, token by token. The other APIs give a result for each text of a request, in one piece.
+    pub fn generates(self) -> bool {
+        !matches!(self, Self::Embeddings | Self::Rerank)
     }
 
     /// Whether a request carries a conversation.

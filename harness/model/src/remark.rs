@@ -57,11 +57,13 @@ pub enum Remark {
     Sequence,
     /// Events with a `type` and without a name, which Anthropic's SDKs skip.
     Unnamed,
+    /// Results of a ranking that are not ordered by their scores.
+    Unsorted,
 }
 
 impl Remark {
     /// All remarks.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NoDone,
         Self::DoneUnterminated,
         Self::DoneVariant,
@@ -87,6 +89,7 @@ impl Remark {
         Self::DoneForeign,
         Self::Sequence,
         Self::Unnamed,
+        Self::Unsorted,
     ];
 
     /// The name in the record.
@@ -148,6 +151,10 @@ impl Remark {
             Self::DoneForeign => ("done-foreign", "`[DONE]`, which this API does not have"),
             Self::Sequence => ("sequence", "events whose `sequence_number` does not rise"),
             Self::Unnamed => ("unnamed", "events without a name, which SDKs skip"),
+            Self::Unsorted => (
+                "unsorted",
+                "results that are not in the order of their scores",
+            ),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Line {
     /// The model of all requests [default: that of the workload, else the first one of the target]
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
-    /// API of all requests: completions, chat, responses (OpenAI) or messages (Anthropic)
+    /// API of all requests: completions, chat, responses (OpenAI), messages (Anthropic), embeddings or rerank
     #[arg(long, value_name = "API")]
     api: Option<Api>,
     /// Requests per second; replaces the users of a closed loop

@@ -32,6 +32,8 @@ pub enum Kind {
     OutOfOrder,
     /// The frames have different ids. Only if deviations are failures.
     Mixed,
+    /// Not one sound result for each text: too few or too many, an index twice, vectors of other lengths, no numbers.
+    Incomplete,
     /// Another deviation from the API. Only if deviations are failures.
     Deviates,
 }
@@ -52,6 +54,7 @@ impl Kind {
             Self::Repeated => "repeated",
             Self::OutOfOrder => "out-of-order",
             Self::Mixed => "mixed",
+            Self::Incomplete => "incomplete",
             Self::Deviates => "deviates",
         }
     }

@@ -17,6 +17,7 @@ mod lenient;
 mod meaning;
 mod pattern;
 mod repeats;
+mod results;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,12 @@ pub struct Asked {
     pub tokens: Option<u32>,
     /// That deviations from the API are faults.
     pub strict: bool,
+    /// A result for each of this many texts, where a model does not write the answer; 0 if it is not known.
+    pub inputs: u32,
+    /// This many of these results, the best ones, if not all; 0 if all.
+    pub top: u32,
+    /// Vectors of this length; 0 for any.
+    pub dimensions: u32,
 }
 
 /// A good answer.

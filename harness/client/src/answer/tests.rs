@@ -6,6 +6,7 @@ use super::*;
 
 mod named;
 mod properties;
+mod results;
 mod whole;
 
 const STREAM: Asked = Asked {
@@ -14,6 +15,9 @@ const STREAM: Asked = Asked {
     text: false,
     tokens: Some(3),
     strict: false,
+    inputs: 0,
+    top: 0,
+    dimensions: 0,
 };
 
 fn token(text: &str) -> String {

@@ -3,7 +3,7 @@
 use super::chunk::{self, Part, Token, Usage};
 use super::fault::{Fault, Kind, shown};
 use super::meaning::{Finish, ends_of, finish_of};
-use super::{Answered, Asked, Remark, state};
+use super::{Answered, Asked, Remark, results, state};
 use crate::whole::is_event_stream;
 use poolproof_model::api::Api;
 
@@ -37,7 +37,7 @@ fn read(api: Api, body: &[u8]) -> Option<Whole<'_>> {
 
 /// Judges the body of an answer of status 200 that is no event stream, by its content type.
 pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Result<Answered, Fault> {
-    let kind = content_type.filter(|kind| !is_event_stream(kind));
+    let kind = content_type.filter(|kind| !is_event_stream(kind) || !asked.api.generates());
     let kind = kind.map_or("no content-type".to_owned(), |kind| {
         format!("content-type is {}", shown(kind))
     });
@@ -51,6 +51,10 @@ pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Resul
         };
         Fault::new(why, detail)
     };
+    if !asked.api.generates() {
+        let judged = results::judged(body, asked).ok_or_else(|| with_kind(Kind::NotJson))?;
+        return judged?.judged_strictly(asked);
+    }
     let Some(said) = read(asked.api, body) else {
         let why = if asked.stream && looks_like_events(body) {
             Kind::NotStreamed

@@ -14,6 +14,8 @@ use super::failure::{Failed, Failure};
 
 /// The longest answer that is not streamed and kept, in bytes.
 const WHOLE_LIMIT_BYTES: usize = 8 << 20;
+/// The longest answer that is one of results, such as vectors for 2,048 texts, in bytes.
+const RESULTS_LIMIT_BYTES: usize = 64 << 20;
 /// The most that is kept of an answer that failed, in bytes.
 const FAILED_LIMIT_BYTES: usize = 4 << 10;
 
@@ -35,7 +37,8 @@ enum Body {
 impl Reading {
     /// An answer of which the head has come.
     pub fn new(asked: Asked, status: u16, content_type: Option<&[u8]>) -> Self {
-        let is_stream = status == 200 && content_type.is_some_and(is_event_stream);
+        let may_stream = status == 200 && asked.api.generates();
+        let is_stream = may_stream && content_type.is_some_and(is_event_stream);
         Self {
             asked,
             status,
@@ -57,6 +60,7 @@ impl Reading {
         match &mut self.body {
             Body::Whole(body, _) => {
                 let limit = match self.status {
+                    200 if !self.asked.api.generates() => RESULTS_LIMIT_BYTES,
                     200 => WHOLE_LIMIT_BYTES,
                     _ => FAILED_LIMIT_BYTES,
                 };

@@ -13,6 +13,9 @@ const STREAM: Asked = Asked {
     text: false,
     tokens: Some(1),
     strict: false,
+    inputs: 0,
+    top: 0,
+    dimensions: 0,
 };
 
 const TOKEN: &str = "data: {\"id\":\"c-1\",\"choices\":[{\"index\":0,\"text\":\"a \"}]}\n\n";

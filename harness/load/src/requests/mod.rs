@@ -3,9 +3,12 @@
 mod chats;
 mod conversation;
 mod head;
+mod images;
 mod template;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod tools;
 
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -86,13 +89,17 @@ impl Requests {
         let parameters = workload.parameters.over(&target.parameters);
         let to = (target, urls);
         let prompts = trace.as_ref().map_or(&[][..], |it| &it.prompts);
+        let pictures = trace.as_ref().map_or(&[][..], |it| &it.pictures);
         let classes: Vec<Template> = workload
             .mix
             .iter()
             .map(|class| {
-                let mut template = Template::new(class, whole_messages, &parameters, to)
+                let media = (pictures, seed);
+                let mut template = Template::new(class, whole_messages, &parameters, to, media)
                     .with_context(|| format!("mix: class {:?}", class.class))?;
-                template.prompts = chats::converted(class.api, prompts)?;
+                if class.images.is_none() {
+                    template.prompts = chats::converted(class.api, prompts)?;
+                }
                 Ok(template)
             })
             .collect::<Result<_>>()?;
@@ -134,6 +141,9 @@ impl Requests {
         let class = self.draw_class(&mut rng);
         let template = &self.classes[class];
         let kind = &template.class;
+        if !kind.api.generates() {
+            return self.build_texts(due, class, rng, wire);
+        }
         let place = self.place(due.number);
         let prompt = place.and_then(|place| self.trace.as_ref()?.prompts.get(place));
         let row = self
@@ -158,9 +168,12 @@ impl Requests {
                 let text = match (template.prompts.get(place), kind.api) {
                     (Some(converted), _) => converted,
                     (None, Api::Completions) => &prompt.text,
+                    // Images stand beside the text of one message.
+                    (None, _) if template.images.is_some() => &prompt.text,
                     (None, _) => &prompt.messages,
                 };
                 wire.extend_from_slice(text.as_bytes());
+                template.append_images(wire, &mut rng);
                 return output_tokens;
             }
             let begins_at = wire.len();
@@ -182,6 +195,7 @@ impl Requests {
                 }
             }
             self.texts.end(wire, begins_at);
+            template.append_images(wire, &mut rng);
             output_tokens
         });
         Built {

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::head::{Head, Id};
-use super::{Asked, Header};
+use super::images::{self, Pictures};
+use super::{Asked, Header, tools};
 use poolproof_client::Api;
 use poolproof_model::target::{Parameters, Target};
-use poolproof_model::workload::Class;
+use poolproof_model::workload::{Class, Picture};
 
 /// The common parts of all requests of a class.
 #[derive(Debug)]
@@ -22,8 +23,15 @@ pub(super) struct Template {
     before_prompt: Vec<u8>,
     /// The body, from the prompt to the number of tokens.
     before_tokens: Vec<u8>,
+    /// Whether a number of tokens is asked for.
+    is_limited: bool,
+    /// The results that are asked for and the length of vectors, if the body has them; else 0.
+    top: u32,
+    dimensions: u32,
     /// The rest of the body: one for each of the class's adapters, or for its model.
     ends: Vec<Vec<u8>>,
+    /// Its images, if its requests have some.
+    pub(super) images: Option<Pictures>,
     /// The prompts of a dataset, where the API needs them in another form.
     pub(super) prompts: Vec<String>,
 }
@@ -36,6 +44,7 @@ impl Template {
         whole_messages: bool,
         parameters: &Parameters,
         (target, urls): (&Target, &[Url]),
+        (pictures, seed): (&[Picture], u64),
     ) -> Result<Self> {
         let names = names(class, target)?;
         if let Some(objective) = &class.objective {
@@ -62,20 +71,35 @@ impl Template {
         if class.api.has_choices() || parameters.ignore_eos == Some(true) {
             body.insert("ignore_eos".into(), true.into());
         }
-        if class.stream {
+        if class.streams() {
             body.insert("stream".into(), true.into());
             if class.api.has_choices() {
                 body.insert("stream_options".into(), json!({"include_usage": true}));
             }
         }
         parameters.adapt(&mut body);
+        let count = |key: &str| {
+            let count = body.get(key).and_then(Value::as_u64);
+            count.and_then(|count| count.try_into().ok()).unwrap_or(0)
+        };
+        let (top, dimensions) = (count("top_n"), count("dimensions"));
+        if let Some(tools) = &class.tools {
+            tools::define(class.api, tools, &mut body);
+        }
         // The prompt comes first, so that prefix caches see the difference.
         let ends = names.iter().map(|name| {
             body.insert("model".into(), (*name).into());
             let rest = Value::Object(body.clone()).to_string();
             format!(",{}", &rest[1..]).into()
         });
+        let ends: Vec<Vec<u8>> = ends.collect();
+        let whole_messages = whole_messages && class.images.is_none();
+        let images = class.images.as_ref();
+        let images = images.map(|images| Pictures::new(class.api, images, pictures, seed));
         let (before_prompt, behind_prompt) = match class.api {
+            Api::Chat | Api::Responses | Api::Messages if images.is_some() => {
+                (images::before_text(class.api), "]}],")
+            }
             Api::Chat if whole_messages => ("{\"messages\":[", "],"),
             Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
             Api::Completions => ("{\"prompt\":\"", "\","),
@@ -84,18 +108,26 @@ impl Template {
             // The system prompt stands beside the messages.
             Api::Messages if whole_messages => ("{", ","),
             Api::Messages => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
+            Api::Embeddings => ("{\"input\":[", "]"),
+            Api::Rerank => ("{\"query\":\"", "]"),
         };
         let limit = match class.api {
-            Api::Completions | Api::Chat => parameters.max_tokens(),
-            Api::Responses => "max_output_tokens",
-            Api::Messages => "max_tokens",
+            Api::Completions | Api::Chat => Some(parameters.max_tokens()),
+            Api::Responses => Some("max_output_tokens"),
+            Api::Messages => Some("max_tokens"),
+            Api::Embeddings | Api::Rerank => None,
         };
+        let limit_key = limit.map_or(String::new(), |limit| format!("\"{limit}\":"));
         Ok(Self {
-            ends: ends.collect(),
+            ends,
+            images,
             class: class.clone(),
             heads: heads.collect::<Result<_>>()?,
             before_prompt: before_prompt.into(),
-            before_tokens: format!("{behind_prompt}\"{limit}\":").into(),
+            before_tokens: format!("{behind_prompt}{limit_key}").into(),
+            is_limited: limit.is_some(),
+            top,
+            dimensions,
             prompts: Vec::new(),
         })
     }
@@ -104,7 +136,9 @@ impl Template {
     pub(super) fn asked(&self) -> Asked {
         Asked {
             api: self.class.api,
-            stream: self.class.stream,
+            stream: self.class.streams(),
+            top: self.top,
+            dimensions: self.dimensions,
             ..Asked::default()
         }
     }
@@ -136,7 +170,9 @@ impl Template {
         wire.extend_from_slice(&self.before_prompt);
         let output_tokens = prompt(wire);
         wire.extend_from_slice(&self.before_tokens);
-        write_number(wire, output_tokens.into());
+        if self.is_limited {
+            write_number(wire, output_tokens.into());
+        }
         wire.extend_from_slice(&self.ends[model]);
         if let Some(length) = length {
             length.set(wire);

@@ -90,6 +90,155 @@ fn each_api_has_its_own_body_and_headers() {
 }
 
 #[test]
+fn texts_are_as_many_and_as_long_as_their_class_says() {
+    let mix = |more: &str| {
+        let class = "[[mix]]\nclass = 'c'\ninput_tokens = { from = 20, to = 30 }\n";
+        requests(&format!("{class}{more}\n"), 1)
+    };
+    let words = |text: &Value| text.as_str().unwrap().split_whitespace().count();
+    let embeddings =
+        mix("api = 'embeddings'\ninputs = { from = 2, to = 9 }\nbody = { dimensions = 64 }")
+            .unwrap();
+    let mut counts = std::collections::BTreeSet::new();
+    for number in 0..50 {
+        let (head, body, built) = sent(&embeddings, number);
+        assert!(head.starts_with("POST /base/v1/embeddings HTTP/1.1\r\n"));
+        let texts = body["input"].as_array().unwrap();
+        assert!(texts.iter().all(|text| (20..=30).contains(&words(text))));
+        let tokens: usize = texts.iter().map(words).sum();
+        assert_eq!(
+            (built.input_tokens as usize, built.output_tokens),
+            (tokens, 0)
+        );
+        assert_eq!(
+            (built.asked.inputs as usize, built.asked.dimensions),
+            (texts.len(), 64)
+        );
+        assert!(!built.asked.stream && body.get("stream").or(body.get("max_tokens")).is_none());
+        counts.insert(texts.len());
+    }
+    assert_eq!(counts, (2..=9).collect());
+    let rerank = mix("api = 'rerank'\ninputs = 4\nquery_tokens = 7\nbody = { top_n = 2 }").unwrap();
+    let (_, body, built) = sent(&rerank, 3);
+    assert_eq!(
+        (
+            words(&body["query"]),
+            body["documents"].as_array().unwrap().len()
+        ),
+        (7, 4)
+    );
+    assert_eq!(
+        (built.asked.inputs, built.asked.top, &body["top_n"]),
+        (4, 2, &2.into())
+    );
+    for (more, named) in [
+        ("api = 'rerank'\noutput_tokens = 3", "output_tokens"),
+        ("output_tokens = 3\ninputs = 2", "inputs"),
+        ("api = 'embeddings'\nquery_tokens = 2", "query_tokens"),
+        ("api = 'chat'", "output_tokens"),
+    ] {
+        let message = format!("{:#}", mix(more).unwrap_err());
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[test]
+fn images_and_tools_have_the_form_of_each_api_and_follow_from_the_seed() {
+    let of = |api: &str, seed, number| {
+        let more = format!(
+            "api = '{api}'\nimages = {{ count = 2, width = 40, height = 30 }}\ntools = {{ count = 3, choice = 'tool_1' }}\n"
+        );
+        sent(&requests(&format!("{CHAT}{more}"), seed).unwrap(), number).1
+    };
+    for (api, list, image, name, choice) in [
+        (
+            "chat",
+            "messages",
+            "/image_url/url",
+            "/function/name",
+            "/function/name",
+        ),
+        ("responses", "input", "/image_url", "/name", "/name"),
+        ("messages", "messages", "/source/data", "/name", "/name"),
+    ] {
+        let body = of(api, 1, 3);
+        let parts = body[list][0]["content"].as_array().unwrap();
+        assert_eq!(parts.len(), 3, "{api}");
+        assert_eq!(
+            parts[0]["text"]
+                .as_str()
+                .unwrap()
+                .split_whitespace()
+                .count(),
+            30
+        );
+        let images: Vec<&str> = parts[1..]
+            .iter()
+            .map(|it| it.pointer(image).unwrap().as_str().unwrap())
+            .collect();
+        let prefix = if api == "messages" {
+            "iVBORw0KGgo"
+        } else {
+            "data:image/png;base64,iVBORw0KGgo"
+        };
+        assert!(images.iter().all(|it| it.starts_with(prefix)) && images[0] != images[1]);
+        assert_eq!(of(api, 1, 3), body);
+        assert_ne!(of(api, 1, 4)[list], body[list]);
+        assert_ne!(of(api, 2, 3)[list], body[list]);
+        let tools = body["tools"].as_array().unwrap();
+        assert_eq!(
+            (tools.len(), tools[2].pointer(name).unwrap()),
+            (3, &"tool_2".into())
+        );
+        assert_eq!(body["tool_choice"].pointer(choice).unwrap(), "tool_1");
+    }
+    for (more, named) in [
+        ("api = 'completions'\nimages = {}", "images"),
+        ("images = { width = 0 }", "width"),
+        ("api = 'completions'\ntools = { count = 1 }", "tools"),
+        ("tools = { count = 1, choice = 'tool_1' }", "choice"),
+    ] {
+        let message = format!("{:#}", requests(&format!("{CHAT}{more}\n"), 1).unwrap_err());
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[test]
+fn files_of_a_folder_are_sent_as_images() {
+    use poolproof_model::workload::Picture;
+    let text = format!(
+        "shows = 'x'\nduration_s = 1\narrival = {{ process = 'constant', rate_per_s = 1 }}\n{CHAT}images = {{ folder = '/f' }}\n"
+    );
+    let workload: Workload = toml::from_str(&text).unwrap();
+    let picture = |base64: &str| Picture {
+        folder: "/f".into(),
+        media_type: "image/webp".to_owned(),
+        base64: base64.to_owned(),
+    };
+    let trace = Trace {
+        pictures: vec![picture("YQ=="), picture("Yg==")],
+        ..Trace::default()
+    };
+    let target = Target::planned(&Topology::default()).unwrap();
+    let urls = std::slice::from_ref(&target.url);
+    let requests = Requests::new(&workload, Some(trace), &target, urls, None, 1).unwrap();
+    let sent = (0..40).map(|number| {
+        let (_, body, _) = sent(&requests, number);
+        body["messages"][0]["content"][1]["image_url"]["url"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    });
+    let sent: std::collections::BTreeSet<String> = sent.collect();
+    assert_eq!(
+        sent,
+        ["data:image/webp;base64,YQ==", "data:image/webp;base64,Yg=="]
+            .map(String::from)
+            .into()
+    );
+}
+
+#[test]
 fn prompts_of_a_dataset_are_sent_as_they_are_each_in_turn_in_the_order_of_the_seed() {
     use poolproof_model::workload::dataset::Prompt;
     let prompt = |number: u32| Prompt {

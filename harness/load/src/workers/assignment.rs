@@ -111,7 +111,7 @@ mod tests {
         });
         let trace = Trace {
             rows: rows.collect(),
-            prompts: Vec::new(),
+            ..Trace::default()
         };
         let mut target = Target::planned(&Topology::default()).unwrap();
         target.url = "http://user:secret@127.0.0.1:9/".parse().unwrap();

@@ -94,6 +94,15 @@ async fn measure(shape: &'static Shape, more: &str) -> Measured {
         requests: Arc::default(),
         bodies: Arc::default(),
     };
+    if ["embeddings", "rerank"].contains(&shape.api) {
+        let workload = format!(
+            "shows = 'x'\nduration_s = 0.2\narrival = {{ process = 'constant', rate_per_s = 20 }}\n{more}\n\
+             [[mix]]\nclass = 'c'\napi = '{}'\ninput_tokens = 20\ninputs = 3\n\
+             [[slo]]\nmetric = 'e2e'\npercentile = 50\nat_most_ms = 60000\n",
+            shape.api
+        );
+        return send(&server, &workload, &CancellationToken::new()).await;
+    }
     let workload = format!(
         "shows = 'x'\nduration_s = 0.2\narrival = {{ process = 'constant', rate_per_s = 20 }}\n{more}\n\
          [[mix]]\nclass = 'c'\napi = '{}'\ninput_tokens = 20\noutput_tokens = {TOKENS}\n\
@@ -149,6 +158,16 @@ fn right(name: &str) -> Result<&'static [Remark], &'static str> {
         "responses-cancelled" | "messages-aborted" => return Err("aborted"),
         "responses-late" | "messages-late" => return Err("out-of-order"),
         "responses-repeated" | "messages-repeated" => return Err("repeated"),
+        "embeddings" | "embeddings-torn" | "embeddings-base64" | "embeddings-mixed" | "rerank" => {
+            &[]
+        }
+        "embeddings-no-usage" | "rerank-no-usage" => &[NoUsage],
+        "rerank-unsorted" => &[Unsorted],
+        "embeddings-missing" | "embeddings-twice" | "embeddings-beyond" | "embeddings-uneven"
+        | "embeddings-null" | "embeddings-nan" | "embeddings-void" | "rerank-missing"
+        | "rerank-twice" | "rerank-null" => return Err("incomplete"),
+        "embeddings-error" | "rerank-error" => return Err("error-body"),
+        "embeddings-stream" => return Err("not-json"),
         "finish-empty" => &[FinishEmpty],
         "finish-twice" => &[FinishTwice],
         "filtered" => &[ContentFilter],
@@ -222,6 +241,20 @@ fn check(shape: &Shape, measured: &Measured, version: &str) {
             0
         };
         assert_eq!(all.remarks[remark as usize], wanted, "{what}: {remark:?}");
+    }
+    if ["embeddings", "rerank"].contains(&shape.api) {
+        let counted = if remarks == [Remark::NoUsage] { 0 } else { 20 };
+        assert_eq!(
+            (all.input_tokens, all.output_tokens),
+            (counted * REQUESTS, 0),
+            "{what}"
+        );
+        assert_eq!((all.good, all.textless), (REQUESTS, 0), "{what}");
+        assert!(
+            all.series(Series::E2e).is_some() && all.series(Series::Ttft).is_none(),
+            "{what}"
+        );
+        return;
     }
     let mean_ms = |series| all.series(series).map(|times| times.mean() / 1000.0);
     let tokens = match shape.name {

@@ -6,11 +6,13 @@ use super::{Arrival, Class, DURATION_MAX_S, Workload};
 use crate::api::Api;
 
 /// Keys of the body that poolproof writes itself.
-const OWN_KEYS: [&str; 9] = [
+const OWN_KEYS: [&str; 11] = [
     "model",
     "messages",
     "prompt",
     "input",
+    "query",
+    "documents",
     "max_tokens",
     "max_output_tokens",
     "ignore_eos",
@@ -104,11 +106,52 @@ impl Class {
             self.share
         );
         self.input_tokens.check("input_tokens")?;
-        self.output_tokens.check("output_tokens")?;
+        if self.api.generates() {
+            self.output_tokens.check("output_tokens")?;
+            ensure!(
+                self.inputs.is_none(),
+                "`inputs` is for `api` \"embeddings\" and \"rerank\": other requests have one prompt"
+            );
+        } else {
+            ensure!(
+                self.output_tokens == super::none(),
+                "`output_tokens`: answers of {} have no tokens: leave it out",
+                self.api.name()
+            );
+            ensure!(
+                self.shared_prefix.is_none(),
+                "`shared_prefix` is for prompts, which {} does not have: leave it out",
+                self.api.name()
+            );
+            self.inputs().check("inputs")?;
+            self.query_tokens().check("query_tokens")?;
+        }
+        ensure!(
+            self.query_tokens.is_none() || self.api == Api::Rerank,
+            "`query_tokens` is for `api` \"rerank\""
+        );
         if let Some(shared) = self.shared_prefix {
             ensure!(
                 shared.groups > 0 && (1..=1 << 20).contains(&shared.tokens),
                 "`shared_prefix`: `groups` must be at least 1, `tokens` 1 to 1,048,576"
+            );
+        }
+        if let Some(images) = &self.images {
+            images.check()?;
+            ensure!(
+                self.api.converses() && !in_sessions,
+                "`images` are for `api` \"chat\", \"responses\" and \"messages\", outside sessions"
+            );
+        }
+        if let Some(tools) = &self.tools {
+            tools.check()?;
+            ensure!(
+                self.api.converses(),
+                "`tools` are for `api` \"chat\", \"responses\" and \"messages\""
+            );
+            ensure!(
+                !self.body.contains_key("tools") && !self.body.contains_key("tool_choice"),
+                "`tools` and `body` both define tools: leave them out of one"
             );
         }
         for (name, value) in &self.headers {

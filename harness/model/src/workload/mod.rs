@@ -6,6 +6,7 @@ mod check;
 pub mod dataset;
 mod distribution;
 mod http;
+mod media;
 #[cfg(test)]
 mod properties;
 mod series;
@@ -26,6 +27,7 @@ pub use arrival::{Arrival, Stage};
 pub use dataset::Dataset;
 pub use distribution::{Count, Distribution, Seconds};
 pub use http::Http;
+pub use media::{Images, Picture, Tools};
 pub use series::Series;
 pub use shipped::{QUICK, SHIPPED};
 
@@ -103,10 +105,23 @@ pub struct Class {
     /// Whether responses are streamed.
     #[serde(default = "yes")]
     pub stream: bool,
-    /// Tokens of a prompt; in a session, the tokens that each turn adds to it.
+    /// Tokens of a prompt; in a session, the tokens that each turn adds to it. Of embeddings and rerank, tokens of each text.
     pub input_tokens: Count,
-    /// Tokens of a response.
+    /// Tokens of a response. Embeddings and rerank have none.
+    #[serde(default = "none", skip_serializing_if = "is_none")]
     pub output_tokens: Count,
+    /// Texts of a request for embeddings [default: 1], or documents of a request for rerank [default: 10].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Count>,
+    /// Tokens of the query of a request for rerank [default: 16].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_tokens: Option<Count>,
+    /// Images beside the text of each prompt. If absent, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Images>,
+    /// Tools that each request defines. If absent, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
     /// Prefixes that prompts share; in a session, its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_prefix: Option<SharedPrefix>,
@@ -116,6 +131,24 @@ pub struct Class {
     /// Additional keys of the body, such as `temperature`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub body: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Class {
+    /// Whether its responses are streamed.
+    pub fn streams(&self) -> bool {
+        self.stream && self.api.generates()
+    }
+
+    /// The texts of a request for embeddings, or the documents of one for rerank.
+    pub fn inputs(&self) -> Count {
+        let default = if self.api == Api::Rerank { 10 } else { 1 };
+        self.inputs.unwrap_or(Count::Fixed(default))
+    }
+
+    /// The tokens of the query of a request for rerank.
+    pub fn query_tokens(&self) -> Count {
+        self.query_tokens.unwrap_or(Count::Fixed(16))
+    }
 }
 
 /// Prompts that begin with one of a few texts, as with system prompts or documents.
@@ -134,6 +167,14 @@ fn default_timeout_s() -> f64 {
 
 fn one() -> f64 {
     1.0
+}
+
+fn none() -> Count {
+    Count::Fixed(0)
+}
+
+fn is_none(count: &Count) -> bool {
+    *count == none()
 }
 
 fn yes() -> bool {
@@ -166,22 +207,38 @@ impl Workload {
                 );
             }
         };
-        let workload: Self = toml::from_str(&text).with_context(|| what.clone())?;
+        let mut workload: Self = toml::from_str(&text).with_context(|| what.clone())?;
         workload.check().with_context(|| what.clone())?;
-        let trace = workload.data(path.parent().unwrap_or(Path::new("")));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // The record, and a file that is written, must find images from any folder.
+        for images in workload.mix.iter_mut().filter_map(|it| it.images.as_mut()) {
+            if let Some(own) = &mut images.folder {
+                *own = std::path::absolute(folder.join(&*own)).with_context(|| what.clone())?;
+            }
+        }
+        let trace = workload.data(folder);
         Ok((workload, trace.with_context(|| what)?))
     }
 
     /// Reads the trace or the dataset, if it has one. A relative path counts from `folder`.
     pub fn data(&self, folder: &Path) -> Result<Option<Trace>> {
-        let trace = match (&self.arrival, &self.dataset) {
+        let mut pictures: Vec<Picture> = Vec::new();
+        for images in self.mix.iter().filter_map(|class| class.images.as_ref()) {
+            let is_known = |it: &Picture| Some(&it.folder) == images.folder.as_ref();
+            if !pictures.iter().any(is_known) {
+                pictures.extend(images.load(folder)?);
+            }
+        }
+        let mut trace = match (&self.arrival, &self.dataset) {
             (Arrival::Trace { file }, _) => Trace::load(&folder.join(file))?,
             (_, Some(dataset)) => Trace {
                 prompts: dataset.load(folder)?,
                 ..Trace::default()
             },
+            _ if !pictures.is_empty() => Trace::default(),
             _ => return Ok(None),
         };
+        trace.pictures = pictures;
         let end_s = self.end_s(Some(&trace));
         ensure!(
             end_s <= DURATION_MAX_S,

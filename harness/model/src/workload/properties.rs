@@ -77,6 +77,10 @@ fn class() -> impl Strategy<Value = Class> {
             stream,
             input_tokens,
             output_tokens,
+            inputs: None,
+            query_tokens: None,
+            images: None,
+            tools: None,
             shared_prefix: prefix.map(|(groups, tokens)| SharedPrefix { groups, tokens }),
             headers,
             body: body

@@ -148,7 +148,7 @@ impl Slo {
             );
         }
         let streamed = self.metric.series().is_some_and(Series::needs_stream);
-        if let Some(class) = classes.find(|class| streamed && !class.stream) {
+        if let Some(class) = classes.find(|class| streamed && !class.streams()) {
             bail!(
                 "metric {name:?} is not measured for class {:?}, whose answers are not streamed",
                 class.class

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Arrival, Class, Workload};
+use crate::api::Api;
 
 impl Workload {
     /// What it sends: when, for how long, and a line for each class. Objectives are not part of it.
@@ -35,6 +36,21 @@ impl Workload {
 impl Class {
     fn in_words(&self, of: &Workload) -> String {
         let mut text = self.api.name().to_owned();
+        if !self.api.generates() {
+            let what = match self.api {
+                Api::Rerank => format!(
+                    "a query of {} tokens and {} documents",
+                    self.query_tokens(),
+                    self.inputs()
+                ),
+                _ => format!("{} texts", self.inputs()),
+            };
+            let _ = match &of.dataset {
+                None => write!(text, ", {what} of {} tokens each", self.input_tokens),
+                Some(dataset) => write!(text, ", {what} of {}", dataset.file.display()),
+            };
+            return text;
+        }
         text += if self.stream {
             ", streamed"
         } else {
@@ -50,6 +66,19 @@ impl Class {
                 " after one of {} shared prefixes of {} tokens",
                 shared.groups, shared.tokens
             );
+        }
+        if let Some(images) = &self.images {
+            let _ = match &images.folder {
+                Some(folder) => write!(text, ", {} images of {}", images.count, folder.display()),
+                None => write!(
+                    text,
+                    ", {} images of {} x {} pixels",
+                    images.count, images.width, images.height
+                ),
+            };
+        }
+        if let Some(tools) = &self.tools {
+            let _ = write!(text, ", {} tools", tools.count);
         }
         let _ = write!(text, ", answers of {} tokens", self.output_tokens);
         if of

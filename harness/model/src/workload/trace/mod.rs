@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Picture;
 use super::dataset::Prompt;
 
 /// The tokens of a block, which a `hash_ids` entry of Mooncake identifies.
@@ -30,6 +31,9 @@ pub struct Trace {
     /// The prompts of a dataset.
     #[serde(default)]
     pub prompts: Vec<Prompt>,
+    /// The images of folders.
+    #[serde(default)]
+    pub pictures: Vec<Picture>,
 }
 
 /// One recorded request.
@@ -74,7 +78,7 @@ impl Trace {
         }
         Ok(Self {
             rows,
-            prompts: Vec::new(),
+            ..Self::default()
         })
     }
 }
@@ -231,7 +235,7 @@ mod properties {
             for row in &mut rows {
                 row.at_ms -= first_ms;
             }
-            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows, prompts: Vec::new() }));
+            prop_assert_eq!(Trace::parse(&text).ok(), Some(Trace { rows, ..Trace::default() }));
         }
     }
 }
