@@ -47,6 +47,7 @@ pub mod folders;
 pub mod judged;
 pub mod limits;
 pub mod load;
+pub mod not_started;
 pub mod round_trip;
 pub mod run;
 #[cfg(any(test, feature = "samples"))]

@@ -40,6 +40,7 @@ pub mod github;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod matrix;
 pub mod openmetrics;
 pub mod schema;
 pub mod terminal;

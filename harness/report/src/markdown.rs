@@ -59,7 +59,7 @@ fn details(text: &mut String, case: &CaseRecord) {
 }
 
 /// Escapes untrusted text to one line without markup.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in clipped(text).chars() {
         match character {

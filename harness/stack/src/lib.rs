@@ -45,6 +45,6 @@ pub mod workers;
 
 pub use cluster_view::ClusterView;
 pub use options::{ClusterOptions, KindOptions, Options, ProcessOptions};
-pub use process::{exec_child, is_poolproof};
+pub use process::{PrivateGateway, exec_child, is_poolproof};
 pub use progress::{Progress, StartError};
 pub use running::{Stack, WARNING};
