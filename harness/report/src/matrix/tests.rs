@@ -195,7 +195,7 @@ fn runs_with_a_flaw_cut_records_and_other_kinds_are_left_out() {
 /// The matrix of the committed records, as `poolproof matrix reports --format markdown` writes it below a heading.
 fn of_reports(reports: &Path) -> String {
     let matrix = read::read(&[reports.to_owned()], reports, false).unwrap();
-    let about = "# Matrix\n\nMade from the records in this folder by `poolproof matrix reports --format markdown`; a test compares it with them. To write it again:\n`POOLPROOF_WRITE_MATRIX=1 cargo test -p poolproof-report --lib matrix`.\n\n";
+    let about = "# Matrix\n\nMade from the records in this folder by `poolproof matrix reports --format markdown`; a test compares it with them. To write it again:\n`POOLPROOF_WRITE_MATRIX=1 cargo test -p poolproof-report --lib committed_matrix`.\n\n";
     about.to_owned() + &markdown::render(&matrix)
 }
 
