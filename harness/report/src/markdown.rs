@@ -1,5 +1,7 @@
 //! The record as GitHub Markdown, for pull requests, issues and job summaries.
 
+pub mod list;
+
 use std::fmt::Write as _;
 
 use super::{clipped, detail_lines, needs_details};
