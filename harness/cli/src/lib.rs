@@ -226,7 +226,7 @@ fn dispatch(app: App, arguments: Arguments) -> Result<Exit, Failure> {
         Command::Load(args) => in_runtime(load::load(*args)),
         Command::Init(args) => in_runtime(init::init(args)),
         Command::Plan(args) => plan::plan(app, &args),
-        Command::Report(args) => report::report(&args),
+        Command::Report(args) => report::report(app, &args),
         Command::Matrix(args) => in_runtime(matrix::matrix(app, args)),
         Command::Compare(args) => compare::compare(&args),
         Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),

@@ -40,6 +40,7 @@
 //! ```
 
 pub mod any;
+pub mod digest;
 pub mod environment;
 pub mod expect;
 pub mod file;

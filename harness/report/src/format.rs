@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
 use super::terminal::{self, TableStyle};
-use super::{ctrf, html, junit, markdown, openmetrics};
+use super::{badge, ctrf, html, junit, markdown, openmetrics};
 use poolproof_records::any::AnyRecord;
 use poolproof_records::file::Kind;
 use poolproof_records::load;
@@ -121,6 +121,13 @@ pub const FORMATS: &[Format] = &[
         run: Some(|record, _| text(openmetrics::render(record)?)),
         load: Some(|record, _| text(openmetrics::render_load(record)?)),
         written: &[(Kind::Run, "metrics.txt"), (Kind::Load, "metrics_load.txt")],
+        ..NONE
+    },
+    Format {
+        name: "badge",
+        about: "SVG badge with the conclusion, for a README",
+        extension: "svg",
+        run: Some(|record, _| text(badge::render(record))),
         ..NONE
     },
     Format {

@@ -7,7 +7,7 @@
 //!
 //! Start with [`mod@format`], the list of all formats and of the records that each can render. [`terminal`], [`html`] and [`markdown`] are for
 //! people; [`junit`], [`ctrf`], [`openmetrics`] and [`foreign`] (the formats of other load tools) are for programs. [`compare`] sets two
-//! records side by side.
+//! records side by side, [`matrix`] any number of runs.
 //!
 //! ```
 //! use poolproof_records::file::Kind;
@@ -32,6 +32,7 @@ use poolproof_records::judged::Judged;
 use poolproof_records::load::overhead::Compared;
 use poolproof_records::run::CaseRecord;
 
+pub mod badge;
 pub mod compare;
 pub mod ctrf;
 pub mod foreign;
