@@ -37,6 +37,7 @@ mod init;
 mod list;
 mod load;
 mod manual;
+mod matrix;
 mod metrics;
 mod plan;
 mod pod;
@@ -117,6 +118,8 @@ enum Command {
     Plan(plan::Args),
     /// Render a record as a table, a page, or a file for CI, dashboards and other tools
     Report(report::Args),
+    /// Set runs side by side: cases against stacks; with a plan, run the stacks first
+    Matrix(matrix::Args),
     /// Compare a run with an earlier one and apply a gate
     Compare(compare::Args),
     /// Check that every flaw causes the verdicts that it must cause
@@ -223,7 +226,8 @@ fn dispatch(app: App, arguments: Arguments) -> Result<Exit, Failure> {
         Command::Load(args) => in_runtime(load::load(*args)),
         Command::Init(args) => in_runtime(init::init(args)),
         Command::Plan(args) => plan::plan(app, &args),
-        Command::Report(args) => report::report(&args),
+        Command::Report(args) => report::report(app, &args),
+        Command::Matrix(args) => in_runtime(matrix::matrix(app, args)),
         Command::Compare(args) => compare::compare(&args),
         Command::Selftest(args) => in_runtime(selftest::selftest(app, args)),
         Command::Up(args) => in_runtime(up::up(args)),

@@ -1,11 +1,13 @@
 //! `poolproof list`: the cases, or the flaws with the cases that must catch them.
 
 use anyhow::Context;
+use clap::ValueEnum;
 use poolproof_fixtures::flaw::Flaw;
 
 use super::{App, Exit, Failure, print_line};
 use poolproof_cases::case::catches;
 use poolproof_cases::run;
+use poolproof_report::markdown::list as markdown;
 use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -13,6 +15,7 @@ use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
   poolproof list                  all cases with their requirements
   poolproof list canary --json    one suite, as JSON
   poolproof list --slow           slow cases only
+  poolproof list --format markdown > cases.md
   poolproof list --flaws          available defects, where each was seen, and which cases must catch it")]
 pub(super) struct Args {
     /// Suites or cases to list [default: all]
@@ -23,24 +26,43 @@ pub(super) struct Args {
     /// List flaws instead of cases
     #[arg(long, conflicts_with = "selectors")]
     flaws: bool,
-    /// Print JSON
-    #[arg(long)]
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    format: Format,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
     json: bool,
 }
 
+/// A format of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Table for the terminal
+    Terminal,
+    /// GitHub Markdown
+    Markdown,
+    /// JSON
+    Json,
+}
+
 pub(super) fn list(app: App, args: &Args) -> Result<Exit, Failure> {
-    let (json, table) = if args.flaws {
+    let format = if args.json { Format::Json } else { args.format };
+    let text = if args.flaws {
         let rows = flaws(app, args.slow);
-        (serde_json::to_string_pretty(&rows), terminal::flaws(&rows))
+        match format {
+            Format::Terminal => terminal::flaws(&rows),
+            Format::Markdown => markdown::flaws(&rows),
+            Format::Json => serde_json::to_string_pretty(&rows).context("writing the list")?,
+        }
     } else {
         let rows = cases(app, &args.selectors, args.slow)?;
-        (serde_json::to_string_pretty(&rows), terminal::cases(&rows))
+        match format {
+            Format::Terminal => terminal::cases(&rows),
+            Format::Markdown => markdown::cases(&rows),
+            Format::Json => serde_json::to_string_pretty(&rows).context("writing the list")?,
+        }
     };
-    if args.json {
-        print_line(&json.context("writing the list")?);
-    } else {
-        print_line(&table);
-    }
+    print_line(text.trim_end());
     Ok(Exit::Passed)
 }
 

@@ -25,8 +25,10 @@ use poolproof_cases::context::{Settings, Timeouts};
 use poolproof_cases::round_trip::{self, RoundTrip, Vantage};
 use poolproof_cases::run::{self, Event};
 use poolproof_cases::wanted;
+use poolproof_model::component::Component;
 use poolproof_model::parts::StackKind;
 use poolproof_model::target::Target;
+use poolproof_records::expect::Expectations;
 use poolproof_records::limits;
 use poolproof_records::run::{Conclusion, Record, StackUnderTest};
 use poolproof_report::{self as report, format, markdown, openmetrics, terminal};
@@ -137,30 +139,99 @@ impl Args {
     }
 }
 
+/// What a run needs from the command line, read and checked.
+pub(super) struct Prepared {
+    cases: Vec<&'static Case>,
+    pub(super) options: Options,
+    settings: Settings,
+    expectations: Expectations,
+}
+
+/// A run that has ended. Its record is saved.
+pub(super) struct Ran {
+    pub(super) record: Record,
+    cases: Vec<&'static Case>,
+    target: Arc<Target>,
+}
+
+impl Args {
+    /// Reads and checks what the arguments name. Starts nothing.
+    pub(super) fn prepare(&self, app: App) -> Result<Prepared, Failure> {
+        let cases =
+            run::select(app.suites, &self.selectors, self.slow.slow).map_err(Failure::usage)?;
+        let options = self.stack.options().map_err(Failure::usage)?;
+        let settings = self.rates.settings(options.seed).map_err(Failure::usage)?;
+        let expectations = self.expect.read(app).map_err(Failure::usage)?;
+        Ok(Prepared {
+            cases,
+            options,
+            settings,
+            expectations,
+        })
+    }
+}
+
 pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
     args.ask().await?;
-    let cases = run::select(app.suites, &args.selectors, args.slow.slow).map_err(Failure::usage)?;
-    let options = args.stack.options().map_err(Failure::usage)?;
-    let settings = args.rates.settings(options.seed).map_err(Failure::usage)?;
-    let expectations = args.expect.read(app).map_err(Failure::usage)?;
+    let prepared = args.prepare(app)?;
     if args.dry_run {
-        return dry_run(app, &args, &options, &cases, settings).await;
+        return dry_run(app, &args, &prepared).await;
     }
+    let kind = prepared.options.kind;
+    let Some(ran) = execute(app, &args, prepared, &[]).await? else {
+        return Ok(Exit::Interrupted);
+    };
+    print(&ran.record, &args)?;
+    if kind == StackKind::Url && !args.json {
+        print_wanted(&ran.cases, &ran.target);
+    }
+    github::publish(
+        &markdown::render(&ran.record),
+        &report::github::annotations(&ran.record),
+    );
+    Ok(exit(&ran.record))
+}
+
+/// The exit code of a run.
+pub(super) fn exit(record: &Record) -> Exit {
+    match record.conclusion() {
+        Conclusion::Passed | Conclusion::KnownFailures => Exit::Passed,
+        Conclusion::Failed | Conclusion::Outdated => Exit::Failed,
+        Conclusion::Undecided => Exit::Undecided,
+        Conclusion::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// Starts the stack, runs the cases, writes the record and its renderings, and stops the stack. `declared` are components that the stack
+/// cannot detect. Returns `None` if a signal arrived before the first case.
+pub(super) async fn execute(
+    app: App,
+    args: &Args,
+    prepared: Prepared,
+    declared: &[Component],
+) -> Result<Option<Ran>, Failure> {
+    let Prepared {
+        cases,
+        options,
+        settings,
+        expectations,
+    } = prepared;
     if args.inside && !in_cluster(&options) {
         let wrong = "--inside: only stacks kind and cluster have pods to send from";
         return Err(Failure::usage(anyhow!(wrong)));
     }
-    let jobs = jobs(&args, &options, cases.len()).map_err(Failure::usage)?;
+    let jobs = jobs(args, &options, cases.len()).map_err(Failure::usage)?;
     let exporter = Exporter::start(&args.metrics).await?;
     let Some(started) = Started::start(&options, &args.out).await? else {
-        return Ok(Exit::Interrupted);
+        return Ok(None);
     };
     let Started {
-        stack,
+        mut stack,
         progress,
         stop,
         environment,
     } = started;
+    stack.components.extend_from_slice(declared);
     let known = settings
         .check(&stack.target)
         .and_then(|()| expectations.applying(&stack.name, &stack.components));
@@ -171,12 +242,12 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
             return Err(Failure::usage(error));
         }
     };
-    let (pod, round_trips) = match way(&args, &options, &stack, &stop).await {
+    let (pod, round_trips) = match way(args, &options, &stack, &stop).await {
         Ok(way) => way,
         Err(error) => {
             stack.stop().await;
             return if stop.is_cancelled() {
-                Ok(Exit::Interrupted)
+                Ok(None)
             } else {
                 Err(StartError::Unavailable(error).into())
             };
@@ -246,20 +317,12 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
         save(&args.out, name, &text)?;
     }
     progress.finish();
-    print(&record, &args)?;
-    if options.kind == StackKind::Url && !args.json {
-        print_wanted(&cases, &targets[0]);
-    }
-    github::publish(
-        &markdown::render(&record),
-        &report::github::annotations(&record),
-    );
-    Ok(match record.conclusion() {
-        Conclusion::Passed | Conclusion::KnownFailures => Exit::Passed,
-        Conclusion::Failed | Conclusion::Outdated => Exit::Failed,
-        Conclusion::Undecided => Exit::Undecided,
-        Conclusion::Interrupted => Exit::Interrupted,
-    })
+    let target = Arc::clone(&targets[0]);
+    Ok(Some(Ran {
+        record,
+        cases,
+        target,
+    }))
 }
 
 /// The pod to send from, if requested, and the round-trip times to a gateway in a cluster.
@@ -302,13 +365,8 @@ fn in_cluster(options: &Options) -> bool {
 }
 
 /// Prints what a run would send. For an existing stack in a cluster, it reads the cluster first.
-async fn dry_run(
-    app: App,
-    args: &Args,
-    options: &Options,
-    cases: &[&Case],
-    settings: Settings,
-) -> Result<Exit, Failure> {
+async fn dry_run(app: App, args: &Args, prepared: &Prepared) -> Result<Exit, Failure> {
+    let (cases, options) = (&prepared.cases, &prepared.options);
     let target = if options.kind == StackKind::Cluster && options.cluster.existing {
         let stack = Stack::start(options, &mut |_| {}).await?;
         let target = stack.target.clone();
@@ -320,7 +378,7 @@ async fn dry_run(
     let planned = plan::plan_cases(
         cases,
         &target,
-        &Budget::new(app.suites, settings),
+        &Budget::new(app.suites, prepared.settings),
         args.latency,
     );
     let (value, text) = planned.map_err(Failure::usage)?;

@@ -40,6 +40,7 @@
 //! ```
 
 pub mod any;
+pub mod digest;
 pub mod environment;
 pub mod expect;
 pub mod file;
@@ -47,6 +48,7 @@ pub mod folders;
 pub mod judged;
 pub mod limits;
 pub mod load;
+pub mod not_started;
 pub mod round_trip;
 pub mod run;
 #[cfg(any(test, feature = "samples"))]

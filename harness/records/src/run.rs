@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::digest;
 use super::environment::Environment;
 use super::expect::Known;
 use super::file;
@@ -32,6 +33,9 @@ pub struct Record {
     pub started: Timestamp,
     /// When the record was last saved.
     pub saved: Timestamp,
+    /// The digest of the rest of the record, see [`mod@crate::digest`]. Absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Whether the run was interrupted before its last case.
     pub interrupted: bool,
     /// The seed of all random choices.
@@ -145,6 +149,7 @@ impl Record {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             started: now,
             saved: now,
+            digest: None,
             interrupted: false,
             seed: settings.seed,
             split_tolerance: settings.split_tolerance,
@@ -167,9 +172,10 @@ impl Record {
         file::read_as(path, SCHEMA)
     }
 
-    /// Saves the record atomically.
+    /// Saves the record atomically, with its digest.
     pub fn save(&mut self, path: &Path) -> Result<()> {
         self.saved = Timestamp::now();
+        self.digest = Some(digest::of(self)?);
         file::save(self, path)
     }
 

@@ -32,6 +32,7 @@ pub fn record(cases: &[(Level, Outcome)]) -> Record {
         tool_version: "0".into(),
         started: Timestamp::UNIX_EPOCH,
         saved: Timestamp::UNIX_EPOCH,
+        digest: None,
         interrupted: false,
         seed: 1,
         split_tolerance: 0.03,

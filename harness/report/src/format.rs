@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
 use super::terminal::{self, TableStyle};
-use super::{ctrf, html, junit, markdown, openmetrics};
+use super::{badge, ctrf, html, junit, markdown, openmetrics};
 use poolproof_records::any::AnyRecord;
 use poolproof_records::file::Kind;
 use poolproof_records::load;
@@ -133,6 +133,13 @@ pub const FORMATS: &[Format] = &[
             (Kind::Load, "metrics_load.txt"),
             (Kind::Sweep, "metrics_sweep.txt"),
         ],
+        ..NONE
+    },
+    Format {
+        name: "badge",
+        about: "SVG badge with the conclusion, for a README",
+        extension: "svg",
+        run: Some(|record, _| text(badge::render(record))),
         ..NONE
     },
     Format {

@@ -7,7 +7,7 @@
 //!
 //! Start with [`mod@format`], the list of all formats and of the records that each can render. [`terminal`], [`html`] and [`markdown`] are for
 //! people; [`junit`], [`ctrf`], [`openmetrics`] and [`foreign`] (the formats of other load tools) are for programs. [`compare`] sets two
-//! records side by side.
+//! records side by side, [`matrix`] any number of runs.
 //!
 //! ```
 //! use poolproof_records::file::Kind;
@@ -33,6 +33,7 @@ use poolproof_records::load;
 use poolproof_records::load::overhead::Compared;
 use poolproof_records::run::CaseRecord;
 
+pub mod badge;
 pub mod compare;
 pub mod ctrf;
 pub mod foreign;
@@ -41,6 +42,7 @@ pub mod github;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod matrix;
 pub mod openmetrics;
 pub mod schema;
 pub mod terminal;

@@ -1,5 +1,7 @@
 //! The record as GitHub Markdown, for pull requests, issues and job summaries.
 
+pub mod list;
+
 use std::fmt::Write as _;
 
 use super::{clipped, detail_lines, needs_details};
@@ -59,7 +61,7 @@ fn details(text: &mut String, case: &CaseRecord) {
 }
 
 /// Escapes untrusted text to one line without markup.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in clipped(text).chars() {
         match character {

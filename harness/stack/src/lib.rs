@@ -47,6 +47,6 @@ pub mod workers;
 pub use cluster_view::ClusterView;
 pub use options::{ClusterOptions, KindOptions, Options, ProcessOptions};
 pub use places::processes::{PICKER_MODEL, PickerAlone};
-pub use process::{exec_child, is_poolproof};
+pub use process::{PrivateGateway, exec_child, is_poolproof};
 pub use progress::{Progress, StartError};
 pub use running::{Stack, WARNING};

@@ -78,3 +78,21 @@ fn a_selftest_is_a_matrix_for_people_documents_and_programs() {
         "fail"
     );
 }
+
+#[test]
+fn the_committed_list_of_cases_is_what_the_program_prints() {
+    let folder = TempDir::new().unwrap();
+    let (code, list, _) = run(&folder, &["list", "--format", "markdown"]);
+    assert_eq!(code, 0);
+    let text = format!(
+        "# Cases and the sources of their requirements\n\nPrinted by `poolproof list --format markdown`. To write it again: `POOLPROOF_WRITE_CASES=1 cargo test --test cli committed_list`.\n\n{list}"
+    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/cases.md");
+    if std::env::var_os("POOLPROOF_WRITE_CASES").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(path).unwrap_or_default() == text,
+        "suites/cases.md is not the list of cases: run this test with POOLPROOF_WRITE_CASES=1"
+    );
+}

@@ -6,6 +6,7 @@ mod expect;
 mod first_run;
 mod listings;
 mod load;
+mod matrix;
 mod records;
 mod secrets;
 mod stacks;

@@ -89,7 +89,7 @@ fn details(text: &mut String, case: &CaseRecord) {
 }
 
 /// The colour of a judgement.
-fn colour(judged: Judged) -> Color {
+pub(crate) fn colour(judged: Judged) -> Color {
     match judged {
         Judged::Pass => Color::FG_GREEN,
         Judged::Fail | Judged::UnexpectedPass | Judged::Error => Color::FG_RED,

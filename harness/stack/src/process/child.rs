@@ -34,6 +34,9 @@ impl ProcessGroup {
             .stderr(stderr)
             // A terminal sends Ctrl-C to its whole process group; children are stopped in order by us instead.
             .process_group(0);
+        if let Some(folder) = command.get_current_dir() {
+            child.current_dir(folder);
+        }
         for (variable, value) in command.get_envs() {
             match value {
                 Some(value) => child.env(variable, value),

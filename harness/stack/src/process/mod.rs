@@ -7,6 +7,7 @@ mod container;
 mod exec;
 mod folder;
 mod group;
+mod private;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use exec::exec_child;
 pub(crate) use folder::Folder;
 pub(crate) use group::ProcessGroup;
 use group::{Output, POLL_INTERVAL, STOP_TIMEOUT};
+pub use private::PrivateGateway;
 
 /// How to start a part of a stack.
 #[derive(Debug)]
