@@ -4,6 +4,7 @@
 mod certificates;
 mod frames;
 mod front;
+mod picker;
 mod proxy;
 mod reach;
 mod refusals;
