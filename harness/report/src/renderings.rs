@@ -7,7 +7,7 @@ use super::terminal::TableStyle;
 use poolproof_records::any::AnyRecord;
 use poolproof_records::environment::Environment;
 use poolproof_records::file::Kind;
-use poolproof_records::samples::{rate_search, with_expectations};
+use poolproof_records::samples::{rate_search, rate_sweep, with_expectations};
 
 const PLAIN: TableStyle = TableStyle {
     width: 120,
@@ -119,6 +119,14 @@ fn every_rendering_of_a_search_matches_its_snapshot() {
     let record = AnyRecord::Search(Box::new(search));
     for format in FORMATS {
         check(&format!("search.{}", format.name), format, &record, PLAIN);
+    }
+}
+
+#[test]
+fn every_rendering_of_a_sweep_matches_its_snapshot() {
+    let record = AnyRecord::Sweep(Box::new(rate_sweep()));
+    for format in FORMATS {
+        check(&format!("sweep.{}", format.name), format, &record, PLAIN);
     }
 }
 

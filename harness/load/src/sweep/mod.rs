@@ -313,9 +313,19 @@ fn far_beyond(step: &Step, idle: Idle) -> Option<String> {
 fn step_of(kind: Kind, load: Load, record: Record, pace: &Pace) -> Step {
     let total = &record.total;
     let seen = pace.seen();
-    let answered_per_s = seen.map_or(total.answered_per_s, |seen| seen.answered_per_s);
+    let e2e = total.times.get(Series::E2e.name());
+    let mean_s = e2e.map(|times| times.mean_ms / 1000.0);
+    let mean_s = mean_s.filter(|mean_s| *mean_s > 0.0 && total.failures() == 0);
+    // Little's law, L = X * R (Little 1961): users without pauses are the mean number in flight. A count within a short window would
+    // depend on how many waves of them it happens to hold.
+    let by_users = load.users().zip(mean_s);
+    let answered_per_s = match (by_users, seen) {
+        (Some((users, mean_s)), _) => users as f64 / mean_s,
+        (None, Some(seen)) => seen.answered_per_s,
+        (None, None) => total.answered_per_s,
+    };
     let tokens = total.output_tokens as f64 / total.answered.max(1) as f64;
-    Step {
+    let mut step = Step {
         kind,
         offered_per_s: load.rate_per_s().map(|planned| {
             // A random process has its own number of arrivals, which is what the server got.
@@ -330,6 +340,41 @@ fn step_of(kind: Kind, load: Load, record: Record, pace: &Pace) -> Step {
         in_flight_max: seen.map_or(0, |seen| seen.in_flight_max),
         requests: record.total,
         doubts: record.doubts,
+    };
+    // The same law where the server keeps up. Samples once a second would meet arrivals at even intervals always at one point.
+    if let (Some(mean_s), false) = (mean_s, step.falls_behind()) {
+        step.in_flight = step.answered_per_s * mean_s;
+    }
+    step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolproof_records::samples::sweep_step;
+
+    const IDLE: Idle = Idle {
+        e2e_mean_ms: 100.0,
+        e2e_max_ms: 120.0,
+    };
+
+    #[test]
+    fn only_a_server_that_falls_behind_and_is_slow_or_fails_is_far_beyond_saturation() {
+        let reason = |answered_per_s, e2e_ms| {
+            let step = sweep_step(Kind::Rate, 100.0, answered_per_s, e2e_ms);
+            far_beyond(&step, IDLE)
+        };
+        assert_eq!(reason(99.0, Some(5000.0)), None, "it keeps up");
+        assert_eq!(reason(80.0, Some(300.0)), None, "it is not slow yet");
+        let slow = reason(80.0, Some(5000.0)).unwrap_or_default();
+        assert!(
+            slow.contains("100.00 req/s") && slow.contains("10 times"),
+            "{slow}"
+        );
+        let mut refusing = sweep_step(Kind::Rate, 100.0, 30.0, None);
+        refusing.requests.failed = [("http-429".to_owned(), 700)].into();
+        let refused = far_beyond(&refusing, IDLE).unwrap_or_default();
+        assert!(refused.contains("70 % of the requests failed"), "{refused}");
     }
 }
 

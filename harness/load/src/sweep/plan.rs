@@ -128,7 +128,7 @@ impl Plan {
             Arrival::Trace { .. } => {
                 return Err(unsuitable(
                     "trace",
-                    "use poisson with the token counts of the trace",
+                    "leave out the trace, and give --input and --output like those of its requests",
                 ));
             }
         }

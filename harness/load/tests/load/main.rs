@@ -5,6 +5,7 @@ mod certificates;
 mod frames;
 mod front;
 mod over_time;
+mod picker;
 mod proxy;
 mod reach;
 mod refusals;

@@ -20,11 +20,12 @@ pub struct Step {
     /// The duration in which requests were counted, in seconds, without the warm-up.
     pub window_s: f64,
     /// Responses per second that ended within the window. Responses to requests of the window that ended after it do not count, so a
-    /// server that falls behind shows its own pace.
+    /// server that falls behind shows its own pace. For users without failures: users / mean E2E (Little 1961).
     pub answered_per_s: f64,
     /// Response tokens per second: the tokens of a mean response, at this pace.
     pub output_tokens_per_s: f64,
-    /// Requests in flight, the mean over the window.
+    /// Requests in flight, the mean over the window: responses per second * mean E2E (Little 1961), or the mean of samples once a second
+    /// if the server falls behind or requests fail.
     pub in_flight: f64,
     /// Requests in flight, the most that were seen at one time in the window.
     pub in_flight_max: u64,
