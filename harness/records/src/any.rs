@@ -8,6 +8,7 @@ use crate::file::{Kind, parse, read_kind};
 use crate::load;
 use crate::load::overhead::Overhead;
 use crate::load::search::RateSearch;
+use crate::load::sweep::RateSweep;
 use crate::run;
 
 /// A record of any kind.
@@ -21,6 +22,8 @@ pub enum AnyRecord {
     Search(Box<RateSearch>),
     /// A [`Kind::Overhead`].
     Overhead(Box<Overhead>),
+    /// A [`Kind::Sweep`].
+    Sweep(Box<RateSweep>),
 }
 
 impl AnyRecord {
@@ -32,11 +35,12 @@ impl AnyRecord {
             Kind::Load => Self::Load(parse(path, kind, &text)?),
             Kind::Search => Self::Search(parse(path, kind, &text)?),
             Kind::Overhead => Self::Overhead(parse(path, kind, &text)?),
+            Kind::Sweep => Self::Sweep(parse(path, kind, &text)?),
         })
     }
 
-    /// Reads a record from a file, or from a folder: the first of run.json, load.json, limit.json and overhead.json
-    /// that exists.
+    /// Reads a record from a file, or from a folder: the first of run.json, load.json, limit.json, overhead.json
+    /// and sweep.json that exists.
     pub fn read_at(path: &Path) -> Result<Self> {
         if !path.is_dir() {
             return Self::read(path);
@@ -55,6 +59,7 @@ impl AnyRecord {
             Self::Load(_) => Kind::Load,
             Self::Search(_) => Kind::Search,
             Self::Overhead(_) => Kind::Overhead,
+            Self::Sweep(_) => Kind::Sweep,
         }
     }
 }
@@ -78,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::file::save;
-    use crate::samples::rate_search;
+    use crate::samples::{rate_search, rate_sweep};
 
     fn committed(name: &str) -> PathBuf {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
@@ -90,11 +95,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let search = folder.path().join("search.json");
         save(&rate_search(), &search).unwrap();
+        let sweep = folder.path().join("steps.json");
+        save(&rate_sweep(), &sweep).unwrap();
         for (file, kind) in [
             (committed("embedded/run.json"), Kind::Run),
             (committed("load-local-envoy/load.json"), Kind::Load),
             (committed("load-url-h200/overhead.json"), Kind::Overhead),
             (search, Kind::Search),
+            (sweep, Kind::Sweep),
         ] {
             let renamed = folder.path().join("before.json");
             fs::copy(file, &renamed).unwrap();

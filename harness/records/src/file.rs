@@ -19,11 +19,19 @@ pub enum Kind {
     Search,
     /// The gateway against round robin over the same endpoints.
     Overhead,
+    /// A sweep of rates from idle to beyond saturation.
+    Sweep,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Run, Self::Load, Self::Search, Self::Overhead];
+    pub const ALL: [Self; 5] = [
+        Self::Run,
+        Self::Load,
+        Self::Search,
+        Self::Overhead,
+        Self::Sweep,
+    ];
 
     /// The default file name.
     pub fn file_name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl Kind {
             Self::Load => "load.json",
             Self::Search => "limit.json",
             Self::Overhead => "overhead.json",
+            Self::Sweep => "sweep.json",
         }
     }
 
@@ -42,6 +51,7 @@ impl Kind {
             Self::Load => "poolproof/load/1",
             Self::Search => "poolproof/limit/1",
             Self::Overhead => "poolproof/overhead/1",
+            Self::Sweep => "poolproof/sweep/1",
         }
     }
 
@@ -52,6 +62,7 @@ impl Kind {
             Self::Load => "a load run",
             Self::Search => "a search for the limit",
             Self::Overhead => "a comparison with round robin",
+            Self::Sweep => "a sweep of rates",
         }
     }
 }

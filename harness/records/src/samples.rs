@@ -9,7 +9,10 @@ use super::expect::Known;
 use super::load::over_time::{
     OverTime, Server, ServerMetric, ServerSeries, Unread, Window, WindowTimes,
 };
+use super::load::percentile::Percentile;
 use super::load::search::{self, Probe, RateSearch, Search};
+use super::load::sweep::{self, RateSweep};
+use super::load::{Group, Times};
 use super::run::{self, CaseRecord, Record, without_credentials};
 use poolproof_model::settings::Settings;
 use poolproof_model::target::Target;
@@ -200,5 +203,103 @@ pub fn rate_search() -> RateSearch {
         components: vec![],
         environment: Environment::here(),
         search,
+    }
+}
+
+/// A step of a sweep at this rate, whose E2E percentiles are all the same; `None` if they are failures.
+pub fn sweep_step(
+    kind: sweep::Kind,
+    rate_per_s: f64,
+    answered_per_s: f64,
+    e2e_ms: Option<f64>,
+) -> sweep::Step {
+    let failed = if e2e_ms.is_some() { 0 } else { 400 };
+    let times = |ms: Option<f64>| Times {
+        n: 1000 - failed,
+        mean_ms: ms.unwrap_or(50.0),
+        min_ms: ms.unwrap_or(50.0),
+        max_ms: ms.unwrap_or(50.0),
+        percentiles: [50.0, 95.0, 99.0]
+            .map(|percentile| {
+                let ms = ms.or((percentile == 50.0).then_some(50.0));
+                Percentile {
+                    percentile,
+                    ms,
+                    interval_ms: (ms.map(|ms| 0.98 * ms), ms.map(|ms| 1.02 * ms)),
+                }
+            })
+            .into(),
+        histogram_us: Vec::new(),
+    };
+    let is_open = matches!(kind, sweep::Kind::Rate | sweep::Kind::Refined);
+    sweep::Step {
+        kind,
+        offered_per_s: is_open.then_some(rate_per_s),
+        users: (!is_open).then_some(rate_per_s as usize),
+        window_s: 10.0,
+        answered_per_s,
+        output_tokens_per_s: 100.0 * answered_per_s,
+        in_flight: answered_per_s * e2e_ms.unwrap_or(50.0) / 1000.0,
+        in_flight_max: 12,
+        requests: Group {
+            name: "all".to_owned(),
+            requests: 1000,
+            answered: 1000 - failed,
+            failed: [("http-429".to_owned(), failed)]
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            goodput: 1.0,
+            answered_per_s,
+            input_tokens: 1000,
+            output_tokens: 100_000,
+            output_tokens_per_s: 100.0 * answered_per_s,
+            chunks_together: 0.0,
+            without_usage: 0,
+            asked_tokens: 100_000,
+            textless: 0,
+            remarks: std::collections::BTreeMap::new(),
+            times: [
+                ("ttft".to_owned(), times(e2e_ms.map(|ms| ms / 4.0))),
+                ("tpot".to_owned(), times(e2e_ms.map(|ms| ms / 100.0))),
+                ("e2e".to_owned(), times(e2e_ms)),
+            ]
+            .into(),
+        },
+        doubts: vec![],
+    }
+}
+
+/// A sweep of a server that answers at most 92 requests per second and refuses more; its knee is at 80.
+pub fn rate_sweep() -> RateSweep {
+    use sweep::Kind;
+    let steps = vec![
+        sweep_step(Kind::Idle, 1.0, 10.0, Some(100.0)),
+        sweep_step(Kind::Capacity, 16.0, 91.0, Some(175.0)),
+        sweep_step(Kind::Rate, 10.0, 10.0, Some(100.0)),
+        sweep_step(Kind::Rate, 25.0, 25.0, Some(104.0)),
+        sweep_step(Kind::Rate, 50.0, 50.0, Some(110.0)),
+        sweep_step(Kind::Rate, 80.0, 80.0, Some(130.0)),
+        sweep_step(Kind::Rate, 100.0, 90.0, Some(900.0)),
+        sweep_step(Kind::Rate, 115.0, 92.0, Some(4000.0)),
+        sweep_step(Kind::Rate, 130.0, 92.0, None),
+    ];
+    RateSweep {
+        schema: sweep::SCHEMA.to_owned(),
+        tool_version: "0".to_owned(),
+        started: Timestamp::UNIX_EPOCH,
+        interrupted: false,
+        name: "steady-chat".to_owned(),
+        workload: Workload::load("steady-chat").unwrap().0,
+        seed: 1,
+        stack: "embedded".to_owned(),
+        flaw: None,
+        components: vec![],
+        environment: Environment::here(),
+        knee: sweep::Knee::of(&steps),
+        timeout_s: 5.0,
+        method: sweep::METHOD.to_owned(),
+        steps,
+        ended_early: None,
     }
 }

@@ -12,6 +12,7 @@ use poolproof_records::file::Kind;
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_records::load::search::RateSearch;
+use poolproof_records::load::sweep::RateSweep;
 use poolproof_records::run::Record;
 
 /// A record, rendered.
@@ -36,6 +37,7 @@ pub struct Format {
     load: Option<Render<load::Record>>,
     search: Option<Render<RateSearch>>,
     overhead: Option<Render<Overhead>>,
+    sweep: Option<Render<RateSweep>>,
     /// The files of this format that commands write next to a record, by kind.
     written: &'static [(Kind, &'static str)],
 }
@@ -50,6 +52,7 @@ const NONE: Format = Format {
     load: None,
     search: None,
     overhead: None,
+    sweep: None,
     written: &[],
 };
 
@@ -63,6 +66,7 @@ pub const FORMATS: &[Format] = &[
         load: Some(|record, _| text(terminal::load::render(record))),
         search: Some(|record, _| text(terminal::search::render(record))),
         overhead: Some(|record, _| text(terminal::overhead::render(record))),
+        sweep: Some(|record, style| text(terminal::sweep::render(record, style))),
         ..NONE
     },
     Format {
@@ -72,6 +76,8 @@ pub const FORMATS: &[Format] = &[
         run: Some(|record, _| text(markdown::render(record))),
         load: Some(|record, _| text(terminal::load::markdown(record))),
         overhead: Some(|record, _| text(terminal::overhead::markdown(record))),
+        sweep: Some(|record, _| text(terminal::sweep::markdown(record))),
+        written: &[(Kind::Sweep, "sweep.md")],
         ..NONE
     },
     Format {
@@ -82,10 +88,12 @@ pub const FORMATS: &[Format] = &[
         load: Some(|record, _| text(html::render_load(record))),
         search: Some(|record, _| text(html::render_search(record))),
         overhead: Some(|record, _| text(html::render_overhead(record))),
+        sweep: Some(|record, _| text(html::render_sweep(record))),
         written: &[
             (Kind::Run, "report.html"),
             (Kind::Load, "load.html"),
             (Kind::Search, "limit.html"),
+            (Kind::Sweep, "sweep.html"),
         ],
     },
     Format {
@@ -120,7 +128,12 @@ pub const FORMATS: &[Format] = &[
         extension: "txt",
         run: Some(|record, _| text(openmetrics::render(record)?)),
         load: Some(|record, _| text(openmetrics::render_load(record)?)),
-        written: &[(Kind::Run, "metrics.txt"), (Kind::Load, "metrics_load.txt")],
+        sweep: Some(|record, _| text(openmetrics::render_sweep(record)?)),
+        written: &[
+            (Kind::Run, "metrics.txt"),
+            (Kind::Load, "metrics_load.txt"),
+            (Kind::Sweep, "metrics_sweep.txt"),
+        ],
         ..NONE
     },
     Format {
@@ -159,6 +172,7 @@ impl Format {
             Kind::Load => self.load.is_some(),
             Kind::Search => self.search.is_some(),
             Kind::Overhead => self.overhead.is_some(),
+            Kind::Sweep => self.sweep.is_some(),
         }
     }
 
@@ -169,6 +183,7 @@ impl Format {
             AnyRecord::Load(record) => self.load?(record, style),
             AnyRecord::Search(record) => self.search?(record, style),
             AnyRecord::Overhead(record) => self.overhead?(record, style),
+            AnyRecord::Sweep(record) => self.sweep?(record, style),
         })
     }
 
@@ -198,6 +213,11 @@ pub fn files_of_load(record: &load::Record) -> Result<Vec<(&'static str, String)
 /// The names and texts of the files that a search writes next to its record.
 pub fn files_of_search(record: &RateSearch) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Search, |format| Some(format.search?(record, FILE)))
+}
+
+/// The names and texts of the files that a sweep writes next to its record.
+pub fn files_of_sweep(record: &RateSweep) -> Result<Vec<(&'static str, String)>> {
+    files(Kind::Sweep, |format| Some(format.sweep?(record, FILE)))
 }
 
 /// The style of tables in files.

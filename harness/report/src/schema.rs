@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use poolproof_records::load;
 use poolproof_records::load::overhead::{self, Overhead};
 use poolproof_records::load::search::{self, RateSearch};
+use poolproof_records::load::sweep::{self, RateSweep};
 use poolproof_records::run as record;
 
 /// Builds the schema (JSON Schema, draft 2020-12). A record must match the kind that its `schema` field names.
@@ -17,6 +18,7 @@ pub fn schema() -> Value {
         (load::SCHEMA, generator.subschema_for::<load::Record>()),
         (overhead::SCHEMA, generator.subschema_for::<Overhead>()),
         (search::SCHEMA, generator.subschema_for::<RateSearch>()),
+        (sweep::SCHEMA, generator.subschema_for::<RateSweep>()),
     ];
     let names = kinds.each_ref().map(|(name, _)| *name);
     let kinds = kinds.map(|(name, schema)| {

@@ -9,6 +9,7 @@ pub mod percentile;
 pub mod search;
 mod snapshot;
 mod spread;
+pub mod sweep;
 mod worker;
 
 pub use cost::Cost;

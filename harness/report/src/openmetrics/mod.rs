@@ -7,6 +7,7 @@ mod family;
 mod load;
 mod over_time;
 mod run;
+mod sweep;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use family::{Families, Family, Labels};
 
 pub use load::{render as render_load, render_live as render_live_load};
 pub use run::render;
+pub use sweep::render as render_sweep;
 
 /// The content type of the text (OpenMetrics 1.0.0, section "Content Negotiation").
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

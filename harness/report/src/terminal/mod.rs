@@ -9,6 +9,7 @@ pub mod plan;
 pub mod run;
 pub mod search;
 pub mod selftest;
+pub mod sweep;
 
 use tabled::builder::Builder;
 use tabled::settings::Style;
