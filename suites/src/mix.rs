@@ -37,8 +37,8 @@ impl Kind {
         match (self.api, self.streamed) {
             (Api::Completions, false) => "completions",
             (Api::Completions, true) => "streamed completions",
-            (Api::Chat, false) => "chat",
-            (Api::Chat, true) => "streamed chat",
+            (_, false) => "chat",
+            (_, true) => "streamed chat",
         }
     }
 

@@ -83,6 +83,11 @@ impl Clients {
             .await
     }
 
+    /// Each client.
+    pub(crate) fn all(&self) -> &[Client] {
+        &self.0
+    }
+
     /// For summaries.
     pub(crate) fn in_words(&self) -> &'static str {
         match self.0.as_slice() {

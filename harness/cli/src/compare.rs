@@ -21,7 +21,7 @@ use poolproof_report::terminal::compare::render;
   poolproof compare profile_export_aiperf.json poolproof-out    a result of another load generator
 
 The exit code is 0 if every rule of the gate holds, 1 if a rule is broken, 2 for a usage error, 3 if a rule cannot be judged. Without
---gate, the only rule is that no Must case gets worse.")]
+--gate, the only rule is that no Must case gets worse; load runs alone have no rule.")]
 pub(super) struct Args {
     /// The earlier run: a folder with run.json, load.json or overhead.json, one of these files, or a result of guidellm, aiperf,
     /// inference-perf, `vllm bench serve` or llm-d's Benchmark Report
@@ -47,13 +47,11 @@ pub(super) fn compare(args: &Args) -> Result<Exit, Failure> {
         let message = format!("--margin {}: must be 0 to 1,000", args.margin);
         return Err(Failure::usage(anyhow::Error::msg(message)));
     }
-    let gate = args
-        .gate
-        .as_deref()
-        .map_or_else(|| Ok(Gate::default()), Gate::load);
+    let gate = args.gate.as_deref().map(Gate::load).transpose();
     let gate = gate.map_err(Failure::usage)?;
     let baseline = Records::read(&args.baseline).map_err(Failure::usage)?;
     let run = Records::read(&args.run).map_err(Failure::usage)?;
+    let gate = gate.unwrap_or_else(|| Gate::by_default(&baseline, &run));
     let mut found = compare_records(&baseline, &run, args.margin / 100.0);
     let moved = match &args.history {
         Some(folder) => {

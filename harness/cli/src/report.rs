@@ -65,7 +65,7 @@ fn with_baseline(format: &Format, record: &AnyRecord, baseline: &Path) -> Result
     }
     let kind = record.kind();
     let refused = || format!("--baseline: not supported for {}", kind.describe());
-    let run = Records::of(record).with_context(refused)?;
+    let run = Records::of(record.clone()).with_context(refused)?;
     let baseline = Records::read(baseline)?.only(kind);
     let comparison = compare(&baseline, &run, MARGIN_PERCENT / 100.0);
     html::render_compared(record, &comparison).with_context(refused)

@@ -111,6 +111,7 @@ pub fn of_name(name: &str) -> Model {
         name: name.to_owned(),
         adapters: Vec::new(),
         request_timeout_ms: None,
+        rewrites: Default::default(),
         pools: vec![Pool {
             name: name.to_owned(),
             weight: 1,

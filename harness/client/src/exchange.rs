@@ -109,7 +109,7 @@ impl Exchange {
             stream: true,
             text,
             tokens: self.tokens,
-            strict: false,
+            ..Asked::default()
         });
         if self.body.is_empty() {
             for frame in &self.frames {

@@ -14,13 +14,13 @@ pub const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a model that is not served is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// The APIs by which a model is asked for, in turn: some servers have only one of them.
-const APIS: [Api; 2] = [Api::Completions, Api::Chat];
+const APIS: [Api; 4] = Api::ALL;
 
 /// The requests that [`first`] sends at most.
 pub const FIRST_REQUESTS_MAX: usize = APIS.len();
 
-/// Sends the first request of a run: one token of the first model, by completions, then by chat if the server does not have that. `None`
-/// if the target has no model.
+/// Sends the first request of a run: one token of the first model, by completions, then by the other APIs if the server does not have
+/// that. `None` if the target has no model.
 pub async fn first(target: &Target) -> Result<Option<Exchange>> {
     let Some(model) = target.models.first() else {
         return Ok(None);
@@ -75,7 +75,7 @@ pub async fn until_served(
                 break;
             }
         }
-        let answers = answers.join("; by chat: ");
+        let answers = answers.join("; by another API: ");
         if Instant::now() + AGAIN_AFTER >= end {
             bail!(
                 "model {:?} at {} was not served within {limit:?}: {answers}",

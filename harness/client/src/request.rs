@@ -133,6 +133,12 @@ pub fn payload(api: Api, model: Value, prompt: &str, max_tokens: u32) -> Value {
             "model": model, "messages": [{"role": "user", "content": prompt}],
             "max_tokens": max_tokens, "ignore_eos": true,
         }),
+        Api::Responses => json!({
+            "model": model, "input": prompt, "max_output_tokens": max_tokens,
+        }),
+        Api::Messages => json!({
+            "model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens,
+        }),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 /// The longest line and the longest event that are kept, in bytes. Bytes beyond it are dropped.
-const LIMIT_BYTES: usize = 1 << 20;
+pub(crate) const LIMIT_BYTES: usize = 1 << 20;
 
 /// The most that is kept of lines that are no fields, in bytes.
 const STRAY_LIMIT_BYTES: usize = 4 << 10;

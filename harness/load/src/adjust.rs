@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
+use poolproof_model::api::Api;
 use poolproof_model::workload::slo::Slo;
 use poolproof_model::workload::{Arrival, Workload};
 
@@ -44,6 +45,22 @@ pub fn set_scale(workload: &mut Workload, to: f64) -> Result<()> {
         Ok(())
     } else {
         set_rate(workload, to)
+    }
+}
+
+/// Sets the API of all requests. Classes that are named after their API get the new name.
+pub fn set_api(workload: &mut Workload, to: Api) {
+    for class in &mut workload.mix {
+        let from = std::mem::replace(&mut class.api, to).name();
+        if class.class != from {
+            continue;
+        }
+        class.class = to.name().to_owned();
+        for slo in &mut workload.slos {
+            if slo.class.as_deref() == Some(from) {
+                slo.class = Some(to.name().to_owned());
+            }
+        }
     }
 }
 

@@ -49,11 +49,13 @@ pub enum Kind {
     Ready,
     /// Whether an endpoint is at another address than in the target.
     Moved,
+    /// Whether the port of an endpoint is one of its pool.
+    Ports,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Picker,
         Self::Endpoint,
         Self::Member,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Terminate,
         Self::Ready,
         Self::Moved,
+        Self::Ports,
     ];
 }
 
@@ -137,6 +140,14 @@ pub enum Change {
         /// Whether it is at another address than in the target.
         moved: bool,
     },
+    /// Takes the port of an endpoint out of those of its pool (`targetPorts` of an InferencePool), or puts it back. For pools
+    /// whose endpoints have a port each. The endpoint runs on, and finishes its requests.
+    Ports {
+        /// The endpoint.
+        endpoint: String,
+        /// Whether its port is one of the pool.
+        open: bool,
+    },
 }
 
 impl Change {
@@ -149,6 +160,7 @@ impl Change {
             | Self::Terminate { running, .. } => *running = true,
             Self::Ready { ready, .. } => *ready = true,
             Self::Moved { moved, .. } => *moved = false,
+            Self::Ports { open, .. } => *open = true,
             Self::Member { member, .. } => *member = true,
             Self::Weights { model, weights } => {
                 let known = target.models.iter().find(|known| known.name == *model);
@@ -225,6 +237,10 @@ impl fmt::Display for Change {
                 };
                 write!(f, "endpoint {endpoint} is at {place}")
             }
+            Self::Ports { endpoint, open } => {
+                let is = if *open { "is" } else { "is not" };
+                write!(f, "the port of endpoint {endpoint} {is} one of its pool")
+            }
         }
     }
 }
@@ -270,6 +286,10 @@ mod tests {
             (
                 r#"{"change": "moved", "endpoint": "model-a-0", "moved": true}"#,
                 "endpoint model-a-0 is at its address",
+            ),
+            (
+                r#"{"change": "ports", "endpoint": "model-a-0", "open": false}"#,
+                "the port of endpoint model-a-0 is one of its pool",
             ),
         ] {
             let made: Change = serde_json::from_str(text).unwrap();

@@ -51,11 +51,17 @@ pub enum Remark {
     NoText,
     /// Fewer tokens than were asked for.
     Shorter,
+    /// `[DONE]` in a stream of an API that does not have it.
+    DoneForeign,
+    /// The numbers of the events do not rise.
+    Sequence,
+    /// Events with a `type` and without a name, which Anthropic's SDKs skip.
+    Unnamed,
 }
 
 impl Remark {
     /// All remarks.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::NoDone,
         Self::DoneUnterminated,
         Self::DoneVariant,
@@ -78,6 +84,9 @@ impl Remark {
         Self::NoUsage,
         Self::NoText,
         Self::Shorter,
+        Self::DoneForeign,
+        Self::Sequence,
+        Self::Unnamed,
     ];
 
     /// The name in the record.
@@ -136,6 +145,9 @@ impl Remark {
             Self::NoUsage => ("no-usage", "no usage: tokens are counted by frames"),
             Self::NoText => ("no-text", "no text: no time to first token"),
             Self::Shorter => ("shorter", "fewer tokens than were asked for"),
+            Self::DoneForeign => ("done-foreign", "`[DONE]`, which this API does not have"),
+            Self::Sequence => ("sequence", "events whose `sequence_number` does not rise"),
+            Self::Unnamed => ("unnamed", "events without a name, which SDKs skip"),
         }
     }
 }

@@ -83,6 +83,12 @@ const FIELDS: &[Field] = &[
         "how long its route lets a request take (`timeouts.request`)",
         "2000",
     ),
+    field(
+        MODELS,
+        "rewrites",
+        "names that its picker replaces in requests, each by served ones with their weights",
+        "{ any = { stable = 90, next = 10 } }",
+    ),
     field(POOLS, "name", "the InferencePool", ""),
     field(
         POOLS,
@@ -113,6 +119,12 @@ const FIELDS: &[Field] = &[
         "prefix_affinity",
         "whether its picker scores prefixes",
         "true",
+    ),
+    field(
+        POOLS,
+        "session_header",
+        "of answers: a token that keeps a client at its endpoint; of llm-d: x-session-token",
+        "\"x-session-token\"",
     ),
     field(
         POOLS,
@@ -285,6 +297,7 @@ mod tests {
             request_timeout_ms: None,
             name: name.to_owned(),
             adapters: Vec::new(),
+            rewrites: Default::default(),
             pools: vec![Pool {
                 name: format!("a = [b] # {name}"),
                 weight: 1,
@@ -315,6 +328,7 @@ mod tests {
             request_timeout_ms: None,
             name: "m".to_owned(),
             adapters: Vec::new(),
+            rewrites: Default::default(),
             pools: vec![Pool {
                 name: "p".to_owned(),
                 weight: 1,

@@ -40,6 +40,10 @@ pub struct Model {
     /// is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout_ms: Option<u64>,
+    /// Names that its endpoint pickers replace in requests, each with the names that its endpoints serve in its place, by
+    /// weight (InferenceModelRewrite of GIE). Routing is that of the model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewrites: BTreeMap<String, BTreeMap<String, u32>>,
     /// The pools behind its route, by weight.
     pub pools: Vec<Pool>,
 }
@@ -60,6 +64,9 @@ pub struct Pool {
     /// Whether its endpoint picker prefers endpoints that already run the LoRA adapter of a request.
     #[serde(default)]
     pub lora_affinity: bool,
+    /// Whether its endpoint picker keeps a client at its endpoint by a session token, if it can.
+    #[serde(default)]
+    pub session_affinity: bool,
     /// With `flow_control`: how long its endpoint picker holds a request before it refuses it, in milliseconds.
     #[serde(default = "held_ttl_ms")]
     pub held_ttl_ms: u64,
@@ -88,7 +95,7 @@ const BATCH_HELD_MAX: usize = 250;
 const ENDPOINTS_MAX: usize = 10_000;
 
 impl Default for Topology {
-    /// model-a on one pool with flow control; model-b split 90/10 over stable and canary, with a next version at weight
+    /// model-a on one pool with flow control, which splits a further name 90/10 over two served ones; model-b split 90/10 over stable and canary, with a next version at weight
     /// 0.
     fn default() -> Self {
         let pool = |name: &str, weight, endpoints, flow_control| Pool {
@@ -97,12 +104,14 @@ impl Default for Topology {
             endpoints,
             flow_control,
             lora_affinity: false,
+            session_affinity: false,
             held_ttl_ms: held_ttl_ms(),
             max_in_flight: None,
             held_max: BTreeMap::new(),
         };
         let mut held = pool("model-a", 100, 3, true);
         held.held_max.insert("batch".to_owned(), BATCH_HELD_MAX);
+        held.session_affinity = true;
         Self {
             name: "default".to_owned(),
             models: vec![
@@ -111,6 +120,13 @@ impl Default for Topology {
                     adapters: Vec::new(),
                     max_loras: max_loras(),
                     request_timeout_ms: None,
+                    rewrites: BTreeMap::from([(
+                        "model-a-split".to_owned(),
+                        BTreeMap::from([
+                            ("model-a-v1".to_owned(), 90),
+                            ("model-a-v2".to_owned(), 10),
+                        ]),
+                    )]),
                     pools: vec![held],
                 },
                 Model {
@@ -118,6 +134,7 @@ impl Default for Topology {
                     adapters: Vec::new(),
                     max_loras: max_loras(),
                     request_timeout_ms: None,
+                    rewrites: BTreeMap::new(),
                     pools: vec![
                         pool("model-b-stable", 90, 2, false),
                         pool("model-b-canary", 10, 2, false),
@@ -163,6 +180,33 @@ impl Topology {
         Ok(())
     }
 
+    /// Fails unless each rewritten name is no other one's, and has served names with a weight.
+    fn check_rewrites(&self) -> Result<()> {
+        let names = |model: &Model| {
+            let own = std::iter::once(model.name.clone());
+            own.chain(model.routed_names().cloned()).collect::<Vec<_>>()
+        };
+        let all: Vec<String> = self.models.iter().flat_map(names).collect();
+        for model in &self.models {
+            for (name, served) in &model.rewrites {
+                ensure!(
+                    !name.is_empty() && all.iter().filter(|other| *other == name).count() == 1,
+                    "model {:?}: `rewrites`: {name:?} must be unique among models, adapters and rewrites, and not empty",
+                    model.name
+                );
+                ensure!(
+                    !served.is_empty()
+                        && served
+                            .iter()
+                            .all(|(name, weight)| !name.is_empty() && *weight > 0),
+                    "model {:?}: `rewrites`: {name:?} needs names that are served in its place, each with a weight of at least 1",
+                    model.name
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Fails on impossible values, with the name of the field.
     pub(crate) fn check(&self) -> Result<()> {
         routed::check(&self.models)?;
@@ -178,6 +222,7 @@ impl Topology {
                 model.name
             );
         }
+        self.check_rewrites()?;
         for pool in self.pools() {
             ensure!(
                 (1..=ENDPOINTS_MAX).contains(&pool.endpoints),
@@ -204,6 +249,18 @@ impl Topology {
             }
         }
         Ok(())
+    }
+}
+
+impl Model {
+    /// The names beside its own that lead to its pools: adapters, and names that are rewritten.
+    pub fn routed_names(&self) -> impl Iterator<Item = &String> {
+        self.adapters.iter().chain(self.rewrites.keys())
+    }
+
+    /// The names that its endpoints serve beside adapters: its own, and those that others are rewritten to.
+    pub fn served_names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.name).chain(self.rewrites.values().flat_map(BTreeMap::keys))
     }
 }
 
@@ -310,6 +367,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rewritten_name_is_unique_and_has_weights() {
+        let mut topology = Topology::default();
+        let one = BTreeMap::from([("v1".to_owned(), 1)]);
+        let none = BTreeMap::from([("v1".to_owned(), 0)]);
+        for (name, served) in [("model-a", one), ("new", none), ("new", BTreeMap::new())] {
+            topology.models[1].rewrites = BTreeMap::from([(name.to_owned(), served)]);
+            let message = topology.check().unwrap_err().to_string();
+            assert!(
+                message.contains("model-b") && message.contains("`rewrites`"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
     fn a_model_without_traffic_is_refused() {
         let mut topology = Topology::default();
         topology.models[0].pools[0].weight = 0;
@@ -333,7 +405,7 @@ mod properties {
     const NAME: &str = "[a-z]{1,8}|\\PC{0,8}";
 
     fn topology() -> impl Strategy<Value = Topology> {
-        let flags = (any::<bool>(), any::<bool>());
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>());
         let max = proptest::option::of(0_usize..9);
         let held = (0_u64..9, max, btree_map(NAME, 0_usize..9, 0..3));
         let pool = (NAME, any::<u32>(), 0_usize..9, flags, held).prop_map(
@@ -341,7 +413,7 @@ mod properties {
                 name,
                 weight,
                 endpoints,
-                (flow_control, lora_affinity),
+                (flow_control, lora_affinity, session_affinity),
                 (held_ttl_ms, max_in_flight, held_max),
             )| {
                 Pool {
@@ -350,6 +422,7 @@ mod properties {
                     endpoints,
                     flow_control,
                     lora_affinity,
+                    session_affinity,
                     held_ttl_ms,
                     max_in_flight,
                     held_max,
@@ -363,6 +436,7 @@ mod properties {
                 adapters,
                 max_loras,
                 request_timeout_ms,
+                rewrites: BTreeMap::new(),
                 pools,
             },
         );

@@ -105,7 +105,7 @@ impl Group {
                 "model": model, "prompt": format!("{}{own}", self.prefix),
                 "max_tokens": 1, "ignore_eos": true, "stream": self.stream,
             }),
-            Api::Chat => json!({
+            _ => json!({
                 "model": model, "max_tokens": 1, "ignore_eos": true, "stream": self.stream,
                 "messages": [
                     {"role": "system", "content": self.prefix},

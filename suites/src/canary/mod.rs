@@ -2,6 +2,7 @@
 
 mod less_loaded;
 mod live_shift;
+mod rewrite;
 mod split;
 mod split_keep_alive;
 mod split_new_connections;
@@ -22,6 +23,7 @@ pub const SUITE: Suite = Suite {
         less_loaded::CASE,
         weight_zero::CASE,
         live_shift::CASE,
+        rewrite::CASE,
     ],
     catches: CATCHES,
 };
@@ -49,4 +51,6 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::OneIn500Lost, &["canary/windows"], &["routing", "protocol", "canary", "distribution", "priority", "faults", "rollout", "errors", "cancel", "affinity"]),
     Catch::new(Flaw::WeightsStuck, &["canary/live-shift"], &[]),
     Catch::new(Flaw::ReloadCuts, &["canary/live-shift"], &[]),
+    Catch::new(Flaw::RewrittenNameLeaks, &["canary/rewrite"], &[]),
+    Catch::new(Flaw::RewriteSplitWrong, &["canary/rewrite"], &[]),
 ];

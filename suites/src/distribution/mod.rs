@@ -8,7 +8,9 @@ pub(crate) mod idle;
 mod kv_pressure;
 mod metrics_gone;
 mod one_busy;
+mod ports;
 mod two_busy;
+mod two_engines;
 
 use poolproof_cases::case::{Catch, Suite};
 use poolproof_fixtures::flaw::Flaw;
@@ -26,6 +28,8 @@ pub const SUITE: Suite = Suite {
         kv_pressure::CASE,
         follows_load::CASE,
         metrics_gone::CASE,
+        two_engines::CASE,
+        ports::CASE,
     ],
     catches: CATCHES,
 };
@@ -81,9 +85,14 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::KvIgnored, &["distribution/kv-pressure"], &[]),
     // With two endpoints in a pool and one of them starved, all goes to the other, busy or not, until it fills the pool.
     // What one endpoint less takes piles up at the others.
-    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/burst", "priority/shed", "errors/refusals-eject-nobody", "cancel", "affinity", "rollout/flapping"]),
+    Catch::new(Flaw::StarvedEndpoint, &["distribution/idle"], &["canary/less-loaded", "distribution/metrics-gone", "distribution/ports", "distribution/burst", "priority/shed", "errors/refusals-eject-nobody", "cancel", "affinity", "rollout/flapping"]),
     Catch::new(Flaw::MetricsMagnet, &["distribution/metrics-gone"], &["faults/endpoint-killed"]),
     Catch::new(Flaw::PartlyRandom, &["distribution/one-busy", "distribution/two-busy"], PICKS),
     Catch::new(Flaw::LateMetrics, &["distribution/one-busy"], &["distribution", "canary/less-loaded", "priority", "cancel", "faults", "rollout", "affinity"]),
+    Catch::new(Flaw::OneEngineRead, &["distribution/two-engines"], &[]),
+    Catch::new(Flaw::LastEngineRead, &["distribution/two-engines"], &[]),
+    // As with a starved endpoint.
+    Catch::new(Flaw::SecondPortUnused, &["distribution/ports", "distribution/idle"], &["canary/less-loaded", "distribution", "priority/shed", "errors/refusals-eject-nobody", "cancel", "affinity", "rollout", "faults"]),
+    Catch::new(Flaw::ClosedPortPicked, &["distribution/ports"], &[]),
     Catch::new(Flaw::BlindSpot, &["distribution/two-busy", "distribution/each-in-turn"], &["priority/shed", "affinity"]),
 ];

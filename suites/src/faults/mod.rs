@@ -45,7 +45,7 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::FailOpenIgnored, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::PickerDownHangs, &["faults/picker-down", "faults/picker-down-open"], &[]),
     Catch::new(Flaw::BrokenStreamFinished, &["faults/endpoint-killed", "errors/cut-shows"], &[]),
-    Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &["rollout/empty-pool", "rollout/empty-weighted-pool"]),
+    Catch::new(Flaw::GhostEndpoint, &["faults/endpoint-removed"], &["rollout/empty-pool", "rollout/empty-weighted-pool", "affinity/session"]),
     Catch::new(Flaw::OpenPoolRefusesSome, &["faults/picker-down-open"], &[]),
     Catch::new(Flaw::ClosedPoolServesSome, &["faults/picker-down"], &[]),
     Catch::new(Flaw::PickerBackLossy, &["faults/picker-down"], &["faults", "rollout"]),

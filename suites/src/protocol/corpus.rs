@@ -72,7 +72,7 @@ impl Kind {
                 .replace("NONCE", nonce)
                 .replace("IDS", &token_ids(nonce)),
             (_, Completions) => format!(r#""{nonce}{text}""#),
-            (_, Chat) => format!(r#"[{{"role":"user","content":"{nonce}{text}"}}]"#),
+            _ => format!(r#"[{{"role":"user","content":"{nonce}{text}"}}]"#),
         };
         let mut members = vec![
             // Names of models are spelled as JSON spells them.
@@ -81,7 +81,7 @@ impl Kind {
                 r#""{}":{prompt}"#,
                 match api {
                     Completions => "prompt",
-                    Chat => "messages",
+                    _ => "messages",
                 }
             ),
             r#""max_tokens":2,"ignore_eos":true"#.to_owned(),

@@ -167,11 +167,11 @@ fn body(api: Api, model: &str, size: usize, is_split: bool, rng: &mut impl Rng) 
     let model = Value::from(model);
     let start = match api {
         Api::Completions => r#"{"prompt":""#.to_owned() + &nonce(rng),
-        Api::Chat => r#"{"messages":[{"role":"user","content":""#.to_owned() + &nonce(rng),
+        _ => r#"{"messages":[{"role":"user","content":""#.to_owned() + &nonce(rng),
     };
     let end = match api {
         Api::Completions => r#"""#,
-        Api::Chat => r#""}]"#,
+        _ => r#""}]"#,
     };
     let end = format!(r#"{end},"max_tokens":1,"ignore_eos":true,"model":{model}}}"#);
     let split = r#""},{"role":"user","content":""#;

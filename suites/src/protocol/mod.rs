@@ -17,6 +17,7 @@ mod meaning;
 mod methods;
 mod other_paths;
 mod paths;
+mod repeated_headers;
 mod sse_framing;
 mod straight;
 
@@ -52,6 +53,7 @@ pub const SUITE: Suite = Suite {
         compression::CASE,
         empty_answers::CASE,
         expect_continue::CASE,
+        repeated_headers::CASE,
     ],
     catches: CATCHES,
 };
@@ -85,6 +87,8 @@ const CATCHES: &[Catch] = &[
     Catch::new(Flaw::EncodingHeaderKept, &["protocol/compression"], &[]),
     Catch::new(Flaw::EmptyAnswerHangs, &["protocol/empty-answers"], &[]),
     Catch::new(Flaw::ExpectRefused, &["protocol/expect-continue"], &[]),
+    Catch::new(Flaw::RepeatedHeaderLost, &["protocol/repeated-headers"], &[]),
+    Catch::new(Flaw::RepeatedAnswerHeaderLost, &["protocol/repeated-headers"], &[]),
 ];
 
 /// The most decisions of a case of this suite: they share its alpha.

@@ -129,7 +129,7 @@ fn escaped(api: Api, name: &str, prompt: &str) -> String {
         .collect();
     let prompt = match api {
         Api::Completions => format!(r#""prompt":"{prompt}""#),
-        Api::Chat => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
+        _ => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
     };
     format!(r#"{{"model":"{name}",{prompt},"max_tokens":1,"ignore_eos":true}}"#)
 }

@@ -122,7 +122,7 @@ async fn late_model(ctx: &Context) -> Result<Outcome> {
 fn body(api: Api, model: &str, prompt: &str) -> String {
     let prompt = match api {
         Api::Completions => format!(r#""prompt":"{prompt}""#),
-        Api::Chat => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
+        _ => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
     };
     format!(r#"{{{prompt},"max_tokens":1,"ignore_eos":true,"model":"{model}"}}"#)
 }

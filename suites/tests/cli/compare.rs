@@ -48,11 +48,22 @@ fn a_run_is_held_against_an_earlier_one() {
     )
     .unwrap();
     std::fs::write(folder.path().join("cut.json"), &text[..100]).unwrap();
+    std::fs::write(folder.path().join("renamed.json"), &text).unwrap();
     for (arguments, wanted, told) in [
         (
             &["before", "before"][..],
             0,
             "every case has the verdict that it had",
+        ),
+        (
+            &["renamed.json", "before/run.json"],
+            0,
+            "every case has the verdict that it had",
+        ),
+        (
+            &["cut.json", "before"],
+            2,
+            "cut.json: must be a folder with run.json",
         ),
         (
             &["before", "worse"],

@@ -70,6 +70,25 @@ impl Find for PrefixAffinity {
     }
 }
 
+/// The first pool of two or more endpoints that gets all requests of its model, if its answers have a session token. Found:
+/// the model, the pool, and the header of the token.
+#[derive(Debug)]
+pub struct Sessions;
+
+impl Find for Sessions {
+    const WHAT: &'static str =
+        "a model with one pool of two or more endpoints and a session_header";
+    const ADD: &'static [&'static str] = &["`session_header` of a pool", ENDPOINTS];
+    type Found<'a> = (&'a Model, &'a Pool, &'a str);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let pools = single_pools(target).filter(|(_, pool)| pool.endpoints.len() > 1);
+        let mut with_header =
+            pools.filter_map(|(model, pool)| Some((model, pool, pool.session_header.as_deref()?)));
+        with_header.next()
+    }
+}
+
 /// The [`PoolToLoad`], if its endpoints have a control API for faults.
 #[derive(Debug)]
 pub struct Faults;

@@ -18,11 +18,12 @@ use poolproof_model::target::Target;
 use fields::CHANGES;
 
 pub use endpoints::{
-    CanaryToLoad, EndpointLogs, EndpointNames, Faults, PoolToLoad, PrefixAffinity, Straight,
+    CanaryToLoad, EndpointLogs, EndpointNames, Faults, PoolToLoad, PrefixAffinity, Sessions,
+    Straight,
 };
 pub(crate) use fields::SERVED_BY;
 pub use limits::{BodyLimit, RouteTimeout};
-pub use models::{Adapters, Canary, TwoModels, WeightZeroPool};
+pub use models::{Adapters, Canary, Rewritten, TwoModels, WeightZeroPool};
 pub use picker::{
     Classes, FullByCount, HeldByPriority, HeldFairly, HeldForATime, HeldInNumber, HeldMax,
     ShedByPriority,
@@ -93,6 +94,7 @@ impl Need {
             Kind::Terminate => "changes that end endpoints with a grace period",
             Kind::Ready => "changes that make endpoints not ready",
             Kind::Moved => "changes that move endpoints to other addresses",
+            Kind::Ports => "changes that take the ports of endpoints out of their pools",
         };
         Self {
             what,

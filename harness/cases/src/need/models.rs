@@ -1,9 +1,11 @@
 //! Needs for models: their number, their adapters, and the weights of their pools.
 
+use std::collections::BTreeMap;
+
 use poolproof_model::target::{Model, Pool, Target};
 
 use super::Find;
-use super::fields::WEIGHTS;
+use super::fields::{CONTROL, ENDPOINTS, WEIGHTS};
 
 /// Two models, to distinguish a wrong route from a right one.
 #[derive(Debug)]
@@ -73,6 +75,31 @@ impl Find for Adapters {
             })
             .collect();
         (!adapters.is_empty()).then_some(adapters)
+    }
+}
+
+/// The first model with a name that its endpoint pickers replace in requests, if its endpoints show the names that arrive.
+/// Found: the model, the name, and the names that are served in its place, by weight.
+#[derive(Debug)]
+pub struct Rewritten;
+
+impl Find for Rewritten {
+    const WHAT: &'static str =
+        "a model with rewrites, each to two or more names, and control urls of its endpoints";
+    const ADD: &'static [&'static str] = &["`rewrites` of a model", ENDPOINTS, CONTROL];
+    type Found<'a> = (&'a Model, &'a str, &'a BTreeMap<String, u32>);
+
+    fn look(target: &Target) -> Option<Self::Found<'_>> {
+        let is_logged = |model: &Model| {
+            let mut endpoints = model.weighted_pools().flat_map(|pool| &pool.endpoints);
+            endpoints.all(|endpoint| endpoint.control.is_some())
+        };
+        let logged = target.models.iter().filter(|model| is_logged(model));
+        let mut rewrites = logged.flat_map(|model| {
+            let rewrites = model.rewrites.iter();
+            rewrites.map(move |(name, served)| (model, name.as_str(), served))
+        });
+        rewrites.find(|(_, _, served)| served.len() > 1)
     }
 }
 

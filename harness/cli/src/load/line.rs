@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::duration::seconds;
-use poolproof_load::adjust::{set_duration, set_rate, set_slo, set_users};
+use poolproof_load::adjust::{set_api, set_duration, set_rate, set_slo, set_users};
+use poolproof_model::api::Api;
 use poolproof_model::workload::slo::Slo;
 use poolproof_model::workload::trace::Trace;
 use poolproof_model::workload::{Count, Dataset, Workload};
@@ -17,6 +18,9 @@ pub(super) struct Line {
     /// The model of all requests [default: that of the workload, else the first one of the target]
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
+    /// API of all requests: completions, chat, responses (OpenAI) or messages (Anthropic)
+    #[arg(long, value_name = "API")]
+    api: Option<Api>,
     /// Requests per second; replaces the users of a closed loop
     #[arg(long, value_name = "N", conflicts_with = "users")]
     rate: Option<f64>,
@@ -50,7 +54,10 @@ pub(super) struct Line {
 impl Line {
     /// Whether it asks for a run, so that a list of workloads is not what is wanted.
     pub(super) fn asks(&self) -> bool {
-        let of_requests = self.model.is_some() || self.input.is_some() || self.output.is_some();
+        let of_requests = self.model.is_some()
+            || self.api.is_some()
+            || self.input.is_some()
+            || self.output.is_some();
         let of_arrivals = self.rate.is_some() || self.users.is_some() || self.duration.is_some();
         let of_files = self.prompt_file.is_some() || self.dataset.is_some();
         of_requests || of_arrivals || of_files || !self.slos.is_empty()
@@ -77,6 +84,12 @@ impl Line {
             workload
                 .check()
                 .with_context(|| format!("--users {users}"))?;
+        }
+        if let Some(api) = self.api {
+            set_api(workload, api);
+            workload
+                .check()
+                .with_context(|| format!("--api {}", api.name()))?;
         }
         for class in &mut workload.mix {
             class.model = self.model.clone().or(class.model.take());

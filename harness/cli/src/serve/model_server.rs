@@ -85,6 +85,12 @@ struct SettingsArgs {
     /// Longest request body, in bytes
     #[arg(long, default_value_t = Settings::default().body_limit_bytes)]
     body_limit_bytes: usize,
+    /// Engines in /metrics
+    #[arg(long, default_value_t = Settings::default().engines)]
+    engines: usize,
+    /// The engine, from 0, that has all requests in /metrics; the others are idle
+    #[arg(long, default_value_t = Settings::default().busy_engine)]
+    busy_engine: usize,
     /// Fault of /metrics: none, status-CODE, hang, garbage, empty, reset, frozen, untyped, no-waiting
     #[arg(long, default_value_t)]
     metrics_fault: MetricsFault,
@@ -131,6 +137,8 @@ impl From<SettingsArgs> for Settings {
             decode_seq_us: args.decode_seq_us,
             headers_with_first_token: args.headers_with_first_token,
             body_limit_bytes: args.body_limit_bytes,
+            engines: args.engines,
+            busy_engine: args.busy_engine,
             metrics_fault: args.metrics_fault,
             completion_fault: args.completion_fault,
         }
@@ -167,7 +175,7 @@ mod tests {
         let flags = "--max-num-seqs 2 --max-num-batched-tokens 3 --max-model-len 4 --max-waiting 5 --block-size 6 \
              --num-gpu-blocks 7 --max-loras 8 --lora-load-ms 9 --no-prefix-caching --step-base-us 10 \
              --prefill-token-us 11 --decode-seq-us 12 --headers-with-first-token --body-limit-bytes 13 \
-             --metrics-fault hang --completion-fault stall";
+             --engines 15 --busy-engine 14 --metrics-fault hang --completion-fault stall";
         let expected = Settings {
             max_num_seqs: 2,
             max_num_batched_tokens: 3,
@@ -183,6 +191,8 @@ mod tests {
             decode_seq_us: 12.0,
             headers_with_first_token: true,
             body_limit_bytes: 13,
+            engines: 15,
+            busy_engine: 14,
             metrics_fault: MetricsFault::Hang,
             completion_fault: CompletionFault::Stall,
         };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use poolproof_fixtures::stub::{Broken, Config, SHAPES, Shape};
+use poolproof_fixtures::stub::{Broken, Config, Shape};
 
 /// Flags of the stub.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,9 +48,7 @@ pub(crate) struct Args {
 /// The shape with a name. The error lists all names.
 fn shape(name: &str) -> Result<&'static Shape> {
     Shape::named(name).with_context(|| {
-        let known = SHAPES
-            .iter()
-            .map(|it| format!("  {:20} {}", it.name, it.what));
+        let known = Shape::all().map(|it| format!("  {:22} {}", it.name, it.what));
         format!("there are:\n{}", known.collect::<Vec<_>>().join("\n"))
     })
 }

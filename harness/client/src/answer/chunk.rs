@@ -58,7 +58,7 @@ pub(super) struct Choice<'a> {
 }
 
 /// The token that a choice has.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Part<'a> {
     pub(super) token: Token,
     /// The content, without reasoning: the inside of a JSON string.
@@ -118,7 +118,7 @@ impl<'a> Said<'a> {
 }
 
 /// A string that is not empty.
-fn is_text(json: &str) -> bool {
+pub(super) fn is_text(json: &str) -> bool {
     json.starts_with('"') && json.len() > 2
 }
 
@@ -129,12 +129,12 @@ pub(super) fn inside(json: &str) -> &str {
         .unwrap_or_default()
 }
 
-fn raw<'de, A: MapAccess<'de>>(map: &mut A) -> Result<&'de str, A::Error> {
+pub(super) fn raw<'de, A: MapAccess<'de>>(map: &mut A) -> Result<&'de str, A::Error> {
     Ok(map.next_value::<&RawValue>()?.get())
 }
 
 /// The value, unless it stands for none.
-fn some(json: &str) -> Option<&str> {
+pub(super) fn some(json: &str) -> Option<&str> {
     (!is_nothing(json)).then_some(json)
 }
 
@@ -214,7 +214,7 @@ fn is_list_of_some(json: &str) -> bool {
 }
 
 /// Whether a value has text: a string, or parts that have some.
-fn has_text(json: &str) -> bool {
+pub(super) fn has_text(json: &str) -> bool {
     match json.as_bytes().first() {
         Some(b'"') => is_text(json),
         Some(b'[' | b'{') => !text_within(json).is_empty(),
@@ -280,7 +280,7 @@ impl<'a> Delta<'a> {
 }
 
 /// The answer in a list of parts, and whether it has parts of reasoning.
-fn parts<'a>(json: &str) -> (Cow<'a, str>, bool) {
+pub(super) fn parts<'a>(json: &str) -> (Cow<'a, str>, bool) {
     let parts: Vec<serde_json::Value> = match serde_json::from_str(json) {
         Ok(serde_json::Value::Array(parts)) => parts,
         Ok(part) => vec![part],
@@ -301,7 +301,7 @@ fn parts<'a>(json: &str) -> (Cow<'a, str>, bool) {
 }
 
 /// A number, also one that is written as a string or with a fraction, and whether it is written as a whole number.
-fn number(json: &str) -> Option<(u64, bool)> {
+pub(super) fn number(json: &str) -> Option<(u64, bool)> {
     if let Ok(whole) = json.parse() {
         return Some((whole, true));
     }
@@ -330,7 +330,7 @@ impl<'de> Object<'de> for Counts {
 }
 
 /// The counts of a usage; `None` if it has none.
-fn usage(json: &str) -> Option<Usage> {
+pub(super) fn usage(json: &str) -> Option<Usage> {
     if !json.starts_with('{') {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Answers of the OpenAI API, read as they arrive and judged at their end. The load engine and the suites read and judge every stream by
+//! Answers of the APIs of inference servers, read as they arrive and judged at their end. The load engine and the suites read and judge every stream by
 //! this code, over any version of HTTP.
 //!
 //! A stream is good if a client with a common SDK gets the whole answer from it: text or another form of token, a finish reason that is
@@ -24,9 +24,10 @@ mod whole;
 
 use std::time::{Duration, Instant};
 
+use poolproof_model::api::Api;
 use poolproof_model::remark::Remarks;
 
-use crate::sse::Splitter;
+use crate::sse::{LIMIT_BYTES, Splitter};
 
 pub use fault::{Fault, Kind, shown};
 pub use poolproof_model::remark::Remark;
@@ -39,6 +40,8 @@ const TEXT_LIMIT_BYTES: usize = 1 << 20;
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
+    /// The API by which the answer is read.
+    pub api: Api,
     /// A stream.
     pub stream: bool,
     /// That the text of the answer is kept.
@@ -122,10 +125,8 @@ impl Stream {
         self.splitter
             .feed(bytes, |event| state.event(event, at, &mut gap));
         if self.splitter.truncated() {
-            Err(Fault::new(
-                Kind::TooLong,
-                "its event is longer than 1048576 bytes",
-            ))
+            let detail = format!("its event is longer than {} bytes", LIMIT_BYTES);
+            Err(Fault::new(Kind::TooLong, detail))
         } else if self.state.text_bytes() > TEXT_LIMIT_BYTES {
             let detail = format!("its text is longer than {TEXT_LIMIT_BYTES} bytes");
             Err(Fault::new(Kind::TooLong, detail))

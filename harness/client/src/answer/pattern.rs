@@ -6,6 +6,8 @@ use super::chunk::{Said, Token};
 /// The bytes around the text of a frame.
 #[derive(Debug, Default)]
 pub(super) struct Pattern {
+    /// The name of its events; mostly empty.
+    pub(super) name: Vec<u8>,
     before: Vec<u8>,
     after: Vec<u8>,
     /// Whether the text is part of the answer, and not of the reasoning before it.
@@ -14,16 +16,24 @@ pub(super) struct Pattern {
 
 impl Pattern {
     /// Takes the pattern of this frame, if it has one text and nothing else of interest. Returns whether it has.
-    pub(super) fn take(&mut self, frame: &[u8], said: &Said<'_>) -> bool {
-        let place = text_of(frame, said);
-        if let Some((start, end, answers)) = place {
-            self.before.clear();
-            self.before.extend_from_slice(&frame[..start]);
-            self.after.clear();
-            self.after.extend_from_slice(&frame[end..]);
-            self.answers = answers;
+    pub(super) fn take(&mut self, name: &[u8], frame: &[u8], said: &Said<'_>) -> bool {
+        let only = only_text(said);
+        if let Some((text, answers)) = only {
+            self.take_around(name, frame, text, answers);
         }
-        place.is_some()
+        only.is_some()
+    }
+
+    /// Takes the pattern of a frame around its text, which is a JSON string within it.
+    pub(super) fn take_around(&mut self, name: &[u8], frame: &[u8], text: &str, answers: bool) {
+        let start = text.as_ptr().addr() - frame.as_ptr().addr();
+        self.name.clear();
+        self.name.extend_from_slice(name);
+        self.before.clear();
+        self.before.extend_from_slice(&frame[..start]);
+        self.after.clear();
+        self.after.extend_from_slice(&frame[start + text.len()..]);
+        self.answers = answers;
     }
 
     /// The text of a frame that matches this pattern, as the inside of a JSON string. Texts with escapes or invalid UTF-8 are left to
@@ -46,16 +56,14 @@ impl Pattern {
     }
 }
 
-/// Where the only text of a frame is, with its quotes, and whether it is part of the answer; `None` if anything else in the frame is of
-/// interest.
-fn text_of(frame: &[u8], said: &Said<'_>) -> Option<(usize, usize, bool)> {
+/// The only text of a frame, with its quotes, and whether it is part of the answer; `None` if anything else in the frame is of interest.
+fn only_text<'a>(said: &Said<'a>) -> Option<(&'a str, bool)> {
     let list = said.choices.as_ref().filter(|list| list.more.is_empty())?;
     let choice = list.first.as_ref().filter(|it| it.finish.is_none())?;
     let part = choice.part();
     let plain = said.usage.is_none() && said.error.is_none();
     let text = part.only.filter(|_| plain)?;
-    let start = text.as_ptr().addr() - frame.as_ptr().addr();
-    Some((start, start + text.len(), part.token == Token::Answer))
+    Some((text, part.token == Token::Answer))
 }
 
 #[cfg(test)]
@@ -70,7 +78,7 @@ mod tests {
     fn a_pattern_matches_frames_that_differ_only_in_text() {
         let mut pattern = Pattern::default();
         assert_eq!(pattern.text(b"\"on \""), None);
-        assert!(pattern.take(TOKEN, &read(TOKEN).unwrap()));
+        assert!(pattern.take(b"", TOKEN, &read(TOKEN).unwrap()));
         let with = |from: &str, to: &str| {
             let text = String::from_utf8(TOKEN.to_vec()).unwrap();
             assert!(text.contains(from));
@@ -92,10 +100,10 @@ mod tests {
         // The two ends must not overlap.
         assert_eq!(pattern.text(&TOKEN[..TOKEN.len() - 8]), None);
         let finish = with("null,\"delta", "\"stop\",\"delta");
-        assert!(!pattern.take(&finish, &read(&finish).unwrap()));
+        assert!(!pattern.take(b"", &finish, &read(&finish).unwrap()));
         let two = with("}}]}", "}},{\"index\":1,\"delta\":{\"content\":\"x\"}}]}");
-        assert!(!pattern.take(&two, &read(&two).unwrap()));
+        assert!(!pattern.take(b"", &two, &read(&two).unwrap()));
         let both = with("\"content\"", "\"reasoning\":\"on \",\"content\"");
-        assert!(!pattern.take(&both, &read(&both).unwrap()));
+        assert!(!pattern.take(b"", &both, &read(&both).unwrap()));
     }
 }

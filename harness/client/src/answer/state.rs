@@ -1,17 +1,23 @@
 //! The state of a stream after its events so far.
 
 mod end;
+mod messages;
+mod responses;
 
 use std::time::{Duration, Instant};
 
 use super::chunk::{self, Said, Token, Usage};
 use super::fault::{Fault, Kind, shown};
 use super::lenient::is_nothing;
-use super::meaning::{Finish, finish_of, is_error, is_ping};
+use super::meaning::{Finish, ends_of, finish_of, is_error, is_ping};
 use super::pattern::Pattern;
 use super::repeats::Repeats;
 use super::{Asked, Remark, Remarks};
 use crate::sse::Event;
+use poolproof_model::api::Api;
+
+pub(super) use messages::whole as whole_message;
+pub(super) use responses::whole as whole_response;
 
 /// The data of the event that ends a stream.
 const DONE: &[u8] = b"[DONE]";
@@ -36,6 +42,10 @@ pub(super) struct State {
     usage: Option<(u64, u64)>,
     /// The tokens of the prompt by a usage that counts none of the answer.
     usage_zero: Option<u64>,
+    /// The tokens of the prompt, where they come at the beginning of a stream.
+    prompt: Option<u64>,
+    /// The number of the last event, where events have one.
+    sequence: Option<u64>,
     remarks: Remarks,
     /// The beginning of the last event without choices and usage.
     odd: Vec<u8>,
@@ -96,6 +106,8 @@ impl State {
             finished_at: None,
             usage: None,
             usage_zero: None,
+            prompt: None,
+            sequence: None,
             remarks: Remarks::default(),
             odd: Vec::new(),
             fault: None,
@@ -109,7 +121,7 @@ impl State {
     /// Takes the next event.
     #[inline]
     pub(super) fn event(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
-        if event.name.is_empty()
+        if event.name == self.pattern.name
             && !self.ending
             && let Some(text) = self.pattern.text(event.data)
         {
@@ -126,31 +138,27 @@ impl State {
 
     /// Takes an event that does not match the pattern.
     fn unusual(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
+        match self.asked.api {
+            Api::Responses => self.response_event(event, at, gap),
+            Api::Messages => self.message_event(event, at, gap),
+            _ => self.chunk_event(event, at, gap),
+        }
+    }
+
+    fn chunk_event(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
         let Event { name, data } = event;
         let trimmed = data.trim_ascii();
         if trimmed.starts_with(DONE) {
             return self.done(data);
         }
         if is_error(name) {
-            let error = if trimmed.is_empty() { name } else { trimmed };
-            return self.fail(Fault::with_bytes(Kind::ErrorEvent, error));
+            return self.fail_by_name(event);
         }
         if is_ping(name) {
             return self.remarks.add(Remark::NamedEvent);
         }
         let Some(said) = chunk::read(data) else {
-            return if trimmed.is_empty() || std::str::from_utf8(trimmed).is_ok_and(is_nothing) {
-                self.remarks.add(Remark::EmptyData)
-            } else if !name.is_empty() {
-                self.remarks.add(Remark::NamedEvent)
-            } else {
-                let why = match std::str::from_utf8(data) {
-                    Ok(_) => "data that is no JSON object",
-                    Err(_) => "data that is not UTF-8",
-                };
-                let detail = format!("{why}: {}", shown(data));
-                self.fail(Fault::new(Kind::NotJson, detail))
-            };
+            return self.unread(event);
         };
         if let Some(error) = said.error {
             return self.fail(Fault::with_bytes(Kind::ErrorEvent, error.as_bytes()));
@@ -159,23 +167,110 @@ impl State {
             return self.after_done(&said, data);
         }
         if let Some(id) = said.id {
-            match &self.id {
-                Some(first) if **first != *id => self.remarks.add(Remark::IdsDiffer),
-                Some(_) => {}
-                None => self.id = Some(id.into()),
-            }
+            self.identify(id);
         }
         if let Some(usage) = said.usage {
             self.count(usage);
         } else if said.choices().next().is_none() {
-            self.odd.clear();
-            self.odd.extend_from_slice(&data[..data.len().min(200)]);
+            self.note_odd(data);
         }
         if said.choices.is_none() {
             self.remarks.add(Remark::NoChoices);
         }
         self.choose(&said, data, at, gap);
-        self.pattern.take(data, &said);
+        self.pattern.take(name, data, &said);
+    }
+
+    /// Takes an event whose name is that of an error.
+    fn fail_by_name(&mut self, event: Event<'_>) {
+        let data = event.data.trim_ascii();
+        let error = if data.is_empty() { event.name } else { data };
+        self.fail(Fault::with_bytes(Kind::ErrorEvent, error));
+    }
+
+    /// Takes an event whose data is no JSON object.
+    fn unread(&mut self, event: Event<'_>) {
+        let Event { name, data } = event;
+        let trimmed = data.trim_ascii();
+        if trimmed.is_empty() || std::str::from_utf8(trimmed).is_ok_and(is_nothing) {
+            self.remarks.add(Remark::EmptyData);
+        } else if !name.is_empty() {
+            self.remarks.add(Remark::NamedEvent);
+        } else {
+            let why = match std::str::from_utf8(data) {
+                Ok(_) => "data that is no JSON object",
+                Err(_) => "data that is not UTF-8",
+            };
+            let detail = format!("{why}: {}", shown(data));
+            self.fail(Fault::new(Kind::NotJson, detail));
+        }
+    }
+
+    /// Takes the id of the answer.
+    fn identify(&mut self, id: &str) {
+        match &self.id {
+            Some(first) if **first != *id => self.remarks.add(Remark::IdsDiffer),
+            Some(_) => {}
+            None => self.id = Some(id.into()),
+        }
+    }
+
+    /// Keeps the beginning of an event that is no part of the answer.
+    fn note_odd(&mut self, data: &[u8]) {
+        self.odd.clear();
+        self.odd.extend_from_slice(&data[..data.len().min(200)]);
+    }
+
+    /// Takes a token of an answer that has no choices, and whether it is content. `text` is the inside of a JSON string.
+    fn token(
+        &mut self,
+        (token, text): (Token, &str),
+        is_content: bool,
+        data: &[u8],
+        at: Instant,
+        gap: &mut impl FnMut(Duration),
+    ) {
+        let place = self.place(0);
+        if self.choices[place].is_finished {
+            self.fail_late(data);
+        }
+        self.choices[place].has_text = true;
+        self.tokens.came(at, token == Token::Answer, gap);
+        self.repeats.add(text.as_bytes());
+        if self.asked.text && is_content {
+            self.text.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    fn fail_late(&mut self, data: &[u8]) {
+        let (reason, _) = ends_of(self.asked.api);
+        let detail = format!("text after its {reason}: {}", shown(data));
+        self.fail(Fault::new(Kind::OutOfOrder, detail));
+    }
+
+    /// Takes the finish reason of the choice at this place, as it is in the document.
+    fn finish(&mut self, place: usize, reason: Option<&str>, data: &[u8], at: Instant) {
+        match finish_of(self.asked.api, reason) {
+            Finish::None => {}
+            Finish::Aborted => {
+                let (name, reason) = (ends_of(self.asked.api).0, reason.unwrap_or_default());
+                let detail = format!("{name} {reason}: {}", shown(data));
+                self.fail(Fault::new(Kind::Aborted, detail));
+            }
+            Finish::Reason(remark) => {
+                remark
+                    .into_iter()
+                    .for_each(|remark| self.remarks.add(remark));
+                if std::mem::replace(&mut self.choices[place].is_finished, true) {
+                    self.remarks.add(Remark::FinishTwice);
+                } else {
+                    self.finished_at = Some(at);
+                }
+                self.ending = true;
+                let reason = reason.map(chunk::inside).map(str::to_owned);
+                self.finish = self.finish.take().or(reason);
+            }
+        }
     }
 
     fn choose(
@@ -191,8 +286,7 @@ impl State {
             let place = self.place(choice.index);
             if part.token != Token::None {
                 if self.choices[place].is_finished {
-                    let detail = format!("text after its finish_reason: {}", shown(data));
-                    self.fail(Fault::new(Kind::OutOfOrder, detail));
+                    self.fail_late(data);
                 }
                 self.choices[place].has_text = true;
                 token = token.max(part.token);
@@ -204,27 +298,7 @@ impl State {
             if choice.finish.is_some_and(is_nothing) {
                 self.remarks.add(Remark::FinishEmpty);
             }
-            match finish_of(choice.finish) {
-                Finish::None => {}
-                Finish::Aborted => {
-                    let reason = choice.finish.unwrap_or_default();
-                    let detail = format!("finish_reason {reason}: {}", shown(data));
-                    self.fail(Fault::new(Kind::Aborted, detail));
-                }
-                Finish::Reason(remark) => {
-                    remark
-                        .into_iter()
-                        .for_each(|remark| self.remarks.add(remark));
-                    if std::mem::replace(&mut self.choices[place].is_finished, true) {
-                        self.remarks.add(Remark::FinishTwice);
-                    } else {
-                        self.finished_at = Some(at);
-                    }
-                    self.ending = true;
-                    let reason = choice.finish.map(chunk::inside).map(str::to_owned);
-                    self.finish = self.finish.take().or(reason);
-                }
-            }
+            self.finish(place, choice.finish, data, at);
         }
         if token != Token::None {
             self.tokens.came(at, token == Token::Answer, gap);

@@ -4,10 +4,12 @@
 
 use super::*;
 
+mod named;
 mod properties;
 mod whole;
 
 const STREAM: Asked = Asked {
+    api: Api::Chat,
     stream: true,
     text: false,
     tokens: Some(3),

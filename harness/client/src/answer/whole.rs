@@ -1,10 +1,39 @@
 //! An answer in one piece.
 
-use super::chunk::{self, Token};
+use super::chunk::{self, Part, Token, Usage};
 use super::fault::{Fault, Kind, shown};
-use super::meaning::{Finish, finish_of};
-use super::{Answered, Asked, Remark};
+use super::meaning::{Finish, ends_of, finish_of};
+use super::{Answered, Asked, Remark, state};
 use crate::whole::is_event_stream;
+use poolproof_model::api::Api;
+
+/// What a whole answer says.
+#[derive(Default)]
+pub(super) struct Whole<'a> {
+    pub(super) id: Option<&'a str>,
+    pub(super) error: Option<&'a str>,
+    pub(super) usage: Option<Usage>,
+    /// Its choices: what each contains, and its finish reason as it is in the document.
+    pub(super) choices: Vec<(Part<'a>, Option<&'a str>)>,
+}
+
+/// Reads a whole answer; `None` if it is no JSON object.
+fn read(api: Api, body: &[u8]) -> Option<Whole<'_>> {
+    match api {
+        Api::Responses => state::whole_response(body),
+        Api::Messages => state::whole_message(body),
+        _ => {
+            let said = chunk::read(body)?;
+            let choices = said.choices().map(|choice| (choice.part(), choice.finish));
+            Some(Whole {
+                choices: choices.collect(),
+                id: said.id,
+                error: said.error,
+                usage: said.usage,
+            })
+        }
+    }
+}
 
 /// Judges the body of an answer of status 200 that is no event stream, by its content type.
 pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Result<Answered, Fault> {
@@ -22,7 +51,7 @@ pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Resul
         };
         Fault::new(why, detail)
     };
-    let Some(said) = chunk::read(body) else {
+    let Some(said) = read(asked.api, body) else {
         let why = if asked.stream && looks_like_events(body) {
             Kind::NotStreamed
         } else {
@@ -35,17 +64,16 @@ pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Resul
     }
     let mut answered = Answered::default();
     let (mut is_text, mut is_finished) = (false, false);
-    for choice in said.choices() {
-        let part = choice.part();
+    for (part, finish) in said.choices {
         is_text |= part.token != Token::None;
         if asked.text && answered.text.is_empty() {
             answered.text = part.content.as_bytes().to_vec();
         }
-        match finish_of(choice.finish) {
+        match finish_of(asked.api, finish) {
             Finish::None => {}
             Finish::Aborted => {
-                let reason = choice.finish.unwrap_or_default();
-                let detail = format!("finish_reason {reason}: {}", shown(body));
+                let (name, reason) = (ends_of(asked.api).0, finish.unwrap_or_default());
+                let detail = format!("{name} {reason}: {}", shown(body));
                 return Err(Fault::new(Kind::Aborted, detail));
             }
             Finish::Reason(remark) => {
@@ -53,7 +81,7 @@ pub fn document(body: &[u8], content_type: Option<&[u8]>, asked: Asked) -> Resul
                 remark
                     .into_iter()
                     .for_each(|remark| answered.remarks.add(remark));
-                let reason = choice.finish.map(chunk::inside).map(str::to_owned);
+                let reason = finish.map(chunk::inside).map(str::to_owned);
                 answered.finish = answered.finish.or(reason);
             }
         }

@@ -158,6 +158,7 @@ mod tests {
             flow_control: None,
             fair_flows: None,
             prefix_affinity: None,
+            session_header: None,
             held_ttl_ms: None,
             max_in_flight: None,
             held_max: Default::default(),

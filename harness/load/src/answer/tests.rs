@@ -4,9 +4,11 @@
 
 use super::*;
 use poolproof_client::{Ending, Exchange};
+use poolproof_model::api::Api;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 const STREAM: Asked = Asked {
+    api: Api::Chat,
     stream: true,
     text: false,
     tokens: Some(1),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Asked, Built, Requests};
+use poolproof_model::api::Api;
 use poolproof_model::workload::{Count, Seconds};
 
 /// A conversation, as far as it has come.
@@ -82,17 +83,19 @@ impl Requests {
     /// Writes the request of a conversation's current turn over what `wire` held, as [`Requests::build`] does.
     pub fn build_turn(&self, number: u64, of: &Conversation, wire: &mut Vec<u8>) -> Built {
         let template = &self.classes[of.class];
+        let is_member = template.class.api == Api::Messages;
         template.write(self.http1_id(number), of.model, wire, |wire| {
+            wire.extend_from_slice(if is_member { b"\"messages\":[" } else { b"" });
             wire.extend_from_slice(&of.messages);
+            wire.extend_from_slice(if is_member { b"]" } else { b"" });
             of.output_tokens
         });
         Built {
             class: of.class,
             model: of.model,
             asked: Asked {
-                stream: template.class.stream,
                 text: true,
-                ..Asked::default()
+                ..template.asked()
             },
             input_tokens: of.input_tokens,
             output_tokens: of.output_tokens,
@@ -290,7 +293,16 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_a_chat() {
+    fn a_session_is_carried_by_every_api_of_conversations_and_by_no_other() {
+        for (api, key) in [("responses", "input"), ("messages", "messages")] {
+            let class = format!("api = '{api}'\ninput_tokens = 5\noutput_tokens = 3");
+            let turns = session(&requests("3", &class, 1), 0, 0, "yes");
+            assert_eq!(turns[2].1[key].as_array().unwrap().len(), 5, "{api}");
+            assert_eq!(turns[2].1[key][1]["content"], "yes");
+        }
+        let class = format!("api = 'messages'\n{AGENT}");
+        let message = format!("{:#}", workload("3", &class).check().unwrap_err());
+        assert!(message.contains("`shared_prefix`"), "{message}");
         let class = format!("api = 'completions'\n{AGENT}");
         let message = format!("{:#}", workload("3", &class).check().unwrap_err());
         assert!(

@@ -8,6 +8,7 @@ use http::header::{
 use http::{Method, Request, Uri};
 use poolproof_client::REQUEST_ID_HEADER;
 use poolproof_client::route::proxy_login;
+use poolproof_model::api::Api;
 use poolproof_model::target::Target;
 use url::{Position, Url};
 
@@ -67,6 +68,10 @@ impl Head {
             set(ACCEPT_ENCODING, "identity"),
             set(USER_AGENT, concat!("poolproof/", env!("CARGO_PKG_VERSION"))),
         ];
+        if path == Api::Messages.path() {
+            // Required (Anthropic API, "Versions").
+            all.push(("anthropic-version".to_owned(), "2023-06-01".to_owned()));
+        }
         // A proxy forwards requests of HTTP/1.1 that name the whole url (RFC 9112, section 3.2.2).
         let proxy = target.access.proxy.of(url);
         let proxy = proxy.filter(|_| url.scheme() == "http");

@@ -1,5 +1,6 @@
 //! Builds requests. A request follows from the seed and its number alone; in a session, also from earlier answers.
 
+mod chats;
 mod conversation;
 mod head;
 mod template;
@@ -21,7 +22,6 @@ use head::Id;
 use poolproof_client::prompt::Texts;
 use poolproof_model::api::Api;
 use poolproof_model::target::Target;
-use poolproof_model::workload::dataset::Prompt;
 use poolproof_model::workload::trace::{BLOCK_TOKENS, Trace};
 use poolproof_model::workload::{Arrival, Count, Http, Seconds, SharedPrefix, Workload};
 use template::Template;
@@ -85,12 +85,15 @@ impl Requests {
         ensure!(!urls.is_empty(), "no url to send to");
         let parameters = workload.parameters.over(&target.parameters);
         let to = (target, urls);
+        let prompts = trace.as_ref().map_or(&[][..], |it| &it.prompts);
         let classes: Vec<Template> = workload
             .mix
             .iter()
             .map(|class| {
-                Template::new(class, whole_messages, &parameters, to)
-                    .with_context(|| format!("mix: class {:?}", class.class))
+                let mut template = Template::new(class, whole_messages, &parameters, to)
+                    .with_context(|| format!("mix: class {:?}", class.class))?;
+                template.prompts = chats::converted(class.api, prompts)?;
+                Ok(template)
             })
             .collect::<Result<_>>()?;
         let sum: f64 = workload.mix.iter().map(|class| class.share).sum();
@@ -131,7 +134,8 @@ impl Requests {
         let class = self.draw_class(&mut rng);
         let template = &self.classes[class];
         let kind = &template.class;
-        let prompt = self.prompt(due.number);
+        let place = self.place(due.number);
+        let prompt = place.and_then(|place| self.trace.as_ref()?.prompts.get(place));
         let row = self
             .trace
             .as_ref()
@@ -150,11 +154,13 @@ impl Requests {
         let mut input_tokens = input;
         let model = template.draw_model(&mut rng);
         template.write(self.http1_id(due.number), model, wire, |wire| {
-            if let Some(prompt) = prompt {
-                wire.extend_from_slice(match kind.api {
-                    Api::Chat => prompt.messages.as_bytes(),
-                    Api::Completions => prompt.text.as_bytes(),
-                });
+            if let Some((prompt, place)) = prompt.zip(place) {
+                let text = match (template.prompts.get(place), kind.api) {
+                    (Some(converted), _) => converted,
+                    (None, Api::Completions) => &prompt.text,
+                    (None, _) => &prompt.messages,
+                };
+                wire.extend_from_slice(text.as_bytes());
                 return output_tokens;
             }
             let begins_at = wire.len();
@@ -181,20 +187,16 @@ impl Requests {
         Built {
             class,
             model,
-            asked: Asked {
-                stream: kind.stream,
-                text: false,
-                ..Asked::default()
-            },
+            asked: template.asked(),
             input_tokens,
             output_tokens,
         }
     }
 
-    /// The prompt of a dataset for the request of this number: each one in turn, in the order of the seed.
-    fn prompt(&self, number: u64) -> Option<&Prompt> {
+    /// The place of the prompt of a dataset for the request of this number: each one in turn, in the order of the seed.
+    fn place(&self, number: u64) -> Option<usize> {
         let turn = number.checked_rem(self.order.len() as u64)?;
-        self.trace.as_ref()?.prompts.get(self.order[turn as usize])
+        Some(self.order[turn as usize])
     }
 
     /// The request of HTTP/2 for a body of this length that was built for this class and number.

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::Header;
 use super::head::{Head, Id};
+use super::{Asked, Header};
 use poolproof_client::Api;
 use poolproof_model::target::{Parameters, Target};
 use poolproof_model::workload::Class;
@@ -24,6 +24,8 @@ pub(super) struct Template {
     before_tokens: Vec<u8>,
     /// The rest of the body: one for each of the class's adapters, or for its model.
     ends: Vec<Vec<u8>>,
+    /// The prompts of a dataset, where the API needs them in another form.
+    pub(super) prompts: Vec<String>,
 }
 
 impl Template {
@@ -56,10 +58,15 @@ impl Template {
             .map(|url| Head::new(target, url, class.api.path(), &all));
 
         let mut body = class.body.clone();
-        body.insert("ignore_eos".into(), true.into());
+        // Of the other APIs no server is known to take it unless it is asked for by name; Anthropic refuses unknown keys.
+        if class.api.has_choices() || parameters.ignore_eos == Some(true) {
+            body.insert("ignore_eos".into(), true.into());
+        }
         if class.stream {
             body.insert("stream".into(), true.into());
-            body.insert("stream_options".into(), json!({"include_usage": true}));
+            if class.api.has_choices() {
+                body.insert("stream_options".into(), json!({"include_usage": true}));
+            }
         }
         parameters.adapt(&mut body);
         // The prompt comes first, so that prefix caches see the difference.
@@ -72,14 +79,34 @@ impl Template {
             Api::Chat if whole_messages => ("{\"messages\":[", "],"),
             Api::Chat => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
             Api::Completions => ("{\"prompt\":\"", "\","),
+            Api::Responses if whole_messages => ("{\"input\":[", "],"),
+            Api::Responses => ("{\"input\":\"", "\","),
+            // The system prompt stands beside the messages.
+            Api::Messages if whole_messages => ("{", ","),
+            Api::Messages => ("{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}],"),
+        };
+        let limit = match class.api {
+            Api::Completions | Api::Chat => parameters.max_tokens(),
+            Api::Responses => "max_output_tokens",
+            Api::Messages => "max_tokens",
         };
         Ok(Self {
             ends: ends.collect(),
             class: class.clone(),
             heads: heads.collect::<Result<_>>()?,
             before_prompt: before_prompt.into(),
-            before_tokens: format!("{behind_prompt}\"{}\":", parameters.max_tokens()).into(),
+            before_tokens: format!("{behind_prompt}\"{limit}\":").into(),
+            prompts: Vec::new(),
         })
+    }
+
+    /// What its requests ask for.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            api: self.class.api,
+            stream: self.class.stream,
+            ..Asked::default()
+        }
     }
 
     /// Draws which of the class's adapters a request is for, by its place; 0 if there is nothing to choose.

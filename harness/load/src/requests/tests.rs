@@ -56,6 +56,40 @@ fn a_request_has_what_its_class_says() {
 }
 
 #[test]
+fn each_api_has_its_own_body_and_headers() {
+    let of = |api: &str| sent(&requests(&format!("{CHAT}api = '{api}'\n"), 1).unwrap(), 3);
+    let words = |text: &Value| text.as_str().unwrap().split_whitespace().count();
+    let (head, body, built) = of("responses");
+    assert!(head.starts_with("POST /base/v1/responses HTTP/1.1\r\n"));
+    assert_eq!(
+        (words(&body["input"]), &body["max_output_tokens"]),
+        (30, &7.into())
+    );
+    assert_eq!(
+        (&body["stream"], built.asked.api),
+        (&true.into(), Api::Responses)
+    );
+    let (head, messages, built) = of("messages");
+    assert!(head.starts_with("POST /base/v1/messages HTTP/1.1\r\n"));
+    assert!(
+        head.contains("\r\nanthropic-version: 2023-06-01\r\n"),
+        "{head}"
+    );
+    assert_eq!(words(&messages["messages"][0]["content"]), 30);
+    assert_eq!(
+        (&messages["max_tokens"], built.asked.api),
+        (&7.into(), Api::Messages)
+    );
+    for body in [body, messages] {
+        assert!(
+            body.get("ignore_eos")
+                .or(body.get("stream_options"))
+                .is_none()
+        );
+    }
+}
+
+#[test]
 fn prompts_of_a_dataset_are_sent_as_they_are_each_in_turn_in_the_order_of_the_seed() {
     use poolproof_model::workload::dataset::Prompt;
     let prompt = |number: u32| Prompt {

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use poolproof_fixtures::stub::{After, FEW, LATE_MS, SHAPES, Shape, Write};
+use poolproof_fixtures::stub::{After, FEW, LATE_MS, Shape, Write};
 use poolproof_load::engine::Measured;
 use poolproof_model::remark::Remark;
 use poolproof_model::workload::Series;
@@ -96,9 +96,10 @@ async fn measure(shape: &'static Shape, more: &str) -> Measured {
     };
     let workload = format!(
         "shows = 'x'\nduration_s = 0.2\narrival = {{ process = 'constant', rate_per_s = 20 }}\n{more}\n\
-         [[mix]]\nclass = 'c'\ninput_tokens = 20\noutput_tokens = {TOKENS}\n\
+         [[mix]]\nclass = 'c'\napi = '{}'\ninput_tokens = 20\noutput_tokens = {TOKENS}\n\
          [[slo]]\nmetric = 'itl-chunk'\npercentile = 50\nat_most_ms = 1000\n\
-         [[slo]]\nmetric = 'ttft'\npercentile = 50\nat_most_ms = 60000\n"
+         [[slo]]\nmetric = 'ttft'\npercentile = 50\nat_most_ms = 60000\n",
+        shape.api
     );
     send(&server, &workload, &CancellationToken::new()).await
 }
@@ -111,6 +112,43 @@ fn right(name: &str) -> Result<&'static [Remark], &'static str> {
         | "delta-and-message" | "end-late" | "error-falsy" | "function-call" | "multiline"
         | "plain" | "refusal" | "thinking-parts" | "tool-calls" | "torn" | "two-choices"
         | "usage-late" => &[],
+        "responses"
+        | "responses-torn"
+        | "responses-completed"
+        | "responses-unnamed"
+        | "responses-reasoning"
+        | "responses-summary"
+        | "responses-call"
+        | "responses-refusal"
+        | "responses-whole"
+        | "responses-future"
+        | "messages"
+        | "messages-torn"
+        | "messages-thinking"
+        | "messages-tool"
+        | "messages-cached" => &[],
+        "responses-done" | "messages-done" => &[DoneForeign],
+        "responses-ping" | "messages-future" => &[NamedEvent],
+        "responses-no-usage" | "messages-no-usage" => &[NoUsage],
+        "responses-numbers" => &[Sequence],
+        "messages-no-stop" => &[NoDone],
+        "messages-unnamed" => &[Unnamed],
+        "messages-reason" => &[FinishUnknown],
+        "messages-refused" => &[ContentFilter],
+        "responses-failed"
+        | "responses-error"
+        | "responses-error-data"
+        | "responses-error-status"
+        | "messages-error"
+        | "messages-error-data" => {
+            return Err("error-event");
+        }
+        "responses-no-end" | "messages-no-end" => return Err("no-done"),
+        "responses-only-done" | "messages-no-reason" => return Err("no-finish"),
+        "responses-chat" => return Err("no-answer"),
+        "responses-cancelled" | "messages-aborted" => return Err("aborted"),
+        "responses-late" | "messages-late" => return Err("out-of-order"),
+        "responses-repeated" | "messages-repeated" => return Err("repeated"),
         "finish-empty" => &[FinishEmpty],
         "finish-twice" => &[FinishTwice],
         "filtered" => &[ContentFilter],
@@ -159,7 +197,11 @@ fn check(shape: &Shape, measured: &Measured, version: &str) {
                 "{what}: {examples:?}"
             );
             assert!(all.series(Series::ItlChunk).is_none(), "{what}");
-            if shape.name.starts_with("error") || shape.name == "json-error" {
+            if ["error", "failed"]
+                .iter()
+                .any(|word| shape.name.contains(word))
+                && shape.name != "finish-error"
+            {
                 assert!(
                     examples[0].detail.contains("engine died"),
                     "{what}: {examples:?}"
@@ -207,7 +249,8 @@ fn check(shape: &Shape, measured: &Measured, version: &str) {
     assert!(e2e < (TTFT_MS + LATE_MS) as f64, "{what}: E2E {e2e}");
     let tpot = mean_ms(Series::Tpot).unwrap();
     assert!(tpot < 35.0, "{what}: TPOT {tpot}");
-    let reasons = ["both-reasoning", "thinking-parts"].contains(&shape.name);
+    let reasons = ["reasoning", "thinking", "summary"];
+    let reasons = reasons.iter().any(|word| shape.name.contains(word));
     let ttfa = mean_ms(Series::Ttfa);
     assert_eq!(ttfa.is_some(), reasons, "{what}");
     if let Some(ttfa) = ttfa {
@@ -218,7 +261,8 @@ fn check(shape: &Shape, measured: &Measured, version: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_shape_has_its_verdict_its_remarks_and_its_times() {
-    for shapes in SHAPES.chunks(AT_ONCE) {
+    let all: Vec<&Shape> = Shape::all().collect();
+    for shapes in all.chunks(AT_ONCE) {
         let measured = join_all(shapes.iter().map(|shape| async move {
             let one = measure(shape, "http = '1.1'").await;
             check(shape, &one, "1.1");

@@ -33,6 +33,8 @@ pub use urls::{PoolUrls, Urls};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.
 pub const GIE_OBJECTIVE_HEADER: &str = "x-gateway-inference-objective";
+/// The header of session tokens (llm-d-router, session-affinity-scorer).
+pub const SESSION_HEADER: &str = "x-session-token";
 
 /// The response header that carries the name of the model server (llm-d-inference-sim, poolproof's model server).
 pub const SERVED_BY_HEADER: &str = "x-inference-pod";

@@ -21,6 +21,10 @@ pub struct Model {
     /// is no limit, or it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout_ms: Option<u64>,
+    /// Names that its endpoint pickers replace in requests, each with the names that its endpoints serve in its place, by
+    /// weight, as with GIE's InferenceModelRewrite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewrites: BTreeMap<String, BTreeMap<String, u32>>,
     /// The pools that share its requests.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -51,6 +55,10 @@ pub struct Pool {
     /// skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_affinity: Option<bool>,
+    /// The header of its answers that holds a session token. A client that sends it back stays at the endpoint. If absent,
+    /// there is none, or it is unknown, and cases that depend on it are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_header: Option<String>,
     /// How long its endpoint picker holds a request before it refuses it, in milliseconds, as with GIE's
     /// `defaultRequestTTL`. If absent, this is unknown, and cases that depend on it are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use url::Url;
 
-use super::{BODY_LIMIT_BYTES, Endpoint, Model, Pool, Target};
+use super::{BODY_LIMIT_BYTES, Endpoint, Model, Pool, SESSION_HEADER, Target};
 use crate::change::{Changes, Kind};
 use crate::topology::{self, Topology};
 
@@ -72,6 +72,7 @@ impl Target {
                 fair_flows: Some(pool.flow_control),
                 // Every picker that a stack of ours starts has GIE's default scorers.
                 prefix_affinity: Some(true),
+                session_header: pool.session_affinity.then(|| SESSION_HEADER.to_owned()),
                 held_ttl_ms: pool.flow_control.then_some(pool.held_ttl_ms),
                 max_in_flight: pool.max_in_flight.filter(|_| pool.flow_control),
                 held_max: if pool.flow_control {
@@ -87,6 +88,7 @@ impl Target {
                 name: model.name.clone(),
                 adapters: model.adapters.clone(),
                 request_timeout_ms: model.request_timeout_ms,
+                rewrites: model.rewrites.clone(),
                 pools: model.pools.iter().map(&mut pool).collect::<Result<_>>()?,
             })
         });

@@ -6,11 +6,13 @@ use super::{Arrival, Class, DURATION_MAX_S, Workload};
 use crate::api::Api;
 
 /// Keys of the body that poolproof writes itself.
-const OWN_KEYS: [&str; 7] = [
+const OWN_KEYS: [&str; 9] = [
     "model",
     "messages",
     "prompt",
+    "input",
     "max_tokens",
+    "max_output_tokens",
     "ignore_eos",
     "stream",
     "stream_options",
@@ -89,8 +91,12 @@ impl Workload {
 impl Class {
     fn check(&self, in_sessions: bool) -> Result<()> {
         ensure!(
-            self.api == Api::Chat || !in_sessions,
-            "`api` must be \"chat\" in a workload with sessions"
+            self.api.converses() || !in_sessions,
+            "`api` must be \"chat\", \"responses\" or \"messages\" in a workload with sessions"
+        );
+        ensure!(
+            self.api != Api::Messages || !in_sessions || self.shared_prefix.is_none(),
+            "`shared_prefix`: messages have no system prompt among them: leave it out in a workload with sessions"
         );
         ensure!(
             self.share > 0.0 && self.share.is_finite(),

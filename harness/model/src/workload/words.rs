@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::{Arrival, Class, Workload};
-use crate::api::Api;
 
 impl Workload {
     /// What it sends: when, for how long, and a line for each class. Objectives are not part of it.
@@ -35,10 +34,7 @@ impl Workload {
 
 impl Class {
     fn in_words(&self, of: &Workload) -> String {
-        let mut text = match self.api {
-            Api::Chat => "chat".to_owned(),
-            Api::Completions => "completions".to_owned(),
-        };
+        let mut text = self.api.name().to_owned();
         text += if self.stream {
             ", streamed"
         } else {

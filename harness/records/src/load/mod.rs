@@ -34,6 +34,7 @@ use percentile::Percentile;
 use poolproof_model::component::Component;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::Verdict;
+use poolproof_model::workload::slo::Metric;
 use poolproof_model::workload::{Series, Workload};
 
 /// The version of the record's schema.
@@ -281,6 +282,9 @@ pub enum Conclusion {
 /// The kind of a failure for which this machine had no port or descriptor left.
 pub const CLIENT_LIMIT: &str = "client-limit";
 
+/// The kind of a failure without an answer in time.
+const TIMED_OUT: &str = "timed-out";
+
 /// A request counts as late if it is sent this long after it was due, in milliseconds.
 pub const LATE_MS: f64 = 10.0;
 
@@ -301,12 +305,22 @@ impl Record {
         total.requests > 0 && total.answered == 0 && !total.failed.contains_key(CLIENT_LIMIT)
     }
 
+    /// Whether an objective on failures was missed, and this machine cannot have caused any of them by being slow.
+    fn failed_by_servers(&self) -> bool {
+        let own = [CLIENT_LIMIT, TIMED_OUT];
+        let missed = |judged: &Judged| {
+            judged.slo.metric == Metric::FAILED && judged.verdict == Verdict::Fail
+        };
+        self.slos.iter().any(missed)
+            && !own.iter().any(|kind| self.total.failed.contains_key(*kind))
+    }
+
     /// The conclusion over all objectives.
     pub fn conclusion(&self) -> Conclusion {
         let some = |verdict| self.slos.iter().any(|slo| slo.verdict == verdict);
         if self.interrupted {
             Conclusion::Interrupted
-        } else if self.every_request_failed() {
+        } else if self.every_request_failed() || self.failed_by_servers() {
             Conclusion::Missed
         } else if !self.doubts.is_empty() {
             Conclusion::Undecided
@@ -354,4 +368,39 @@ pub fn without_header_values(mut workload: Workload) -> Workload {
         *value = "(not recorded)".to_owned();
     }
     workload
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_servers_are_missed_objectives_even_if_the_measurement_is_in_doubt() {
+        let committed = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../reports/load-local-envoy/load.json"
+        );
+        let conclusion = |kinds: &[&str]| {
+            let mut record = Record::read(Path::new(committed)).unwrap();
+            record.doubts = vec!["users paused".to_owned()];
+            for slo in &mut record.slos {
+                if slo.slo.metric == Metric::FAILED {
+                    slo.verdict = Verdict::Fail;
+                }
+            }
+            let failed = kinds.iter().map(|kind| ((*kind).to_owned(), 90));
+            record.total.failed = failed.collect();
+            record.conclusion()
+        };
+        assert_eq!(conclusion(&["status-503"]), Conclusion::Missed);
+        assert_eq!(
+            conclusion(&["status-503", TIMED_OUT]),
+            Conclusion::Undecided
+        );
+        assert_eq!(
+            conclusion(&["status-503", CLIENT_LIMIT]),
+            Conclusion::Undecided
+        );
+    }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Comparison;
 use super::drift::Drift;
+use super::records::Records;
 use super::verdicts::VerdictChange;
 use poolproof_model::verdict::Level;
 use poolproof_model::verdict::Verdict;
@@ -47,20 +48,21 @@ pub struct Ruled {
     pub why: String,
 }
 
-impl Default for Gate {
-    /// The only rule is that no Must case gets worse. Figures from shared machines are reported but gate nothing.
-    fn default() -> Self {
+impl Gate {
+    /// The gate where none is given. Its only rule is that no Must case gets worse; two results without cases have no rule. Figures from
+    /// shared machines are reported but gate nothing.
+    pub fn by_default(baseline: &Records, run: &Records) -> Self {
         let rule = Rule {
             verdicts: Some(Level::Must),
             ..Rule::default()
         };
+        let has_cases = baseline.run.is_some() || run.run.is_some();
+        let rules = has_cases.then(|| ("no-must-case-worse".to_owned(), rule));
         Self {
-            rules: BTreeMap::from([("no-must-case-worse".to_owned(), rule)]),
+            rules: rules.into_iter().collect(),
         }
     }
-}
 
-impl Gate {
     /// Reads a gate and checks it.
     pub fn load(path: &Path) -> Result<Self> {
         let what = || format!("gate file {}", path.display());
@@ -245,6 +247,7 @@ fn unknown(comparison: &Comparison, figure: &str) -> String {
 mod tests {
     use super::super::figure::{Compared, Says};
     use super::*;
+    use poolproof_records::samples::record;
 
     fn comparison(worse_by: f64) -> Comparison {
         Comparison {
@@ -298,9 +301,16 @@ mod tests {
                 "{now}"
             );
         }
-        let gate = Gate::default();
+        let with_cases = Records {
+            run: Some(record(&[])),
+            ..Records::default()
+        };
+        let none = Records::default();
+        let gate = Gate::by_default(&none, &with_cases);
         let broken = gate.judge(&with(Level::May, Judged::UnexpectedPass, true), None, None);
         assert!(broken[0].why.contains("remove this line"), "{broken:?}");
+        let ruled = Gate::by_default(&none, &none).judge(&comparison(2.0), None, None);
+        assert_eq!(ruled, []);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use super::peers::{Peer, TOOLS};
@@ -16,7 +16,7 @@ use poolproof_records::run::Record;
 pub const FILES: [&str; 3] = ["run.json", "load.json", "overhead.json"];
 
 /// The records in one folder, at least one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Records {
     /// The record of the cases.
     pub run: Option<Record>,
@@ -32,22 +32,10 @@ impl Records {
     /// Reads all records in a folder, or the one in a file, or the result of another load generator. Fails if a record
     /// cannot be read or none exists.
     pub fn read(path: &Path) -> Result<Self> {
-        let is_ours = |name: &std::ffi::OsStr| FILES.iter().any(|file| name == *file);
-        if path.is_file() && !path.file_name().is_some_and(is_ours) {
-            return Ok(Self {
-                run: None,
-                load: None,
-                overhead: None,
-                peer: Some(Peer::read(path)?),
-            });
+        if path.is_file() {
+            return Self::read_file(path);
         }
-        let find = |name: &str| {
-            if path.is_dir() {
-                Some(path.join(name)).filter(|it| it.exists())
-            } else {
-                Some(path.to_owned()).filter(|it| it.file_name().is_some_and(|it| it == name))
-            }
-        };
+        let find = |name: &str| Some(path.join(name)).filter(|it| it.exists());
         let records = Self {
             run: find(FILES[0]).map(|path| Record::read(&path)).transpose()?,
             load: find(FILES[1])
@@ -67,18 +55,30 @@ impl Records {
         Ok(records)
     }
 
-    /// This one record, without those beside it. `None` for a kind that is not compared.
-    pub fn of(record: &AnyRecord) -> Option<Self> {
-        let mut records = Self {
-            run: None,
-            load: None,
-            overhead: None,
-            peer: None,
+    /// Reads one file. The name of a record does not matter.
+    fn read_file(path: &Path) -> Result<Self> {
+        let no_peer = match Peer::read(path) {
+            Ok(peer) => {
+                return Ok(Self {
+                    peer: Some(peer),
+                    ..Self::default()
+                });
+            }
+            Err(error) => error,
         };
+        let record = AnyRecord::read(path).context(no_peer)?;
+        let kind = record.kind().describe();
+        Self::of(record)
+            .with_context(|| format!("{}: holds {kind}, which cannot be compared", path.display()))
+    }
+
+    /// This one record, without those beside it. `None` for a kind that is not compared.
+    pub fn of(record: AnyRecord) -> Option<Self> {
+        let mut records = Self::default();
         match record {
-            AnyRecord::Run(run) => records.run = Some((**run).clone()),
-            AnyRecord::Load(load) => records.load = Some((**load).clone()),
-            AnyRecord::Overhead(overhead) => records.overhead = Some((**overhead).clone()),
+            AnyRecord::Run(run) => records.run = Some(*run),
+            AnyRecord::Load(load) => records.load = Some(*load),
+            AnyRecord::Overhead(overhead) => records.overhead = Some(*overhead),
             _ => return None,
         }
         Some(records)

@@ -21,6 +21,11 @@ pub(crate) const OBJECTIVE: (&str, &str) = (
     "inference.networking.x-k8s.io/v1alpha2",
     "InferenceObjective",
 );
+/// The InferenceModelRewrite of GIE v1.5.0.
+pub(crate) const MODEL_REWRITE: (&str, &str) = (
+    "inference.networking.x-k8s.io/v1alpha2",
+    "InferenceModelRewrite",
+);
 /// The label of everything that poolproof creates.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 

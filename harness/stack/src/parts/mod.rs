@@ -94,12 +94,17 @@ pub fn choose(kind: StackKind, asked: &Asked) -> Result<Parts> {
 
 /// The target of a stack with these parts and addresses. The place sets its name.
 pub(crate) fn target(topology: &Topology, parts: Parts, urls: Urls) -> Result<Target> {
-    Target::of_topology(
+    let mut target = Target::of_topology(
         topology,
         urls,
         gateway(parts.gateway).body_limit_bytes(),
         model_server(parts.model_server).control_path(),
-    )
+    )?;
+    if !picker(parts.epp).keeps_sessions() {
+        let pools = target.models.iter_mut().flat_map(|model| &mut model.pools);
+        pools.for_each(|pool| pool.session_header = None);
+    }
+    Ok(target)
 }
 
 #[cfg(test)]

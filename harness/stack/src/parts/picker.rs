@@ -25,6 +25,11 @@ pub(crate) trait PickerPart: Sync {
     /// The changes of watched objects that it follows while it runs.
     fn follows(&self) -> &'static [Kind];
 
+    /// Whether it can keep a client at its endpoint by a session token.
+    fn keeps_sessions(&self) -> bool {
+        false
+    }
+
     /// Its programs.
     fn programs(&self) -> &'static [Program];
 

@@ -2,9 +2,11 @@
 
 use super::super::chunk;
 use super::super::fault::{Fault, Kind, shown};
+use super::super::meaning::ends_of;
 use super::super::{Answered, Remark};
 use super::{DONE, State};
 use crate::sse::Rest;
+use poolproof_model::api::Api;
 
 impl State {
     /// Judges the stream; `rest` is what came after its last whole event.
@@ -21,31 +23,42 @@ impl State {
         let is_finished = self.finished_at.is_some() && spoke.clone().all(|it| it.is_finished);
         if chunks == 0 && !is_finished {
             let beside = self.beside(&rest);
-            let detail = format!("a stream without text or finish reason{beside}");
+            let reason = ends_of(self.asked.api).0.replace('_', " ");
+            let detail = format!("a stream without text or {reason}{beside}");
             return Err(Fault::new(Kind::NoAnswer, detail));
         }
         let mut stray = rest.stray.split(|byte| *byte == b'\n');
         let is_bare_done = stray.any(|line| line.trim_ascii().starts_with(DONE));
-        if !self.done && is_bare_done {
+        let has_choices = self.asked.api.has_choices();
+        if !self.done && is_bare_done && has_choices {
             let detail = format!("`[DONE]` came without `data:`, after {}", self.came());
             return Err(Fault::new(Kind::NoDone, detail));
         }
+        let (reason, end) = ends_of(self.asked.api);
         match (self.done, is_finished) {
             (true, true) => {}
             (false, true) => self.remarks.add(Remark::NoDone),
-            // A server that ends one choice with a reason ends all of them so.
-            (true, false) if self.finished_at.is_none() && self.all_came() => {
+            // A server that ends one choice with a reason ends all of them so. Responses end with their last event alone.
+            (true, false)
+                if self.finished_at.is_none()
+                    && self.all_came()
+                    && self.asked.api != Api::Responses =>
+            {
                 self.remarks.add(Remark::NoFinish);
             }
             (true, false) => {
                 let (came, beside) = (self.came(), self.beside(&rest));
-                let detail = format!("`[DONE]` without a finish_reason, after {came}{beside}");
+                let end = if has_choices || end.contains("stop") {
+                    end
+                } else {
+                    "`[DONE]`"
+                };
+                let detail = format!("{end} without a {reason}, after {came}{beside}");
                 return Err(Fault::new(Kind::NoFinish, detail));
             }
             (false, false) => {
                 let (came, beside) = (self.came(), self.beside(&rest));
-                let detail =
-                    format!("ended without a finish_reason and `[DONE]`, after {came}{beside}");
+                let detail = format!("ended without a {reason} and {end}, after {came}{beside}");
                 return Err(Fault::new(Kind::NoDone, detail));
             }
         }
@@ -74,8 +87,12 @@ impl State {
     fn take_rest(&mut self, rest: &Rest) {
         if let Some(data) = &rest.data {
             if data.trim_ascii().starts_with(DONE) && !self.done {
-                self.done = true;
-                self.remarks.add(Remark::DoneUnterminated);
+                if self.asked.api.has_choices() {
+                    self.done = true;
+                    self.remarks.add(Remark::DoneUnterminated);
+                } else {
+                    self.remarks.add(Remark::DoneForeign);
+                }
             } else if let Some(error) = chunk::read(data).and_then(|said| said.error) {
                 self.fail(Fault::with_bytes(Kind::ErrorEvent, error.as_bytes()));
             } else {

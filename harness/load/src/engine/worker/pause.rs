@@ -1,7 +1,7 @@
 //! Pauses of the users of a closed loop after failures. Without them, a server that refuses at once gets thousands of requests a second
 //! from each user. An open loop has no users: its requests leave when they are due.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Worker;
 use super::exchange::Performed;
@@ -29,16 +29,19 @@ impl Patience {
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(20));
         self.failures += 1;
-        let asked_for = performed.retry_after.map(|it| it.min(RETRY_AFTER_MAX));
-        asked_for.unwrap_or(doubled.min(PAUSE_MAX))
+        let asked_for = performed.retry_after.unwrap_or_default();
+        asked_for.min(RETRY_AFTER_MAX).max(doubled.min(PAUSE_MAX))
     }
 }
 
-/// The seconds of a `retry-after` (RFC 9110, section 10.2.3). A date is not read: the pause then grows as without one.
-pub(super) fn seconds(value: &[u8]) -> Option<Duration> {
-    let text = std::str::from_utf8(value).ok()?;
-    let seconds: u32 = text.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+/// The time to wait by a `retry-after`: seconds, or a date by this machine's clock (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(value: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 impl Worker {
@@ -75,13 +78,22 @@ mod tests {
             .collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         assert_eq!(
-            patience.after(&failed(seconds(b"2"))),
+            patience.after(&failed(retry_after(b"2"))),
             Duration::from_secs(2)
         );
-        assert_eq!(patience.after(&failed(seconds(b"9999"))), RETRY_AFTER_MAX);
+        assert_eq!(
+            patience.after(&failed(retry_after(b"9999"))),
+            RETRY_AFTER_MAX
+        );
+        assert_eq!(patience.after(&failed(retry_after(b"0"))), PAUSE_MAX);
         assert_eq!(patience.after(&Performed::default()), Duration::ZERO);
         assert_eq!(patience.after(&failed(None)), FIRST_PAUSE);
-        assert_eq!(seconds(b"Fri, 31 Dec 1999 23:59:59 GMT"), None);
-        assert_eq!(seconds(b"-1"), None);
+        let past = retry_after(b"Fri, 31 Dec 1999 23:59:59 GMT");
+        assert_eq!(past, Some(Duration::ZERO));
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(20));
+        let soon = retry_after(soon.as_bytes()).unwrap().as_secs_f64();
+        assert!((18.0..=20.0).contains(&soon), "{soon}");
+        assert_eq!(retry_after(b"Fri, 31 Foo 1999 23:59:59 GMT"), None);
+        assert_eq!(retry_after(b"-1"), None);
     }
 }

@@ -114,7 +114,7 @@ impl Listener for Watch<'_> {
     }
 
     fn retry_after(&mut self, value: &[u8]) {
-        self.retry_after = pause::seconds(value);
+        self.retry_after = pause::retry_after(value);
     }
 
     fn gap(&mut self, gap: Duration) {

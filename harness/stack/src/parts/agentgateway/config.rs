@@ -93,8 +93,7 @@ fn routes(topology: &Topology, pickers: &[SocketAddr], flaw: Option<Flaw>) -> Ve
     let mut routes: Vec<Value> = (topology.models.iter().enumerate())
         .map(|(number, model)| {
             let adapters = model
-                .adapters
-                .iter()
+                .routed_names()
                 .filter(|_| flaw != Some(Flaw::AdapterUnrouted));
             let names = adapters.map(|adapter| json!({"exact": adapter}));
             let matches = std::iter::once(named(model, flaw)).chain(names).map(

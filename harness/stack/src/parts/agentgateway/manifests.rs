@@ -86,7 +86,7 @@ pub(super) fn objects(deployment: &Deployment) -> Vec<Value> {
                 "weight": weight,
             })
         });
-        let matches = std::iter::once(&model.name).chain(&model.adapters).map(|name| {
+        let matches = std::iter::once(&model.name).chain(model.routed_names()).map(|name| {
             json!({
                 "path": {"type": "PathPrefix", "value": "/"},
                 "headers": [{"type": "Exact", "name": MODEL_HEADER, "value": name}],

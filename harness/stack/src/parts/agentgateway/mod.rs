@@ -78,10 +78,10 @@ impl GatewayPart for Agentgateway {
 
     fn check(&self, topology: &Topology) -> Result<()> {
         for model in &topology.models {
-            let (name, adapters) = (&model.name, model.adapters.len());
+            let (name, adapters) = (&model.name, model.routed_names().count());
             ensure!(
                 adapters < MATCHES_MAX,
-                "model {name:?}: `adapters` has {adapters} names: with --gateway agentgateway it must be fewer than {MATCHES_MAX}, the matches that an HTTPRoute may have"
+                "model {name:?}: `adapters` and `rewrites` have {adapters} names: with --gateway agentgateway it must be fewer than {MATCHES_MAX}, the matches that an HTTPRoute may have"
             );
         }
         Ok(())

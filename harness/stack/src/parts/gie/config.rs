@@ -6,7 +6,7 @@ use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
 use crate::hash::fnv;
-use crate::kubernetes::api::{labels, value};
+use crate::kubernetes::api::{MODEL_REWRITE, labels, metadata, value};
 use poolproof_model::topology::{Model, Pool, Topology};
 
 /// A busy machine exceeds GIE's default of 200 ms, and then the pool counts as saturated.
@@ -108,9 +108,10 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
 /// The ConfigMap from which the body-based router reads a model and its LoRA adapters.
 pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) -> Value {
     let mut data = labels(&[("baseModel", &model.name)]);
-    if !model.adapters.is_empty() && flaw != Some(Flaw::AdapterUnrouted) {
+    let names: Vec<&String> = model.routed_names().collect();
+    if !names.is_empty() && flaw != Some(Flaw::AdapterUnrouted) {
         // A JSON list is also a YAML list.
-        let adapters = json!(model.adapters).to_string();
+        let adapters = json!(names).to_string();
         data.insert("adapters".to_owned(), adapters);
     }
     value(ConfigMap {
@@ -124,6 +125,28 @@ pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) ->
         data: Some(data),
         ..ConfigMap::default()
     })
+}
+
+/// The InferenceModelRewrites of a pool of the model.
+pub(crate) fn rewrites(model: &Model, pool: &Pool, namespace: &str) -> Vec<Value> {
+    let rewrites = model.rewrites.iter().map(|(name, served)| {
+        let targets = served.iter();
+        let targets = targets.map(|(name, weight)| json!({"modelRewrite": name, "weight": weight}));
+        json!({
+            "apiVersion": MODEL_REWRITE.0,
+            "kind": MODEL_REWRITE.1,
+            // A model name may contain characters that are invalid in object names.
+            "metadata": metadata(&format!("rewrite-{:x}", fnv(name)), namespace),
+            "spec": {
+                "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool.name},
+                "rules": [{
+                    "matches": [{"model": {"type": "Exact", "value": name}}],
+                    "targets": targets.collect::<Vec<_>>(),
+                }],
+            },
+        })
+    });
+    rewrites.collect()
 }
 
 #[cfg(test)]
@@ -149,6 +172,7 @@ mod tests {
             adapters: vec!["org/lora".into()],
             max_loras: 1,
             request_timeout_ms: None,
+            rewrites: Default::default(),
             pools: Vec::new(),
         };
         let object = known_model(&model, "default", None);

@@ -27,7 +27,7 @@ const PROGRAM: Program = Program {
 pub(super) struct Gie;
 
 impl PickerPart for Gie {
-    /// It watches the Pods of its pool and its InferenceObjectives.
+    /// It watches its InferencePool, the Pods of it and its InferenceObjectives.
     fn follows(&self) -> &'static [Kind] {
         &[
             Kind::Member,
@@ -35,6 +35,7 @@ impl PickerPart for Gie {
             Kind::Terminate,
             Kind::Ready,
             Kind::Moved,
+            Kind::Ports,
         ]
     }
 

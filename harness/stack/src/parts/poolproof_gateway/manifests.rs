@@ -31,8 +31,8 @@ pub(super) fn objects(deployment: &Deployment) -> Vec<Value> {
             model.name,
             pools.collect::<Vec<_>>().join(",")
         ));
-        let adapters = model.adapters.iter();
-        args.extend(adapters.map(|adapter| format!("--adapter={adapter}={}", model.name)));
+        let names = model.routed_names();
+        args.extend(names.map(|name| format!("--adapter={name}={}", model.name)));
         let timeout = model.request_timeout_ms.iter();
         args.extend(timeout.map(|ms| format!("--route-timeout={}={ms}", model.name)));
     }

@@ -100,8 +100,8 @@ async fn run(start: Start<'_>) -> Result<Running> {
             .collect();
         command.arg("--route");
         command.arg(format!("{}={}", model.name, pools.join(",")));
-        for adapter in &model.adapters {
-            command.arg(format!("--adapter={adapter}={}", model.name));
+        for name in model.routed_names() {
+            command.arg(format!("--adapter={name}={}", model.name));
         }
         if let Some(ms) = model.request_timeout_ms {
             command.arg(format!("--route-timeout={}={ms}", model.name));

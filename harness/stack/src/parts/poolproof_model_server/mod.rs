@@ -71,7 +71,7 @@ impl ModelServerPart for PoolproofModelServer {
 
 fn args(listen: &str, name: &str, model: &Model) -> Vec<String> {
     let own = ["serve", "model-server", "--listen", listen, "--name", name];
-    let own = own.into_iter().chain(["--model", &model.name]);
-    let own = own.map(str::to_owned);
+    let models = model.served_names().flat_map(|name| ["--model", name]);
+    let own = own.into_iter().chain(models).map(str::to_owned);
     own.chain(lora::args(model, String::clone)).collect()
 }

@@ -30,6 +30,12 @@ pub(super) fn args(
     for (objective, priority) in &topology.objectives {
         args.push(format!("--objective={objective}={priority}"));
     }
+    let mut models = topology.models.iter();
+    let model = models.find(|model| model.pools.iter().any(|own| own.name == pool.name));
+    for (name, served) in model.iter().flat_map(|model| &model.rewrites) {
+        let served = served.iter();
+        args.extend(served.map(|(served, weight)| format!("--rewrite={name}={served}:{weight}")));
+    }
     if pool.flow_control {
         args.extend(["--flow-control", "--round-robin"].map(str::to_owned));
         args.push(format!("--ttl-ms={}", pool.held_ttl_ms));
@@ -38,6 +44,9 @@ pub(super) fn args(
         for (priority, held) in pool.held_max_by_priority(&topology.objectives) {
             args.push(format!("--max-requests={priority}={held}"));
         }
+    }
+    if pool.session_affinity {
+        args.push("--session-affinity".to_owned());
     }
     if pool.lora_affinity {
         args.push(format!("--lora-affinity-weight={LORA_AFFINITY_WEIGHT}"));

@@ -23,6 +23,10 @@ impl PickerPart for PoolproofPicker {
         true
     }
 
+    fn keeps_sessions(&self) -> bool {
+        true
+    }
+
     /// Its endpoints and objectives are fixed at its start.
     fn follows(&self) -> &'static [Kind] {
         &[]

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use futures_util::FutureExt;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Container, Pod, PodSpec, ResourceRequirements, TopologySpreadConstraint,
+    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecurityContext, TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
@@ -31,6 +32,8 @@ const LISTENS_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time after which the cluster removes a finished Job whose coordinator was killed, counted from when its workers
 /// give up.
 const KEPT_FINISHED_S: i32 = 60;
+/// Any user but root.
+const USER: i64 = 65532;
 /// The label of a Job's pods, and the annotation with the index of each (batch/v1, Kubernetes 1.27 and later).
 const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -67,10 +70,30 @@ pub(crate) fn manifest(name: &str, namespace: &str, image: &str, count: usize) -
             "--listen".to_owned(),
             format!("127.0.0.1:{PORT}"),
         ]),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
         ..Container::default()
+    };
+    // With the container's, what Pod Security Standards ask for at the level `restricted`.
+    let security_context = PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
     };
     let pod = PodSpec {
         restart_policy: Some("Never".to_owned()),
+        security_context: Some(security_context),
         automount_service_account_token: Some(false),
         termination_grace_period_seconds: Some(5),
         // Spread over all nodes: workers on one node share its processors.

@@ -11,6 +11,7 @@ use crate::kubernetes::Deployment;
 use crate::kubernetes::api::{MANAGED_BY, OBJECTIVE, labels, metadata, value};
 use crate::kubernetes::deployment::STACK_LABEL;
 use crate::parts;
+use crate::parts::gie::config::rewrites;
 use poolproof_model::topology::Pool;
 
 /// The annotation of the Gateway's namespace with the hash of the deployment.
@@ -47,6 +48,10 @@ pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
         for pool in &model.pools {
             pools.extend(model_servers::of_pool(deployment, model, pool)?);
             pools.extend(objectives(deployment, pool));
+            let names = deployment.names(pool);
+            if names.has_objectives {
+                pools.extend(rewrites(model, pool, &names.namespace));
+            }
             pools.extend(picker.objects(deployment, pool));
         }
     }

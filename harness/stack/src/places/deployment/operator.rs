@@ -79,7 +79,10 @@ impl Operator {
                 objective,
                 priority,
             } => self.objective(&objective, priority).await,
-            Change::Terminate { .. } | Change::Ready { .. } | Change::Moved { .. } => {
+            Change::Terminate { .. }
+            | Change::Ready { .. }
+            | Change::Moved { .. }
+            | Change::Ports { .. } => {
                 bail!("{change}: not offered by a cluster")
             }
         }

@@ -187,7 +187,7 @@ impl Servers {
             for pool in &model.pools {
                 let endpoints = self.start_model_servers(model, pool).await?;
                 let (backend, metrics) = self
-                    .start_picker(topology, pool, &endpoints, flaw, seed)
+                    .start_picker(topology, (model, pool), &endpoints, flaw, seed)
                     .await?;
                 let endpoints = endpoints.iter().map(|endpoint| url(endpoint.address, ""));
                 pools.push(PoolUrls {
@@ -198,7 +198,7 @@ impl Servers {
             }
             routes.push(Route {
                 model: model.name.clone(),
-                adapters: model.adapters.clone(),
+                adapters: model.routed_names().cloned().collect(),
                 timeout: model.request_timeout_ms.map(Duration::from_millis),
                 pools: backends,
             });
@@ -239,7 +239,7 @@ impl Servers {
                 listen: any_port(),
                 name: name.clone(),
                 namespace: "default".to_owned(),
-                models: vec![model.name.clone()],
+                models: model.served_names().cloned().collect(),
                 adapters: model.adapters.clone(),
                 settings: model_server::Settings {
                     max_loras: model.max_loras,
@@ -264,13 +264,15 @@ impl Servers {
     async fn start_picker(
         &mut self,
         topology: &Topology,
-        pool: &Pool,
+        (model, pool): (&Model, &Pool),
         endpoints: &[epp::Endpoint],
         flaw: Option<Flaw>,
         seed: u64,
     ) -> Result<(gateway::Pool, SocketAddr)> {
         let mut config = epp::Config::new(pool.name.as_str(), endpoints.to_vec());
         config.objectives = topology.objectives.clone();
+        config.rewrites = model.rewrites.clone();
+        config.session_affinity = pool.session_affinity;
         config.scrape.interval = SCRAPE_INTERVAL;
         if pool.lora_affinity {
             config.weights.lora_affinity = LORA_AFFINITY_WEIGHT.into();

@@ -107,6 +107,12 @@ impl Servers {
                 picker.set_ready(&endpoint, ready)
             }
             Change::Moved { endpoint, moved } => self.moved(&endpoint, moved).await,
+            Change::Ports { endpoint, open } => {
+                let picker = self
+                    .picker_of(&endpoint)
+                    .context("no such endpoint is picked from")?;
+                picker.set_open(&endpoint, open)
+            }
         }
     }
 

@@ -62,7 +62,9 @@ fn kinds_of_changes(parts: Parts) -> Vec<Kind> {
     kinds.retain(|kind| match kind {
         Kind::FailureMode => fails,
         Kind::Moved => moves && follows.contains(kind),
-        Kind::Member | Kind::Objective | Kind::Terminate | Kind::Ready => follows.contains(kind),
+        Kind::Member | Kind::Objective | Kind::Terminate | Kind::Ready | Kind::Ports => {
+            follows.contains(kind)
+        }
         Kind::Picker | Kind::Endpoint | Kind::Weights => true,
     });
     kinds

@@ -32,6 +32,8 @@ pub(super) struct Server {
     launch: Launch,
     /// Its other address, and how to start it there; `None` if it has none.
     other: Option<(SocketAddr, Launch)>,
+    /// Whether its port is one of its pool.
+    pub(super) open: bool,
     /// Whether it is at its other address.
     moved: bool,
     /// `None` while it is down.
@@ -61,6 +63,7 @@ pub(super) async fn start_all<'a>(
                 let mut server = Server {
                     launch: launch(address)?,
                     other: other.transpose()?,
+                    open: true,
                     moved: false,
                     name,
                     pool: pool.name.clone(),

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::api::{labels, value};
 use crate::parts;
+use crate::parts::gie::config::rewrites;
 use poolproof_model::topology::{Pool, Topology};
 
 /// The maximum number of ports of an InferencePool, and so of endpoints that can share one address.
@@ -31,7 +32,7 @@ pub(super) fn namespace(pool: &Pool) -> &str {
     &pool.name
 }
 
-/// The InferencePool, its Pods and its InferenceObjectives.
+/// The InferencePool, its Pods, its InferenceModelRewrites and its InferenceObjectives.
 pub(super) fn of_pool(
     topology: &Topology,
     pool: &Pool,
@@ -40,14 +41,36 @@ pub(super) fn of_pool(
     flaw: Option<Flaw>,
 ) -> Vec<Value> {
     let namespace = namespace(pool);
-    let ports: Vec<Value> = endpoints
-        .iter()
-        .map(|(_, address)| json!({"number": address.port()}))
-        .collect();
-    let mut objects = vec![json!({
+    let ports = endpoints.iter().map(|(_, address)| address.port());
+    let mut objects = vec![inference_pool(pool, ports, epp_port)];
+    objects.extend(
+        endpoints
+            .iter()
+            .map(|(name, address)| pod(pool, name, *address, Standing::Ready)),
+    );
+    let mut models = topology.models.iter();
+    let model = models.find(|model| model.pools.iter().any(|own| own.name == pool.name));
+    objects.extend(
+        model
+            .iter()
+            .flat_map(|model| rewrites(model, pool, namespace)),
+    );
+    let objectives = topology.objectives.iter();
+    objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
+    objects
+}
+
+/// The InferencePool, with the ports of these endpoints.
+pub(super) fn inference_pool(
+    pool: &Pool,
+    ports: impl Iterator<Item = u16>,
+    epp_port: u16,
+) -> Value {
+    let ports: Vec<Value> = ports.map(|port| json!({"number": port})).collect();
+    json!({
         "apiVersion": "inference.networking.k8s.io/v1",
         "kind": "InferencePool",
-        "metadata": {"name": pool.name, "namespace": namespace},
+        "metadata": {"name": pool.name, "namespace": namespace(pool)},
         "spec": {
             "selector": {"matchLabels": {"app": pool.name}},
             "targetPorts": ports,
@@ -55,15 +78,7 @@ pub(super) fn of_pool(
                 "name": format!("{}-epp", pool.name), "port": {"number": epp_port}, "failureMode": "FailClose",
             },
         },
-    })];
-    objects.extend(
-        endpoints
-            .iter()
-            .map(|(name, address)| pod(pool, name, *address, Standing::Ready)),
-    );
-    let objectives = topology.objectives.iter();
-    objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
-    objects
+    })
 }
 
 /// An InferenceObjective of a pool.

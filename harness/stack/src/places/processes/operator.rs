@@ -93,6 +93,7 @@ impl Local {
                 self.server_mut(&endpoint)?.move_to(moved)?;
                 self.endpoint(&endpoint, true).await
             }
+            Change::Ports { endpoint, open } => self.ports(&endpoint, open).await,
             Change::Weights { model, weights } => {
                 let Changing {
                     topology,
@@ -179,6 +180,28 @@ impl Local {
         // Each pool has the namespace of its name.
         kube.delete_pod(&self.server(name)?.pool, name);
         Ok(())
+    }
+
+    /// Takes the port of an endpoint out of its InferencePool, or puts it back.
+    async fn ports(&mut self, name: &str, open: bool) -> Result<()> {
+        let server = self.server_mut(name)?;
+        server.open = open;
+        let of_pool = server.pool.clone();
+        let changing = self.changing.as_ref().context("the stack is stopped")?;
+        let mut pools = changing.topology.pools();
+        let pool = pools.find(|pool| pool.name == of_pool);
+        let mut pickers = self.pickers.iter();
+        let picker = pickers.find(|picker| picker.pool == of_pool);
+        let picker = picker.context("its pool has no endpoint picker")?;
+        let servers = self.model_servers.iter();
+        let in_it = servers.filter(|server| server.pool == of_pool && server.open);
+        let changed = objects::inference_pool(
+            pool.context("its pool is gone")?,
+            in_it.map(|server| server.address.port()),
+            picker.address.port(),
+        );
+        let kube = self.kube.as_ref().context("the stack is stopped")?;
+        kube.apply(vec![changed]).await
     }
 
     fn server(&self, name: &str) -> Result<&model_server::Server> {

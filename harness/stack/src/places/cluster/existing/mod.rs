@@ -98,6 +98,7 @@ pub(super) async fn read(
             adapters: adapters.get(&name).cloned().unwrap_or_default(),
             name,
             request_timeout_ms: None,
+            rewrites: BTreeMap::new(),
             pools,
         });
     }
@@ -220,6 +221,7 @@ async fn pool(
             flow_control: picker.flow_control,
             fair_flows: picker.fair_flows,
             prefix_affinity: picker.prefix_affinity,
+            session_header: None,
             held_ttl_ms: None,
             max_in_flight: None,
             held_max: BTreeMap::new(),
