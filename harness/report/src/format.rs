@@ -88,12 +88,13 @@ pub const FORMATS: &[Format] = &[
         load: Some(|record, _| text(html::render_load(record))),
         search: Some(|record, _| text(html::render_search(record))),
         overhead: Some(|record, _| text(html::render_overhead(record))),
+        sweep: Some(|record, _| text(html::render_sweep(record))),
         written: &[
             (Kind::Run, "report.html"),
             (Kind::Load, "load.html"),
             (Kind::Search, "limit.html"),
+            (Kind::Sweep, "sweep.html"),
         ],
-        ..NONE
     },
     Format {
         name: "junit",

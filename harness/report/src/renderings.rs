@@ -101,21 +101,33 @@ fn every_rendering_of_every_committed_record_matches_its_snapshot() {
     }
 }
 
+/// The same machine wherever the tests run.
+const ANYWHERE: Environment = Environment {
+    cores: 2,
+    memory_bytes: None,
+    memory_limit_bytes: None,
+    open_files: None,
+    ephemeral_ports: None,
+    kernel: None,
+    clock_source: None,
+    container: false,
+    virtual_machine: false,
+    load_average: None,
+};
+
+#[test]
+fn the_page_of_a_sweep_matches_its_snapshot() {
+    let mut sweep = rate_sweep();
+    sweep.environment = ANYWHERE;
+    let record = AnyRecord::Sweep(Box::new(sweep));
+    let format = Format::named("html").unwrap();
+    check("sweep.html", format, &record, PLAIN);
+}
+
 #[test]
 fn every_rendering_of_a_search_matches_its_snapshot() {
     let mut search = rate_search();
-    search.environment = Environment {
-        cores: 2,
-        memory_bytes: None,
-        memory_limit_bytes: None,
-        open_files: None,
-        ephemeral_ports: None,
-        kernel: None,
-        clock_source: None,
-        container: false,
-        virtual_machine: false,
-        load_average: None,
-    };
+    search.environment = ANYWHERE;
     let record = AnyRecord::Search(Box::new(search));
     for format in FORMATS {
         check(&format!("search.{}", format.name), format, &record, PLAIN);

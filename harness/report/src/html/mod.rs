@@ -12,6 +12,7 @@ mod overhead;
 mod part;
 mod run;
 mod search;
+mod sweep;
 
 use super::compare::Comparison;
 use poolproof_records::any::AnyRecord;
@@ -20,6 +21,7 @@ pub use load::render as render_load;
 pub use overhead::render as render_overhead;
 pub use run::render;
 pub use search::render as render_search;
+pub use sweep::render as render_sweep;
 
 /// Renders a run or a load run beside its comparison with an earlier one. `None` for other kinds of records, which are not compared on a page.
 pub fn render_compared(record: &AnyRecord, with: &Comparison) -> Option<String> {

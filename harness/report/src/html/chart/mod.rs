@@ -203,7 +203,12 @@ impl Chart {
     /// The names of all that is drawn, if there is more than one.
     fn legend(&self) -> Markup {
         let lines = self.lines.iter().filter(|line| !line.points.is_empty());
-        let dots = self.dots.iter().filter(|dots| !dots.points.is_empty());
+        // Dots on a line have its name.
+        let is_line = |dots: &&Line| self.lines.iter().any(|line| line.name == dots.name);
+        let dots = self
+            .dots
+            .iter()
+            .filter(|dots| !dots.points.is_empty() && !is_line(dots));
         let areas = self.areas.iter().filter(|area| !area.name.is_empty());
         let entries = lines.clone().count() + dots.clone().count();
         let (spans, marks): (&[_], &[_]) = if self.explained {

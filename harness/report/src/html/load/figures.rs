@@ -107,7 +107,7 @@ fn table(record: &Record) -> Markup {
 }
 
 /// A percentile; its interval is shown while the pointer is over it.
-pub(super) fn cell(
+pub(in super::super) fn cell(
     group: &Group,
     series: Series,
     percentile: f64,

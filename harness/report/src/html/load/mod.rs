@@ -12,6 +12,7 @@ mod verdict;
 use super::super::compare::Comparison;
 use super::compared;
 use super::part::{Section, page};
+pub(super) use figures::cell;
 use poolproof_records::load::Record;
 
 /// Renders the record.

@@ -135,7 +135,7 @@ fn statistics_table(all: &[&Statistic]) -> Markup {
     tests.dedup();
     html! {
         (wide("Statistics", html! {
-            table.stack {
+            table.stack.dense {
                 thead {
                     tr {
                         th.text { "measured" } th { "observed" } th { "95 %" } th { "accepted" } th { "" } th { "n" }
