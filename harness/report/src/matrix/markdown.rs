@@ -88,19 +88,21 @@ fn steps(text: &mut String, matrix: &Matrix) {
     for step in &matrix.steps {
         let name = |at: usize| escaped(&matrix.columns[at].name);
         // Writing to a string cannot fail.
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "\n{} ({} → {}): {}.\n",
+            "\n{} ({} → {}): {}.",
             escaped(&step.title()),
             name(step.from),
             name(step.to),
             step.summary()
         );
-        for (number, change) in step.changes.iter().enumerate() {
-            let _ = write!(
+        if !step.changes.is_empty() {
+            text.push('\n');
+        }
+        for change in &step.changes {
+            let _ = writeln!(
                 text,
-                "{}- {} ({}): {} → {}\n",
-                if number == 0 { "\n" } else { "" },
+                "- {} ({}): {} → {}",
                 escaped(&change.case),
                 change.level,
                 change.from,
