@@ -31,7 +31,11 @@ pub struct Judged {
     /// The limit of the share.
     pub share_limit: f64,
     /// The percentile itself, if the sample supports it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub ms: Option<Ms>,
 }
 
@@ -54,6 +58,11 @@ impl Judged {
             Metric::Time(_) => "beyond it",
         }
     }
+}
+
+/// Reads a percentile that the record has. A null is one of failures; without this, it would be read as an absent one.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ms>, D::Error> {
+    Ms::deserialize(deserializer).map(Some)
 }
 
 /// The two forms of an objective in records.
@@ -151,5 +160,23 @@ mod tests {
         assert_eq!(old.slo, new.slo);
         let written = serde_json::to_value(&old).unwrap();
         assert_eq!(written["slo"]["metric"], "ttft");
+        assert!(old.ms.is_none() && written.get("ms").is_none());
+    }
+
+    #[test]
+    fn a_percentile_of_failures_is_read_back_as_one() {
+        let mut judged: Judged = serde_json::from_str(
+            r#"{"slo":"ttft p95 at most 200 ms","verdict":"fail","n":9,"share":0.5,"share_interval":[0.4,0.6],"share_limit":0.05}"#,
+        )
+        .unwrap();
+        for ms in [None, Some(None), Some(Some(1.5))] {
+            judged.ms = ms;
+            let text = serde_json::to_string(&judged).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Judged>(&text).unwrap().ms,
+                ms,
+                "{text}"
+            );
+        }
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn body(record: &Record) -> Markup {
     html! {
         @if !slos.is_empty() {
             (wide("Objectives", html! {
-                table.stack {
+                table.stack.dense {
                     thead {
                         tr {
                             th.text { "verdict" } th.text { "objective" } th.text { "measured" }
