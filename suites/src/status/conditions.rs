@@ -13,8 +13,8 @@ use poolproof_model::verdict::Findings;
 /// Between two reports. Each of them reads every object.
 const INTERVAL: Duration = Duration::from_millis(25);
 
-/// Waits until a report shows all that is expected, within the time that conditions have. Otherwise adds what the last report
-/// lacked. Returns whether it was shown.
+/// Waits until a report shows all that is expected, within the time that conditions have. Adds what the last report
+/// showed. Returns whether it was shown.
 pub(super) async fn settle(
     ctx: &Context,
     when: &str,
@@ -33,13 +33,14 @@ pub(super) async fn settle(
         *last.lock().unwrap_or_else(PoisonError::into_inner) = found;
         holds.then_some(())
     });
-    if settled.await.is_ok() {
-        let took = begun.elapsed();
-        findings.note(format!("{when}: true after {took:.1?}"));
-        return Ok(true);
-    }
+    let settled = settled.await.is_ok();
+    let took = begun.elapsed();
     let last = last.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    findings.note(format!("{when}: not true within {timeout:?}"));
+    findings.note(if settled {
+        format!("{when}: true after {took:.1?}")
+    } else {
+        format!("{when}: not true within {timeout:?}")
+    });
     if last.is_empty() {
         let none = expect::that(false, when, "a report", "none in time");
         findings.add(none);
@@ -47,7 +48,7 @@ pub(super) async fn settle(
     for found in last {
         findings.add(found);
     }
-    Ok(false)
+    Ok(settled)
 }
 
 /// Expects a condition with a status, for the current generation of its object. `reason`: the one that it must have.
