@@ -14,7 +14,7 @@ use poolproof_model::parts::StackKind;
 use poolproof_records::environment::Environment;
 use poolproof_records::file;
 use poolproof_report::terminal::table;
-use poolproof_stack::{PICKER_MODEL, PickerAlone};
+use poolproof_stack::{PICKER_MODEL, PickerAlone, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -152,14 +152,15 @@ pub(super) async fn picker(args: Args) -> Result<Exit, Failure> {
                 break;
             }
             let asked = args.asked(authority, process, *tokens);
-            let picks = picker::ask(&asked, &stop).await?;
+            let picks = picker::ask(&asked, &stop).await;
+            let picks = picks.map_err(StartError::Unavailable)?;
             report.rows.push(Row {
                 endpoints,
                 input_tokens: *tokens,
                 picks,
             });
         }
-        anyhow::Ok(())
+        Ok::<(), StartError>(())
     };
     let mut version = String::new();
     if let Some(address) = &args.address {

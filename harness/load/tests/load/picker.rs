@@ -89,11 +89,9 @@ async fn a_picker_that_names_no_endpoint_fails_every_pick_by_its_reason() {
     assert_eq!(picks.picks, 0, "{picks:?}");
     let reasons: BTreeMap<_, _> = picks.failed;
     assert!(reasons.contains_key("refused with 503"), "{reasons:?}");
-    let refused = picker::ask(
-        &asked(picker.address(), 10, Load::Streams(1)),
-        &CancellationToken::new(),
-    );
-    let message = refused.await.unwrap_err().to_string();
+    let with_warm_up = asked(picker.address(), 10, Load::Streams(1));
+    let refused = picker::ask(&with_warm_up, &CancellationToken::new()).await;
+    let message = refused.unwrap_err().to_string();
     assert!(
         message.contains("did not pick for the first request"),
         "{message}"

@@ -109,7 +109,7 @@ mod tests {
             "poolproof_sweep_knee_low 50.0",
             "poolproof_sweep_answered{step=\"0\"} 10.0",
             "poolproof_sweep_offered{step=\"1\"} 10.0",
-            "poolproof_sweep_e2e_seconds{step=\"7\",percentile=\"95\"} +Inf",
+            "poolproof_sweep_e2e_seconds{step=\"7\",percentile=\"95\"} inf",
             "poolproof_sweep_failed_ratio{step=\"7\"} 0.4",
         ] {
             assert!(

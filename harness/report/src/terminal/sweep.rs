@@ -229,8 +229,10 @@ mod tests {
                 .filter(|line| line.contains('┤') && line.contains(mark))
                 .count()
         };
-        assert_eq!((of('^'), of('|')), (1, CHART_ROWS), "{text}");
-        assert!(of('o') > 1 && of('*') > 1, "{text}");
+        // The time at the knee covers the bar in one row.
+        assert_eq!((of('^'), of('|')), (1, CHART_ROWS - 1), "{text}");
+        // Where p50 and p95 are the same, p95 is what is shown.
+        assert!(of('o') == 1 && of('*') > 1, "{text}");
         let failed = text.lines().find(|line| line.contains("130.00 req/s"));
         assert!(
             failed.is_some_and(|row| row.contains("40.0 %") && row.contains("never")),
@@ -259,7 +261,7 @@ mod tests {
             step.requests.failed = [("refused".to_owned(), 7)].into();
         }
         let text = render(&record, WIDE);
-        assert!(!text.contains('┤'), "{text}");
+        assert!(!text.contains("E2E, ms"), "{text}");
         assert!(
             text.contains("no request was answered: 63 refused"),
             "{text}"

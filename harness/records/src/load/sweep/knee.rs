@@ -5,9 +5,11 @@
 //! than latency; above it, latency by the larger one. It needs no limit that somebody has to choose, and no scale for the axes, as Kneedle
 //! does (Satopaa and others 2011).
 //!
-//! The response time is a percentile of E2E in which failures are infinitely late, so that a server which refuses requests has no power.
+//! The response time is a percentile of E2E in which failures are infinitely late; a server that refuses more than one request in twenty
+//! has no power.
 //! A rate may be the knee unless another rate has a higher power for sure, by the 95 % intervals of both percentiles. The interval of the
 //! knee ends at the next rates on both sides of those that may be it.
+//! It is about the sample at each rate: a disturbance of one step, such as other load on the machine, is not part of it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,8 @@ pub const METHOD: &str = "highest power, answers per second / E2E percentile (Kl
 
 /// The percentiles that may be the response time, in order of preference.
 const PERCENTILES: [f64; 4] = [95.0, 90.0, 75.0, 50.0];
+/// A rate at which a larger share of requests fails has no power, by any percentile: that of p95.
+const FAILED_MAX: f64 = 0.05;
 /// Rates that must support a percentile.
 const RATES_MIN: usize = 5;
 
@@ -55,11 +59,24 @@ struct Power<'a> {
 impl Knee {
     /// The knee of steps in any order; `None` if no percentile is known at enough rates, or no rate has any power.
     pub fn of(steps: &[Step]) -> Option<Self> {
-        let mut found = PERCENTILES.map(|p| (p, powers(steps, p))).into_iter();
-        let (percentile, powers) = found.find(|(_, powers)| powers.len() >= RATES_MIN)?;
+        let mut knees = PERCENTILES.iter().filter_map(|p| Self::by(steps, *p));
+        let first = knees.next()?;
+        // Low rates have few requests. A higher percentile is of no use if it leaves out all rates below the knee.
+        let better = (first.interval_per_s.0 <= 0.0)
+            .then(|| knees.find(|knee| knee.interval_per_s.0 > 0.0))
+            .flatten();
+        Some(better.unwrap_or(first))
+    }
+
+    /// The knee by this percentile; `None` if too few rates support it, or at all of them it is a failure.
+    fn by(steps: &[Step], percentile: f64) -> Option<Self> {
+        let powers = powers(steps, percentile);
+        if powers.len() < RATES_MIN {
+            return None;
+        }
         let best = powers.iter().max_by(|a, b| a.power.total_cmp(&b.power))?;
         let e2e_ms = best.e2e_ms?;
-        // Rates may come twice with refinements in between: the interval ends at measured rates that cannot be the knee.
+        // The interval ends at measured rates that cannot be the knee.
         let may_be = |power: &Power<'_>| power.interval.1 >= best.interval.0;
         let low = powers.iter().position(may_be)?;
         let high = powers.iter().rposition(may_be)?;
@@ -100,8 +117,8 @@ fn powers(steps: &[Step], percentile: f64) -> Vec<Power<'_>> {
     let mut powers: Vec<Power<'_>> = open
         .filter_map(|step| {
             let rate_per_s = step.offered_per_s?;
-            // Without a single answer there is no time at all, for any percentile.
-            if step.requests.answered == 0 && step.requests.requests > 0 {
+            // A median would bear failures of almost half of the requests, and without an answer there is no time at all.
+            if step.failed_share() > FAILED_MAX {
                 return Some(Power {
                     step,
                     rate_per_s,
@@ -189,6 +206,23 @@ mod tests {
             (130.0, None),
             "{knee:?}"
         );
+    }
+
+    #[test]
+    fn a_percentile_that_low_rates_lack_gives_way_to_one_that_they_have() {
+        let mut steps = curve(|rate| (rate <= 65.0).then_some(100.0), 70.0);
+        for step in steps
+            .iter_mut()
+            .filter(|step| step.offered_per_s <= Some(65.0))
+        {
+            for times in step.requests.times.values_mut() {
+                times.percentiles.retain(|known| known.percentile < 90.0);
+            }
+        }
+        // The rates that have p95 all fail.
+        let knee = Knee::of(&steps).unwrap();
+        assert_eq!(knee.percentile, 50.0);
+        assert_eq!(knee.interval_per_s, (50.0, Some(80.0)));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl RateSweep {
                 knee.in_words()
             ),
             (None, Some(most)) => format!(
-                "{interrupted}no knee is shown: too few rates had enough requests; at most {most:.2} answers/s; \
+                "{interrupted}no knee is shown: too few rates had enough answers for a percentile; at most {most:.2} answers/s; \
                  give --step a longer time"
             ),
             (_, None) if self.steps.is_empty() => {
