@@ -61,7 +61,7 @@ pub(super) fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent > 0.0 && percent < 0.005 {
         "<0.01 %".to_owned()
-    } else if percent < 100.0 && percent >= 99.995 {
+    } else if (99.995..100.0).contains(&percent) {
         ">99.99 %".to_owned()
     } else {
         format!("{} %", trimmed(&format!("{percent:.2}")))

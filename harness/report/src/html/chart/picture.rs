@@ -18,8 +18,11 @@ pub(in super::super) fn pictures(pictures: &[Picture]) -> Markup {
     }
 }
 
+/// A line or a group of dots of a picture, with its name.
+type Named = (String, Vec<(f64, f64)>);
+
 fn draw(picture: &Picture) -> Option<Markup> {
-    let group = |(number, (name, points)): (usize, &(String, Vec<(f64, f64)>))| {
+    let group = |(number, (name, points)): (usize, &Named)| {
         Line::new(name, number, finite(points).collect())
     };
     match &picture.drawing {

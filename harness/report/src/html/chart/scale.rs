@@ -64,7 +64,8 @@ impl Scale {
             (value - self.low) / (self.high - self.low)
         };
         // Positive infinity is at the end; not a number, such as the logarithm of a negative one, at the start.
-        self.from + (self.to - self.from) * share.max(0.0).min(1.0)
+        let share = if share.is_nan() { 0.0 } else { share };
+        self.from + (self.to - self.from) * share.clamp(0.0, 1.0)
     }
 
     /// The values with a label.

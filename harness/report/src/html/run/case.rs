@@ -190,7 +190,8 @@ fn range(statistic: &Statistic) -> Markup {
     let at = |value: f64| {
         let share = (value - from) / (to - from).max(f64::MIN_POSITIVE);
         // A bound without end reaches the end of the scale.
-        2.0 + 116.0 * share.max(0.0).min(1.0)
+        let share = if share.is_nan() { 0.0 } else { share };
+        2.0 + 116.0 * share.clamp(0.0, 1.0)
     };
     let class = if statistic.holds() {
         "range pass"
