@@ -348,6 +348,11 @@ fn step_of(kind: Kind, load: Load, record: Record, pace: &Pace) -> Step {
     step
 }
 
+/// The error of a workload that cannot be swept.
+pub(crate) fn unsuitable(process: &str, remedy: &str) -> anyhow::Error {
+    anyhow!("`arrival.process` is {process}, but a sweep chooses the rates itself: {remedy}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,9 +381,4 @@ mod tests {
         let refused = far_beyond(&refusing, IDLE).unwrap_or_default();
         assert!(refused.contains("70 % of the requests failed"), "{refused}");
     }
-}
-
-/// The error of a workload that cannot be swept.
-pub(crate) fn unsuitable(process: &str, remedy: &str) -> anyhow::Error {
-    anyhow!("`arrival.process` is {process}, but a sweep chooses the rates itself: {remedy}")
 }

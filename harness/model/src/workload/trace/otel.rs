@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Row>> {
             OUTPUT[0]
         );
     }
-    found.rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found.rows.sort_by_key(|(at_ns, _)| *at_ns);
     let first = found.rows.first().map_or(0, |(at_ns, _)| *at_ns);
     let rows = found.rows.into_iter().map(|(at_ns, row)| Row {
         // From the first one, since a double does not hold nanoseconds since 1970.
