@@ -32,14 +32,19 @@ pub(super) const CASE: Case = Case {
     alpha_parts: 0,
     plan: |_, rates| {
         let plan = none::plan(none::SHARE, rates)?;
-        let n = SESSIONS * (2 + 2 * turns(plan.n));
-        let effort = Effort::requests(n).in_flight(SESSIONS);
+        let n = SESSIONS * (2 + 2 * turns(plan.n)) + LEFT_IN_A_ROW;
+        let most = n + LEFT_IN_A_ROW * LEFT_POLLS_MAX;
+        let effort = Effort::requests(n).in_flight(SESSIONS).at_most(most as u64);
         Ok(effort.decides([Decision::Fixed(plan.clone()), Decision::Fixed(plan)]))
     },
     run: |ctx| Box::pin(session(ctx)),
 };
 
 const SESSIONS: usize = 12;
+/// Requests without a token that must go elsewhere, one after the other, before an endpoint counts as gone.
+const LEFT_IN_A_ROW: usize = 12;
+/// How often they are sent at most, as planned: a picker knows of a change within milliseconds.
+const LEFT_POLLS_MAX: usize = 20;
 
 /// The requests of each session after its first one.
 fn turns(n: u64) -> usize {
@@ -194,11 +199,10 @@ async fn session(ctx: &Context) -> Result<Outcome> {
 
 /// Waits until requests without a token no longer go to an endpoint: the picker knows that it has left.
 async fn left(ctx: &Context, client: &Client, model: &str, gone: &str) -> Result<()> {
-    const IN_A_ROW: usize = 12;
     let what = format!("requests without a session leave {gone}");
     let left = poll::until(what, ctx.timeouts.recovery, poll::INTERVAL, || async {
         let (mut rng, mut mix) = (ctx.rng("without a session"), Mix::default());
-        for _ in 0..IN_A_ROW {
+        for _ in 0..LEFT_IN_A_ROW {
             let request = mix.request(model, 1, &mut rng);
             let exchange = client.send(request.timeout(ctx.timeouts.request)).await;
             let is_elsewhere = served::endpoint_of(&exchange).is_some_and(|name| name != gone);
