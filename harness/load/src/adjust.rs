@@ -102,14 +102,7 @@ pub fn set_duration(workload: &mut Workload, duration_s: f64) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn workload(arrival: &str) -> Workload {
-        toml::from_str(&format!(
-            "shows = 'x'\nduration_s = 60\nwarm_up_s = 5\narrival = {arrival}\n\
-             [[mix]]\nclass = 'c'\ninput_tokens = 1\noutput_tokens = 1\n"
-        ))
-        .unwrap()
-    }
+    use crate::made::workload;
 
     #[test]
     fn a_rate_replaces_the_rate_or_the_users_and_is_refused_where_neither_exists() {

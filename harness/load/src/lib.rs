@@ -63,6 +63,8 @@ pub mod follow;
 mod http1;
 mod http2;
 pub mod judge;
+#[cfg(test)]
+mod made;
 pub mod make;
 pub mod overhead;
 pub mod paired;

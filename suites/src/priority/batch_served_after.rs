@@ -14,7 +14,7 @@ pub(super) const CASE: Case = Case {
     id: "priority/batch-served-after",
     requirement: "Batch requests that interactive ones went before are all served once the interactive load ends.",
     level: Level::Must,
-    source: "GIE v1.5.0, pkg/epp/flowcontrol: what is queued is dispatched, or its client is told",
+    source: "GIE v1.5.0, pkg/epp/flowcontrol: what is queued is dispatched, or its client gets an error",
     needs: &[HeldByPriority::NEED],
     alpha_parts: 0,
     plan: |_, _| Ok(Effort::requests(INTERACTIVE + BATCH).waits(1.0)),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
-use super::lenient::{Lenient, List, Listed, Object, is_nothing, text_within};
+use super::lenient::{self, Lenient, List, Listed, Object, is_nothing, text_within};
 
 /// What a document says.
 #[derive(Default)]
@@ -90,15 +90,13 @@ struct Document<'a> {
 /// Reads a document; `None` if it is no JSON object.
 pub(super) fn read(document: &[u8]) -> Option<Said<'_>> {
     let text = std::str::from_utf8(document).ok()?;
-    let is_object = text.trim_ascii_start().starts_with('{');
-    let parsed: Lenient<Document<'_>> = serde_json::from_str(text).ok().filter(|_| is_object)?;
     let Document {
         mut said,
         is_error,
         detail,
         message,
         code,
-    } = parsed.0;
+    } = lenient::object(text)?;
     let is_bare = said.usage.is_none() && said.choices().next().is_none();
     let of_choice = said.choices().find_map(Choice::own_error);
     said.error = said.error.or(of_choice);
@@ -331,10 +329,7 @@ impl<'de> Object<'de> for Counts {
 
 /// The counts of a usage; `None` if it has none.
 pub(super) fn usage(json: &str) -> Option<Usage> {
-    if !json.starts_with('{') {
-        return None;
-    }
-    let Lenient(Counts(usage)) = serde_json::from_str(json).ok()?;
+    let Counts(usage) = lenient::object(json)?;
     (usage != Usage::default()).then_some(usage)
 }
 

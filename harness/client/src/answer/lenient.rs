@@ -17,6 +17,13 @@ pub(super) trait Object<'de>: Default {
 #[derive(Default)]
 pub(super) struct Lenient<T>(pub(super) T);
 
+/// Reads a document; `None` if it is no JSON object.
+pub(super) fn object<'de, T: Object<'de>>(document: &'de str) -> Option<T> {
+    let is_object = document.trim_ascii_start().starts_with('{');
+    let Lenient(object) = serde_json::from_str(document).ok().filter(|_| is_object)?;
+    Some(object)
+}
+
 /// A list; any other value reads as `None`.
 pub(super) struct Listed<T>(pub(super) Option<List<T>>);
 

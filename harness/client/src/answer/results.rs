@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::chunk::{self, number, raw, some};
 use super::fault::{Fault, Kind};
-use super::lenient::{Lenient, List, Listed, Object};
+use super::lenient::{self, Lenient, List, Listed, Object};
 use super::{Answered, Asked, Remark};
 use poolproof_model::api::Api;
 
@@ -169,9 +169,7 @@ impl<'de> Deserialize<'de> for Vector {
 /// Judges the body of an answer; `None` if it is no JSON object.
 pub(super) fn judged(body: &[u8], asked: Asked) -> Option<Result<Answered, Fault>> {
     let text = std::str::from_utf8(body).ok()?;
-    let is_object = text.trim_ascii_start().starts_with('{');
-    let parsed: Lenient<Document<'_>> = serde_json::from_str(text).ok().filter(|_| is_object)?;
-    Some(judge(&parsed.0, body, asked))
+    Some(judge(&lenient::object(text)?, body, asked))
 }
 
 fn judge(document: &Document<'_>, body: &[u8], asked: Asked) -> Result<Answered, Fault> {

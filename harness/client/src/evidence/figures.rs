@@ -30,7 +30,7 @@ pub type Key = (Metric, Option<String>);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading(pub BTreeMap<Key, Value>);
 
-/// The most devices of a server that are told apart.
+/// The most devices of a server that are kept.
 const DEVICES_MAX: usize = 64;
 /// The longest name of a device that is kept, in characters.
 const DEVICE_CHARS_MAX: usize = 64;

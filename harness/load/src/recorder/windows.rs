@@ -16,7 +16,7 @@ use poolproof_records::load::{Snapshot, Spread};
 const WINDOWS: f64 = 60.0;
 /// The shortest window.
 const SHORTEST_S: f64 = 1.0;
-/// The most windows that are told apart: a run waits for its last answers, however late they are.
+/// The most windows that are kept: a run waits for its last answers, however late they are.
 const WINDOWS_MAX: usize = 2048;
 
 /// The series that windows have, in the order of [`place_of`].

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use poolproof_model::api::Api;
-use poolproof_model::workload::dataset::Prompt;
+use poolproof_model::workload::dataset::{Prompt, said};
 
 /// The prompts in the form of an API; empty if they are sent as they are.
 pub(super) fn converted(api: Api, prompts: &[Prompt]) -> Result<Vec<String>> {
@@ -44,24 +44,12 @@ fn input(mut messages: Vec<Value>) -> String {
 fn messages(messages: Vec<Value>) -> String {
     let is_system = |message: &Value| message["role"] == "system" || message["role"] == "developer";
     let (system, messages): (Vec<Value>, Vec<Value>) = messages.into_iter().partition(is_system);
-    let system: Vec<String> = system.iter().map(text).collect();
+    let system: Vec<String> = system.iter().map(said).collect();
     let mut members = String::new();
     if !system.is_empty() {
         members = format!("\"system\":{},", Value::from(system.join("\n")));
     }
     members + &format!("\"messages\":{}", Value::from(messages))
-}
-
-/// The text of a message.
-fn text(message: &Value) -> String {
-    match &message["content"] {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => {
-            let texts = parts.iter().filter_map(|part| part["text"].as_str());
-            texts.collect::<Vec<_>>().join("\n")
-        }
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

@@ -207,14 +207,7 @@ impl Plan {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn workload(arrival: &str) -> Workload {
-        toml::from_str(&format!(
-            "shows = 'x'\nduration_s = 60\nwarm_up_s = 5\narrival = {arrival}\n\
-             [[mix]]\nclass = 'c'\ninput_tokens = 1\noutput_tokens = 1\n"
-        ))
-        .unwrap()
-    }
+    use crate::made::workload;
 
     #[test]
     fn a_low_rate_takes_longer_up_to_a_bound_and_covers_slow_answers() {

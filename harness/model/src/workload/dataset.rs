@@ -207,7 +207,7 @@ fn message(turn: &Value) -> Result<Value> {
 }
 
 /// The text of a message. Of a list of contents, the texts among them.
-fn said(message: &Value) -> String {
+pub fn said(message: &Value) -> String {
     match &message["content"] {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {

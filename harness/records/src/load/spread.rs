@@ -9,7 +9,7 @@ use poolproof_stats::interval;
 const PER_OCTAVE: u64 = 64;
 /// `PER_OCTAVE` is two to the power of this.
 const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
-/// The longest time that is told apart, in microseconds: a day.
+/// The longest time with a bucket of its own, in microseconds: a day.
 const LONGEST_US: u64 = 86_400_000_000;
 
 /// How often times of each bucket were recorded.

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::{Better, better, clipped};
 use super::number::figure;
-use super::part::{Head, Section, State, facts, page, wide};
+use super::part::{Head, Method, Section, State, page, wide};
 use poolproof_records::load::overhead::{BLOCKS_MIN, Compared, Overhead};
 
 /// Renders each figure with both medians, their difference and its interval, then facts about the run.
@@ -39,30 +39,22 @@ pub fn render(record: &Overhead) -> String {
             }
         },
     };
-    let mut about = vec![
-        (
-            "started",
-            record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        ),
-        ("sent", record.workload.outline().replace('\n', "; ")),
-        (
-            "poolproof",
-            format!("{}, seed {}", record.tool_version, record.seed),
-        ),
-    ];
-    about.extend(
-        record
-            .components
-            .iter()
-            .map(|it| (it.role.as_str(), it.version.clone())),
-    );
+    let method = Method {
+        started: record.started,
+        workload: &record.workload,
+        own: Vec::new(),
+        tool_version: &record.tool_version,
+        seed: record.seed,
+        environment: None,
+        components: &record.components,
+    };
     let sections = vec![
         Section::new(
             "compared",
             "Medians over blocks, and median differences",
             table(record),
         ),
-        Section::new("method", "How it was measured", facts(&about)),
+        Section::new("method", "How it was measured", method.facts()),
     ];
     page(&head, sections)
 }

@@ -4,6 +4,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::super::clipped;
 use super::chart::Ink;
+use jiff::Timestamp;
+use poolproof_model::component::Component;
+use poolproof_model::workload::Workload;
 use poolproof_records::environment::Environment;
 
 /// One section of a page.
@@ -158,6 +161,43 @@ pub(super) fn facts(facts: &[(&str, String)]) -> Markup {
                 dd { bdi { (clipped(value)) } }
             }
         }
+    }
+}
+
+/// How the load runs of a record were made: the facts at the end of its page.
+pub(super) struct Method<'a> {
+    /// When the first one was started.
+    pub(super) started: Timestamp,
+    /// What was sent.
+    pub(super) workload: &'a Workload,
+    /// What only records of its kind have.
+    pub(super) own: Vec<(&'a str, String)>,
+    /// The version of poolproof.
+    pub(super) tool_version: &'a str,
+    /// The seed.
+    pub(super) seed: u64,
+    /// The client's machine, if it is known.
+    pub(super) environment: Option<&'a Environment>,
+    /// What the stack consisted of.
+    pub(super) components: &'a [Component],
+}
+
+impl Method<'_> {
+    /// The list of these facts.
+    pub(super) fn facts(self) -> Markup {
+        let started = self.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let mut about = vec![
+            ("started", started),
+            ("sent", self.workload.outline().replace('\n', "; ")),
+        ];
+        about.extend(self.own);
+        let poolproof = format!("{}, seed {}", self.tool_version, self.seed);
+        about.push(("poolproof", poolproof));
+        let machine = self.environment.map(Environment::in_words);
+        about.extend(machine.map(|machine| ("client", machine)));
+        let components = self.components.iter();
+        about.extend(components.map(|it| (it.role.as_str(), it.version.clone())));
+        facts(&about)
     }
 }
 

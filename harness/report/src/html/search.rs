@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::clipped;
 use super::chart::{Chart, Ink, Line, Range};
 use super::number::{count, figure};
-use super::part::{Head, Section, State, facts, machine, page, verdict, wide};
+use super::part::{Head, Method, Section, State, page, verdict, wide};
 use poolproof_model::verdict::Verdict;
 use poolproof_records::load::search::{Found, RateSearch, Search};
 
@@ -24,32 +24,20 @@ pub fn render(record: &RateSearch) -> String {
         conclusion: clipped(&conclusion).into_owned(),
         more: html! {},
     };
-    let mut about = vec![
-        (
-            "started",
-            record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        ),
-        ("sent", record.workload.outline().replace('\n', "; ")),
-        (
-            "poolproof",
-            format!("{}, seed {}", record.tool_version, record.seed),
-        ),
-        (
-            "client",
-            machine(Some(&record.environment), record.environment.cores),
-        ),
-    ];
-    about.extend(
-        record
-            .components
-            .iter()
-            .map(|it| (it.role.as_str(), it.version.clone())),
-    );
+    let method = Method {
+        started: record.started,
+        workload: &record.workload,
+        own: Vec::new(),
+        tool_version: &record.tool_version,
+        seed: record.seed,
+        environment: Some(&record.environment),
+        components: &record.components,
+    };
     let chart = knee(search).draw().unwrap_or_default();
     let sections = vec![
         Section::new("rate", "Rate against latency", chart),
         Section::new("probes", "Probes", probes(search)),
-        Section::new("method", "How it was measured", facts(&about)),
+        Section::new("method", "How it was measured", method.facts()),
     ];
     page(&head, sections)
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::clipped;
 use super::chart::{Chart, Ink, Line, Range};
 use super::number::{Unit, count, duration, figure, percent, time};
-use super::part::{Head, Section, State, facts, machine, page, wide};
+use super::part::{Head, Method, Section, State, page, wide};
 use poolproof_model::workload::Series;
 use poolproof_records::load::sweep::{Kind, RateSweep, Step};
 
@@ -44,36 +44,25 @@ pub fn render(record: &RateSweep) -> String {
             (tiles(record))
         },
     };
-    let mut about = vec![
-        (
-            "started",
-            record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        ),
-        ("sent", record.workload.outline().replace('\n', "; ")),
-        ("knee", record.method.clone()),
-        (
-            "timeout",
-            format!("{}, after the idle step", duration(record.timeout_s)),
-        ),
-        (
-            "poolproof",
-            format!("{}, seed {}", record.tool_version, record.seed),
-        ),
-        (
-            "client",
-            machine(Some(&record.environment), record.environment.cores),
-        ),
-    ];
-    about.extend(
-        record
-            .components
-            .iter()
-            .map(|it| (it.role.as_str(), it.version.clone())),
-    );
+    let method = Method {
+        started: record.started,
+        workload: &record.workload,
+        own: vec![
+            ("knee", record.method.clone()),
+            (
+                "timeout",
+                format!("{}, after the idle step", duration(record.timeout_s)),
+            ),
+        ],
+        tool_version: &record.tool_version,
+        seed: record.seed,
+        environment: Some(&record.environment),
+        components: &record.components,
+    };
     let sections = vec![
         Section::new("curve", "Load against latency", charts(record)),
         Section::new("steps", "Steps", steps(record)),
-        Section::new("method", "How it was measured", facts(&about)),
+        Section::new("method", "How it was measured", method.facts()),
     ];
     page(&head, sections)
 }

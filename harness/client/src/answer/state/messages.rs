@@ -11,7 +11,7 @@ use serde::de::{IgnoredAny, MapAccess};
 use super::super::Remark;
 use super::super::chunk::{self, Part, Token, Usage, inside, is_text, number, raw, some};
 use super::super::fault::{Fault, Kind};
-use super::super::lenient::{Lenient, List, Listed, Object};
+use super::super::lenient::{self, Lenient, List, Listed, Object};
 use super::super::meaning::{is_error, is_ping};
 use super::super::whole::Whole;
 use super::{DONE, State};
@@ -143,19 +143,14 @@ impl<'de> Object<'de> for Counts {
 
 /// The counts of a usage; `None` if it has none.
 fn counts(json: &str) -> Option<Counts> {
-    if !json.starts_with('{') {
-        return None;
-    }
-    let Lenient(counts) = serde_json::from_str(json).ok()?;
+    let counts = lenient::object(json)?;
     (counts != Counts::default()).then_some(counts)
 }
 
 /// Reads a message; `None` if it is no JSON object.
 pub(in super::super) fn whole(body: &[u8]) -> Option<Whole<'_>> {
     let text = std::str::from_utf8(body).ok()?;
-    let is_object = text.trim_ascii_start().starts_with('{');
-    let parsed: Lenient<Message<'_>> = serde_json::from_str(text).ok().filter(|_| is_object)?;
-    let message = parsed.0;
+    let message: Message<'_> = lenient::object(text)?;
     let mut all = Part::default();
     let list = message.content.iter();
     for block in list.flat_map(|list| list.first.iter().chain(&list.more)) {
@@ -199,9 +194,7 @@ impl State {
             return;
         }
         let text = std::str::from_utf8(data).unwrap_or_default();
-        let is_object = text.trim_ascii_start().starts_with('{');
-        let parsed = serde_json::from_str::<Lenient<Said<'_>>>(text);
-        let Some(Lenient(said)) = parsed.ok().filter(|_| is_object) else {
+        let Some(said) = lenient::object::<Said<'_>>(text) else {
             return self.unread(event);
         };
         let name_text = std::str::from_utf8(name).unwrap_or_default();

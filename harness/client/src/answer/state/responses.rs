@@ -1,6 +1,6 @@
 //! Streams and whole answers of OpenAI's Responses API.
 //!
-//! Source: OpenAI API, Responses, streaming events; openai-python `_streaming.py`, by which events are told by the `type` of their data,
+//! Source: OpenAI API, Responses, streaming events; openai-python `_streaming.py`, which knows events by the `type` of their data,
 //! `[DONE]` ends a stream, and an `error` in any event is one. Every event that ends with `.delta` has a part of what the model wrote,
 //! those of a kind that is not known here too; other events that are not known are ignored.
 
@@ -12,7 +12,7 @@ use serde::de::{IgnoredAny, MapAccess};
 use super::super::Remark;
 use super::super::chunk::{self, Part, Token, Usage, has_text, inside, raw, some};
 use super::super::fault::{Fault, Kind};
-use super::super::lenient::{Lenient, List, Listed, Object};
+use super::super::lenient::{self, Lenient, List, Listed, Object};
 use super::super::meaning::{Finish, finish_of, is_error, is_ping};
 use super::super::whole::Whole;
 use super::{DONE, State};
@@ -150,9 +150,7 @@ impl<'de> Object<'de> for Details<'de> {
 /// Reads a response object; `None` if it is no JSON object.
 pub(in super::super) fn whole(body: &[u8]) -> Option<Whole<'_>> {
     let text = std::str::from_utf8(body).ok()?;
-    let is_object = text.trim_ascii_start().starts_with('{');
-    let parsed: Lenient<Document<'_>> = serde_json::from_str(text).ok().filter(|_| is_object)?;
-    let document = parsed.0;
+    let document: Document<'_> = lenient::object(text)?;
     let mut all = Part::default();
     let list = document.output.iter();
     for item in list.flat_map(|list| list.first.iter().chain(&list.more)) {
@@ -240,9 +238,7 @@ impl State {
         }
         let name_text = std::str::from_utf8(name).unwrap_or_default();
         let text = std::str::from_utf8(data).unwrap_or_default();
-        let is_object = text.trim_ascii_start().starts_with('{');
-        let parsed = serde_json::from_str::<Lenient<Said<'_>>>(text);
-        let Some(Lenient(said)) = parsed.ok().filter(|_| is_object) else {
+        let Some(said) = lenient::object::<Said<'_>>(text) else {
             return match meaning(name_text) {
                 Meaning::Error => self.fail_by_name(event),
                 _ => self.unread(event),

@@ -85,6 +85,27 @@ fn verdict(api: Api, stream: &str) -> Result<Vec<&'static str>, Kind> {
     }
 }
 
+/// Reads a stream of these parts and the end. Its last three parts are tokens; reasoning and the text that is kept are as given.
+fn three_tokens(
+    api: Api,
+    parts: [&String; 4],
+    end: &String,
+    (reasoned, kept): (bool, &str),
+) -> Answered {
+    let parts = parts.into_iter().chain([end]);
+    let parts: Vec<&str> = parts.map(String::as_str).collect();
+    let (answered, gaps) = read(asked(api), &parts);
+    let answered = answered.unwrap();
+    assert_eq!((gaps, answered.chunks), (vec![10, 10], 3));
+    assert_eq!(
+        (answered.usage, answered.reasoned),
+        (Some((7, 3)), reasoned)
+    );
+    assert_eq!(answered.text(), kept);
+    assert!(answered.remarks.is_empty(), "{:?}", answered.remarks);
+    answered
+}
+
 #[test]
 fn a_response_is_timed_by_its_deltas_and_counted_at_its_end() {
     let created = event(
@@ -111,20 +132,7 @@ fn a_response_is_timed_by_its_deltas_and_counted_at_its_end() {
         ),
         ([&created, &delta("a "), &named, &arguments], false, "a "),
     ] {
-        let parts: Vec<&str> = parts
-            .iter()
-            .map(|it| it.as_str())
-            .chain([end.as_str()])
-            .collect();
-        let (answered, gaps) = read(asked(Api::Responses), &parts);
-        let answered = answered.unwrap();
-        assert_eq!((gaps, answered.chunks), (vec![10, 10], 3));
-        assert_eq!(
-            (answered.usage, answered.reasoned),
-            (Some((7, 3)), reasoned)
-        );
-        assert_eq!(answered.text(), kept);
-        assert!(answered.remarks.is_empty(), "{:?}", answered.remarks);
+        let answered = three_tokens(Api::Responses, parts, &end, (reasoned, kept));
         let first = answered.first_token_at.unwrap();
         assert_eq!((answered.ended_at.unwrap() - first).as_millis(), 30);
         let answer = answered.first_answer_at.unwrap() - first;
@@ -152,20 +160,7 @@ fn a_message_is_timed_by_its_deltas_and_counted_from_both_ends() {
         ([&start, &thinking, &thinking, &text("c")], true, "c"),
         ([&start, &text("a "), &tool, &input], false, "a "),
     ] {
-        let parts: Vec<&str> = parts
-            .iter()
-            .map(|it| it.as_str())
-            .chain([end.as_str()])
-            .collect();
-        let (answered, gaps) = read(asked(Api::Messages), &parts);
-        let answered = answered.unwrap();
-        assert_eq!((gaps, answered.chunks), (vec![10, 10], 3));
-        assert_eq!(
-            (answered.usage, answered.reasoned),
-            (Some((7, 3)), reasoned)
-        );
-        assert_eq!(answered.text(), kept);
-        assert!(answered.remarks.is_empty(), "{:?}", answered.remarks);
+        let answered = three_tokens(Api::Messages, parts, &end, (reasoned, kept));
         assert_eq!(answered.finish.as_deref(), Some("end_turn"));
     }
 }

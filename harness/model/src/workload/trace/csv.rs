@@ -1,4 +1,4 @@
-//! Traces as CSV: those of Azure and of BurstGPT, told apart by the names of their columns.
+//! Traces as CSV: those of Azure and of BurstGPT, recognised by the names of their columns.
 //!
 //! Azure's LLM inference traces (Azure/AzurePublicDataset): `TIMESTAMP,ContextTokens,GeneratedTokens`, with a date and a time.
 //! BurstGPT (HPMLL/BurstGPT): `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`, in seconds; later versions add
