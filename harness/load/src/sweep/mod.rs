@@ -225,7 +225,7 @@ impl Sweep<'_> {
         let mut pace = Pace::new(workload.warm_up_s, end_s);
         let begun = Instant::now();
         let mut progress = |now: &Snapshot| {
-            pace.see(begun.elapsed().as_secs_f64(), now.clone());
+            pace.see(begun.elapsed().as_secs_f64(), now);
             watch(Progress::Sending(now));
         };
         let record = self.send(&workload, &mut progress).await?;

@@ -8,7 +8,8 @@ use poolproof_records::load::Snapshot;
 pub(super) struct Pace {
     from_s: f64,
     to_s: f64,
-    seen: Vec<(f64, Snapshot)>,
+    /// Each time with the responses until then and the requests in flight.
+    seen: Vec<(f64, u64, u64)>,
 }
 
 /// What was seen in the window.
@@ -38,22 +39,22 @@ impl Pace {
     }
 
     /// Takes the counters at a time.
-    pub(super) fn see(&mut self, at_s: f64, now: Snapshot) {
+    pub(super) fn see(&mut self, at_s: f64, now: &Snapshot) {
         if at_s >= self.from_s && at_s <= self.to_s + TICK_LATE_S {
-            self.seen.push((at_s, now));
+            self.seen.push((at_s, now.answered, now.in_flight()));
         }
     }
 
     /// What was seen; `None` if the window was too short for two counters.
     pub(super) fn seen(&self) -> Option<Seen> {
-        let ((from_s, first), (to_s, last)) = (self.seen.first()?, self.seen.last()?);
+        let ((from_s, before, _), (to_s, after, _)) = (self.seen.first()?, self.seen.last()?);
         let span_s = to_s - from_s;
         if span_s < SPAN_MIN_S {
             return None;
         }
-        let in_flight = self.seen.iter().map(|(_, now)| now.in_flight());
+        let in_flight = self.seen.iter().map(|(.., in_flight)| *in_flight);
         Some(Seen {
-            answered_per_s: last.since(first).answered as f64 / span_s,
+            answered_per_s: after.saturating_sub(*before) as f64 / span_s,
             in_flight: in_flight.clone().sum::<u64>() as f64 / self.seen.len() as f64,
             in_flight_max: in_flight.max().unwrap_or(0),
         })
@@ -75,14 +76,14 @@ mod tests {
                 answered: 5 * s,
                 ..Snapshot::default()
             };
-            pace.see(s as f64, now);
+            pace.see(s as f64, &now);
         }
         let end = Snapshot {
             started: 60,
             answered: 60,
             ..Snapshot::default()
         };
-        pace.see(12.0, end);
+        pace.see(12.0, &end);
         let seen = pace.seen().unwrap();
         assert!((seen.answered_per_s - 5.0).abs() < 1e-9, "{seen:?}");
         assert_eq!((seen.in_flight, seen.in_flight_max), (20.0, 30));
