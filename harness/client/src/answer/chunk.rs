@@ -143,7 +143,7 @@ impl<'de> Object<'de> for Document<'de> {
             "id" => said.id = Some(raw(map)?).filter(|id| *id != "null" && *id != "\"\""),
             "choices" => said.choices = map.next_value::<Listed<Choice<'de>>>()?.0,
             "error" | "errors" => said.error = some(raw(map)?).or(said.error),
-            "usage" => said.usage = usage(raw(map)?),
+            "usage" => said.usage = usage(map)?,
             "object" | "type" => self.is_error |= raw(map)?.eq_ignore_ascii_case("\"error\""),
             "detail" => self.detail = some(raw(map)?).is_some(),
             "message" => self.message = is_text(raw(map)?),
@@ -327,10 +327,10 @@ impl<'de> Object<'de> for Counts {
     }
 }
 
-/// The counts of a usage; `None` if it has none.
-pub(super) fn usage(json: &str) -> Option<Usage> {
-    let Counts(usage) = lenient::object(json)?;
-    (usage != Usage::default()).then_some(usage)
+/// The counts of a usage, the value of a key; `None` if it has none.
+pub(super) fn usage<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Usage>, A::Error> {
+    let Lenient(Counts(usage)) = map.next_value()?;
+    Ok((usage != Usage::default()).then_some(usage))
 }
 
 #[cfg(test)]

@@ -121,6 +121,10 @@ pub(super) fn is_nothing(json: &str) -> bool {
             Value::Object(fields) => fields.values().all(is_void),
         }
     }
+    // Finish reasons are strings: most values need no parser.
+    if json.starts_with('"') {
+        return json.trim_ascii_end() == "\"\"";
+    }
     json == "null" || serde_json::from_str(json).is_ok_and(|value| is_void(&value))
 }
 

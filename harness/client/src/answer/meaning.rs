@@ -93,6 +93,9 @@ pub(super) fn finish_of(api: Api, json: Option<&str>) -> Finish {
     let Some(json) = json.filter(|json| !is_nothing(json)) else {
         return Finish::None;
     };
+    if known(api).contains(&chunk::inside(json)) {
+        return Finish::Reason(None);
+    }
     let reason = if json.starts_with('{') {
         let object: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
         object["type"].as_str().unwrap_or_default().to_lowercase()

@@ -154,6 +154,6 @@ impl Stream {
         }
         let at = Instant::now();
         let rest = splitter.end(|event| state.event(event, at, &mut |_| ()));
-        state.end(rest)
+        state.end(&rest)
     }
 }

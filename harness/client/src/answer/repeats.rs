@@ -24,15 +24,16 @@ impl Repeats {
         let mark = mark(text);
         let mut whole = false;
         for distance in 0..BLOCK_MAX {
-            let same = u32::from(self.last[distance] == mark);
-            self.run[distance] = (self.run[distance] + 1) * same;
+            let longer = self.run[distance] + 1;
+            let is_same = self.last[distance] == mark;
+            self.run[distance] = if is_same { longer } else { 0 };
             whole |= self.run[distance] > distance as u32;
         }
         if whole {
             self.count();
         }
-        self.last.copy_within(..BLOCK_MAX - 1, 1);
-        self.last[0] = mark;
+        let [a, b, c, d, e, f, g, _] = self.last;
+        self.last = [mark, a, b, c, d, e, f, g];
     }
 
     #[cold]
@@ -55,13 +56,15 @@ impl Repeats {
 /// A mark of a text: its length, and its first and last bytes (multiplicative hashing, Knuth, volume 3, section 6.4). Never 0.
 #[inline]
 fn mark(text: &[u8]) -> u32 {
-    let end = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
+    let (first, last) = match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => {
+            let word = text
+                .iter()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte));
+            (word, word)
+        }
     };
-    let first = end(&text[..text.len().min(8)]);
-    let last = end(&text[text.len() - text.len().min(8)..]);
     let all = first ^ last.rotate_left(23) ^ (text.len() as u64).rotate_left(51);
     (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 | 1
 }

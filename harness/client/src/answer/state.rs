@@ -6,7 +6,7 @@ mod responses;
 
 use std::time::{Duration, Instant};
 
-use super::chunk::{self, Said, Token, Usage};
+use super::chunk::{self, Part, Said, Token, Usage};
 use super::fault::{Fault, Kind, shown};
 use super::lenient::is_nothing;
 use super::meaning::{Finish, ends_of, finish_of, is_error, is_ping};
@@ -121,8 +121,8 @@ impl State {
     /// Takes the next event.
     #[inline]
     pub(super) fn event(&mut self, event: Event<'_>, at: Instant, gap: &mut impl FnMut(Duration)) {
-        if event.name == self.pattern.name
-            && !self.ending
+        if !self.ending
+            && self.pattern.is_of(event.name)
             && let Some(text) = self.pattern.text(event.data)
         {
             let answers = self.pattern.answers;
@@ -177,8 +177,8 @@ impl State {
         if said.choices.is_none() {
             self.remarks.add(Remark::NoChoices);
         }
-        self.choose(&said, data, at, gap);
-        self.pattern.take(name, data, &said);
+        let first = self.choose(&said, data, at, gap);
+        self.pattern.take(name, data, &said, &first);
     }
 
     /// Takes an event whose name is that of an error.
@@ -273,14 +273,16 @@ impl State {
         }
     }
 
-    fn choose(
+    /// Takes the choices of a document. Returns what the first one contains.
+    fn choose<'a>(
         &mut self,
-        said: &Said<'_>,
+        said: &Said<'a>,
         data: &[u8],
         at: Instant,
         gap: &mut impl FnMut(Duration),
-    ) {
+    ) -> Part<'a> {
         let mut token = Token::None;
+        let mut first = None;
         for choice in said.choices() {
             let part = choice.part();
             let place = self.place(choice.index);
@@ -299,14 +301,18 @@ impl State {
                 self.remarks.add(Remark::FinishEmpty);
             }
             self.finish(place, choice.finish, data, at);
+            first.get_or_insert(part);
         }
+        let first = first.unwrap_or_default();
         if token != Token::None {
             self.tokens.came(at, token == Token::Answer, gap);
             // What differs in two frames with other text is their text, or the frames are the same.
-            let one = said.choices().next().and_then(|it| it.part().only);
-            self.repeats
-                .add(one.map_or(data, |text| chunk::inside(text).as_bytes()));
+            let text = first
+                .only
+                .map_or(data, |text| chunk::inside(text).as_bytes());
+            self.repeats.add(text);
         }
+        first
     }
 
     /// The place of the choice with an index.

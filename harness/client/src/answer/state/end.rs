@@ -10,9 +10,9 @@ use poolproof_model::api::Api;
 
 impl State {
     /// Judges the stream; `rest` is what came after its last whole event.
-    pub(in super::super) fn end(mut self, rest: Rest) -> Result<Answered, Fault> {
-        self.take_rest(&rest);
-        if let Some(fault) = self.fault {
+    pub(in super::super) fn end(&mut self, rest: &Rest) -> Result<Answered, Fault> {
+        self.take_rest(rest);
+        if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
         let chunks = self.tokens.chunks;
@@ -22,7 +22,7 @@ impl State {
             .filter(|it| it.has_text || it.is_finished);
         let is_finished = self.finished_at.is_some() && spoke.clone().all(|it| it.is_finished);
         if chunks == 0 && !is_finished {
-            let beside = self.beside(&rest);
+            let beside = self.beside(rest);
             let reason = ends_of(self.asked.api).0.replace('_', " ");
             let detail = format!("a stream without text or {reason}{beside}");
             return Err(Fault::new(Kind::NoAnswer, detail));
@@ -47,7 +47,7 @@ impl State {
                 self.remarks.add(Remark::NoFinish);
             }
             (true, false) => {
-                let (came, beside) = (self.came(), self.beside(&rest));
+                let (came, beside) = (self.came(), self.beside(rest));
                 let end = if has_choices || end.contains("stop") {
                     end
                 } else {
@@ -57,7 +57,7 @@ impl State {
                 return Err(Fault::new(Kind::NoFinish, detail));
             }
             (false, false) => {
-                let (came, beside) = (self.came(), self.beside(&rest));
+                let (came, beside) = (self.came(), self.beside(rest));
                 let detail = format!("ended without a {reason} and {end}, after {came}{beside}");
                 return Err(Fault::new(Kind::NoDone, detail));
             }
@@ -76,8 +76,8 @@ impl State {
             chunks,
             together: tokens.together,
             usage: self.usage,
-            text: self.text,
-            finish: self.finish,
+            text: std::mem::take(&mut self.text),
+            finish: self.finish.take(),
             remarks: self.remarks,
         };
         answered.judged_strictly(self.asked)
