@@ -1,5 +1,6 @@
 //! Interactive requests go before batch ones under contention, and batch ones are not lost.
 
+mod after_idle;
 mod batch_served_after;
 pub(crate) mod contention;
 mod fairness;
@@ -36,6 +37,7 @@ pub const SUITE: Suite = Suite {
         held_limit::CASE,
         held_expires::CASE,
         held_counted::CASE,
+        after_idle::CASE,
     ],
     catches: CATCHES,
 };
@@ -70,6 +72,7 @@ const CATCHES: &[Catch] = &[
     // With a pool that is full by count, ballast does not fill it.
     Catch::new(Flaw::SilentUncounted, &["priority/held-counted"], &["priority", "cancel/frees-endpoint"]),
     Catch::new(Flaw::BandLimitIgnored, &["priority/held-limit"], &[]),
+    Catch::new(Flaw::IdleBandLost, &["priority/after-idle"], &[]),
 ];
 
 /// A short request of a class: its objective's name, or none.
