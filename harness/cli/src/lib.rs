@@ -20,7 +20,7 @@
 //! const SUITES: &[Suite] = &[];
 //!
 //! fn main() -> ExitCode {
-//!     poolproof_cli::main(App { suites: SUITES })
+//!     poolproof_cli::main(App { suites: SUITES }, env!("CARGO_PKG_VERSION"))
 //! }
 //! ```
 
@@ -56,7 +56,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use exit::Exit;
@@ -198,9 +198,10 @@ impl From<poolproof_load::Error> for Failure {
     }
 }
 
-/// The entry point of the program.
-pub fn main(app: App) -> ExitCode {
-    let arguments = Arguments::parse();
+/// The entry point of the program. `version` is what `--version` prints after the name.
+pub fn main(app: App, version: &'static str) -> ExitCode {
+    let matches = Arguments::command().version(version).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
