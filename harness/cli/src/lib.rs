@@ -39,6 +39,7 @@ mod load;
 mod manual;
 mod matrix;
 mod metrics;
+mod next_steps;
 mod plan;
 mod pod;
 mod progress;
@@ -128,10 +129,10 @@ enum Command {
     Up(up::Args),
     /// Stop the stacks that `poolproof up` started, and delete the kind cluster that `--keep` left
     Down,
-    /// Download charts, definitions and images, for clusters without network access
+    /// Download charts, definitions and images, for clusters without network access; write poolproof's own image
     #[command(subcommand)]
     Artifacts(artifacts::Command),
-    /// Show what each stack needs, what is missing, and how to get it
+    /// Show what this machine can run, and what each other stack lacks
     Doctor(doctor::Args),
     /// Print shell completions, for example `source <(poolproof completions bash)`
     Completions {
