@@ -8,9 +8,14 @@ use poolproof::SUITES;
 use poolproof_cases::case::{Case, Catch, catches};
 use poolproof_cases::selftest;
 use poolproof_cli::stacks_of_selftest;
+use poolproof_records::limits;
 
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    if !cfg!(debug_assertions) {
+        // As `poolproof selftest`: a stack mostly waits. Without optimisation it does not.
+        arguments.test_threads.get_or_insert(3 * limits::cores());
+    }
     let mut trials = vec![Trial::test("the-table-has-no-holes", no_holes)];
     let slow = common::slow();
     trials.extend(catches(SUITES).map(|catch| {

@@ -1,9 +1,9 @@
-//! `poolproof artifacts`: charts, definitions and images as files, for clusters without network access.
+//! `poolproof artifacts`: charts, definitions and images as files, for clusters without network access; and poolproof's own image.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, print_line};
-use poolproof_stack::{StartError, artifacts};
+use poolproof_stack::{StartError, artifacts, own_image};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -15,14 +15,22 @@ pub(super) enum Command {
         #[arg(long)]
         vllm: bool,
     },
+    /// Write the image of this program, for `docker load`, `podman load`, `kind load image-archive` or a registry; needs no engine
+    Image {
+        /// The archive to write, such as poolproof.tar
+        file: PathBuf,
+    },
 }
 
 pub(super) async fn run(command: Command) -> Result<Exit, Failure> {
-    let Command::Pull { folder, vllm } = command;
-    artifacts::pull(&folder, vllm, &mut |file| {
-        print_line(&file.display().to_string())
-    })
-    .await
-    .map_err(StartError::Unavailable)?;
+    let mut print = |file: &Path| print_line(&file.display().to_string());
+    let done = match command {
+        Command::Pull { folder, vllm } => artifacts::pull(&folder, vllm, &mut print).await,
+        Command::Image { file } => {
+            let written = own_image::write(env!("CARGO_PKG_VERSION"), &file).await;
+            written.map(|()| print(&file))
+        }
+    };
+    done.map_err(StartError::Unavailable)?;
     Ok(Exit::Passed)
 }

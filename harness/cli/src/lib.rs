@@ -20,7 +20,7 @@
 //! const SUITES: &[Suite] = &[];
 //!
 //! fn main() -> ExitCode {
-//!     poolproof_cli::main(App { suites: SUITES })
+//!     poolproof_cli::main(App { suites: SUITES }, env!("CARGO_PKG_VERSION"))
 //! }
 //! ```
 
@@ -39,6 +39,7 @@ mod load;
 mod manual;
 mod matrix;
 mod metrics;
+mod next_steps;
 mod plan;
 mod pod;
 mod progress;
@@ -56,7 +57,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use exit::Exit;
@@ -128,10 +129,10 @@ enum Command {
     Up(up::Args),
     /// Stop the stacks that `poolproof up` started, and delete the kind cluster that `--keep` left
     Down,
-    /// Download charts, definitions and images, for clusters without network access
+    /// Download charts, definitions and images, for clusters without network access; write poolproof's own image
     #[command(subcommand)]
     Artifacts(artifacts::Command),
-    /// Show what each stack needs, what is missing, and how to get it
+    /// Show what this machine can run, and what each other stack lacks
     Doctor(doctor::Args),
     /// Print shell completions, for example `source <(poolproof completions bash)`
     Completions {
@@ -198,9 +199,10 @@ impl From<poolproof_load::Error> for Failure {
     }
 }
 
-/// The entry point of the program.
-pub fn main(app: App) -> ExitCode {
-    let arguments = Arguments::parse();
+/// The entry point of the program. `version` is what `--version` prints after the name.
+pub fn main(app: App, version: &'static str) -> ExitCode {
+    let matches = Arguments::command().version(version).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(

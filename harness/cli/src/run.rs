@@ -18,7 +18,7 @@ use super::rates::RateArgs;
 use super::slow::SlowArgs;
 use super::stack::StackArgs;
 use super::started::Started;
-use super::{App, Exit, Failure, github, print_line, save, table_style, timeouts};
+use super::{App, Exit, Failure, github, next_steps, print_line, save, table_style, timeouts};
 use poolproof_cases::budget::Budget;
 use poolproof_cases::case::Case;
 use poolproof_cases::context::{Settings, Timeouts};
@@ -182,8 +182,11 @@ pub(super) async fn run(app: App, mut args: Args) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     };
     print(&ran.record, &args)?;
-    if kind == StackKind::Url && !args.json {
-        print_wanted(&ran.cases, &ran.target);
+    if !args.json {
+        if kind == StackKind::Url {
+            print_wanted(&ran.cases, &ran.target);
+        }
+        next_steps::print_once();
     }
     github::publish(
         &markdown::render(&ran.record),

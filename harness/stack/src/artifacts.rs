@@ -142,6 +142,7 @@ impl Artifacts {
                 name: path.display().to_string().into(),
                 why: "the file is missing".to_owned(),
                 how: format!("{} fetches {from}", self.remedy()),
+                mend: format!("poolproof artifacts pull {}", self.folder.display()),
             })
             .collect())
     }

@@ -49,7 +49,7 @@ pub(crate) async fn load(
 pub(crate) async fn load_own(group: &ProcessGroup, program: &Path) -> Result<Image> {
     let image = own_image::name(program)?;
     have(group, &image, async || {
-        own_image::make(group, program, &image).await
+        own_image::load(group, program, &image).await
     })
     .await
 }

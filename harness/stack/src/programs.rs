@@ -140,7 +140,7 @@ pub(crate) struct Program {
 /// How to get a program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Get {
-    /// As this text describes.
+    /// By this command; after `, or` follows what makes it unnecessary.
     By(&'static str),
     /// Built by the user from its public sources; or as this text describes.
     BuildOr(&'static str),
@@ -182,9 +182,11 @@ impl Program {
                 )
             }
         };
+        let (mend, _) = how.split_once(", or ").unwrap_or((&how, ""));
         Missing {
             name: self.name.into(),
             why: self.needed_for.to_owned(),
+            mend: mend.to_owned(),
             how,
         }
     }
@@ -243,6 +245,17 @@ mod tests {
         assert_eq!(programs.origin(&EPP), " in example/epp:v1 (sha256:0)");
         let missing = programs.launch(&CRDS).unwrap_err().to_string();
         assert_eq!(missing, "no image of crds");
+    }
+
+    #[test]
+    fn the_command_that_gets_a_program_is_apart_from_what_makes_it_unnecessary() {
+        let program = Program {
+            get: Get::By("ci/get it, or --without it"),
+            ..EPP
+        };
+        let missing = program.missing();
+        assert_eq!(missing.mend, "ci/get it");
+        assert_eq!(missing.how, "ci/get it, or --without it");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Versions {
 /// The kind cluster.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Kind {
+    /// The version of the program.
+    pub version: String,
     /// The default node image.
     pub node_image: String,
 }

@@ -25,6 +25,21 @@ fn help_groups_the_options_of_a_run() {
 }
 
 #[test]
+fn the_version_names_the_build() {
+    let folder = TempDir::new().unwrap();
+    let (code, version, _) = run(&folder, &["--version"]);
+    let expected = concat!("poolproof ", env!("POOLPROOF_VERSION"));
+    assert_eq!((code, version.trim()), (0, expected));
+    let number = concat!("poolproof ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(version.split(" (").next().map(str::trim), Some(number));
+    assert_eq!(
+        version.contains("(debug build)"),
+        cfg!(debug_assertions),
+        "{version}"
+    );
+}
+
+#[test]
 fn plans_are_for_people_and_for_programs() {
     let folder = TempDir::new().unwrap();
     let asked = ["plan", "canary", "--weights", "90,10", "--have", "60"];

@@ -77,6 +77,10 @@ fn the_verdict_is_the_exit_code_and_the_record_says_why() {
     let (code, table, _) = run(&folder, &["run", "routing/unknown-model"]);
     assert_eq!(code, 0, "{table}");
     assert!(table.contains("routing/unknown-model") && table.contains("pass"));
+    assert!(
+        !table.contains("next:"),
+        "only a terminal shows the next steps: {table}"
+    );
     assert_eq!(record(&folder)["cases"][0]["verdict"], "pass");
     assert!(folder.path().join("poolproof-out/junit.xml").exists());
 
@@ -92,6 +96,16 @@ fn the_verdict_is_the_exit_code_and_the_record_says_why() {
     assert_eq!(record["cases"][0]["verdict"], "fail");
     let mismatch = &record["cases"][0]["mismatches"][0];
     assert_eq!(mismatch["expected"], "routed nowhere");
+}
+
+#[test]
+fn an_image_is_written_without_an_engine() {
+    let folder = TempDir::new().unwrap();
+    let (code, file, error) = run(&folder, &["artifacts", "image", "made/image.tar"]);
+    assert_eq!((code, file.trim()), (0, "made/image.tar"), "{error}");
+    let image = std::fs::metadata(folder.path().join(file.trim())).unwrap();
+    let program = std::fs::metadata(env!("CARGO_BIN_EXE_poolproof")).unwrap();
+    assert!(image.len() > program.len());
 }
 
 #[test]

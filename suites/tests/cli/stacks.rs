@@ -42,6 +42,50 @@ fn a_stack_that_cannot_be_had_is_4_and_says_what_is_missing() {
 }
 
 #[test]
+fn doctor_prints_a_command_for_each_stack() {
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let doctor = || {
+        let output = poolproof(&folder, &["doctor"])
+            .env("PATH", "")
+            .env("POOLPROOF_BIN_DIR", folder.path())
+            .env("KUBECONFIG", &kubeconfig)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        said
+    };
+    let said = doctor();
+    let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+    for wanted in [
+        "embedded    ready: poolproof run",
+        "url         ready: poolproof run http://HOST:PORT",
+        "local       not ready",
+        "            mend:    ci/upstream/build",
+        "containers  not ready",
+        "            missing: docker (not in PATH)",
+        "            mend:    curl -fsSL https://get.docker.com | sh",
+        "kind        not ready",
+        "cluster     not ready",
+    ] {
+        assert!(lines.contains(&wanted), "{wanted}\n{said}");
+    }
+    let contexts = "contexts:\n- name: other\n- name: mine\ncurrent-context: mine\n";
+    std::fs::write(&kubeconfig, contexts).unwrap();
+    for name in ["epp", "bbr", "envoy"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let said = doctor();
+    for wanted in [
+        "local       ready: poolproof run --stack local",
+        "cluster     ready: poolproof run --stack cluster --existing --context mine, or other",
+    ] {
+        assert!(said.lines().any(|line| line == wanted), "{wanted}\n{said}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_writes_what_is_known() {
     let folder = TempDir::new().unwrap();
     let mut child = poolproof(&folder, &["run", "routing/unknown-model", "distribution"])

@@ -200,14 +200,7 @@ fn kubeconfig(cluster_options: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)>
     let wanted = cluster_options.context.as_deref();
     let wanted =
         wanted.context("--stack cluster needs --context NAME, a context of your kubeconfig")?;
-    let path = match std::env::var_os("KUBECONFIG") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".kube/config")
-        }
-    };
-    let kubeconfig = Kubeconfig::read_from(&path)
-        .with_context(|| format!("reading kubeconfig {}", path.display()))?;
+    let (kubeconfig, path) = read_kubeconfig()?;
     let contexts: Vec<&str> = kubeconfig
         .contexts
         .iter()
@@ -223,6 +216,28 @@ fn kubeconfig(cluster_options: &ClusterOptions) -> Result<(Kubeconfig, PathBuf)>
         }
     );
     Ok((kubeconfig, path))
+}
+
+fn read_kubeconfig() -> Result<(Kubeconfig, PathBuf)> {
+    let path = match std::env::var_os("KUBECONFIG") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".kube/config")
+        }
+    };
+    let kubeconfig = Kubeconfig::read_from(&path)
+        .with_context(|| format!("reading kubeconfig {}", path.display()))?;
+    Ok((kubeconfig, path))
+}
+
+/// The names of the contexts in the user's kubeconfig, the current one first. Fails if it cannot be read.
+pub fn contexts() -> Result<Vec<String>> {
+    let (kubeconfig, _) = read_kubeconfig()?;
+    let current = kubeconfig.current_context;
+    let contexts = kubeconfig.contexts.into_iter();
+    let mut names: Vec<String> = contexts.map(|context| context.name).collect();
+    names.sort_by_key(|name| Some(name) != current.as_ref());
+    Ok(names)
 }
 
 fn plan(options: &Options) -> Result<Deployment> {

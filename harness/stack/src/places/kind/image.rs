@@ -109,13 +109,13 @@ pub(super) async fn load_own(
 ) -> Result<String> {
     let image = own_image::name(program)?;
     if !there.contains(image.as_str()) {
-        own_image::make(group, program, &image).await?;
-        let mut command = kind(&["load", "docker-image"]);
-        let loading = group.start("kind-load", command.arg(&image))?;
+        let archive = own_image::archive(group, program, &image).await?;
+        let mut command = kind(&["load", "image-archive"]);
+        let loading = group.start("kind-load", command.arg(&archive))?;
         let loaded = loading.finish(LOAD_TIMEOUT).await;
-        let removed = group.start("docker-rmi", Command::new("docker").args(["rmi", &image]))?;
         loaded.with_context(|| format!("loading image {image}"))?;
-        removed.finish(LOAD_TIMEOUT).await?;
+        std::fs::remove_file(&archive)
+            .with_context(|| format!("removing {}", archive.display()))?;
     }
     Ok(image)
 }

@@ -29,7 +29,7 @@ const ETCD: Program = Program {
     name: "etcd",
     in_image: "/usr/local/bin/etcd",
     needed_for: "--kube-api real",
-    get: Get::By("the package etcd-server of Debian and Ubuntu, or --kube-api stand-in"),
+    get: Get::By("sudo apt-get install etcd-server, or --kube-api stand-in"),
 };
 /// The programs it consists of.
 pub(super) const PROGRAMS: &[Program] = &[KUBE_APISERVER, ETCD, CRDS];
