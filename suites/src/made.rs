@@ -27,6 +27,7 @@ pub(crate) fn exchange(served_by: &str, status: Option<u16>, ending: Ending) -> 
         frames: Vec::new(),
         tokens: None,
         ending,
+        kept: Default::default(),
     }
 }
 

@@ -166,13 +166,11 @@ impl Context {
     /// A client of an endpoint that shares nothing with other clients.
     pub fn client_of(&self, endpoint: &url::Url, connections: Connections) -> Result<Client> {
         let purpose = self.case.replace('/', "-");
-        let client = Client::of(
-            &self.target,
-            endpoint,
-            &purpose,
-            connections,
-            Arc::default(),
-        )?;
+        let tally = Arc::new(Tally {
+            kept: self.tally.kept.clone(),
+            ..Tally::default()
+        });
+        let client = Client::of(&self.target, endpoint, &purpose, connections, tally)?;
         Ok(client.knowing(self.names.clone()))
     }
 

@@ -17,6 +17,7 @@ use crate::case::Case;
 use crate::context::Timeouts;
 use crate::inside::Inside;
 use crate::placed::Placed;
+use poolproof_client::machine;
 use poolproof_model::target::Target;
 use poolproof_model::verdict::{Outcome, Verdict};
 use poolproof_records::expect::Known;
@@ -64,7 +65,7 @@ fn case_record(case: &Case, known: Option<&Known>, outcome: Outcome, took: Durat
         source: case.source.to_owned(),
         took_ms: took.as_millis() as u64,
         known: known.cloned(),
-        outcome,
+        outcome: outcome.without_secrets(),
     }
 }
 
@@ -78,8 +79,9 @@ pub enum Event<'a> {
 }
 
 /// Runs cases and adds their results to the record, in the order of the cases. All targets are equal stacks: each runs one case at a
-/// time, so cases run in parallel without a common part. The record is saved at `path` after each case and at the end, so it survives
-/// any end of the process. The observer is called at the start and the end of each case.
+/// time, so cases run in parallel without a common part. The record is saved at `path` before the first case, after each case and at the
+/// end, so it survives any end of the process; until the end it is marked as interrupted. The observer is called at the start and the end
+/// of each case.
 pub async fn run(
     cases: &[&'static Case],
     targets: &[Arc<Target>],
@@ -88,6 +90,8 @@ pub async fn run(
     path: &Path,
     observe: &mut (dyn FnMut(Event<'_>) + Send),
 ) -> Result<()> {
+    machine::watch();
+    save_unfinished(record, path)?;
     let mut waiting: VecDeque<_> = cases.iter().copied().enumerate().collect();
     let mut lanes: Vec<Lane> = targets.iter().map(Lane::new).collect();
     let mut running = FuturesUnordered::new();
@@ -121,7 +125,10 @@ pub async fn run(
         let before = recorded.partition_point(|other| *other < place);
         recorded.insert(before, place);
         record.cases.insert(before, ended);
-        record.save(path)?;
+        // The disk may have room again at the end, and what was measured is not lost with this attempt.
+        if let Err(error) = save_unfinished(record, path) {
+            tracing::error!("{error:#}");
+        }
         observe(Event::Ended(&record.cases[before], record));
         let stops = judged.fails(case.level) || judged.leaves_undecided(case.level);
         if options.fail_fast && stops {
@@ -129,6 +136,14 @@ pub async fn run(
         }
     }
     record.save(path)
+}
+
+/// Saves a record of which cases are missing. It states so, whatever ends this process: the verdicts of some cases are not that of all.
+fn save_unfinished(record: &mut Record, path: &Path) -> Result<()> {
+    let interrupted = std::mem::replace(&mut record.interrupted, true);
+    let saved = record.save(path);
+    record.interrupted = interrupted;
+    saved
 }
 
 /// A stack that runs one case at a time.

@@ -40,6 +40,7 @@ mod manual;
 mod matrix;
 mod metrics;
 mod next_steps;
+mod output;
 mod plan;
 mod pod;
 mod progress;
@@ -61,10 +62,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use exit::Exit;
+use output::{make_out_folder, print_line, printable, save};
 
 use poolproof_cases::case::Suite;
 use poolproof_cases::context::Timeouts;
 use poolproof_model::parts::StackKind;
+use poolproof_model::target::conceal;
 use poolproof_report::terminal::TableStyle;
 use poolproof_stack::StartError;
 
@@ -213,10 +216,15 @@ pub fn main(app: App, version: &'static str) -> ExitCode {
             }),
         )
         .init();
-    let exit = dispatch(app, arguments).unwrap_or_else(|failure| {
-        eprintln!("error: {:#}", failure.error);
+    let mut exit = dispatch(app, arguments).unwrap_or_else(|failure| {
+        let text = format!("error: {:#}", failure.error);
+        eprintln!("{}", printable(&conceal(&text)));
         failure.exit
     });
+    if let Some(error) = output::unprinted() {
+        eprintln!("error: writing to standard output: {error}");
+        exit = Exit::Internal;
+    }
     ExitCode::from(exit.code())
 }
 
@@ -269,28 +277,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("starting the runtime")
 }
 
-/// Creates the output folder.
-fn make_out_folder(out: &std::path::Path) -> Result<(), Failure> {
-    let made = std::fs::create_dir_all(out);
-    made.map_err(|error| {
-        let what = format!("--out {}: cannot create the folder", out.display());
-        Failure::usage(anyhow::Error::from(error).context(what))
-    })
-}
-
-/// Saves a rendering next to its record.
-fn save(out: &std::path::Path, name: &str, text: &str) -> anyhow::Result<()> {
-    use anyhow::Context;
-    let path = out.join(name);
-    std::fs::write(&path, text).with_context(|| format!("saving {}", path.display()))
-}
-
-/// Prints a line to standard output. A reader that closes the pipe early is not an error.
-fn print_line(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
 /// The style of tables on standard output: as wide as the terminal; no colour in a pipe or if `NO_COLOR` is set.
 fn table_style() -> TableStyle {
     use std::io::IsTerminal;
@@ -308,12 +294,17 @@ fn table_style() -> TableStyle {
 /// Signals within this time count as one: `timeout` sends it both to the process and to its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
-/// Returns a token that the first SIGINT or SIGTERM cancels. The second one ends the process immediately.
+/// Returns a token that the first SIGINT, SIGTERM or SIGHUP cancels. The second one ends the process immediately.
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let token = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // The terminal has gone; `nohup` has this signal ignored, which a handler would undo.
+    let mut hangup = match ignores_hangup() {
+        true => None,
+        false => Some(signal(SignalKind::hangup())?),
+    };
     let stop = token.clone();
     tokio::spawn(async move {
         let mut first = None;
@@ -321,6 +312,7 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                Some(_) = async { hangup.as_mut()?.recv().await } => {}
             }
             stop.cancel();
             if first.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
@@ -329,4 +321,33 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         }
     });
     Ok(token)
+}
+
+/// Whether this process was started with SIGHUP ignored. Where the system does not show that, it counts as ignored, so that it stays.
+fn ignores_hangup() -> bool {
+    use nix::sys::signal::Signal;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_signals(&status).is_none_or(|mask| mask & 1 << (Signal::SIGHUP as u32 - 1) != 0)
+}
+
+/// The mask of ignored signals in proc(5)'s `status`.
+fn ignored_signals(status: &str) -> Option<u64> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_signal_is_found_in_the_status_of_the_process() {
+        assert_eq!(
+            ignored_signals("Name:\tx\nSigIgn:\t0000000000001001\n"),
+            Some(0x1001)
+        );
+        assert_eq!(ignored_signals("Name:\tx\n"), None);
+    }
 }

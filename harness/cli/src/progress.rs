@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::printable;
+use poolproof_model::target::conceal;
+
 /// Progress on a terminal; nothing in a pipe.
 #[derive(Clone)]
 pub(super) struct Progress {
@@ -62,11 +65,12 @@ impl Progress {
     }
 
     pub(super) fn note(&self, line: &str) {
-        self.bar.println(line);
+        self.bar.println(harmless(line));
     }
 
     /// Prints a line, in a pipe as well.
     pub(super) fn tell(&self, line: &str) {
+        let line = harmless(line);
         if self.bar.is_hidden() {
             eprintln!("{line}");
         } else {
@@ -77,4 +81,9 @@ impl Progress {
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A line that may repeat what a server sent, without secrets and controls of the terminal.
+fn harmless(line: &str) -> String {
+    printable(&conceal(line)).into_owned()
 }

@@ -12,6 +12,7 @@ use super::duration::seconds;
 use super::expect::ExpectArgs;
 use super::found::{self, Question};
 use super::metrics::{Exporter, MetricsArgs};
+use super::output::save_record;
 use super::plan;
 use super::pod::Pod;
 use super::rates::RateArgs;
@@ -314,8 +315,9 @@ pub(super) async fn execute(
     for stack in others.into_iter().chain([stack]) {
         stack.stop().await;
     }
+    record.interrupted |= ran.is_err();
+    save_record(&mut record, &args.out, "run.json", Record::save)?;
     ran?;
-    record.save(&path)?;
     for (name, text) in format::files_of_run(&record)? {
         save(&args.out, name, &text)?;
     }

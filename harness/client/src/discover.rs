@@ -14,6 +14,8 @@ use poolproof_model::target::{Model, Pool, SERVED_BY_HEADER, Target};
 
 /// The longest wait for each answer.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest list of models that is read, in bytes: an entry has about 1 KB (vLLM, with its permissions).
+const LIST_LIMIT_BYTES: usize = 2 << 20;
 /// The most models that are read from a list.
 const MODELS_MAX: usize = 1000;
 
@@ -37,6 +39,12 @@ pub async fn models(target: &Target) -> Result<Listed> {
     let answer = send(target, Request::to(Method::GET, "/v1/models")).await?;
     if let Ending::NotConnected(why) = &answer.ending {
         return Ok(Listed::Unreachable(why.clone()));
+    }
+    if answer.body.len() > LIST_LIMIT_BYTES {
+        let long = answer.body.len();
+        let why =
+            format!("its list has {long} bytes or more, and {LIST_LIMIT_BYTES} at most are read");
+        return Ok(Listed::Nothing(why));
     }
     let listed = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
     let models = of_list(&listed);

@@ -6,6 +6,8 @@ use reqwest::Version;
 use reqwest::header::HeaderMap;
 
 use super::answer::{Answered, Asked, Fault, Stream};
+use super::kept::Kept;
+use super::machine;
 use super::sse::Frame;
 use super::whole;
 
@@ -20,7 +22,7 @@ pub enum Ending {
     Cut(String),
     /// The response did not end before the timeout.
     TimedOut,
-    /// The response exceeded the size limit.
+    /// The response exceeded the size limit, or all that are kept exceed theirs ([`super::kept`]).
     TooLarge,
     /// The client left, as the request asked for.
     Left,
@@ -59,7 +61,12 @@ pub struct Exchange {
     pub tokens: Option<u32>,
     /// How the exchange ended.
     pub ending: Ending,
+    /// What it takes of what all exchanges may keep.
+    pub kept: Kept,
 }
+
+/// What a header takes beside its name and its value, in bytes: about that of an entry of a [`HeaderMap`].
+const HEADER_BYTES: usize = 64;
 
 impl Exchange {
     pub(super) fn new(id: String, intended_at: Instant) -> Self {
@@ -78,7 +85,38 @@ impl Exchange {
             frames: Vec::new(),
             tokens: None,
             ending: Ending::TimedOut,
+            kept: Kept::default(),
         }
+    }
+
+    /// What its head takes, in bytes.
+    pub(super) fn head_bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let bytes = headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES);
+        bytes.sum()
+    }
+
+    /// Adds a part of its body. Long bodies grow by a quarter, not to twice their size.
+    pub(super) fn add(&mut self, part: &[u8]) {
+        let body = &mut self.body;
+        if body.capacity() - body.len() < part.len() {
+            body.reserve_exact(part.len().max(body.len() / 4));
+        }
+        body.extend_from_slice(part);
+    }
+
+    /// Counts what is kept of it: its body, its frames, and `others` beside. Returns whether all exchanges are within their limit.
+    pub(super) fn keeps(&mut self, others: usize) -> bool {
+        let frames = self.frames.capacity() * size_of::<Frame>();
+        self.kept.set(self.body.capacity() + frames + others)
+    }
+
+    /// Drops all but the first bytes of its body, and all frames.
+    pub(super) fn shorten(&mut self, left: usize) {
+        self.body.truncate(left);
+        self.body.shrink_to_fit();
+        self.frames = Vec::new();
+        self.keeps(self.head_bytes());
     }
 
     /// The value of a response header, if present and valid text.
@@ -166,6 +204,7 @@ impl Exchange {
 
 /// The ending that an error of reqwest stands for.
 pub(super) fn ending_of(error: &reqwest::Error) -> Ending {
+    machine::note(error);
     let text = chain(error);
     if error.is_connect() {
         Ending::NotConnected(text)

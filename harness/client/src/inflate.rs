@@ -7,6 +7,9 @@ use flate2::write::{MultiGzDecoder, ZlibDecoder};
 /// The most bytes that one answer decodes to.
 const DECODED_LIMIT_BYTES: usize = 64 << 20;
 
+/// The bytes that are decoded at a time. They become 1,032 times as many at most (RFC 1951), so that a bomb is never decoded in one piece.
+const PIECE_BYTES: usize = 512;
+
 /// A body that is decoded as it arrives.
 #[derive(Debug)]
 pub struct Inflate {
@@ -58,21 +61,35 @@ impl Inflate {
         Ok(Some(Self { decoder }))
     }
 
-    /// Takes the next bytes; returns all that they decode to. Fails if they are not of the coding, or decode to too many bytes.
-    pub fn feed(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let decoded = match &mut self.decoder {
-            Decoder::Gzip(gzip) => {
-                gzip.write_all(bytes)?;
-                gzip.flush()?;
-                gzip.get_mut()
+    /// Takes the next bytes, and passes what they decode to on in pieces. Fails if they are not of the coding, or decode to too many
+    /// bytes. Returns the error of `sink`, which ends the decoding.
+    pub fn feed<E>(
+        &mut self,
+        bytes: &[u8],
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> io::Result<Result<(), E>> {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            let decoded = match &mut self.decoder {
+                Decoder::Gzip(gzip) => {
+                    gzip.write_all(piece)?;
+                    gzip.flush()?;
+                    gzip.get_mut()
+                }
+                Decoder::Deflate(deflate) => {
+                    deflate.write_all(piece)?;
+                    deflate.flush()?;
+                    deflate.get_mut()
+                }
+            };
+            if !decoded.bytes.is_empty() {
+                let passed = sink(&decoded.bytes);
+                decoded.bytes.clear();
+                if passed.is_err() {
+                    return Ok(passed);
+                }
             }
-            Decoder::Deflate(deflate) => {
-                deflate.write_all(bytes)?;
-                deflate.flush()?;
-                deflate.get_mut()
-            }
-        };
-        Ok(std::mem::take(&mut decoded.bytes))
+        }
+        Ok(Ok(()))
     }
 
     /// Fails if the end of the coding has not come.
@@ -91,6 +108,15 @@ mod tests {
     use flate2::Compression;
     use flate2::write::{GzEncoder, ZlibEncoder};
 
+    fn feed(inflate: &mut Inflate, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut decoded = Vec::new();
+        let fed = inflate.feed(bytes, |piece| {
+            decoded.extend_from_slice(piece);
+            Ok::<(), ()>(())
+        });
+        fed.map(|_| decoded)
+    }
+
     #[test]
     fn each_part_is_decoded_when_it_arrives() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -100,12 +126,12 @@ mod tests {
             encoder.flush().unwrap();
             let arrived = std::mem::take(encoder.get_mut());
             let (first, rest) = arrived.split_at(3);
-            let mut decoded = inflate.feed(first).unwrap();
-            decoded.extend(inflate.feed(rest).unwrap());
+            let mut decoded = feed(&mut inflate, first).unwrap();
+            decoded.extend(feed(&mut inflate, rest).unwrap());
             assert_eq!(String::from_utf8(decoded).unwrap(), part);
         }
         let end = encoder.finish().unwrap();
-        assert_eq!(inflate.feed(&end).unwrap(), b"");
+        assert_eq!(feed(&mut inflate, &end).unwrap(), b"");
         inflate.end().unwrap();
     }
 
@@ -115,13 +141,13 @@ mod tests {
         encoder.write_all(&[b'x'; 1000]).unwrap();
         let whole = encoder.finish().unwrap();
         let mut inflate = Inflate::of(b"deflate").unwrap().unwrap();
-        assert_eq!(inflate.feed(&whole).unwrap(), [b'x'; 1000]);
+        assert_eq!(feed(&mut inflate, &whole).unwrap(), [b'x'; 1000]);
         inflate.end().unwrap();
         let mut cut = Inflate::of(b"deflate").unwrap().unwrap();
-        cut.feed(&whole[..whole.len() - 5]).unwrap();
+        feed(&mut cut, &whole[..whole.len() - 5]).unwrap();
         assert!(cut.end().is_err());
         let mut other = Inflate::of(b"gzip").unwrap().unwrap();
-        assert!(other.feed(b"data: {}\n\ndata: [DONE]\n\n").is_err());
+        assert!(feed(&mut other, b"data: {}\n\ndata: [DONE]\n\n").is_err());
         assert_eq!(Inflate::of(b"br").unwrap_err(), "br");
         assert!(Inflate::of(b"identity").unwrap().is_none());
     }
@@ -134,11 +160,19 @@ mod tests {
             encoder.write_all(&block).unwrap();
         }
         let bomb = encoder.finish().unwrap();
-        let error = Inflate::of(b"gzip")
-            .unwrap()
-            .unwrap()
-            .feed(&bomb)
-            .unwrap_err();
+        let mut inflate = Inflate::of(b"gzip").unwrap().unwrap();
+        let mut largest = 0;
+        let fed = inflate.feed(&bomb, |piece| {
+            largest = largest.max(piece.len());
+            Ok::<(), ()>(())
+        });
+        let error = fed.unwrap_err();
         assert!(error.to_string().contains("more than"), "{error}");
+        assert!((1..=1 << 20).contains(&largest), "{largest}");
+        let mut stopped = Inflate::of(b"gzip").unwrap().unwrap();
+        assert_eq!(
+            stopped.feed(&bomb, |_| Err("enough")).unwrap(),
+            Err("enough")
+        );
     }
 }

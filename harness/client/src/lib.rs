@@ -49,8 +49,10 @@ mod exchange;
 pub mod image;
 mod inflate;
 mod io;
+pub mod kept;
 mod lane;
 pub mod lock;
+pub mod machine;
 pub mod poll;
 pub mod prompt;
 pub mod raw;
@@ -63,7 +65,7 @@ pub mod status;
 pub mod tls;
 pub mod whole;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -74,6 +76,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::evidence::served::Names;
+use crate::kept::Kept;
 use crate::site::Site;
 
 pub use exchange::{Ending, Exchange};
@@ -92,6 +95,10 @@ static RUN: LazyLock<u128> = LazyLock::new(rand::random);
 
 /// The longest response that is kept, in bytes. A longer one is cut and ends as [`Ending::TooLarge`].
 const ANSWER_LIMIT_BYTES: usize = 8 << 20;
+/// The most frames of a stream that are kept: more than any request here asks for.
+const FRAMES_MAX: usize = 1 << 17;
+/// What is left of an answer that ended as [`Ending::TooLarge`], in bytes: enough to show how it began.
+const TOO_LARGE_LEFT_BYTES: usize = 64 << 10;
 
 /// How a client uses connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +131,8 @@ pub struct Tally {
     pub unanswered: AtomicU64,
     /// The time within which every request that is not made to wait gets a response.
     pub patience: Duration,
+    /// The bytes that are kept of all answers.
+    pub kept: Arc<AtomicUsize>,
 }
 
 impl Client {
@@ -192,6 +201,7 @@ impl Client {
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
         let (timeout, leave) = (request.timeout, request.leave);
         let mut exchange = Exchange::new(id, intended);
+        exchange.kept = Kept::with(self.tally.kept.clone());
         exchange.tokens = request.tokens;
         let (limit, ending) = match leave {
             Some(Leave::After(after)) if after < timeout => (after, Ending::Left),
@@ -262,7 +272,7 @@ impl Client {
         let coding = exchange.headers.get("content-encoding");
         let coding = coding.filter(|_| !asks_for_coding).cloned();
         let mut inflate = coding.and_then(|coding| Inflate::of(coding.as_bytes()).ok().flatten());
-        let mut frames = exchange.is_event_stream().then(sse::Parser::default);
+        let mut arriving = Arriving::new(exchange, leave);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = match chunk {
@@ -274,35 +284,79 @@ impl Client {
             };
             let now = Instant::now();
             exchange.first_byte_at.get_or_insert(now);
-            let chunk = match &mut inflate {
-                None => chunk,
-                Some(inflate) => match inflate.feed(&chunk) {
-                    Ok(decoded) => decoded.into(),
-                    Err(error) => {
+            let taken = match &mut inflate {
+                None => arriving.take(exchange, &chunk, now),
+                Some(inflate) => {
+                    let fed = inflate.feed(&chunk, |piece| arriving.take(exchange, piece, now));
+                    fed.unwrap_or_else(|error| {
                         let what = "its content-encoding is that of no compressed body";
-                        exchange.ending = Ending::Cut(format!("{what}: {error}"));
-                        return;
-                    }
-                },
+                        Err(Ending::Cut(format!("{what}: {error}")))
+                    })
+                }
             };
-            if exchange.body.len() + chunk.len() > ANSWER_LIMIT_BYTES {
-                exchange.ending = Ending::TooLarge;
+            if let Err(ending) = taken {
+                exchange.ending = ending;
                 return;
             }
-            exchange.body.extend_from_slice(&chunk);
-            if let Some(parser) = &mut frames {
-                exchange.frames.extend(parser.feed(&chunk, now));
-                let arrived = exchange.frames.len();
-                if matches!(leave, Some(Leave::AtFrame(frames)) if arrived >= frames) {
-                    exchange.ending = Ending::Left;
-                    return;
-                }
-            }
         }
+        arriving.end(exchange);
         exchange.ending = match inflate.map(Inflate::end) {
             Some(Err(error)) => Ending::Cut(format!("its compressed body is not whole: {error}")),
             Some(Ok(())) | None => Ending::Complete,
         };
+    }
+}
+
+/// The body of an answer that is arriving.
+struct Arriving {
+    leave: Option<Leave>,
+    frames: Option<sse::Parser>,
+    /// What the head and the texts of the frames take, in bytes.
+    others: usize,
+}
+
+impl Arriving {
+    /// The body of an exchange that has its head.
+    fn new(exchange: &Exchange, leave: Option<Leave>) -> Self {
+        Self {
+            leave,
+            frames: exchange.is_event_stream().then(sse::Parser::default),
+            others: exchange.head_bytes(),
+        }
+    }
+
+    /// The body has come to its end.
+    fn end(&self, exchange: &mut Exchange) {
+        exchange.body.shrink_to_fit();
+        exchange.frames.shrink_to_fit();
+        exchange.keeps(self.others);
+    }
+
+    /// Adds a part of the body. Fails with how the exchange ends, if it ends here.
+    fn take(&mut self, exchange: &mut Exchange, part: &[u8], at: Instant) -> Result<(), Ending> {
+        let mut fits = exchange.body.len() + part.len() <= ANSWER_LIMIT_BYTES;
+        if fits {
+            exchange.add(part);
+            if let Some(parser) = &mut self.frames {
+                let frames = parser.feed(part, at);
+                let texts = frames.iter().map(|it| it.name.len() + it.data.len());
+                self.others += texts.sum::<usize>();
+                fits = exchange.frames.len() + frames.len() <= FRAMES_MAX;
+                exchange.frames.extend(frames);
+            }
+            fits &= exchange.keeps(self.others);
+        }
+        if !fits {
+            exchange.shorten(TOO_LARGE_LEFT_BYTES);
+            return Err(Ending::TooLarge);
+        }
+        let arrived = exchange.frames.len();
+        match self.leave {
+            Some(Leave::AtFrame(frames)) if self.frames.is_some() && arrived >= frames => {
+                Err(Ending::Left)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{Body, Client, Ending, Exchange, REQUEST_ID_HEADER, Request};
 
 /// The longest response that is read, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 1 << 20;
+/// The longest head, in bytes. It is parsed again with each read, so that a long one in small pieces would take minutes.
+const HEAD_LIMIT_BYTES: usize = 64 << 10;
 const HEADERS_MAX: usize = 128;
 /// The connection preface of HTTP/2 and an empty SETTINGS frame (RFC 9113, sections 3.4 and 6.5).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -227,7 +229,7 @@ async fn read_head(io: &mut Io, received: &mut Vec<u8>) -> io::Result<Head> {
             received.drain(..length);
             return Ok(head);
         }
-        if received.len() > ANSWER_LIMIT_BYTES {
+        if received.len() > HEAD_LIMIT_BYTES {
             return Err(io::Error::other("the head of the response is too long"));
         }
         if io.read_buf(received).await? == 0 {

@@ -137,6 +137,11 @@ impl Splitter {
         self.truncated
     }
 
+    /// The bytes of an event that has not ended.
+    pub fn held_bytes(&self) -> usize {
+        self.line.capacity() + self.data.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// What is left when the stream has ended. `event` is called for an `error` line without its end.
     pub fn end(mut self, mut event: impl FnMut(Event<'_>)) -> Rest {
         let line = std::mem::take(&mut self.line);

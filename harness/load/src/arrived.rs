@@ -47,19 +47,17 @@ impl Arrived {
         &mut self,
         bytes: &[u8],
         at: Instant,
-        gap: impl FnMut(Duration),
+        mut gap: impl FnMut(Duration),
     ) -> Result<(), Failed> {
         let Some(inflate) = &mut self.inflate else {
             return self.reading.data(bytes, at, gap);
         };
-        let decoded = inflate.feed(bytes).map_err(|error| {
+        let reading = &mut self.reading;
+        let fed = inflate.feed(bytes, |decoded| reading.data(decoded, at, &mut gap));
+        fed.unwrap_or_else(|error| {
             let why = format!("its body is not of its content-encoding: {error}");
-            Failed::new(Failure::Encoded, why)
-        })?;
-        if decoded.is_empty() {
-            return Ok(());
-        }
-        self.reading.data(&decoded, at, gap)
+            Err(Failed::new(Failure::Encoded, why))
+        })
     }
 
     /// Judges an answer that has come to its end.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use nix::errno::Errno;
 use poolproof_client::answer::Kind;
+use poolproof_client::machine;
 use serde::{Deserialize, Serialize};
 
 /// Why a request is not counted as answered.
@@ -69,11 +69,7 @@ impl Failed {
 
     /// A connection that could not be made.
     pub fn to_connect(error: &std::io::Error) -> Self {
-        const OWN: [Errno; 3] = [Errno::EADDRNOTAVAIL, Errno::EMFILE, Errno::ENFILE];
-        let own = error
-            .raw_os_error()
-            .is_some_and(|code| OWN.contains(&Errno::from_raw(code)));
-        let kind = if own {
+        let kind = if machine::is_lack(error) {
             Failure::ClientLimit
         } else {
             Failure::NoConnection

@@ -25,6 +25,9 @@ const STREAMS_MAX: usize = 100;
 /// Bytes that a server may send ahead, in a stream and in all.
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// The longest list of headers, in bytes, uncompressed (RFC 9113, section 10.5.1): as long as a head of HTTP/1.1. h2 takes 16 MiB by default,
+/// which a few compressed bytes can stand for.
+const HEADERS_LIMIT_BYTES: u32 = 64 << 10;
 /// The longest wait for the SETTINGS frame of a server, which it sends first (RFC 9113, section 3.4).
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -88,6 +91,7 @@ impl Connection {
             .enable_push(false)
             // None before the server has named its limit.
             .initial_max_send_streams(0)
+            .max_header_list_size(HEADERS_LIMIT_BYTES)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let greeted = builder.handshake(io).await;

@@ -60,6 +60,8 @@ pub mod engine;
 mod error;
 pub mod failure;
 pub mod follow;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http1;
 mod http2;
 pub mod judge;

@@ -1,5 +1,7 @@
 //! Builds the record of a run from its measurements.
 
+use std::time::Duration;
+
 use hdrhistogram::Histogram;
 
 use super::engine::Measured;
@@ -7,6 +9,7 @@ use super::failure::Failure;
 use super::follow::Followed;
 use super::judge::judge;
 use super::recorder::{Cell, Key, Recorder};
+use poolproof_client::machine;
 use poolproof_model::component::Component;
 use poolproof_model::remark::Remark;
 use poolproof_model::target::Target;
@@ -18,8 +21,8 @@ use poolproof_records::load::calibration::Calibration;
 use poolproof_records::load::over_time::OverTime;
 use poolproof_records::load::percentile::{above, percentile};
 use poolproof_records::load::{
-    AdapterShare, Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, Served, Times,
-    TokenizerFile, Worker, without_header_values,
+    AdapterShare, Client, Example, Group, LATE_MS, PoolShare, Record, SCHEMA, STOOD_STILL, Served,
+    Times, TokenizerFile, Worker, without_header_values,
 };
 use poolproof_records::run::without_credentials;
 
@@ -117,6 +120,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         judged
     });
     let client = client_of(measured);
+    let pause = machine::longest_pause(measured.start);
     let examples = recorder.examples.iter().map(|example| Example {
         kind: example.kind.to_string(),
         request: example.request,
@@ -142,7 +146,7 @@ pub fn record(about: About<'_>, measured: &Measured) -> Record {
         doubts: workers
             .iter()
             .filter_map(Worker::doubt)
-            .chain(doubts(&client, recorder))
+            .chain(doubts(&client, recorder, pause))
             .chain(paused(&client, workload.arrival.users(), window_s))
             .collect(),
         slos: slos.collect(),
@@ -332,9 +336,18 @@ fn jain(counts: &[f64]) -> f64 {
     }
 }
 
-/// Why a measurement cannot be trusted: the client was the bottleneck.
-fn doubts(client: &Client, recorder: &Recorder) -> Vec<String> {
+/// The longest time that a client may stand still: every request that is under way takes that much longer.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+/// Why a measurement cannot be trusted: the client was the bottleneck, or stood still for a while.
+fn doubts(client: &Client, recorder: &Recorder, pause: Duration) -> Vec<String> {
     let mut doubts = Vec::new();
+    if pause > PAUSE_MAX {
+        doubts.push(format!(
+            "{STOOD_STILL} for {:.1} s: it was suspended, or this machine is too busy",
+            pause.as_secs_f64()
+        ));
+    }
     if client.late > LATE_MAX {
         doubts.push(format!(
             "{:.1} % of the requests left more than {LATE_MS} ms after they were due: this machine could not keep up",
@@ -394,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_or_busy_client_is_doubted() {
+    fn a_late_a_busy_and_a_suspended_client_are_doubted() {
         let client = |late, cpu_ms| Client {
             cores: 2,
             started_requests: 1,
@@ -414,8 +427,11 @@ mod tests {
             paused_ms: 0.0,
         };
         let recorder = Recorder::default();
-        assert!(doubts(&client(0.009, 800.0), &recorder).is_empty());
-        assert_eq!(doubts(&client(0.02, 800.0), &recorder).len(), 1);
-        assert_eq!(doubts(&client(0.02, 950.0), &recorder).len(), 2);
+        let of =
+            |client: &Client, pause_s| doubts(client, &recorder, Duration::from_secs_f64(pause_s));
+        assert!(of(&client(0.009, 800.0), 0.2).is_empty());
+        assert_eq!(of(&client(0.02, 800.0), 0.2).len(), 1);
+        assert_eq!(of(&client(0.02, 950.0), 0.2).len(), 2);
+        assert!(of(&client(0.0, 0.0), 0.5)[0].contains("stood still for 0.5 s"));
     }
 }

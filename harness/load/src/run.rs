@@ -15,6 +15,7 @@ use super::recorder::window_s;
 use super::saturation::Saturation;
 use super::tokenizer::Vocabulary;
 use super::workers::{self, Workers};
+use poolproof_client::machine;
 use poolproof_model::component::Component;
 use poolproof_model::target::Target;
 use poolproof_model::workload::Workload;
@@ -132,6 +133,7 @@ impl Runner<'_> {
         run: Run<'_>,
         watch: &mut (dyn FnMut(&Snapshot) + Send),
     ) -> Result<Record, Error> {
+        machine::watch();
         let window_s = window_s(run.workload.end_s(run.trace));
         let interval = Duration::from_secs_f64(window_s);
         let follower =

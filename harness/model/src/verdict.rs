@@ -1,5 +1,6 @@
 //! Verdicts: the conclusion of a case, and the numbers behind it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::picture::Picture;
+use crate::target::conceal;
 use poolproof_stats::Statistic;
 
 /// The level of a requirement (RFC 2119). Only `Must` decides conformance.
@@ -169,9 +171,39 @@ impl Outcome {
         self
     }
 
+    /// With the secrets hidden that servers have repeated.
+    pub fn without_secrets(mut self) -> Self {
+        let hide = |text: &mut String| {
+            if let Cow::Owned(shown) = conceal(text) {
+                *text = shown;
+            }
+        };
+        hide(&mut self.summary);
+        self.evidence.iter_mut().for_each(hide);
+        for mismatch in &mut self.mismatches {
+            hide(&mut mismatch.what);
+            hide_within(&mut mismatch.expected, &hide);
+            hide_within(&mut mismatch.actual, &hide);
+        }
+        self
+    }
+
     /// Whether the verdict is `fail`.
     pub fn failed(&self) -> bool {
         self.verdict == Verdict::Fail
+    }
+}
+
+/// Applies `hide` to the texts of a value.
+fn hide_within(value: &mut Value, hide: &impl Fn(&mut String)) {
+    match value {
+        Value::String(text) => hide(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| hide_within(value, hide)),
+        Value::Object(fields) => {
+            let values = fields.values_mut();
+            values.for_each(|value| hide_within(value, hide));
+        }
+        _ => {}
     }
 }
 

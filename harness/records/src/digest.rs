@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use crate::file::{Kind, parse, read_kind};
 use crate::run::Record;
@@ -67,6 +68,57 @@ fn canonical(value: &Value, is_record: bool, text: &mut String) {
     }
 }
 
+/// JSON whose objects have each key once. Readers differ in which of two values they take, so that one can hide the other.
+struct Single(Value);
+
+impl<'de> Deserialize<'de> for Single {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON")
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(value.into())
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(number.into())
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(number.into())
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+                Ok(number.into())
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(text.into())
+            }
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(Single(item)) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(items.into())
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut fields = Map::new();
+                while let Some((key, Single(value))) = map.next_entry::<String, Single>()? {
+                    if fields.contains_key(&key) {
+                        return Err(A::Error::custom(format!("it has {key:?} twice")));
+                    }
+                    fields.insert(key, value);
+                }
+                Ok(fields.into())
+            }
+        }
+        deserializer.deserialize_any(Any).map(Self)
+    }
+}
+
 /// Why a record is refused as evidence.
 #[derive(Debug)]
 pub enum Refusal {
@@ -120,7 +172,7 @@ pub fn verify(path: &Path) -> Result<Record, Vec<Refusal>> {
         return Err(vec![Refusal::Kind(kind)]);
     }
     let record: Record = parse(path, kind, &text).map_err(unreadable)?;
-    let value: Value = parse(path, kind, &text).map_err(unreadable)?;
+    let Single(value) = parse(path, kind, &text).map_err(unreadable)?;
     let mut refusals = Vec::new();
     match &record.digest {
         None => refusals.push(Refusal::NoDigest),
@@ -199,6 +251,28 @@ mod tests {
         let mut shorter: Value = serde_json::from_str(&text).unwrap();
         shorter["cases"].as_array_mut().unwrap().pop();
         assert!(reasons(&shorter.to_string()).starts_with("edited: "));
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_refused_wherever_it_is() {
+        let text = saved(|_| {});
+        for (before, after) in [
+            // No field of a record: a reader of JSON may take either.
+            ("\"seed\": 1", "\"seed\": 1, \"note\": 1, \"note\": 1"),
+            ("\"seed\": 1", "\"seed\": 2, \"seed\": 1"),
+            (
+                "\"verdict\": \"fail\"",
+                "\"verdict\": \"pass\", \"verdict\": \"fail\"",
+            ),
+        ] {
+            let edited = text.replacen(before, after, 1);
+            assert_ne!(edited, text, "{before}");
+            let why = reasons(&edited);
+            assert!(
+                why.contains("twice") || why.contains("duplicate field"),
+                "{why}"
+            );
+        }
     }
 
     #[test]

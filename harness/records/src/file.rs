@@ -1,10 +1,13 @@
 //! Record files: JSON objects whose `schema` field determines their kind and version.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -81,14 +84,18 @@ pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<
     parse(path, kind, &text)
 }
 
-/// Saves a record atomically: readers find the complete old or new file, even after a crash. The text is written to a
-/// temporary file in the same folder, synced, and renamed.
+/// Saves a record atomically, as [`save_text`] does.
 pub fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     let text = serde_json::to_string_pretty(record).context("writing a record as JSON")?;
+    save_text(&(text + "\n"), path)
+}
+
+/// Saves a text atomically: readers find the complete old or new file, even after a crash or on a full disk. The text is written to a
+/// temporary file in the same folder, synced, and renamed.
+pub fn save_text(text: &str, path: &Path) -> Result<()> {
     let partial = partial_of(path);
     let written = File::create(&partial).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
         file.sync_all()?;
         fs::rename(&partial, path)
     });
@@ -102,8 +109,51 @@ pub fn save(record: &impl Serialize, path: &Path) -> Result<()> {
 /// The path of the temporary file beside a record. It is unique, because several processes may save to the same folder.
 fn partial_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
+    name.push(format!(".{}{PARTIAL}", std::process::id()));
     path.with_file_name(name)
+}
+
+/// The end of the name of a temporary file, behind the id of its process.
+const PARTIAL: &str = ".partial";
+/// What a run saves, its page included, about.
+const ROOM_BYTES: usize = 1 << 20;
+
+/// Checks that records can be saved in a folder, before anything is measured, and removes the temporary files of processes that were
+/// killed while they saved.
+pub fn check_folder(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(pid_of_partial);
+        // No signal is sent: kill(2) only checks. An own one may be in use by another thread.
+        if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    let probe = partial_of(&folder.join("room"));
+    let written = fs::write(&probe, vec![b' '; ROOM_BYTES]);
+    let _ = fs::remove_file(&probe);
+    written
+}
+
+/// The process that a temporary file is of.
+fn pid_of_partial(name: &str) -> Option<i32> {
+    let (_, pid) = name.strip_suffix(PARTIAL)?.rsplit_once('.')?;
+    pid.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// The longest record, in bytes. The longest of [reports](../../../reports) has less than 1 MB.
+const RECORD_LIMIT_BYTES: u64 = 64 << 20;
+
+/// The bytes of a file that may be a record.
+fn read_text(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = File::open(path)?;
+    file.take(RECORD_LIMIT_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > RECORD_LIMIT_BYTES {
+        let why = format!("it is longer than {RECORD_LIMIT_BYTES} bytes, which no record is");
+        return Err(io::Error::other(why));
+    }
+    Ok(text)
 }
 
 pub(crate) fn read_kind(path: &Path) -> Result<(Kind, Vec<u8>)> {
@@ -112,7 +162,7 @@ pub(crate) fn read_kind(path: &Path) -> Result<(Kind, Vec<u8>)> {
         schema: String,
     }
     let file = path.display();
-    let text = fs::read(path).with_context(|| format!("cannot read {file}"))?;
+    let text = read_text(path).with_context(|| format!("cannot read {file}"))?;
     let head: Head = serde_json::from_slice(&text)
         .with_context(|| format!("{file} is not the whole record of a run"))?;
     let mut kinds = Kind::ALL.into_iter();
@@ -132,4 +182,41 @@ pub(crate) fn read_kind(path: &Path) -> Result<(Kind, Vec<u8>)> {
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, kind: Kind, text: &[u8]) -> Result<T> {
     serde_json::from_slice(text)
         .with_context(|| format!("{} is not a valid {} record", path.display(), kind.schema()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_files_of_killed_processes_are_removed_and_those_of_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        let ended_pid = ended.id();
+        ended.wait().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let left = path(&format!("run.json.{ended_pid}.partial"));
+        let stay = [
+            partial_of(&path("run.json")),
+            path("run.json"),
+            path("notes.partial"),
+            path("notes.0.partial"),
+        ];
+        for file in stay.iter().chain([&left]) {
+            fs::write(file, "").unwrap();
+        }
+        check_folder(folder.path()).unwrap();
+        assert!(!left.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), stay.len());
+        assert!(check_folder(&path("run.json")).is_err());
+        assert!(check_folder(&path("absent")).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_without_end_is_no_record() {
+        let error = read_kind(Path::new("/dev/zero")).unwrap_err();
+        assert!(format!("{error:#}").contains("longer than"), "{error:#}");
+    }
 }

@@ -140,7 +140,7 @@ fn better(compared: &Compared) -> Option<Better> {
 
 /// Makes untrusted text safe to print: replaces control characters and cuts it to a readable length.
 pub(crate) fn clipped(text: &str) -> Cow<'_, str> {
-    let unsafe_for_terminals = |c: char| c.is_control() && c != '\n';
+    let unsafe_for_terminals = |c: char| (c.is_control() && c != '\n') || reorders(c);
     let end = text.char_indices().nth(TEXT_SHOWN).map(|(at, _)| at);
     if end.is_none() && !text.contains(unsafe_for_terminals) {
         return text.into();
@@ -150,4 +150,25 @@ pub(crate) fn clipped(text: &str) -> Cow<'_, str> {
         shown.push('…');
     }
     shown.into()
+}
+
+/// Whether a character changes the order in which others are shown (Unicode Standard Annex #9, section 2), so that a text can look like
+/// another one.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clipped;
+
+    #[test]
+    fn text_of_servers_is_shown_without_controls_and_in_its_own_order() {
+        let hostile = "a\u{1b}[2Jb\u{202e}c\u{2067}d\u{9b}e\nf";
+        assert_eq!(
+            clipped(hostile),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}e\nf"
+        );
+        assert_eq!(clipped("plain \u{5d0} text"), "plain \u{5d0} text");
+    }
 }

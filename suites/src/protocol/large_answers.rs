@@ -43,6 +43,8 @@ const SHAPES: [(usize, bool); 4] = [
 /// The tokens of a stream: each has 64 KiB.
 const TOKENS: u32 = 16;
 const IN_FLIGHT: usize = 4;
+/// Answers that are kept at a time.
+const BATCH: usize = 8;
 /// The smallest share of damaged answers that must be caught.
 const DAMAGED: f64 = 0.2;
 
@@ -95,23 +97,30 @@ async fn large_answers(ctx: &Context) -> Result<Outcome> {
             );
         }
         let kind = |number: usize| kinds[number % kinds.len()];
-        let sent = (0..plan.n as usize).map(|number| request(kind(number).0, kind(number).1));
-        let exchanges = drive::closed_loop(&client, IN_FLIGHT, sent).await;
         let how = if stream { "streams" } else { "answers" };
         let size = format!("{how} of {} KiB", bytes / KIB);
         let mut damaged = 0;
-        for (number, exchange) in exchanges.iter().enumerate() {
-            let (api, model) = kind(number);
-            let wanted = own.get(number % kinds.len()).context("an own answer")?;
-            let damage = damage(exchange, wanted);
-            damaged += u64::from(damage.is_some());
-            let what = format!("{size}, number {} by {api:?}, {model}", number + 1);
-            findings.add(expect::that(
-                damage.is_none(),
-                &what,
-                "the text that the endpoint itself gives",
-                damage.unwrap_or_default(),
-            ));
+        let numbers: Vec<usize> = (0..plan.n as usize).collect();
+        for batch in numbers.chunks(BATCH) {
+            let mut sent = Vec::new();
+            for number in batch {
+                let (api, model) = kind(*number);
+                sent.push(request(api, model));
+            }
+            let exchanges = drive::closed_loop(&client, IN_FLIGHT, sent.into_iter()).await;
+            for (number, exchange) in batch.iter().zip(&exchanges) {
+                let (api, model) = kind(*number);
+                let wanted = own.get(number % kinds.len()).context("an own answer")?;
+                let damage = damage(exchange, wanted);
+                damaged += u64::from(damage.is_some());
+                let what = format!("{size}, number {} by {api:?}, {model}", number + 1);
+                findings.add(expect::that(
+                    damage.is_none(),
+                    &what,
+                    "the text that the endpoint itself gives",
+                    damage.unwrap_or_default(),
+                ));
+            }
         }
         findings.add_statistic(plan.decide(format!("share of damaged {size}"), damaged, plan.n));
     }

@@ -1,6 +1,7 @@
 //! Large request bodies arrive whole.
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use poolproof_cases::case::{Case, Level};
 use poolproof_cases::context::Context;
 use poolproof_cases::effort::{Decision, Effort};
@@ -75,10 +76,11 @@ async fn large_requests(ctx: &Context) -> Result<Outcome> {
                 api,
                 model,
                 number % 4 == 2,
-                body(api, model, size, is_split, &mut rng),
+                Bytes::from(body(api, model, size, is_split, &mut rng)),
             )
         });
-        let bodies: Vec<(Api, &str, bool, String)> = bodies.collect();
+        // Shared by requests and their comparison: all bodies of a size have 100 MiB.
+        let bodies: Vec<(Api, &str, bool, Bytes)> = bodies.collect();
         let requests = bodies.iter().map(|(api, _, is_chunked, body)| {
             let request = Request::from_bytes(*api, body.clone()).timeout(ctx.timeouts.request);
             if *is_chunked {
@@ -110,7 +112,7 @@ async fn large_requests(ctx: &Context) -> Result<Outcome> {
                 damages.push(format!("{through}; the endpoint itself: {own}"));
             }
             if let Some(arrivals) = &arrivals {
-                let hash = format!("{:016x}", xxh64(body.as_bytes(), 0));
+                let hash = format!("{:016x}", xxh64(body, 0));
                 for (endpoint, received) in arrivals.of(&exchange.id) {
                     compared += 1;
                     if received.body_xxh64 != hash {
@@ -149,10 +151,11 @@ async fn large_requests(ctx: &Context) -> Result<Outcome> {
 }
 
 /// How a body that arrived with other bytes differs in its meaning; `None` if it does not.
-async fn changed(ctx: &Context, sent: &str, id: &str, endpoint: &str) -> Result<Option<String>> {
+async fn changed(ctx: &Context, sent: &[u8], id: &str, endpoint: &str) -> Result<Option<String>> {
     let Some(arrived) = Arrivals::body(ctx, id, endpoint).await? else {
         return Ok(Some("too long or no text".to_owned()));
     };
+    let sent = std::str::from_utf8(sent).context("what was sent is no text")?;
     let sent = Meaning::of(sent).map_err(anyhow::Error::msg)?;
     Ok(match Meaning::of(&arrived) {
         Ok(arrived) => sent.difference(&arrived),

@@ -10,6 +10,7 @@ mod matrix;
 mod records;
 mod secrets;
 mod stacks;
+mod torture;
 mod workers;
 
 use std::io::{Read, Write};
@@ -54,6 +55,16 @@ fn run(folder: &TempDir, arguments: &[&str]) -> (i32, String, String) {
 fn record(folder: &TempDir) -> Value {
     let text = std::fs::read_to_string(folder.path().join("poolproof-out/run.json")).unwrap();
     serde_json::from_str(&text).unwrap()
+}
+
+/// Waits until the record of a run has a case.
+fn wait_for_a_case(folder: &TempDir) {
+    let path = folder.path().join("poolproof-out/run.json");
+    wait_for("a first case", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let record = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        !record["cases"][0].is_null()
+    });
 }
 
 /// Whether the record of a load run states why it is not decided.

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{logged_ids, poolproof, record, run, wait_for};
+use super::{logged_ids, poolproof, record, run, wait_for, wait_for_a_case};
 
 #[test]
 fn a_stack_that_cannot_be_had_is_4_and_says_what_is_missing() {
@@ -92,8 +92,7 @@ fn an_interrupted_run_writes_what_is_known() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let path = folder.path().join("poolproof-out/run.json");
-    wait_for("a first record", || path.exists());
+    wait_for_a_case(&folder);
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let record = record(&folder);

@@ -211,6 +211,33 @@ async fn a_case_that_ran_out_of_time_without_responses_has_failed() {
 }
 
 #[tokio::test]
+async fn a_record_is_marked_as_interrupted_until_its_last_case_has_ended() {
+    let mut record = record(&[]);
+    let target = [Arc::new(record.target.clone())];
+    let cases = [select(SUITES, &["a/passes".to_owned()], false).unwrap()[0]; 2];
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("run.json");
+    let mut seen = Vec::new();
+    let mut observe = |_: Event<'_>| {
+        let saved = Record::read(&path).unwrap();
+        seen.push((saved.cases.len(), saved.interrupted));
+    };
+    run(
+        &cases,
+        &target,
+        &options(),
+        &mut record,
+        &path,
+        &mut observe,
+    )
+    .await
+    .unwrap();
+    assert_eq!(seen, [(0, true), (1, true), (1, true), (2, true)]);
+    let saved = Record::read(&path).unwrap();
+    assert!(!saved.interrupted && saved.digest.is_some());
+}
+
+#[tokio::test]
 async fn a_stop_ends_the_case_and_leaves_the_record() {
     let mut record = record(&[]);
     let target = [Arc::new(record.target.clone())];

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::found::{self, Question};
 use super::metrics::{Exporter, MetricsArgs};
+use super::output::save_record;
 use super::{Exit, Failure, github, print_line, save};
 use find_limit::SearchArgs;
 use line::Line;
@@ -144,10 +145,12 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
     let record = args.send(&session, name, &workload, trace.as_ref(), &exporter);
     let record = record.await;
     session.stop().await;
-    let record = record?;
-    let path = args.session.out.join("load.json");
-    record.save(&path)?;
+    let mut record = record?;
     let out = &args.session.out;
+    save_record(&mut record, out, "load.json", |record, path| {
+        record.save(path)
+    })?;
+    let path = out.join("load.json");
     for (name, text) in format::files_of_load(&record)? {
         save(out, name, &text)?;
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::duration::seconds;
+use crate::output::save_record;
 use crate::stack::StackArgs;
 use crate::{Exit, Failure, make_out_folder, print_line, stop_on_signal};
 use poolproof_load::picker::{self, Asked, Load, PERCENTILES, Picks, Prompt};
@@ -183,7 +184,9 @@ pub(super) async fn picker(args: Args) -> Result<Exit, Failure> {
     }
     report.picker = version;
     let path = args.out.join("picker.json");
-    file::save(&report, &path)?;
+    save_record(&mut report, &args.out, "picker.json", |report, path| {
+        file::save(report, path)
+    })?;
     if args.json {
         print_line(&serde_json::to_string_pretty(&report).context("writing the result")?);
     } else {

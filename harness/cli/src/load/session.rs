@@ -12,6 +12,7 @@ use url::Url;
 use super::fleet::Fleet;
 use crate::Failure;
 use crate::found;
+use crate::output::save_record;
 use crate::progress::Progress;
 use crate::stack::StackArgs;
 use crate::started::Started;
@@ -180,7 +181,9 @@ impl SessionArgs {
     /// Saves a record under this name in the output folder. Returns its path and text.
     pub(super) fn save(&self, name: &str, record: &impl Serialize) -> Result<(PathBuf, String)> {
         let path = self.out.join(name);
-        file::save(record, &path)?;
+        save_record(&mut &*record, &self.out, name, |record, path| {
+            file::save(record, path)
+        })?;
         let text = serde_json::to_string_pretty(record).context("writing the record")?;
         Ok((path, text))
     }

@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
-use super::lenient::{self, Lenient, List, Listed, Object, is_nothing, text_within};
+use super::lenient::{
+    self, Lenient, List, Listed, Object, TREE_LIMIT_BYTES, is_nothing, text_within,
+};
 
 /// What a document says.
 #[derive(Default)]
@@ -279,6 +281,10 @@ impl<'a> Delta<'a> {
 
 /// The answer in a list of parts, and whether it has parts of reasoning.
 pub(super) fn parts<'a>(json: &str) -> (Cow<'a, str>, bool) {
+    if json.len() > TREE_LIMIT_BYTES {
+        let answer = serde_json::Value::from(json).to_string();
+        return (inside(&answer).to_owned().into(), false);
+    }
     let parts: Vec<serde_json::Value> = match serde_json::from_str(json) {
         Ok(serde_json::Value::Array(parts)) => parts,
         Ok(part) => vec![part],

@@ -1,7 +1,7 @@
 //! What the words of servers mean: the names of events, and finish reasons.
 
 use super::chunk;
-use super::lenient::is_nothing;
+use super::lenient::{TREE_LIMIT_BYTES, is_nothing};
 use poolproof_model::api::Api;
 use poolproof_model::remark::Remark;
 
@@ -96,7 +96,7 @@ pub(super) fn finish_of(api: Api, json: Option<&str>) -> Finish {
     if known(api).contains(&chunk::inside(json)) {
         return Finish::Reason(None);
     }
-    let reason = if json.starts_with('{') {
+    let reason = if json.starts_with('{') && json.len() <= TREE_LIMIT_BYTES {
         let object: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
         object["type"].as_str().unwrap_or_default().to_lowercase()
     } else {

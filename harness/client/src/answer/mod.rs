@@ -142,6 +142,11 @@ impl Stream {
         }
     }
 
+    /// The bytes of an event that has not ended, and of the kept text.
+    pub fn held_bytes(&self) -> usize {
+        self.splitter.held_bytes() + self.state.text_bytes()
+    }
+
     /// Judges the stream. Its body has ended as HTTP frames it.
     pub fn end(self) -> Result<Answered, Fault> {
         let Self {

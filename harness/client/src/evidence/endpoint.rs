@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
-use super::{get, prometheus};
+use super::{metrics, prometheus};
 use poolproof_model::target::{Endpoint, Paths};
 
 /// One reading of an endpoint.
@@ -30,7 +30,7 @@ pub struct Reading {
 
 /// Reads the metrics of an endpoint. Fails if it has no url, or lacks the gauges that a picker needs.
 pub async fn read(http: &reqwest::Client, endpoint: &Endpoint) -> Result<Reading> {
-    parse(&get(http, &metrics_url(endpoint)?).await?)
+    parse(&metrics(http, &metrics_url(endpoint)?).await?)
         .with_context(|| format!("metrics of endpoint {}", endpoint.name))
 }
 

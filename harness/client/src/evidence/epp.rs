@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::{get, prometheus};
+use super::{metrics, prometheus};
 use poolproof_model::target::Pool;
 
 /// The prefixes of the metric names of endpoint pickers.
@@ -45,7 +45,7 @@ pub async fn read(http: &reqwest::Client, pool: &Pool) -> Result<Option<Reading>
     let Some(url) = &pool.epp_metrics else {
         return Ok(None);
     };
-    let text = get(http, url)
+    let text = metrics(http, url)
         .await
         .with_context(|| format!("metrics of the endpoint picker of pool {}", pool.name))?;
     Ok(Some(parse(&text, pool)))

@@ -12,6 +12,9 @@ use poolproof_model::target::{Endpoint, Pool, SERVED_BY_HEADER, Target};
 /// The response header that the endpoint picker of GIE v1.5.0 adds to responses it has seen.
 pub const SEEN_BY_EPP_HEADER: &str = "x-went-into-resp-headers";
 
+/// The longest name of an endpoint that is kept, in bytes: that of a host has 253 at most (RFC 1035, section 2.3.4), with scheme and port.
+const NAME_LIMIT_BYTES: usize = 280;
+
 /// How responses identify the endpoint that served them.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -59,6 +62,7 @@ impl Names {
     /// one endpoint has.
     pub fn endpoint_of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
         let value = value.trim_ascii();
+        let value = &value[..value.len().min(NAME_LIMIT_BYTES)];
         if self.by_address.is_empty() {
             return value;
         }

@@ -4,10 +4,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 pub use poolproof_client::answer::{Answered, Asked};
 use poolproof_client::answer::{Fault, Kind, Stream, document};
+use poolproof_client::kept::{KEPT_LIMIT_BYTES, Kept};
 use poolproof_client::whole::is_event_stream;
 
 use super::failure::{Failed, Failure};
@@ -19,12 +22,20 @@ const RESULTS_LIMIT_BYTES: usize = 64 << 20;
 /// The most that is kept of an answer that failed, in bytes.
 const FAILED_LIMIT_BYTES: usize = 4 << 10;
 
+/// What an answer may take before it counts for the limit of all answers together, in bytes.
+const COUNTED_FROM_BYTES: usize = 64 << 10;
+
+/// The bytes of all answers of this process that are under way.
+static UNDER_WAY: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
 /// An answer that is arriving.
 #[derive(Debug)]
 pub struct Reading {
     asked: Asked,
     status: u16,
     body: Body,
+    /// What it takes, once that is much.
+    kept: Option<Kept>,
 }
 
 #[derive(Debug)]
@@ -47,7 +58,30 @@ impl Reading {
             } else {
                 Body::Whole(Vec::new(), content_type.map(Box::from))
             },
+            kept: None,
         }
+    }
+
+    /// Counts what it takes. Fails if all answers under way take too much.
+    #[inline]
+    fn keeps(&mut self) -> Result<(), Failed> {
+        let bytes = match &self.body {
+            Body::Whole(body, _) => body.capacity(),
+            Body::Events(stream) => stream.held_bytes(),
+        };
+        if bytes < COUNTED_FROM_BYTES && self.kept.is_none() {
+            return Ok(());
+        }
+        let kept = self
+            .kept
+            .get_or_insert_with(|| Kept::with(UNDER_WAY.clone()));
+        if kept.set(bytes) {
+            return Ok(());
+        }
+        let detail = format!(
+            "it has {bytes} bytes so far, and all answers under way have more than {KEPT_LIMIT_BYTES}: send fewer at once"
+        );
+        Err(Failed::new(Failure::Answer(Kind::TooLong), detail))
     }
 
     /// Takes the bytes that arrived at `at`; `gap` receives the time between consecutive frames with text. Fails if reading on is useless.
@@ -68,13 +102,12 @@ impl Reading {
                 body.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 if bytes.len() > room && self.status == 200 {
                     let detail = format!("its answer is longer than {limit} bytes");
-                    Err(Failed::new(Failure::Answer(Kind::TooLong), detail))
-                } else {
-                    Ok(())
+                    return Err(Failed::new(Failure::Answer(Kind::TooLong), detail));
                 }
             }
-            Body::Events(stream) => stream.feed(bytes, at, gap).map_err(Failed::from),
+            Body::Events(stream) => stream.feed(bytes, at, gap)?,
         }
+        self.keeps()
     }
 
     /// Judges an answer that has come to its end.

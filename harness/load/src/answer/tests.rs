@@ -44,6 +44,7 @@ fn is_success(body: &[u8], size: usize) -> bool {
         frames: chunks.flat_map(|chunk| parser.feed(chunk, now)).collect(),
         tokens: STREAM.tokens,
         ending: Ending::Complete,
+        kept: Default::default(),
     }
     .is_success()
 }

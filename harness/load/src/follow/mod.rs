@@ -116,7 +116,7 @@ impl Follower {
 /// Reads a page, and adds its figures at the middle of the time that this took.
 async fn read(http: &reqwest::Client, url: &Url, line: &mut Line) {
     let asked = Instant::now();
-    match evidence::get(http, url).await {
+    match evidence::metrics(http, url).await {
         Ok(text) => {
             let at = asked + asked.elapsed() / 2;
             line.add(at, &figures::parse(&text));

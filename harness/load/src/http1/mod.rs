@@ -96,6 +96,24 @@ pub(super) async fn receive(
     }
 }
 
+/// Reads an answer that arrives in these pieces, up to its end or that of its connection.
+#[cfg(feature = "fuzz")]
+pub(super) fn read<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    asked: Asked,
+    listener: &mut impl Listener,
+) -> Result<Answered, Failed> {
+    let mut answer = Arriving {
+        asked,
+        head: Vec::new(),
+        body: None,
+        reusable: true,
+    };
+    let mut pieces = pieces.into_iter();
+    let answered = pieces.find_map(|piece| answer.arrived(piece, Instant::now(), listener));
+    answered.unwrap_or_else(|| answer.cut("the end"))
+}
+
 /// Whether a connection is unusable after such a failure, because its answer was not read to its end.
 fn broken(failure: Failure) -> bool {
     matches!(

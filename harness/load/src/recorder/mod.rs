@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failed, Failure};
 use poolproof_model::remark::Remark;
+use poolproof_model::target::conceal;
 use poolproof_model::workload::Series;
 use poolproof_records::load::Snapshot;
 use poolproof_stats::clusters::Clusters;
@@ -261,7 +262,10 @@ impl Recorder {
     fn keep_example(&mut self, example: Example) {
         let of_kind = self.examples.iter().filter(|it| it.kind == example.kind);
         if of_kind.count() < EXAMPLES_MAX {
-            self.examples.push(example);
+            self.examples.push(Example {
+                detail: conceal(&example.detail).into_owned(),
+                ..example
+            });
         }
     }
 }

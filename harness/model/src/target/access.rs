@@ -16,7 +16,7 @@ use url::Url;
 use super::Target;
 use super::certificates::{Certificates, read_certificates};
 use super::proxy::Proxy;
-use super::secret::{Secret, from_env, from_file};
+use super::secret::{Secret, from_env, from_file, remember};
 
 const AUTHORIZATION: &str = "authorization";
 const HOST: &str = "host";
@@ -139,6 +139,9 @@ impl Access {
         );
         if name == AUTHORIZATION {
             self.login = None;
+        }
+        if name != HOST {
+            remember(value.reveal());
         }
         self.headers.insert(name.as_str().to_owned(), value);
         Ok(())
@@ -267,10 +270,14 @@ fn login_of(url: &Url) -> Option<Secret> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
+    let password = url.password().unwrap_or_default();
     let mut login: Vec<u8> = percent_decode_str(url.username()).collect();
     login.push(b':');
-    login.extend(percent_decode_str(url.password().unwrap_or_default()));
-    Some(Secret::new(format!("Basic {}", STANDARD.encode(login))))
+    login.extend(percent_decode_str(password));
+    let login = format!("Basic {}", STANDARD.encode(login));
+    remember(&percent_decode_str(password).decode_utf8_lossy());
+    remember(&login);
+    Some(Secret::new(login))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub use metrics::Metrics;
 pub use models::{Endpoint, Model, Pool};
 pub use parameters::Parameters;
 pub use proxy::Proxy;
-pub use secret::{HIDDEN, Secret, Source, from_env, from_file};
+pub use secret::{HIDDEN, Secret, Source, conceal, from_env, from_file, remember};
 pub use urls::{PoolUrls, Urls};
 
 /// The header that names a request's InferenceObjective in GIE v1.5.0.

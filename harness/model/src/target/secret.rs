@@ -1,7 +1,9 @@
 //! Values that must not be seen: keys, passwords, headers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use schemars::JsonSchema;
@@ -9,6 +11,42 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// What records, logs and messages show instead of a secret.
 pub const HIDDEN: &str = "(hidden)";
+
+/// The shortest text that is known again in what servers send, in bytes. Keys are longer, and short words are in any text.
+const KNOWN_MIN_BYTES: usize = 8;
+
+/// The texts that [`conceal`] hides, the longest first.
+static KNOWN: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// Has [`conceal`] hide a value that is sent, and each long word of it: `Bearer KEY` is known again by the key alone.
+pub fn remember(value: &str) {
+    let words = value.split_ascii_whitespace().chain([value]);
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    for word in words.filter(|word| word.len() >= KNOWN_MIN_BYTES) {
+        if !known.iter().any(|known| known == word) {
+            known.push(word.to_owned());
+        }
+    }
+    known.sort_by_key(|known| std::cmp::Reverse(known.len()));
+}
+
+/// Hides in a text of a server what was sent to it in secret. Some servers repeat a refused key in the error.
+pub fn conceal(text: &str) -> Cow<'_, str> {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let mut shown = Cow::Borrowed(text);
+    for secret in known.iter() {
+        if shown.contains(secret.as_str()) {
+            shown = shown.replace(secret.as_str(), HIDDEN).into();
+        }
+        // The text may have been cut within it.
+        let ends = secret.char_indices().map(|(at, _)| at).rev();
+        let mut starts = ends.filter(|at| *at >= KNOWN_MIN_BYTES);
+        if let Some(at) = starts.find(|at| shown.ends_with(&secret[..*at])) {
+            shown = (shown[..shown.len() - at].to_owned() + HIDDEN).into();
+        }
+    }
+    shown
+}
 
 /// A value that is sent, and never shown: it has no `Display`, and `Debug` and `Serialize` write [`HIDDEN`].
 #[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -107,6 +145,21 @@ mod tests {
             assert!(!text.contains("canary"), "{text}");
         }
         assert_eq!(secret.reveal(), "sk-canary");
+    }
+
+    #[test]
+    fn a_secret_that_a_server_repeats_is_hidden_whole_and_cut() {
+        remember("Bearer sk-repeated-0123");
+        remember("short");
+        for (text, shown) in [
+            ("wrong key sk-repeated-0123!", "wrong key (hidden)!"),
+            ("Bearer sk-repeated-0123", "(hidden)"),
+            ("wrong key sk-repeate", "wrong key (hidden)"),
+            ("wrong key sk-repe", "wrong key sk-repe"),
+            ("a short text", "a short text"),
+        ] {
+            assert_eq!(conceal(text), shown);
+        }
     }
 
     #[test]

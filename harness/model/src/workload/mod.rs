@@ -32,7 +32,7 @@ pub use series::Series;
 pub use shipped::{QUICK, SHIPPED};
 
 use crate::api::Api;
-use crate::target::Parameters;
+use crate::target::{Parameters, remember};
 use crate::topology::Topology;
 use slo::{Metric, Slo};
 use trace::Trace;
@@ -209,6 +209,8 @@ impl Workload {
         };
         let mut workload: Self = toml::from_str(&text).with_context(|| what.clone())?;
         workload.check().with_context(|| what.clone())?;
+        let headers = workload.mix.iter().flat_map(|class| class.headers.values());
+        headers.for_each(|value| remember(value));
         let folder = path.parent().unwrap_or(Path::new(""));
         // The record, and a file that is written, must find images from any folder.
         for images in workload.mix.iter_mut().filter_map(|it| it.images.as_mut()) {

@@ -282,6 +282,9 @@ pub enum Conclusion {
 /// The kind of a failure for which this machine had no port or descriptor left.
 pub const CLIENT_LIMIT: &str = "client-limit";
 
+/// The start of the doubt that poolproof itself did not run for a while: every failure may come from that.
+pub const STOOD_STILL: &str = "poolproof stood still";
+
 /// The kind of a failure without an answer in time.
 const TIMED_OUT: &str = "timed-out";
 
@@ -302,7 +305,14 @@ impl Record {
     /// Whether no request was answered, though this machine could send: no doubt about its speed changes that.
     pub fn every_request_failed(&self) -> bool {
         let total = &self.total;
-        total.requests > 0 && total.answered == 0 && !total.failed.contains_key(CLIENT_LIMIT)
+        let could_send = !total.failed.contains_key(CLIENT_LIMIT) && !self.stood_still();
+        total.requests > 0 && total.answered == 0 && could_send
+    }
+
+    /// Whether poolproof itself did not run for a while.
+    fn stood_still(&self) -> bool {
+        let mut doubts = self.doubts.iter();
+        doubts.any(|doubt| doubt.starts_with(STOOD_STILL))
     }
 
     /// Whether an objective on failures was missed, and this machine cannot have caused any of them by being slow.
@@ -312,6 +322,7 @@ impl Record {
             judged.slo.metric == Metric::FAILED && judged.verdict == Verdict::Fail
         };
         self.slos.iter().any(missed)
+            && !self.stood_still()
             && !own.iter().any(|kind| self.total.failed.contains_key(*kind))
     }
 

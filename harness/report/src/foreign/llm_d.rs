@@ -27,7 +27,10 @@ pub(crate) const PERCENTILES: [(&str, f64); 11] = [
 pub fn convert(record: &Record) -> Converted {
     let total = &record.total;
     let failed = total.failures();
-    let end = record.started + jiff::SignedDuration::from_secs_f64(record.window_s);
+    // The time of an edited record may be beyond any calendar.
+    let window = jiff::SignedDuration::try_from_secs_f64(record.window_s).ok();
+    let end = window.and_then(|window| record.started.checked_add(window).ok());
+    let end = end.unwrap_or(record.started);
     let times = |series, units: &str| {
         Summary::of(record, series).map(|summary| statistics(&summary, units))
     };

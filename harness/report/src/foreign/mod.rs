@@ -43,6 +43,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_with_impossible_times_is_converted() {
+        let mut record = load();
+        for seconds in [1e300, -1e300, -1.0] {
+            record.window_s = seconds;
+            let converted = super::llm_d::convert(&record);
+            assert!(converted.value.is_object(), "{seconds}");
+        }
+    }
+
+    #[test]
     fn foreign_formats_hold_the_figures_of_the_record() {
         let record = load();
         let n = record.total.requests;

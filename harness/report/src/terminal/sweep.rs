@@ -162,7 +162,11 @@ fn chart(record: &RateSweep, width: usize) -> String {
         return String::new();
     }
     let mut cells = vec![vec![' '; columns]; CHART_ROWS];
-    let column = |rate: f64| ((rate / most) * (columns - 1) as f64).round() as usize;
+    // The knee of an edited record may be beyond all steps.
+    let column = |rate: f64| {
+        let column = ((rate / most) * (columns - 1) as f64).round() as usize;
+        column.min(columns - 1)
+    };
     let row = |ms: f64| {
         let share = if high > low {
             (ms / low).ln() / (high / low).ln()
@@ -212,6 +216,18 @@ mod tests {
         width: 160,
         colour: false,
     };
+
+    #[test]
+    fn a_knee_beyond_all_steps_is_shown_at_the_edge() {
+        let mut record = rate_sweep();
+        for rate in [1e308, -1.0, 1e9] {
+            if let Some(knee) = &mut record.knee {
+                knee.rate_per_s = rate;
+            }
+            let text = render(&record, WIDE);
+            assert!(text.contains('┤'), "{text}");
+        }
+    }
 
     #[test]
     fn each_step_of_the_curve_has_a_row_and_the_chart_shows_the_knee() {

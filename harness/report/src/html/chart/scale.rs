@@ -3,6 +3,10 @@
 /// An axis counts in decades if its largest value is this many times its smallest.
 const DECADES_FROM: f64 = 30.0;
 
+/// Values beyond are at the end of a scale, and those below are 0: steps between them would be infinite, or none at all.
+const LARGEST: f64 = 1e100;
+const SMALLEST: f64 = 1e-100;
+
 /// A scale.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
@@ -35,7 +39,9 @@ impl Scale {
         range: Range,
         (from, to): (f64, f64),
     ) -> Option<Self> {
-        let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        let small = |value: f64| if value.abs() < SMALLEST { 0.0 } else { value };
+        let values = values.filter(|value| value.abs() <= LARGEST).map(small);
+        let values: Vec<f64> = values.collect();
         let low = values.iter().copied().reduce(f64::min)?;
         let high = values.iter().copied().reduce(f64::max)?;
         let log = matches!(range, Range::Decades | Range::DecadesFromZero)
@@ -152,6 +158,52 @@ mod tests {
 
     fn scale(values: &[f64], range: Range) -> Scale {
         Scale::new(values.iter().copied(), range, (0.0, 100.0)).unwrap()
+    }
+
+    #[test]
+    fn values_of_any_size_give_few_labels() {
+        let extremes = [
+            0.0,
+            5e-324,
+            1e-300,
+            1.0,
+            1e300,
+            f64::MAX,
+            f64::INFINITY,
+            f64::NAN,
+            1e18,
+            1e18 + 128.0,
+        ];
+        let extremes = extremes.iter().flat_map(|value| [*value, -value]);
+        let extremes: Vec<f64> = extremes.collect();
+        for range in [
+            Range::Round,
+            Range::FromZero,
+            Range::Exact,
+            Range::Decades,
+            Range::DecadesFromZero,
+        ] {
+            for one in &extremes {
+                for other in &extremes {
+                    let values = [*one, *other].into_iter();
+                    let Some(scale) = Scale::new(values, range, (0.0, 100.0)) else {
+                        continue;
+                    };
+                    let ticks = scale.ticks();
+                    assert!(
+                        ticks.len() <= 20,
+                        "{range:?} of {one} and {other}: {}",
+                        ticks.len()
+                    );
+                    for value in ticks.iter().chain([one, other]) {
+                        assert!(
+                            (0.0..=100.0).contains(&scale.at(*value)),
+                            "{range:?}: {value}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]

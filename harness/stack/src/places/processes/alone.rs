@@ -1,9 +1,10 @@
 //! An endpoint picker by itself: no gateway, and a single model server that stands for any number of endpoints.
 //!
-//! Every address of 127.0.0.0/8 is this machine on Linux, so that one server on all addresses is as many endpoints as are wanted, each with
-//! an address and metrics of its own to scrape. The picker is started as on stack `local`.
+//! Every address of 127.0.0.0/8 is this machine on Linux, so that one server on several of them is as many endpoints as are wanted, each
+//! with an address and metrics of its own to scrape. It listens on no other address: no other machine reaches it. The picker is started
+//! as on stack `local`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use poolproof_fixtures::model_server::{Config, ModelServer, Settings};
@@ -20,6 +21,7 @@ use crate::{Options, StartError};
 use poolproof_client as client;
 use poolproof_model::parts::KubeApi;
 use poolproof_model::topology::{Model, Pool, Topology};
+use poolproof_records::limits;
 
 /// The model of its pool.
 pub const MODEL: &str = "model-a";
@@ -69,15 +71,18 @@ async fn start(options: &Options, endpoints: usize) -> Result<PickerAlone> {
     let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let mut ports = Ports::new();
     let http = client::http(usize::MAX)?;
-    let server = ModelServer::start(Config {
-        listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+    // A listener and a connection for each.
+    limits::check_connections(2 * endpoints, endpoints)?;
+    let config = Config {
+        listen: SocketAddr::from((address(0), 0)),
         name: POOL.to_owned(),
         namespace: POOL.to_owned(),
         models: vec![MODEL.to_owned()],
         adapters: Vec::new(),
         settings: Settings::default(),
-    });
-    let server = server.await.context("the model server")?;
+    };
+    let others = (1..endpoints).map(|number| IpAddr::from(address(number)));
+    let server = ModelServer::start_on(config, others).await?;
     let port = server.address().port();
     let topology = topology(endpoints);
     let pool = topology.pools().next().context("the pool")?;
