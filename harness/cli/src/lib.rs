@@ -322,6 +322,7 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             }
             stop.cancel();
             if first.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
+                poolproof_stack::kill_private_gateways();
                 std::process::exit(i32::from(Exit::Interrupted.code()));
             }
         }
