@@ -20,7 +20,7 @@
 //! const SUITES: &[Suite] = &[];
 //!
 //! fn main() -> ExitCode {
-//!     poolproof_cli::main(App { suites: SUITES })
+//!     poolproof_cli::main(App { suites: SUITES, coverage: &[] })
 //! }
 //! ```
 
@@ -63,6 +63,7 @@ use exit::Exit;
 
 use poolproof_cases::case::Suite;
 use poolproof_cases::context::Timeouts;
+use poolproof_model::coverage::Document;
 use poolproof_model::parts::StackKind;
 use poolproof_report::terminal::TableStyle;
 use poolproof_stack::StartError;
@@ -77,6 +78,8 @@ pub use stack::from_env as stack_from_env;
 pub struct App {
     /// All suites, in run order.
     pub suites: &'static [Suite],
+    /// The rules of specifications, with the cases that check each.
+    pub coverage: &'static [Document],
 }
 
 /// The timeouts of cases on a kind of stack.

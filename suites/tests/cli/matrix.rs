@@ -279,7 +279,7 @@ fn a_command_that_never_becomes_ready_ends_in_time_with_its_children() {
         log.contains("listening on") || log.contains("at the wrong port"),
         "{log}"
     );
-    assert!(table.contains("no start"), "{table}");
+    assert!(table.contains("did not start"), "{table}");
     wait_for("the end of the child", || !listens(port));
 }
 
