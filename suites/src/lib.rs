@@ -24,6 +24,7 @@
 mod affinity;
 mod canary;
 mod cancel;
+mod coverage;
 mod distribution;
 mod errors;
 mod faults;
@@ -61,7 +62,10 @@ pub const SUITES: &[Suite] = &[
 ];
 
 /// What the command line is about.
-pub const APP: App = App { suites: SUITES };
+pub const APP: App = App {
+    suites: SUITES,
+    coverage: coverage::COVERAGE,
+};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -20,7 +20,7 @@
 //! const SUITES: &[Suite] = &[];
 //!
 //! fn main() -> ExitCode {
-//!     poolproof_cli::main(App { suites: SUITES }, env!("CARGO_PKG_VERSION"))
+//!     poolproof_cli::main(App { suites: SUITES, coverage: &[] }, env!("CARGO_PKG_VERSION"))
 //! }
 //! ```
 
@@ -66,6 +66,7 @@ use output::{make_out_folder, print_line, printable, save};
 
 use poolproof_cases::case::Suite;
 use poolproof_cases::context::Timeouts;
+use poolproof_model::coverage::Document;
 use poolproof_model::parts::StackKind;
 use poolproof_model::target::conceal;
 use poolproof_report::terminal::TableStyle;
@@ -81,6 +82,8 @@ pub use stack::from_env as stack_from_env;
 pub struct App {
     /// All suites, in run order.
     pub suites: &'static [Suite],
+    /// The rules of specifications, with the cases that check each.
+    pub coverage: &'static [Document],
 }
 
 /// The timeouts of cases on a kind of stack.
@@ -316,6 +319,7 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             }
             stop.cancel();
             if first.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
+                poolproof_stack::kill_private_gateways();
                 std::process::exit(i32::from(Exit::Interrupted.code()));
             }
         }

@@ -1,4 +1,4 @@
-//! `poolproof list`: the cases, or the flaws with the cases that must catch them.
+//! `poolproof list`: the cases, the flaws with the cases that must catch them, or the rules of specifications with the cases that check them.
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -16,6 +16,7 @@ use poolproof_report::terminal::list::{self as terminal, CaseRow, FlawRow};
   poolproof list canary --json    one suite, as JSON
   poolproof list --slow           slow cases only
   poolproof list --format markdown > cases.md
+  poolproof list --coverage       rules of the specifications, with the cases that check each, or why none does
   poolproof list --flaws          available defects, where each was seen, and which cases must catch it")]
 pub(super) struct Args {
     /// Suites or cases to list [default: all]
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// List flaws instead of cases
     #[arg(long, conflicts_with = "selectors")]
     flaws: bool,
+    /// List the rules of the specifications instead, with the cases that check each
+    #[arg(long, conflicts_with_all = ["selectors", "flaws", "slow"])]
+    coverage: bool,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     format: Format,
@@ -47,7 +51,15 @@ enum Format {
 
 pub(super) fn list(app: App, args: &Args) -> Result<Exit, Failure> {
     let format = if args.json { Format::Json } else { args.format };
-    let text = if args.flaws {
+    let text = if args.coverage {
+        match format {
+            Format::Terminal => terminal::coverage(app.coverage),
+            Format::Markdown => markdown::coverage(app.coverage),
+            Format::Json => {
+                serde_json::to_string_pretty(app.coverage).context("writing the list")?
+            }
+        }
+    } else if args.flaws {
         let rows = flaws(app, args.slow);
         match format {
             Format::Terminal => terminal::flaws(&rows),

@@ -156,6 +156,11 @@ pub(super) struct Ran {
 }
 
 impl Args {
+    /// See [`StackArgs::forget`].
+    pub(super) fn forget(&mut self, named: impl Fn(&str) -> bool) {
+        self.stack.forget(named);
+    }
+
     /// Reads and checks what the arguments name. Starts nothing.
     pub(super) fn prepare(&self, app: App) -> Result<Prepared, Failure> {
         let cases =

@@ -151,6 +151,14 @@ impl StackArgs {
         self.target.is_none() && self.stack == StackKind::Embedded
     }
 
+    /// Takes back the target file and the parts that the environment named. `named` decides by the id of an argument.
+    pub(super) fn forget(&mut self, named: impl Fn(&str) -> bool) {
+        self.target.take_if(|_| named("target"));
+        self.gateway.take_if(|_| named("gateway"));
+        self.epp.take_if(|_| named("epp"));
+        self.model_server.take_if(|_| named("model_server"));
+    }
+
     /// The same arguments with the default parts.
     pub(super) fn with_default_parts(self) -> Self {
         Self {
@@ -178,6 +186,7 @@ impl StackArgs {
             topology,
             target_file: self.target.clone(),
             target: self.found.clone(),
+            private: None,
             flaw: self.flaw,
             seed: self.seed,
             access: self.access.read()?,

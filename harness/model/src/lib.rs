@@ -40,6 +40,7 @@
 pub mod api;
 pub mod change;
 pub mod component;
+pub mod coverage;
 pub mod parts;
 pub mod picture;
 pub mod remark;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::routed::{self, Routed, Weighted};
+use crate::target;
 
 /// The requested structure of a stack. Read from TOML; unknown fields are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -253,6 +254,18 @@ impl Topology {
 }
 
 impl Model {
+    /// What the endpoints of a target's model serve: its names, without its pools.
+    pub fn served_by(model: &target::Model) -> Self {
+        Self {
+            name: model.name.clone(),
+            adapters: model.adapters.clone(),
+            max_loras: max_loras(),
+            request_timeout_ms: None,
+            rewrites: model.rewrites.clone(),
+            pools: Vec::new(),
+        }
+    }
+
     /// The names beside its own that lead to its pools: adapters, and names that are rewritten.
     pub fn routed_names(&self) -> impl Iterator<Item = &String> {
         self.adapters.iter().chain(self.rewrites.keys())

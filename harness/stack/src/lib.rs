@@ -46,8 +46,8 @@ mod worker;
 pub mod workers;
 
 pub use cluster_view::ClusterView;
-pub use options::{ClusterOptions, KindOptions, Options, ProcessOptions};
+pub use options::{ClusterOptions, KindOptions, Options, Private, ProcessOptions};
 pub use places::processes::{PICKER_MODEL, PickerAlone};
-pub use process::{PrivateGateway, exec_child, is_poolproof};
+pub use process::{exec_child, is_poolproof, kill_private_gateways};
 pub use progress::{Progress, StartError};
 pub use running::{Stack, WARNING};

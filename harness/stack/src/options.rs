@@ -1,5 +1,6 @@
 //! Options of a stack: plain values, read from the command line or the environment.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
 use poolproof_model::parts::{KubeApi, Parts, StackKind};
-use poolproof_model::target::{Access, Target};
+use poolproof_model::target::{Access, Secret, Target};
 use poolproof_model::topology::Topology;
 
 /// The options of a stack.
@@ -21,6 +22,8 @@ pub struct Options {
     pub target_file: Option<PathBuf>,
     /// The target of a `url` stack without a file.
     pub target: Option<Target>,
+    /// What is started for a `url` stack; `None`: everything is there already.
+    pub private: Option<Private>,
     /// The flaw to enable.
     pub flaw: Option<Flaw>,
     /// The seed of every random choice in stand-ins.
@@ -42,6 +45,21 @@ pub struct Options {
     pub kind_cluster: KindOptions,
     /// Options of a `cluster` stack.
     pub cluster: ClusterOptions,
+}
+
+/// What is started for a target file: a gateway of the user's own, and model servers behind it.
+#[derive(Clone, Debug)]
+pub struct Private {
+    /// The command of the gateway with its arguments; empty: the gateway runs already.
+    pub command: Vec<String>,
+    /// The folder in which the command runs.
+    pub folder: PathBuf,
+    /// Variables of the command, besides those of this process.
+    pub env: BTreeMap<String, Secret>,
+    /// Whether a model server of poolproof is started at the `url` of each endpoint.
+    pub endpoints: bool,
+    /// An existing folder for the output of the command; that of the model servers goes to `logs` in it.
+    pub output: PathBuf,
 }
 
 /// Options of stacks of processes or containers.

@@ -1,5 +1,7 @@
 //! What the program prints without a run: help, plans, lists, the matrix of the self-test.
 
+use std::path::Path;
+
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,15 +60,17 @@ fn lists_are_for_people_and_for_programs() {
     for (arguments, name) in [
         (&["list", "canary"][..], "canary/windows"),
         (&["list", "--flaws"], "split-80-20"),
+        (&["list", "--coverage"], "BackendRef.weight"),
     ] {
         let (code, table, _) = run(&folder, arguments);
         assert!(code == 0 && table.contains(name), "{table}");
         let (_, json, _) = run(&folder, &[arguments, &["--json"]].concat());
         let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
-        assert!(
-            rows.iter()
-                .any(|row| row["id"] == name || row["name"] == name)
-        );
+        let has_name = |row: &Value| {
+            let mut rules = row["rules"].as_array().into_iter().flatten();
+            row["id"] == name || row["name"] == name || rules.any(|rule| rule["place"] == name)
+        };
+        assert!(rows.iter().any(has_name));
     }
 }
 
@@ -94,20 +98,34 @@ fn a_selftest_is_a_matrix_for_people_documents_and_programs() {
     );
 }
 
-#[test]
-fn the_committed_list_of_cases_is_what_the_program_prints() {
+/// Holds the committed file against what the program prints, behind a heading. `POOLPROOF_WRITE_CASES` writes it.
+fn committed(file: &str, heading: &str, arguments: &str) {
     let folder = TempDir::new().unwrap();
-    let (code, list, _) = run(&folder, &["list", "--format", "markdown"]);
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let (code, list, _) = run(&folder, &arguments);
     assert_eq!(code, 0);
     let text = format!(
-        "# Cases and the sources of their requirements\n\nPrinted by `poolproof list --format markdown`. To write it again: `POOLPROOF_WRITE_CASES=1 cargo test --test cli committed_list`.\n\n{list}"
+        "# {heading}\n\nPrinted by `poolproof {}`. To write it again: `POOLPROOF_WRITE_CASES=1 cargo test --test cli committed_list`.\n\n{list}",
+        arguments.join(" ")
     );
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/cases.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("POOLPROOF_WRITE_CASES").is_some() {
-        std::fs::write(path, &text).unwrap();
+        std::fs::write(&path, &text).unwrap();
     }
     assert!(
         std::fs::read_to_string(path).unwrap_or_default() == text,
-        "suites/cases.md is not the list of cases: run this test with POOLPROOF_WRITE_CASES=1"
+        "suites/{file} is not what the program lists: run this test with POOLPROOF_WRITE_CASES=1"
     );
+}
+
+#[test]
+fn the_committed_list_of_cases_is_what_the_program_prints() {
+    let heading = "Cases and the sources of their requirements";
+    committed("cases.md", heading, "list --format markdown");
+}
+
+#[test]
+fn the_committed_list_of_rules_is_what_the_program_prints() {
+    let heading = "Rules of the specifications and the cases that check them";
+    committed("coverage.md", heading, "list --coverage --format markdown");
 }

@@ -24,7 +24,13 @@ A plan (reports/README.md describes all fields):
   [[stack]]
   name = \"envoy\"
   place = \"local\"
-  gateway = \"envoy\"")]
+  gateway = \"envoy\"
+
+  [[stack]]
+  name = \"my-gateway\"
+  target = \"my-gateway.toml\"
+  start_command = [\"./my-gateway\"]
+  start_endpoints = true")]
 pub(super) struct Args {
     /// Folders or records of runs; or one plan, a TOML file
     #[arg(value_name = "DIR|FILE|PLAN.toml", required = true)]

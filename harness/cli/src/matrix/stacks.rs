@@ -1,11 +1,9 @@
 //! Runs the stacks of a plan one after another. Each has a folder: its record, or why it did not start.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use tokio::net::TcpStream;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::super::run::{self, Prepared};
 use super::super::{App, Exit, Failure, make_out_folder};
@@ -14,13 +12,9 @@ use poolproof_model::parts::{Named, Parts, StackKind};
 use poolproof_records::file::{self, Kind};
 use poolproof_records::not_started::{self, NotStarted};
 use poolproof_records::run::Record;
-use poolproof_stack::PrivateGateway;
 
 /// The file with the entry of the plan that a record was made from.
 const ENTRY: &str = "stack.json";
-
-/// How long a connection to a server that is there already may take.
-const TAKEN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a stack of a plan ended.
 enum Ended {
@@ -72,7 +66,7 @@ pub(super) async fn run(
         make_out_folder(&folder)?;
         begin(entry, &folder)?;
         let parts = prepared.options.parts;
-        let ended = one(app, plan, entry, &arguments, prepared, &folder).await?;
+        let ended = one(app, entry, &arguments, prepared).await?;
         match ended {
             Ended::Ran(record) => {
                 say(&format!("{} ({})", record.conclusion(), record.counts()));
@@ -109,16 +103,17 @@ pub(super) async fn run(
 /// The arguments of a run, and what they name, checked.
 fn prepare(app: App, plan: &Plan, entry: &Entry, folder: &Path) -> Result<(run::Args, Prepared)> {
     let arguments = entry.arguments(plan.folder(), folder)?;
-    let prepared = arguments.prepare(app).map_err(|failure| failure.error)?;
+    let mut prepared = arguments.prepare(app).map_err(|failure| failure.error)?;
+    prepared.options.private = entry.private(plan.folder(), folder)?;
     prepared.options.planned_target()?;
     Ok((arguments, prepared))
 }
 
 /// The record of a stack that was run to its end, from the same entry of the plan.
 fn finished(entry: &Entry, folder: &Path) -> Option<Record> {
-    let same = std::fs::read(folder.join(ENTRY)).ok()?;
-    let same: Entry = serde_json::from_slice(&same).ok()?;
-    if same != *entry || folder.join(not_started::FILE).exists() {
+    let made_from = std::fs::read(folder.join(ENTRY)).ok()?;
+    let made_from: Value = serde_json::from_slice(&made_from).ok()?;
+    if made_from["digest"] != *entry.digest || folder.join(not_started::FILE).exists() {
         return None;
     }
     // A record that cannot be read is made again.
@@ -152,51 +147,16 @@ fn begin(entry: &Entry, folder: &Path) -> Result<()> {
 /// Starts the stack, runs its cases and stops it.
 async fn one(
     app: App,
-    plan: &Plan,
     entry: &Entry,
     arguments: &run::Args,
     prepared: Prepared,
-    folder: &Path,
 ) -> Result<Ended, Failure> {
-    let mut gateway = match start(plan, entry, &prepared, folder).await {
-        Ok(gateway) => gateway,
-        Err(error) => return Ok(Ended::DidNotStart(error)),
-    };
-    let ran = run::execute(app, arguments, prepared, &entry.declared()).await;
-    // If it has ended, that is the cause.
-    let gone = gateway.as_mut().and_then(|gateway| gateway.check().err());
-    if let Some(gateway) = gateway {
-        gateway.stop().await;
-    }
-    match ran {
+    match run::execute(app, arguments, prepared, &entry.declared()).await {
         Ok(Some(ran)) => Ok(Ended::Ran(Box::new(ran.record))),
         Ok(None) => Ok(Ended::Interrupted),
         Err(failure) if failure.exit == Exit::Internal => Err(failure),
-        Err(failure) => Ok(Ended::DidNotStart(gone.unwrap_or(failure.error))),
+        Err(failure) => Ok(Ended::DidNotStart(failure.error)),
     }
-}
-
-/// Starts the command of a private gateway, if there is one. Fails if its address is taken: another server would be tested in its place.
-async fn start(
-    plan: &Plan,
-    entry: &Entry,
-    prepared: &Prepared,
-    folder: &Path,
-) -> Result<Option<PrivateGateway>> {
-    let Some((name, arguments)) = entry.start_command.split_first() else {
-        return Ok(None);
-    };
-    let url = prepared.options.planned_target()?.url;
-    for address in url.socket_addrs(|| None).unwrap_or_default() {
-        let connected = tokio::time::timeout(TAKEN_TIMEOUT, TcpStream::connect(address)).await;
-        ensure!(
-            !matches!(connected, Ok(Ok(_))),
-            "a server listens at {url} before `start_command` runs: stop it, or remove `start_command` to test it"
-        );
-    }
-    let mut command = Command::new(name);
-    command.args(arguments).current_dir(plan.folder());
-    PrivateGateway::start(prepared.options.program.clone(), folder, &command).map(Some)
 }
 
 fn save_reason(entry: &Entry, parts: Parts, folder: &Path, error: &anyhow::Error) -> Result<()> {

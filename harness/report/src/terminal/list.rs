@@ -1,10 +1,11 @@
-//! The list of cases, and the list of flaws.
+//! The list of cases, the list of flaws, and the rules of specifications.
 
 use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Style, Width};
 
+use poolproof_model::coverage::{Document, Rule};
 use poolproof_model::verdict::Level;
 
 /// A case, as it is listed.
@@ -80,6 +81,46 @@ pub fn flaws(rows: &[FlawRow]) -> String {
         ],
         cells,
     )
+}
+
+/// Renders a table of rules for each document.
+pub fn coverage(documents: &[Document]) -> String {
+    let table = |document: &Document| {
+        let rows = document.rules.iter().map(|rule| {
+            [
+                rule.place.to_owned(),
+                rule.sentence.to_owned(),
+                checked_by(rule),
+            ]
+        });
+        let rows = wrapped([("place", 32), ("rule", 64), ("checked by", 64)], rows);
+        format!("{}: {}\n{rows}", document.name, counts(document))
+    };
+    let tables: Vec<String> = documents.iter().map(table).collect();
+    tables.join("\n\n")
+}
+
+/// How many rules of a document are checked.
+pub(crate) fn counts(document: &Document) -> String {
+    let rules = document.rules.iter();
+    let (some, none): (Vec<&Rule>, Vec<&Rule>) = rules.partition(|rule| !rule.cases.is_empty());
+    let partly = some.iter().filter(|rule| !rule.gap.is_empty()).count();
+    format!(
+        "{} rules: {} checked, {partly} in part, {} not",
+        document.rules.len(),
+        some.len() - partly,
+        none.len()
+    )
+}
+
+/// The cases that check a rule, and what is left.
+pub(crate) fn checked_by(rule: &Rule) -> String {
+    let cases = rule.cases.join(", ");
+    match (rule.cases.is_empty(), rule.gap.is_empty()) {
+        (true, _) => format!("not covered, because {}", rule.gap),
+        (false, true) => cases,
+        (false, false) => format!("{cases}; not covered: {}", rule.gap),
+    }
 }
 
 /// A name with the mark of what only a run with slow cases has.

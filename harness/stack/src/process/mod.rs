@@ -24,7 +24,8 @@ pub use exec::exec_child;
 pub(crate) use folder::Folder;
 pub(crate) use group::ProcessGroup;
 use group::{Output, POLL_INTERVAL, STOP_TIMEOUT};
-pub use private::PrivateGateway;
+pub(crate) use private::PrivateGateway;
+pub use private::kill_private_gateways;
 
 /// How to start a part of a stack.
 #[derive(Debug)]

@@ -34,6 +34,7 @@ pub(crate) fn options(gateway: Gateway) -> Options {
             bin_dir: None,
             kube_api: poolproof_model::parts::KubeApi::StandIn,
         },
+        private: None,
         kind_cluster: KindOptions {
             node_image: None,
             keep: false,

@@ -3,7 +3,7 @@
 
 mod alone;
 mod kube;
-mod model_server;
+pub(super) mod model_server;
 mod objects;
 mod operator;
 mod picker;

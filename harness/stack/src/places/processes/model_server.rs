@@ -24,8 +24,8 @@ const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub(super) type Endpoints<'a> = BTreeMap<&'a str, Vec<(String, SocketAddr)>>;
 
 /// The model server of an endpoint.
-pub(super) struct Server {
-    pub(super) name: String,
+pub(in crate::places) struct Server {
+    pub(in crate::places) name: String,
     pub(super) pool: String,
     pub(super) address: SocketAddr,
     model: String,
@@ -60,17 +60,9 @@ pub(super) async fn start_all<'a>(
                     let other = SocketAddr::from((OTHER_HOST, address.port()));
                     anyhow::Ok((other, launch(other)?))
                 });
-                let mut server = Server {
-                    launch: launch(address)?,
-                    other: other.transpose()?,
-                    open: true,
-                    moved: false,
-                    name,
-                    pool: pool.name.clone(),
-                    address,
-                    model: model.name.clone(),
-                    process: None,
-                };
+                let names = (name.as_str(), pool.name.as_str(), model.name.as_str());
+                let mut server = Server::at(address, names, launch(address)?);
+                server.other = other.transpose()?;
                 server.start(group).await?;
                 servers.push(server);
             }
@@ -91,8 +83,27 @@ pub(super) async fn start_all<'a>(
 }
 
 impl Server {
+    /// The server of an endpoint, by its name, its pool and its model. It is down.
+    pub(in crate::places) fn at(
+        address: SocketAddr,
+        (name, pool, model): (&str, &str, &str),
+        launch: Launch,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            pool: pool.to_owned(),
+            address,
+            model: model.to_owned(),
+            launch,
+            other: None,
+            open: true,
+            moved: false,
+            process: None,
+        }
+    }
+
     /// Starts it if it is down. [`Server::ready`] waits until it serves.
-    pub(super) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
+    pub(in crate::places) async fn start(&mut self, group: &ProcessGroup) -> Result<()> {
         if self.process.is_none() {
             self.process = Some(group.launch(&self.name, &self.launch).await?);
         }
@@ -100,7 +111,7 @@ impl Server {
     }
 
     /// Stops it, and waits until it has ended.
-    pub(super) async fn stop(&mut self) {
+    pub(in crate::places) async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
@@ -126,12 +137,12 @@ impl Server {
     }
 
     /// Kills it, without draining requests.
-    pub(super) fn kill(&mut self) {
+    pub(in crate::places) fn kill(&mut self) {
         drop(self.process.take());
     }
 
     /// Waits until it serves its model.
-    pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
+    pub(in crate::places) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
         let models: Url = format!("http://{}/v1/models", self.address).parse()?;
         let (models, model) = (&models, &self.model);
         let serves = || async move {

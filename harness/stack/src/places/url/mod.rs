@@ -1,4 +1,7 @@
-//! An existing stack. Its target file describes everything that is known of it.
+//! An existing stack, or a gateway of the user's own that is started. Its target file describes everything that is known of it.
+
+mod endpoints;
+mod private;
 
 use std::time::Duration;
 
@@ -38,10 +41,13 @@ impl place::Place for Place {
     fn start<'a>(
         &self,
         options: &'a Options,
-        _progress: &'a mut Progress<'_>,
+        progress: &'a mut Progress<'_>,
     ) -> BoxFuture<'a, Result<Started>> {
         async {
             let target = load(options)?;
+            if let Some(private) = &options.private {
+                return private::start(options, private, target, progress).await;
+            }
             // A wait for a model includes that for its server.
             if options.wait_ready.is_none() {
                 reach(&target).await?;
@@ -65,7 +71,21 @@ impl Running for NotOurs {
     }
 }
 
+/// The target, with what is started for it.
 fn load(options: &Options) -> Result<Target> {
+    let mut target = existing(options)?;
+    let private = options.private.as_ref();
+    if private.is_some_and(|private| private.endpoints) {
+        let named = options.target_file.as_ref();
+        let named = named.map(|file| format!("target file {}", file.display()));
+        endpoints::plan(&mut target)
+            .with_context(|| named.unwrap_or_else(|| target.name.clone()))?;
+    }
+    Ok(target)
+}
+
+/// The target as it is described.
+fn existing(options: &Options) -> Result<Target> {
     if let Some(target) = &options.target {
         return Ok(target.clone());
     }
