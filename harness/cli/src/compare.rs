@@ -23,7 +23,7 @@ use poolproof_report::terminal::compare::render;
 The exit code is 0 if every rule of the gate holds, 1 if a rule is broken, 2 for a usage error, 3 if a rule cannot be judged. Without
 --gate, the only rule is that no Must case gets worse; load runs alone have no rule.")]
 pub(super) struct Args {
-    /// The earlier run: a folder with run.json, load.json or overhead.json, one of these files, or a result of guidellm, aiperf,
+    /// The earlier run: a folder with run.json, load.json, overhead.json or picker.json, one of these files, or a result of guidellm, aiperf,
     /// inference-perf, `vllm bench serve` or llm-d's Benchmark Report
     baseline: PathBuf,
     /// The run to compare, in the same form

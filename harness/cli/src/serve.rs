@@ -6,6 +6,7 @@ mod model_server;
 mod stub;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -70,10 +71,18 @@ pub(super) async fn serve(app: App, component: Component) -> Result<Exit, Failur
             gateway.stop().await;
         }
         Component::Stub(args) => {
+            let log = args.log.clone();
             let config = args.into_config().map_err(Failure::usage)?;
             let stub = Stub::bind(config).map_err(Failure::usage)?;
             println!("listening on {}", stub.address()?);
-            stub.serve(stop).await?;
+            match log {
+                None => drop(stub.serve(stop).await?),
+                Some(log) => {
+                    let start = Instant::now();
+                    let answers = stub.recording().serve(stop).await?;
+                    stub::write_log(&log, answers, start)?;
+                }
+            }
         }
         Component::Worker(args) => {
             let worker = workers::Server::bind(args.listen)

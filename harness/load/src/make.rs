@@ -219,17 +219,21 @@ fn with_histograms(mut group: Group, cell: &Cell) -> Group {
     for series in Series::ALL {
         let times = group.times.get_mut(series.name());
         if let (Some(times), Some(histogram)) = (times, cell.series(series)) {
-            times.histogram_us = histogram
-                .iter_recorded()
-                .map(|value| (value.value_iterated_to(), value.count_at_value()))
-                .collect();
+            times.histogram_us = values_of(histogram);
         }
     }
     group
 }
 
+/// All recorded values, each with its count.
+pub(crate) fn values_of(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
+    let values = histogram.iter_recorded();
+    let values = values.map(|value| (value.value_iterated_to(), value.count_at_value()));
+    values.collect()
+}
+
 /// The summary of recorded times; `None` if there are none.
-fn times_of(times_us: &Histogram<u64>, failed: u64) -> Option<Times> {
+pub(crate) fn times_of(times_us: &Histogram<u64>, failed: u64) -> Option<Times> {
     (!times_us.is_empty()).then(|| Times {
         n: times_us.len(),
         mean_ms: times_us.mean() / 1000.0,

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::file::{Kind, parse, read_kind};
 use crate::load;
 use crate::load::overhead::Overhead;
+use crate::load::picker::PickerLoad;
 use crate::load::search::RateSearch;
 use crate::load::sweep::RateSweep;
 use crate::run;
@@ -24,6 +25,8 @@ pub enum AnyRecord {
     Overhead(Box<Overhead>),
     /// A [`Kind::Sweep`].
     Sweep(Box<RateSweep>),
+    /// A [`Kind::Picker`].
+    Picker(Box<PickerLoad>),
 }
 
 impl AnyRecord {
@@ -36,11 +39,12 @@ impl AnyRecord {
             Kind::Search => Self::Search(parse(path, kind, &text)?),
             Kind::Overhead => Self::Overhead(parse(path, kind, &text)?),
             Kind::Sweep => Self::Sweep(parse(path, kind, &text)?),
+            Kind::Picker => Self::Picker(parse(path, kind, &text)?),
         })
     }
 
-    /// Reads a record from a file, or from a folder: the first of run.json, load.json, limit.json, overhead.json
-    /// and sweep.json that exists.
+    /// Reads a record from a file, or from a folder: the first of run.json, load.json, limit.json, overhead.json,
+    /// sweep.json and picker.json that exists.
     pub fn read_at(path: &Path) -> Result<Self> {
         if !path.is_dir() {
             return Self::read(path);
@@ -60,6 +64,7 @@ impl AnyRecord {
             Self::Search(_) => Kind::Search,
             Self::Overhead(_) => Kind::Overhead,
             Self::Sweep(_) => Kind::Sweep,
+            Self::Picker(_) => Kind::Picker,
         }
     }
 }
@@ -83,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::file::save;
-    use crate::samples::{rate_search, rate_sweep};
+    use crate::samples::{picker_load, rate_search, rate_sweep};
 
     fn committed(name: &str) -> PathBuf {
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
@@ -97,12 +102,15 @@ mod tests {
         save(&rate_search(), &search).unwrap();
         let sweep = folder.path().join("steps.json");
         save(&rate_sweep(), &sweep).unwrap();
+        let picks = folder.path().join("picks.json");
+        picker_load().save(&picks).unwrap();
         for (file, kind) in [
             (committed("embedded/run.json"), Kind::Run),
             (committed("load-local-envoy/load.json"), Kind::Load),
             (committed("load-url-h200/overhead.json"), Kind::Overhead),
             (search, Kind::Search),
             (sweep, Kind::Sweep),
+            (picks, Kind::Picker),
         ] {
             let renamed = folder.path().join("before.json");
             fs::copy(file, &renamed).unwrap();

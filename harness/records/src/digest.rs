@@ -13,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Value};
 
 use crate::file::{Kind, parse, read_kind};
+use crate::load::picker::PickerLoad;
 use crate::run::Record;
 
 /// The field that holds the digest. It is not part of what is digested.
@@ -132,10 +133,28 @@ pub enum Refusal {
     Edited,
     /// It was made with a flaw, so it shows no real stack.
     Flaw(String),
-    /// Its run was interrupted, so cases are missing.
+    /// Its run was interrupted, so parts of it are missing.
     Interrupted,
-    /// It has no case.
-    Empty,
+    /// It has none of what it should hold.
+    Empty(&'static str),
+}
+
+/// A record that can serve as evidence.
+#[derive(Debug)]
+pub enum Verified {
+    /// A run of cases.
+    Run(Box<Record>),
+    /// Load on a picker.
+    Picker(Box<PickerLoad>),
+}
+
+/// What a record claims of itself.
+struct Claims<'a> {
+    digest: Option<&'a str>,
+    flaw: Option<&'a String>,
+    interrupted: bool,
+    /// What it holds, and whether it has any.
+    parts: (&'static str, bool),
 }
 
 impl fmt::Display for Refusal {
@@ -144,9 +163,10 @@ impl fmt::Display for Refusal {
             Self::Unreadable(error) => write!(f, "cut or not a record: {error:#}"),
             Self::Kind(kind) => write!(
                 f,
-                "it holds {}: only {} is verified",
+                "it holds {}: only {} and {} are verified",
                 kind.describe(),
-                Kind::Run.describe()
+                Kind::Run.describe(),
+                Kind::Picker.describe()
             ),
             Self::NoDigest => f.write_str(
                 "made before digests were kept, so an edit cannot be seen: run it again",
@@ -158,38 +178,68 @@ impl fmt::Display for Refusal {
                 f,
                 "made with the flaw {flaw}, so it shows no real stack: run it without --flaw"
             ),
-            Self::Interrupted => f.write_str("interrupted: cases are missing; run it to its end"),
-            Self::Empty => f.write_str("it has no case"),
+            Self::Interrupted => {
+                f.write_str("interrupted: parts of it are missing; run it to its end")
+            }
+            Self::Empty(part) => write!(f, "it has no {part}"),
         }
     }
 }
 
 /// Checks that a record is whole, unedited, and of a finished run without a flaw. Returns all reasons against it.
-pub fn verify(path: &Path) -> Result<Record, Vec<Refusal>> {
+pub fn verify(path: &Path) -> Result<Verified, Vec<Refusal>> {
     let unreadable = |error| vec![Refusal::Unreadable(error)];
     let (kind, text) = read_kind(path).map_err(unreadable)?;
-    if kind != Kind::Run {
-        return Err(vec![Refusal::Kind(kind)]);
-    }
-    let record: Record = parse(path, kind, &text).map_err(unreadable)?;
     let Single(value) = parse(path, kind, &text).map_err(unreadable)?;
-    let mut refusals = Vec::new();
-    match &record.digest {
-        None => refusals.push(Refusal::NoDigest),
-        Some(digest) if *digest != of_value(&value) => refusals.push(Refusal::Edited),
-        Some(_) => {}
+    match kind {
+        Kind::Run => {
+            let record: Box<Record> = parse(path, kind, &text).map_err(unreadable)?;
+            let claims = Claims {
+                digest: record.digest.as_deref(),
+                flaw: record.flaw.as_ref(),
+                interrupted: record.interrupted,
+                parts: ("case", !record.cases.is_empty()),
+            };
+            claims.hold(&value)?;
+            Ok(Verified::Run(record))
+        }
+        Kind::Picker => {
+            let record: Box<PickerLoad> = parse(path, kind, &text).map_err(unreadable)?;
+            let claims = Claims {
+                digest: record.digest.as_deref(),
+                flaw: record.flaw.as_ref(),
+                interrupted: record.interrupted,
+                parts: ("measurement", !record.rows.is_empty()),
+            };
+            claims.hold(&value)?;
+            Ok(Verified::Picker(record))
+        }
+        other => Err(vec![Refusal::Kind(other)]),
     }
-    refusals.extend(record.flaw.clone().map(Refusal::Flaw));
-    if record.interrupted {
-        refusals.push(Refusal::Interrupted);
-    }
-    if record.cases.is_empty() {
-        refusals.push(Refusal::Empty);
-    }
-    if refusals.is_empty() {
-        Ok(record)
-    } else {
-        Err(refusals)
+}
+
+impl Claims<'_> {
+    /// Checks them against the record. Returns all reasons against it.
+    fn hold(&self, record: &Value) -> Result<(), Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        match self.digest {
+            None => refusals.push(Refusal::NoDigest),
+            Some(digest) if digest != of_value(record) => refusals.push(Refusal::Edited),
+            Some(_) => {}
+        }
+        refusals.extend(self.flaw.cloned().map(Refusal::Flaw));
+        if self.interrupted {
+            refusals.push(Refusal::Interrupted);
+        }
+        let (part, any) = self.parts;
+        if !any {
+            refusals.push(Refusal::Empty(part));
+        }
+        if refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(refusals)
+        }
     }
 }
 
@@ -199,7 +249,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::samples::{fail, record};
+    use crate::samples::{fail, picker_load, rate_search, record};
     use poolproof_model::verdict::{Level, Outcome};
 
     /// The text of a saved record, after a change before it was saved.
@@ -291,5 +341,29 @@ mod tests {
         assert!(reasons(&cleaned).starts_with("edited: "));
         let empty = saved(|record| record.cases.clear());
         assert_eq!(reasons(&empty), "it has no case");
+    }
+
+    #[test]
+    fn a_record_of_a_picker_is_verified_and_one_of_a_search_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picker.json");
+        let mut record = picker_load();
+        record.save(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(reasons(&text), "");
+        let faster = text.replacen("\"picks_per_s\": ", "\"picks_per_s\": 1", 1);
+        assert!(faster != text && reasons(&faster).starts_with("edited: "));
+        assert!(reasons(&text[..text.len() / 2]).starts_with("cut or not a record: "));
+        (record.interrupted, record.flaw) = (true, Some("picks-first".to_owned()));
+        record.rows.clear();
+        record.save(&path).unwrap();
+        let all = reasons(&fs::read_to_string(&path).unwrap());
+        assert!(
+            all.contains("the flaw picks-first") && all.contains("interrupted: "),
+            "{all}"
+        );
+        assert!(all.ends_with("it has no measurement"), "{all}");
+        let search = serde_json::to_string(&rate_search()).unwrap();
+        assert!(reasons(&search).starts_with("it holds a search for the limit: only "));
     }
 }

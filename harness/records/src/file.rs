@@ -24,16 +24,19 @@ pub enum Kind {
     Overhead,
     /// A sweep of rates from idle to beyond saturation.
     Sweep,
+    /// Load on an endpoint picker by itself.
+    Picker,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Run,
         Self::Load,
         Self::Search,
         Self::Overhead,
         Self::Sweep,
+        Self::Picker,
     ];
 
     /// The default file name.
@@ -44,6 +47,7 @@ impl Kind {
             Self::Search => "limit.json",
             Self::Overhead => "overhead.json",
             Self::Sweep => "sweep.json",
+            Self::Picker => "picker.json",
         }
     }
 
@@ -55,6 +59,7 @@ impl Kind {
             Self::Search => "poolproof/limit/1",
             Self::Overhead => "poolproof/overhead/1",
             Self::Sweep => "poolproof/sweep/1",
+            Self::Picker => "poolproof/picker/1",
         }
     }
 
@@ -66,6 +71,7 @@ impl Kind {
             Self::Search => "a search for the limit",
             Self::Overhead => "a comparison with round robin",
             Self::Sweep => "a sweep of rates",
+            Self::Picker => "load on a picker",
         }
     }
 }
@@ -86,24 +92,83 @@ pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<
 
 /// Saves a record atomically, as [`save_text`] does.
 pub fn save(record: &impl Serialize, path: &Path) -> Result<()> {
-    let text = serde_json::to_string_pretty(record).context("writing a record as JSON")?;
-    save_text(&(text + "\n"), path)
+    let partial = write_partial(record, path)?;
+    fs::rename(&partial, path).map_err(|error| without(&partial, path, error))
+}
+
+/// Saves a record as [`save`] does, and keeps the one that it replaces beside it, as [`last_of`] its path. The one that was kept
+/// before is dropped, unless the replaced one was interrupted: that one cannot be compared with anything.
+///
+/// After a crash or an error, the replaced and the new record are both in the folder. An error names the file of the new one.
+pub fn save_and_keep_last(record: &impl Serialize, path: &Path) -> Result<()> {
+    let last = last_of(path);
+    if !path.is_file() || (last.is_file() && was_interrupted(path)) {
+        return save(record, path);
+    }
+    let partial = write_partial(record, path)?;
+    let renamed = fs::rename(path, &last).and_then(|()| fs::rename(&partial, path));
+    renamed.with_context(|| {
+        format!(
+            "saving {} and keeping the last record as {}: the new record is in {}",
+            path.display(),
+            last.display(),
+            partial.display()
+        )
+    })
+}
+
+/// The path under which the record before this one is kept: `load.last.json` for `load.json`.
+pub fn last_of(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".last");
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Whether the record of a run that was interrupted is there. A file that is no record is kept like any other.
+fn was_interrupted(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Ended {
+        interrupted: bool,
+    }
+    let text = fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).is_ok_and(|ended: Ended| ended.interrupted)
 }
 
 /// Saves a text atomically: readers find the complete old or new file, even after a crash or on a full disk. The text is written to a
 /// temporary file in the same folder, synced, and renamed.
 pub fn save_text(text: &str, path: &Path) -> Result<()> {
+    let partial = write_text_partial(text, path)?;
+    fs::rename(&partial, path).map_err(|error| without(&partial, path, error))
+}
+
+/// Writes a record as [`write_text_partial`] does.
+fn write_partial(record: &impl Serialize, path: &Path) -> Result<PathBuf> {
+    let text = serde_json::to_string_pretty(record).context("writing a record as JSON")?;
+    write_text_partial(&(text + "\n"), path)
+}
+
+/// Writes a text to the temporary file beside its path, and syncs it. Returns the path of that file.
+fn write_text_partial(text: &str, path: &Path) -> Result<PathBuf> {
     let partial = partial_of(path);
     let written = File::create(&partial).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
+        file.sync_all()
     });
-    written.map_err(|error| {
-        // The first error matters; a failure to remove the incomplete file adds nothing to it.
-        let _ = fs::remove_file(&partial);
-        anyhow::Error::from(error).context(format!("saving {}", path.display()))
-    })
+    match written {
+        Ok(()) => Ok(partial),
+        Err(error) => Err(without(&partial, path, error)),
+    }
+}
+
+/// Removes the temporary file of a record that cannot be saved.
+fn without(partial: &Path, path: &Path, error: std::io::Error) -> anyhow::Error {
+    // The first error matters; a failure to remove the incomplete file adds nothing to it.
+    let _ = fs::remove_file(partial);
+    anyhow::Error::from(error).context(format!("saving {}", path.display()))
 }
 
 /// The path of the temporary file beside a record. It is unique, because several processes may save to the same folder.
@@ -218,5 +283,69 @@ mod tests {
     fn a_file_without_end_is_no_record() {
         let error = read_kind(Path::new("/dev/zero")).unwrap_err();
         assert!(format!("{error:#}").contains("longer than"), "{error:#}");
+    }
+
+    const LAST: &str = "load.last.json";
+
+    fn content(folder: &Path) -> Vec<(String, String)> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            (entry.file_name().into_string().unwrap(), text)
+        });
+        let mut all: Vec<_> = entries.collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn the_record_before_is_kept_and_no_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("load.json");
+        for number in 1..=3 {
+            save_and_keep_last(&number, &path).unwrap();
+        }
+        let named = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let all = [named("load.json", "3\n"), named(LAST, "2\n")];
+        assert_eq!(content(folder.path()), all);
+    }
+
+    #[test]
+    fn an_interrupted_record_does_not_replace_the_kept_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("load.json");
+        let record = |number: u8, interrupted: bool| serde_json::json!({"number": number, "interrupted": interrupted});
+        let kept = || -> serde_json::Value {
+            serde_json::from_slice(&fs::read(last_of(&path)).unwrap()).unwrap()
+        };
+        // Without another one, it is kept.
+        save_and_keep_last(&record(1, true), &path).unwrap();
+        save_and_keep_last(&record(2, false), &path).unwrap();
+        assert_eq!(kept(), record(1, true));
+        save_and_keep_last(&record(3, true), &path).unwrap();
+        assert_eq!(kept(), record(2, false));
+        save_and_keep_last(&record(4, false), &path).unwrap();
+        assert_eq!(kept(), record(2, false));
+        // What is no record is not lost either.
+        fs::write(&path, "no record").unwrap();
+        save_and_keep_last(&record(5, false), &path).unwrap();
+        assert_eq!(fs::read_to_string(last_of(&path)).unwrap(), "no record");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_kept_and_the_new_one_both_remain() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("load.json");
+        save(&"old", &path).unwrap();
+        // A file cannot take the place of a folder that is not empty.
+        fs::create_dir_all(last_of(&path).join("x")).unwrap();
+        let error = format!("{:#}", save_and_keep_last(&"new", &path).unwrap_err());
+        let all = content(folder.path());
+        let (partial, _) = all.iter().find(|(_, text)| text == "\"new\"\n").unwrap();
+        assert!(
+            error.contains(partial.as_str()) && error.contains(LAST),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "\"old\"\n");
     }
 }

@@ -10,6 +10,7 @@ use super::load::over_time::{
     OverTime, Server, ServerMetric, ServerSeries, Unread, Window, WindowTimes,
 };
 use super::load::percentile::Percentile;
+use super::load::picker::{self, PickerLoad, Picks, Row};
 use super::load::search::{self, Probe, RateSearch, Search};
 use super::load::sweep::{self, RateSweep};
 use super::load::{Group, Times};
@@ -171,7 +172,7 @@ pub fn over_time() -> OverTime {
 
 /// A search that found its limit between 20 and 24 requests per second.
 pub fn rate_search() -> RateSearch {
-    let probe = |rate_per_s, verdict, ttft_p95_ms| Probe {
+    let probe = |rate_per_s, verdict, ttft_p95_ms: Option<Option<f64>>| Probe {
         rate_per_s,
         verdict,
         broke: match verdict {
@@ -179,7 +180,7 @@ pub fn rate_search() -> RateSearch {
             _ => vec!["ttft p95 <= 100 ms".to_owned()],
         },
         doubts: vec![],
-        requests: 100,
+        requests: if ttft_p95_ms.is_some() { 400 } else { 100 },
         ttft_p95_ms,
         output_tokens_per_s: 5.0,
     };
@@ -302,5 +303,69 @@ pub fn rate_sweep() -> RateSweep {
         method: sweep::METHOD.to_owned(),
         steps,
         ended_early: None,
+    }
+}
+
+/// A measurement of a picker whose latencies are all about the same.
+fn picker_row(endpoints: usize, input_tokens: usize, ms: f64) -> Row {
+    let picks_per_s = 32_000.0 / ms;
+    let percentiles = [50.0, 95.0, 99.0].map(|percentile| Percentile {
+        percentile,
+        ms: Some(ms),
+        interval_ms: (Some(0.98 * ms), Some(1.02 * ms)),
+    });
+    let around = |value: f64| Some((0.98 * value, 1.02 * value));
+    let cpu_us = 100.0 * ms;
+    Row {
+        endpoints: Some(endpoints),
+        input_tokens,
+        picks: Picks {
+            picks: (5.0 * picks_per_s) as u64,
+            picks_per_s,
+            picks_per_s_interval: around(picks_per_s),
+            failed: std::collections::BTreeMap::new(),
+            latency: Some(Times {
+                n: (5.0 * picks_per_s) as u64,
+                mean_ms: ms,
+                min_ms: ms,
+                max_ms: ms,
+                percentiles: percentiles.into(),
+                histogram_us: vec![((1000.0 * ms) as u64, (5.0 * picks_per_s) as u64)],
+            }),
+            endpoints_named: endpoints,
+            picker_cpu_us_per_pick: Some(cpu_us),
+            picker_cpu_us_interval: around(cpu_us),
+            picker_cores: Some(1.2),
+            own_cpu_us_per_pick: 80.0,
+            own_cores: 0.5,
+        },
+    }
+}
+
+/// Load on a picker with 1, 10 and 100 endpoints.
+pub fn picker_load() -> PickerLoad {
+    PickerLoad {
+        schema: picker::SCHEMA.to_owned(),
+        tool_version: "0".to_owned(),
+        started: Timestamp::UNIX_EPOCH,
+        digest: None,
+        interrupted: false,
+        stack: "local".to_owned(),
+        flaw: None,
+        picker: "a picker 1.0".to_owned(),
+        environment: Environment::here(),
+        model: "model-a".to_owned(),
+        load: picker::Load::Streams(32),
+        warm_up_s: 1.0,
+        window_s: 5.0,
+        rows: [(1, 8.0), (10, 10.0), (100, 25.0)]
+            .into_iter()
+            .flat_map(|(endpoints, ms)| {
+                [
+                    picker_row(endpoints, 200, ms),
+                    picker_row(endpoints, 32_000, 4.0 * ms),
+                ]
+            })
+            .collect(),
     }
 }

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, anyhow};
 
+use super::compare::beside::Beside;
 use super::foreign::{Converted, gie, inference_perf, llm_d, vllm};
 use super::terminal::{self, TableStyle};
 use super::{badge, ctrf, html, junit, markdown, openmetrics};
@@ -11,6 +12,7 @@ use poolproof_records::any::AnyRecord;
 use poolproof_records::file::Kind;
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
+use poolproof_records::load::picker::PickerLoad;
 use poolproof_records::load::search::RateSearch;
 use poolproof_records::load::sweep::RateSweep;
 use poolproof_records::run::Record;
@@ -38,6 +40,9 @@ pub struct Format {
     search: Option<Render<RateSearch>>,
     overhead: Option<Render<Overhead>>,
     sweep: Option<Render<RateSweep>>,
+    picker: Option<Render<PickerLoad>>,
+    /// Makes a rendering with a comparison of a record and its rendering without; `None` for kinds that are not compared.
+    compared: Option<fn(&AnyRecord, String, &Beside) -> Option<String>>,
     /// The files of this format that commands write next to a record, by kind.
     written: &'static [(Kind, &'static str)],
 }
@@ -53,6 +58,8 @@ const NONE: Format = Format {
     search: None,
     overhead: None,
     sweep: None,
+    picker: None,
+    compared: None,
     written: &[],
 };
 
@@ -67,6 +74,8 @@ pub const FORMATS: &[Format] = &[
         search: Some(|record, _| text(terminal::search::render(record))),
         overhead: Some(|record, _| text(terminal::overhead::render(record))),
         sweep: Some(|record, style| text(terminal::sweep::render(record, style))),
+        picker: Some(|record, _| text(terminal::picker::render(record))),
+        compared: Some(|_, plain, beside| Some(plain + &terminal::compare::beside(beside))),
         ..NONE
     },
     Format {
@@ -77,6 +86,8 @@ pub const FORMATS: &[Format] = &[
         load: Some(|record, _| text(terminal::load::markdown(record))),
         overhead: Some(|record, _| text(terminal::overhead::markdown(record))),
         sweep: Some(|record, _| text(terminal::sweep::markdown(record))),
+        picker: Some(|record, _| text(terminal::picker::markdown(record))),
+        compared: Some(|_, plain, beside| Some(plain + &terminal::compare::markdown(beside))),
         written: &[(Kind::Sweep, "sweep.md")],
         ..NONE
     },
@@ -89,11 +100,14 @@ pub const FORMATS: &[Format] = &[
         search: Some(|record, _| text(html::render_search(record))),
         overhead: Some(|record, _| text(html::render_overhead(record))),
         sweep: Some(|record, _| text(html::render_sweep(record))),
+        picker: Some(|record, _| text(html::render_picker(record))),
+        compared: Some(|record, _, beside| html::render_compared(record, beside)),
         written: &[
             (Kind::Run, "report.html"),
             (Kind::Load, "load.html"),
             (Kind::Search, "limit.html"),
             (Kind::Sweep, "sweep.html"),
+            (Kind::Picker, "picker.html"),
         ],
     },
     Format {
@@ -180,6 +194,7 @@ impl Format {
             Kind::Search => self.search.is_some(),
             Kind::Overhead => self.overhead.is_some(),
             Kind::Sweep => self.sweep.is_some(),
+            Kind::Picker => self.picker.is_some(),
         }
     }
 
@@ -191,7 +206,26 @@ impl Format {
             AnyRecord::Search(record) => self.search?(record, style),
             AnyRecord::Overhead(record) => self.overhead?(record, style),
             AnyRecord::Sweep(record) => self.sweep?(record, style),
+            AnyRecord::Picker(record) => self.picker?(record, style),
         })
+    }
+
+    /// Renders a record and its comparison with an earlier one. `None` if the format does not support its kind, or shows no comparison.
+    pub fn render_compared(
+        &self,
+        record: &AnyRecord,
+        style: TableStyle,
+        beside: &Beside,
+    ) -> Option<Result<Rendering>> {
+        let compared = self.compared?;
+        let plain = self.render(record, style)?;
+        let with = |rendering: Rendering| {
+            Some(Rendering {
+                text: compared(record, rendering.text, beside)?,
+                ..rendering
+            })
+        };
+        plain.map(with).transpose()
     }
 
     /// The error for an unsupported kind of record. It names the formats that support it.
@@ -212,9 +246,16 @@ pub fn files_of_run(record: &Record) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Run, |format| Some(format.run?(record, FILE)))
 }
 
-/// The names and texts of the files that a load run writes next to its record.
-pub fn files_of_load(record: &load::Record) -> Result<Vec<(&'static str, String)>> {
-    files(Kind::Load, |format| Some(format.load?(record, FILE)))
+/// The names and texts of the files that a load run writes next to its record, with its comparison if there is one.
+pub fn files_of_load(
+    record: &load::Record,
+    beside: Option<&Beside>,
+) -> Result<Vec<(&'static str, String)>> {
+    let record = AnyRecord::Load(Box::new(record.clone()));
+    files(Kind::Load, |format| {
+        let compared = beside.and_then(|it| format.render_compared(&record, FILE, it));
+        compared.or_else(|| format.render(&record, FILE))
+    })
 }
 
 /// The names and texts of the files that a search writes next to its record.
@@ -225,6 +266,11 @@ pub fn files_of_search(record: &RateSearch) -> Result<Vec<(&'static str, String)
 /// The names and texts of the files that a sweep writes next to its record.
 pub fn files_of_sweep(record: &RateSweep) -> Result<Vec<(&'static str, String)>> {
     files(Kind::Sweep, |format| Some(format.sweep?(record, FILE)))
+}
+
+/// The names and texts of the files that load on a picker writes next to its record.
+pub fn files_of_picker(record: &PickerLoad) -> Result<Vec<(&'static str, String)>> {
+    files(Kind::Picker, |format| Some(format.picker?(record, FILE)))
 }
 
 /// The style of tables in files.

@@ -7,7 +7,7 @@ use super::terminal::TableStyle;
 use poolproof_records::any::AnyRecord;
 use poolproof_records::environment::Environment;
 use poolproof_records::file::Kind;
-use poolproof_records::samples::{rate_search, rate_sweep, with_expectations};
+use poolproof_records::samples::{picker_load, rate_search, rate_sweep, with_expectations};
 
 const PLAIN: TableStyle = TableStyle {
     width: 120,
@@ -132,6 +132,16 @@ fn every_rendering_of_a_sweep_matches_its_snapshot() {
     let record = AnyRecord::Sweep(Box::new(sweep));
     for format in FORMATS {
         check(&format!("sweep.{}", format.name), format, &record, PLAIN);
+    }
+}
+
+#[test]
+fn every_rendering_of_load_on_a_picker_matches_its_snapshot() {
+    let mut picker = picker_load();
+    picker.environment = ANYWHERE;
+    let record = AnyRecord::Picker(Box::new(picker));
+    for format in FORMATS {
+        check(&format!("picker.{}", format.name), format, &record, PLAIN);
     }
 }
 

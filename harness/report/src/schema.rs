@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use poolproof_records::load;
 use poolproof_records::load::overhead::{self, Overhead};
+use poolproof_records::load::picker::{self, PickerLoad};
 use poolproof_records::load::search::{self, RateSearch};
 use poolproof_records::load::sweep::{self, RateSweep};
 use poolproof_records::run as record;
@@ -19,6 +20,7 @@ pub fn schema() -> Value {
         (overhead::SCHEMA, generator.subschema_for::<Overhead>()),
         (search::SCHEMA, generator.subschema_for::<RateSearch>()),
         (sweep::SCHEMA, generator.subschema_for::<RateSweep>()),
+        (picker::SCHEMA, generator.subschema_for::<PickerLoad>()),
     ];
     let names = kinds.each_ref().map(|(name, _)| *name);
     let kinds = kinds.map(|(name, schema)| {
@@ -86,6 +88,10 @@ mod tests {
             }
         }
         assert!(seen >= 5, "{seen} records");
+        let mut picker = serde_json::to_value(poolproof_records::samples::picker_load()).unwrap();
+        assert!(validator.is_valid(&picker));
+        picker["rows"][0]["picks"] = "many".into();
+        assert!(!validator.is_valid(&picker));
         assert!(!validator.is_valid(&json!({"schema": "poolproof/run/9"})));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal, StudentsT};
 
 /// The confidence level of all intervals.
 pub const CONFIDENCE: f64 = 0.95;
@@ -103,6 +103,20 @@ pub fn quantile(values: &[f64], q: f64) -> Option<Quantile> {
     })
 }
 
+/// The mean of values, and its interval by Student's t. `None` for fewer than two values.
+pub fn mean(values: &[f64]) -> Option<Quantile> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let law = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let error = (squares / (n - 1.0) / n).sqrt();
+    let reach = law.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)) * error;
+    Some(Quantile {
+        value: mean,
+        interval: (mean - reach, mean + reach),
+    })
+}
+
 /// The shift of the second sample above the first: the median of all differences (Hodges and Lehmann 1963), with the
 /// interval of Lehmann, "Nonparametrics", 1975, section 2.5. Returns `None` if a sample is empty.
 pub fn shift(first: &[f64], second: &[f64]) -> Option<Quantile> {
@@ -161,6 +175,16 @@ mod tests {
             assert_eq!(rank(n, 99.9 / 100.0), (n * 999).div_ceil(1000), "of {n}");
         }
         assert_eq!((rank(0, 0.5), rank(7, 0.0), rank(7, 1.0)), (1, 1, 7));
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_is_that_of_students_t() {
+        // t(4) at 0.975 is 2.7764 (tables).
+        let found = mean(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        assert!((found.value - 3.0).abs() < 1e-9);
+        let reach = found.interval.1 - found.value;
+        assert!((reach - 2.7764 * (0.5_f64).sqrt()).abs() < 1e-3, "{reach}");
+        assert_eq!((mean(&[]), mean(&[1.0])), (None, None));
     }
 
     #[test]

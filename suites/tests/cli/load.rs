@@ -67,6 +67,38 @@ fn a_workload_is_sent_and_its_objectives_are_judged() {
 }
 
 #[test]
+fn a_run_is_compared_with_the_last_one_in_its_folder_unless_another_is_named() {
+    let folder = folder(CHAT);
+    let out = |name: &str| {
+        let path = folder.path().join("poolproof-out").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let (_, first, _) = run(&folder, &["load", "chat.toml"]);
+    assert!(!first.contains("Compared with"), "{first}");
+    let kept = out("load.json");
+    let (_, second, error) = run(&folder, &["load", "chat.toml"]);
+    let heading = "Compared with the last run";
+    assert!(second.contains(heading), "{second}{error}");
+    assert_eq!(out("load.last.json"), kept);
+    assert!(out("load.html").contains(heading));
+    for format in ["terminal", "markdown", "html"] {
+        let (code, report, error) = run(&folder, &["report", "poolproof-out", "--format", format]);
+        assert!(code == 0 && report.contains(heading), "{report}{error}");
+    }
+    let (code, junit, _) = run(&folder, &["report", "poolproof-out", "--format", "junit"]);
+    assert!(code == 0 && !junit.contains(heading), "{junit}");
+
+    std::fs::write(folder.path().join("first.json"), kept).unwrap();
+    let (_, other, _) = run(&folder, &["load", "chat.toml", "--baseline", "first.json"]);
+    let named = "Compared with the baseline";
+    assert!(other.contains(named) && !other.contains(heading), "{other}");
+    let (_, slower, _) = run(&folder, &["load", "chat.toml", "--rate", "45"]);
+    assert!(slower.contains("not compared: load: "), "{slower}");
+    let (code, _, error) = run(&folder, &["load", "chat.toml", "--baseline", "gone"]);
+    assert!(code == 2 && error.contains("--baseline: gone: "), "{error}");
+}
+
+#[test]
 fn a_workload_brings_the_adapters_that_it_needs_and_says_so_to_a_target_without() {
     let folder = folder(CHAT);
     let (_, table, error) = run(&folder, &["load", "lora-mix", "--duration", "1"]);
@@ -280,6 +312,50 @@ fn a_gateway_behind_tls_is_reached_if_its_certificate_is_trusted() {
 
     let (code, table, _) = run(&folder, &arguments);
     assert!(code == 1 && table.contains("no-connection"), "{table}");
+}
+
+#[test]
+fn load_on_a_picker_has_a_record_that_is_rendered_verified_and_compared() {
+    let folder = TempDir::new().unwrap();
+    let picker = [
+        "load",
+        "picker",
+        "--endpoints",
+        "2",
+        "--input",
+        "200",
+        "--duration",
+        "1s",
+    ];
+    let (code, table, error) = run(&folder, &picker);
+    assert_eq!(code, 0, "{table}{error}");
+    let record = record(&folder, "picker.json");
+    assert_eq!(record["schema"], "poolproof/picker/1");
+    assert_eq!(record["rows"][0]["endpoints_named"], 2, "{record}");
+    let path = folder.path().join("poolproof-out");
+    let page = std::fs::read_to_string(path.join("picker.html")).unwrap();
+    assert!(page.contains("very request got a pick"), "{page}");
+    let (code, again, _) = run(&folder, &["report", "poolproof-out"]);
+    assert!(code == 0 && table.starts_with(again.trim_end()), "{again}");
+    let (code, text, _) = run(
+        &folder,
+        &["report", "poolproof-out", "--format", "markdown"],
+    );
+    assert!(code == 0 && text.starts_with("```text"), "{text}");
+    let (code, text, _) = run(&folder, &["report", "--verify", "poolproof-out"]);
+    assert!(code == 0 && text.contains("holds 1 measurements"), "{text}");
+    let compared = ["compare", "poolproof-out", "poolproof-out/picker.json"];
+    let (code, text, _) = run(&folder, &compared);
+    assert!(
+        code == 0 && text.contains("picker, 2 endpoints, 200 tokens: picks/s"),
+        "{text}"
+    );
+    let edited = record
+        .to_string()
+        .replace("\"own_cores\":", "\"own_cores\":1");
+    std::fs::write(path.join("picker.json"), edited).unwrap();
+    let (code, text, _) = run(&folder, &["report", "--verify", "poolproof-out"]);
+    assert!(code == 1 && text.contains("edited: "), "{text}");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_job_of_github_actions_gets_annotations_and_a_summary() {
 }
 
 #[test]
-fn a_page_shows_the_comparison_with_the_run_that_is_named_as_its_baseline() {
+fn a_report_shows_the_comparison_with_the_run_that_is_named_as_its_baseline() {
     let reports = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports");
     let folder = TempDir::new().unwrap();
     let of = |name: &str| format!("{reports}/{name}");
@@ -111,9 +111,22 @@ fn a_page_shows_the_comparison_with_the_run_that_is_named_as_its_baseline() {
         html.contains("0 of 10 figures are worse, 0 are better"),
         "{html}"
     );
-    // `compare` prints text. An overhead has no section for it.
+    for format in ["terminal", "markdown"] {
+        let (code, text, error) = page(&load, &load, format);
+        assert_eq!(code, 0, "{error}");
+        let line = "Compared with the baseline, of 20";
+        assert!(
+            text.contains(line) && text.contains(": 0 of 10 figures"),
+            "{text}"
+        );
+    }
+    // A format for programs has no place for it, and an overhead no page.
     for (record, format, wanted) in [
-        (&load, "markdown", "only with --format html"),
+        (
+            &load,
+            "vllm",
+            "not supported for a load run with --format vllm",
+        ),
         (&of("load-url-h200"), "html", "--baseline: not supported"),
     ] {
         let (code, _, error) = page(record, record, format);

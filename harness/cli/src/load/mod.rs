@@ -11,6 +11,8 @@ mod picker;
 mod session;
 mod sweep;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use url::Url;
 
@@ -26,7 +28,10 @@ use poolproof_load::run::Run;
 use poolproof_load::saturation;
 use poolproof_model::workload::trace::Trace;
 use poolproof_model::workload::{QUICK, SHIPPED, Workload};
+use poolproof_records::any::AnyRecord;
 use poolproof_records::load::{Conclusion, Record};
+use poolproof_report::compare::beside::Beside;
+use poolproof_report::compare::records::Records;
 use poolproof_report::{format, openmetrics, terminal};
 use session::{Session, SessionArgs};
 use sweep::{SweepArgs, Swept};
@@ -46,6 +51,7 @@ use sweep::{SweepArgs, Swept};
   poolproof load steady-chat --dry-run                 what a run would send
   poolproof load steady-chat --find-limit --probe 20   the highest rate that meets its objectives
   poolproof load http://host:8000 --sweep              throughput against latency from idle to beyond saturation
+  poolproof load my.toml --baseline nights/2026-11-01  compared with an earlier run
   poolproof load steady-chat --stack kind --workers 3  from three pods, with the same requests as from one process
 
 Exit codes: 0 every objective was met, 1 an objective was missed, 3 not decided or invalid; `poolproof --help` lists all."
@@ -79,6 +85,9 @@ pub(super) struct Args {
     /// Print the exact requests and tokens that would be sent, and send nothing
     #[arg(long, conflicts_with_all = ["find_limit", "sweep"])]
     dry_run: bool,
+    /// Earlier run to compare with, in the form that `compare` takes [default: the last run whose record is in the output folder]
+    #[arg(long, help_heading = "Output", value_name = "PATH", conflicts_with_all = ["find_limit", "sweep", "dry_run"])]
+    baseline: Option<PathBuf>,
     /// Print the record to standard output instead of tables
     #[arg(long)]
     json: bool,
@@ -122,6 +131,8 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
         });
         return Ok(Exit::Passed);
     }
+    let baseline = args.baseline.as_deref().map(Records::read).transpose();
+    let baseline = baseline.context("--baseline").map_err(Failure::usage)?;
     let exporter = Exporter::start(&args.metrics).await?;
     if args.search.find_limit {
         let sender = (&args.session, args.workers);
@@ -147,21 +158,27 @@ pub(super) async fn load(mut args: Args) -> Result<Exit, Failure> {
     session.stop().await;
     let mut record = record?;
     let out = &args.session.out;
+    let path = out.join("load.json");
     save_record(&mut record, out, "load.json", |record, path| {
         record.save(path)
     })?;
-    let path = out.join("load.json");
-    for (name, text) in format::files_of_load(&record)? {
+    let beside = match baseline {
+        Some(baseline) => Beside::baseline(&AnyRecord::Load(Box::new(record.clone())), baseline),
+        None => Beside::last(&record, &path),
+    };
+    for (name, text) in format::files_of_load(&record, beside.as_ref())? {
         save(out, name, &text)?;
     }
-    let text = terminal::load::render(&record);
+    let shown = |render: fn(&Beside) -> String| beside.as_ref().map(render).unwrap_or_default();
     if args.json {
         print_line(&serde_json::to_string_pretty(&record).context("writing the record")?)
     } else {
+        let text = terminal::load::render(&record) + &shown(terminal::compare::beside);
         print_line(text.trim_end());
         print_line(&format!("record: {}", path.display()));
     }
-    github::publish(&terminal::load::markdown(&record), "");
+    let summary = terminal::load::markdown(&record) + &shown(terminal::compare::markdown);
+    github::publish(&summary, "");
     Ok(match record.conclusion() {
         Conclusion::Met => Exit::Passed,
         Conclusion::Missed => Exit::Failed,

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use serde::Serialize;
+use jiff::Timestamp;
 
 use crate::duration::seconds;
 use crate::output::save_record;
 use crate::stack::StackArgs;
-use crate::{Exit, Failure, make_out_folder, print_line, stop_on_signal};
-use poolproof_load::picker::{self, Asked, Load, PERCENTILES, Picks, Prompt};
+use crate::{Exit, Failure, make_out_folder, print_line, save, stop_on_signal};
+use poolproof_load::picker::{self, Asked, Load, Prompt};
 use poolproof_model::parts::StackKind;
 use poolproof_records::environment::Environment;
-use poolproof_records::file;
-use poolproof_report::terminal::table;
+use poolproof_records::file::Kind;
+use poolproof_records::load::picker::{Picked, PickerLoad, Row, SCHEMA};
+use poolproof_report::format;
+use poolproof_report::terminal::picker::render;
 use poolproof_stack::{PICKER_MODEL, PickerAlone, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +31,7 @@ pub(super) struct Args {
     address: Option<String>,
     #[command(flatten)]
     stack: StackArgs,
-    /// Output folder for the result
+    /// Output folder for the record
     #[arg(
         help_heading = "Output",
         long,
@@ -55,7 +57,7 @@ pub(super) struct Args {
     /// Duration of each measurement, in seconds or with a unit
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "5s")]
     duration: f64,
-    /// Print the result as JSON instead of a table
+    /// Print the record to standard output instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -68,25 +70,6 @@ const WARM_UP_SHARE: f64 = 0.2;
 const INPUT_MAX: usize = 1_000_000;
 /// The highest rate.
 const RATE_MAX: f64 = 1e6;
-
-/// The result.
-#[derive(Serialize)]
-struct Report {
-    tool_version: String,
-    environment: Environment,
-    picker: String,
-    rows: Vec<Row>,
-}
-
-/// A measurement.
-#[derive(Serialize)]
-struct Row {
-    /// Endpoints of the picker; absent for one that was there already.
-    endpoints: Option<usize>,
-    input_tokens: usize,
-    #[serde(flatten)]
-    picks: Picks,
-}
 
 impl Args {
     fn check(&self) -> anyhow::Result<()> {
@@ -121,15 +104,42 @@ impl Args {
         Ok(())
     }
 
+    /// The record, before anything is measured.
+    fn record(&self) -> PickerLoad {
+        PickerLoad {
+            schema: SCHEMA.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Timestamp::now(),
+            digest: None,
+            interrupted: false,
+            stack: match &self.address {
+                Some(_) => StackKind::Url.to_string(),
+                None => self.stack.stack.to_string(),
+            },
+            flaw: None,
+            picker: String::new(),
+            environment: Environment::here(),
+            model: self.model.clone(),
+            load: self.load(),
+            warm_up_s: WARM_UP_SHARE * self.duration,
+            window_s: self.duration,
+            rows: Vec::new(),
+        }
+    }
+
+    fn load(&self) -> Load {
+        match self.rate {
+            Some(rate) => Load::Rate(rate),
+            None => Load::Streams(usize::from(self.streams)),
+        }
+    }
+
     fn asked(&self, authority: &str, process: Option<u32>, tokens: usize) -> Asked {
         Asked {
             authority: authority.to_owned(),
             process,
             prompt: Prompt::new(&self.model, tokens),
-            load: match self.rate {
-                Some(rate) => Load::Rate(rate),
-                None => Load::Streams(usize::from(self.streams)),
-            },
+            load: self.load(),
             warm_up: Duration::from_secs_f64(WARM_UP_SHARE * self.duration),
             counted: Duration::from_secs_f64(self.duration),
             timeout: TIMEOUT,
@@ -141,21 +151,16 @@ pub(super) async fn picker(args: Args) -> Result<Exit, Failure> {
     args.check().map_err(Failure::usage)?;
     make_out_folder(&args.out)?;
     let stop = stop_on_signal()?;
-    let mut report = Report {
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        environment: Environment::here(),
-        picker: String::new(),
-        rows: Vec::new(),
-    };
+    let mut record = args.record();
+    let mut rows = Vec::new();
     let mut measure = async |endpoints: Option<usize>, authority: &str, process| {
         for tokens in &args.input {
-            if stop.is_cancelled() {
-                break;
-            }
             let asked = args.asked(authority, process, *tokens);
             let picks = picker::ask(&asked, &stop).await;
-            let picks = picks.map_err(StartError::Unavailable)?;
-            report.rows.push(Row {
+            let Some(picks) = picks.map_err(StartError::Unavailable)? else {
+                break;
+            };
+            rows.push(Row {
                 endpoints,
                 input_tokens: *tokens,
                 picks,
@@ -163,102 +168,43 @@ pub(super) async fn picker(args: Args) -> Result<Exit, Failure> {
         }
         Ok::<(), StartError>(())
     };
-    let mut version = String::new();
     if let Some(address) = &args.address {
         measure(None, address, None).await?;
-        version.clone_from(address);
+        record.picker.clone_from(address);
     } else {
         let options = args.stack.options().map_err(Failure::usage)?;
+        record.flaw = options.flaw.map(|flaw| flaw.to_string());
         for endpoints in &args.endpoints {
             if stop.is_cancelled() {
                 break;
             }
             let alone = PickerAlone::start(&options, *endpoints).await?;
             eprintln!("{} with {endpoints} endpoints", alone.version);
-            version.clone_from(&alone.version);
+            record.picker.clone_from(&alone.version);
             let address = alone.address.to_string();
             let measured = measure(Some(*endpoints), &address, alone.process).await;
             alone.stop().await;
             measured?;
         }
     }
-    report.picker = version;
-    let path = args.out.join("picker.json");
-    save_record(&mut report, &args.out, "picker.json", |report, path| {
-        file::save(report, path)
-    })?;
+    record.rows = rows;
+    record.interrupted = stop.is_cancelled();
+    let name = Kind::Picker.file_name();
+    save_record(&mut record, &args.out, name, PickerLoad::save)?;
+    let path = args.out.join(name);
+    for (name, text) in format::files_of_picker(&record)? {
+        save(&args.out, name, &text)?;
+    }
     if args.json {
-        print_line(&serde_json::to_string_pretty(&report).context("writing the result")?);
+        print_line(&serde_json::to_string_pretty(&record).context("writing the record")?);
     } else {
-        print_line(&render(&report));
-        print_line(&format!("result: {}", path.display()));
+        print_line(&render(&record));
+        print_line(&format!("record: {}", path.display()));
     }
-    let failed = |row: &Row| !row.picks.failed.is_empty();
-    Ok(if stop.is_cancelled() {
-        Exit::Interrupted
-    } else if report.rows.iter().any(|row| row.picks.picks == 0) {
-        Exit::Failed
-    } else if report.rows.iter().any(failed) {
-        Exit::Undecided
-    } else {
-        Exit::Passed
+    Ok(match record.picked() {
+        Picked::All => Exit::Passed,
+        Picked::Some => Exit::Undecided,
+        Picked::Nothing => Exit::Failed,
+        Picked::Unfinished => Exit::Interrupted,
     })
-}
-
-fn render(report: &Report) -> String {
-    let headings = [
-        "endpoints",
-        "input tokens",
-        "picks/s",
-        "failed",
-        "p50",
-        "p95",
-        "p99",
-        "CPU us/pick",
-        "cores",
-        "own cores",
-        "named",
-    ];
-    let rows = report.rows.iter().map(|row| {
-        let picks = &row.picks;
-        let mut cells = vec![
-            row.endpoints
-                .map_or("-".to_owned(), |count| count.to_string()),
-            row.input_tokens.to_string(),
-            format!("{:.0}", picks.picks_per_s),
-            picks.failed.values().sum::<u64>().to_string(),
-        ];
-        cells.extend(PERCENTILES.map(|wanted| {
-            let mut known = picks.latency.iter();
-            match known.find(|known| known.percentile == wanted) {
-                Some(found) => found.ms.map_or("never".to_owned(), |ms| format!("{ms:.2}")),
-                None => "-".to_owned(),
-            }
-        }));
-        let or_dash = |figure: Option<f64>, digits: usize| {
-            figure.map_or("-".to_owned(), |figure| format!("{figure:.digits$}"))
-        };
-        cells.extend([
-            or_dash(picks.picker_cpu_us_per_pick, 0),
-            or_dash(picks.picker_cores, 2),
-            format!("{:.2}", picks.own_cores),
-            picks.endpoints_named.to_string(),
-        ]);
-        cells
-    });
-    let mut text = format!(
-        "{}\n{}; latency in ms, from the request to the last answer about it; CPU and cores of the picker's process, scrapes included;\n\
-         own cores: those of poolproof, which also serves the endpoints' metrics; named: different endpoints that were picked",
-        table(&headings, rows),
-        report.picker
-    );
-    for row in &report.rows {
-        for (reason, count) in &row.picks.failed {
-            text += &format!(
-                "\n{count} without a pick at {} input tokens: {reason}",
-                row.input_tokens
-            );
-        }
-    }
-    text
 }

@@ -1,9 +1,13 @@
 //! The arguments of `poolproof serve stub`.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use poolproof_fixtures::stub::{Broken, Config, Shape};
+use poolproof_fixtures::stub::{Broken, Config, Shape, Written};
+use serde_json::json;
 
 /// Flags of the stub.
 #[derive(Clone, Debug, clap::Args)]
@@ -12,6 +16,7 @@ use poolproof_fixtures::stub::{Broken, Config, Shape};
   poolproof serve stub --tokens 200                                         streams, one token per write
   poolproof serve stub --tokens 200 --coalesce 16                           streams, 16 tokens per write
   poolproof serve stub --tokens 200 --ttft-ms 50 --itl-ms 10                streams with fixed TTFT and ITL
+  poolproof serve stub --tokens 200 --itl-ms 10 --log answers.jsonl         with a log of when requests arrived and answers left
   poolproof serve stub --pause-after-s 5 --pause-ms 1000                    a server that pauses once
   poolproof serve stub --tokens 20 --broken cut                             every second stream is truncated
   poolproof serve stub --tokens 20 --shape error-line                       answers of another shape; `--shape list` lists them")]
@@ -43,6 +48,9 @@ pub(crate) struct Args {
     /// Shape of every answer, as one of the real servers that differ from the plain one; `--shape list` lists them
     #[arg(long, value_name = "NAME", conflicts_with_all = ["broken", "coalesce"], value_parser = shape)]
     shape: Option<&'static Shape>,
+    /// Write when requests arrived and answers left to a file at the end: one line of JSON per answer, times in ms
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
 }
 
 /// The shape with a name. The error lists all names.
@@ -95,6 +103,31 @@ impl Args {
     }
 }
 
+/// Writes a log: for each answer, in the order of arrival, when its request arrived and its first and last part were written, in
+/// milliseconds from `start`.
+pub(super) fn write_log(path: &Path, answers: Vec<Written>, start: Instant) -> Result<()> {
+    let lines = log_of(answers, start)?;
+    std::fs::write(path, lines).with_context(|| format!("--log {}", path.display()))
+}
+
+fn log_of(mut answers: Vec<Written>, start: Instant) -> Result<Vec<u8>> {
+    answers.sort_by_key(|answer| answer.arrived_at);
+    let since = |at: Instant| at.saturating_duration_since(start).as_secs_f64() * 1000.0;
+    let mut lines = Vec::new();
+    for answer in &answers {
+        let ends = answer.written_at.first().zip(answer.written_at.last());
+        let (first, last) = ends.context("an answer without a part")?;
+        let line = json!({
+            "arrived_ms": since(answer.arrived_at),
+            "first_ms": since(*first),
+            "last_ms": since(*last),
+            "writes": answer.written_at.len(),
+        });
+        writeln!(lines, "{line}")?;
+    }
+    Ok(lines)
+}
+
 impl From<HowBroken> for Broken {
     fn from(how: HowBroken) -> Self {
         match how {
@@ -138,6 +171,22 @@ mod tests {
             let parsed = config(&format!("--tokens 2 --broken {name}")).unwrap();
             assert_eq!(parsed.broken, Some(broken));
         }
+    }
+
+    #[test]
+    fn the_log_has_a_line_per_answer_in_the_order_of_arrival() {
+        let start = Instant::now();
+        let at = |ms: u64| start + std::time::Duration::from_millis(ms);
+        let answers = [(20, [30, 50]), (10, [70, 90])].map(|(arrived, written)| Written {
+            arrived_at: at(arrived),
+            written_at: written.map(at).into(),
+        });
+        let text = String::from_utf8(log_of(answers.into(), start).unwrap()).unwrap();
+        let wanted = "{\"arrived_ms\":10.0,\"first_ms\":70.0,\"last_ms\":90.0,\"writes\":2}\n";
+        assert!(
+            text.starts_with(wanted) && text.lines().count() == 2,
+            "{text}"
+        );
     }
 
     #[test]

@@ -16,23 +16,16 @@ use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::Ex
 use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use poolproof_records::load::percentile::{Percentile, percentile};
+use super::make::{times_of, values_of};
+use poolproof_records::load::Times;
+use poolproof_stats::interval;
 
 pub use exchange::Prompt;
-
-/// How picks are asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Load {
-    /// This many streams, each with one pick at a time.
-    Streams(usize),
-    /// Picks per second, at even intervals, whether or not earlier ones have ended.
-    Rate(f64),
-}
+pub use poolproof_records::load::picker::{Load, Picks};
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -53,71 +46,91 @@ pub struct Asked {
     pub timeout: Duration,
 }
 
-/// What was measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct Picks {
-    /// The picks, without those of the warm-up.
-    pub picks: u64,
-    /// Picks per second.
-    pub picks_per_s: f64,
-    /// Requests without a pick, by reason.
-    pub failed: BTreeMap<String, u64>,
-    /// The latency of picks; failures count as infinitely late. Only percentiles that the sample supports.
-    pub latency: Vec<Percentile>,
-    /// The different endpoints that were named.
-    pub endpoints_named: usize,
-    /// Processor time of the picker per pick, in microseconds, with all that it does beside; `None` if it does not run here.
-    pub picker_cpu_us_per_pick: Option<f64>,
-    /// Processors that the picker used, on average.
-    pub picker_cores: Option<f64>,
-    /// Processor time of poolproof per pick, in microseconds.
-    pub own_cpu_us_per_pick: f64,
-    /// Processors that poolproof used, on average.
-    pub own_cores: f64,
-}
-
 /// Connections to the picker; a gateway has one per worker thread.
 const CONNECTIONS: usize = 4;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The percentiles of the latency.
-pub const PERCENTILES: [f64; 3] = [50.0, 95.0, 99.0];
+/// Equal parts of the counted time, whose means show the spread within a measurement: between 10 and 30 (Schmeiser, "Batch Size Effects in
+/// the Analysis of Simulation Output", 1982).
+const PARTS: usize = 20;
 /// Digits of a recorded latency.
 const DIGITS: u8 = 3;
 /// The most picks in flight at a rate: more are refused here, since the picker is far behind.
 const IN_FLIGHT_MAX: usize = 10_000;
 
+/// The counted time: requests that begin within it count.
+#[derive(Clone, Copy)]
+struct Window {
+    from: Instant,
+    counted: Duration,
+}
+
+impl Window {
+    fn until(self) -> Instant {
+        self.from + self.counted
+    }
+
+    /// The border in front of a part, or behind the last one.
+    fn border(self, part: usize) -> Instant {
+        self.from + self.counted.mul_f64(part as f64 / PARTS as f64)
+    }
+
+    /// The part that a time is in.
+    fn part(self, at: Instant) -> Option<usize> {
+        let since = at.checked_duration_since(self.from)?;
+        let part = (since.as_secs_f64() / self.counted.as_secs_f64() * PARTS as f64) as usize;
+        (part < PARTS).then_some(part)
+    }
+}
+
 /// The picks of one task, or of all.
 struct Seen {
+    window: Window,
     latency_us: Histogram<u64>,
     failed: BTreeMap<String, u64>,
     endpoints: BTreeSet<String>,
+    /// Picks by the part of the counted time in which they ended.
+    ended: [u64; PARTS],
 }
 
 impl Seen {
-    fn new() -> Result<Self> {
+    fn new(window: Window) -> Result<Self> {
         let mut latency_us = Histogram::new(DIGITS).context("a histogram")?;
         latency_us.auto(true);
         Ok(Self {
+            window,
             latency_us,
             failed: BTreeMap::new(),
             endpoints: BTreeSet::new(),
+            ended: [0; PARTS],
         })
     }
 
-    fn take(&mut self, since: Instant, picked: Result<String, String>) {
+    /// Takes a request that began and ended at these times. One that began before the counted time adds only to the pace.
+    fn take(&mut self, since: Instant, at: Instant, picked: Result<String, String>) {
+        let counts = since >= self.window.from;
         match picked {
             Ok(endpoint) => {
-                // It grows to any value.
-                let _ = self.latency_us.record(since.elapsed().as_micros() as u64);
-                self.endpoints.insert(endpoint);
+                if let Some(part) = self.window.part(at) {
+                    self.ended[part] += 1;
+                }
+                if counts {
+                    let latency = at.saturating_duration_since(since);
+                    // It grows to any value.
+                    let _ = self.latency_us.record(latency.as_micros() as u64);
+                    self.endpoints.insert(endpoint);
+                }
             }
-            Err(reason) => *self.failed.entry(reason).or_default() += 1,
+            Err(reason) if counts => *self.failed.entry(reason).or_default() += 1,
+            Err(_) => {}
         }
     }
 
     fn merge(&mut self, other: Self) {
+        for (own, more) in self.ended.iter_mut().zip(other.ended) {
+            *own += more;
+        }
         // Both have the same digits, and one grows to the size of the other.
         let _ = self.latency_us.add(other.latency_us);
         for (reason, count) in other.failed {
@@ -127,8 +140,8 @@ impl Seen {
     }
 }
 
-/// Asks for picks until the time is over or `stop` is cancelled. Fails if the picker cannot be reached.
-pub async fn ask(asked: &Asked, stop: &CancellationToken) -> Result<Picks> {
+/// Asks for picks until the time is over. `None` once `stop` is cancelled. Fails if the picker cannot be reached.
+pub async fn ask(asked: &Asked, stop: &CancellationToken) -> Result<Option<Picks>> {
     let endpoint = Endpoint::from_shared(format!("http://{}", asked.authority))
         .with_context(|| format!("picker {}", asked.authority))?
         .tcp_nodelay(true)
@@ -160,56 +173,80 @@ pub async fn ask(asked: &Asked, stop: &CancellationToken) -> Result<Picks> {
         first.err().unwrap_or_default()
     );
     let begun = Instant::now();
-    let from = begun + asked.warm_up;
-    let until = from + asked.counted;
-    let meters = tokio::spawn({
-        let process = asked.process;
-        async move {
-            tokio::time::sleep_until(from.into()).await;
-            (cpu_of(process), own_cpu())
-        }
-    });
-    let stop = stop.clone();
-    let mut seen = match asked.load {
-        Load::Streams(streams) => closed(&asking, streams, (from, until), &stop).await?,
-        Load::Rate(rate) => open(&asking, rate, (begun, from, until), &stop).await?,
+    let window = Window {
+        from: begun + asked.warm_up,
+        counted: asked.counted,
     };
-    let span_s = Instant::now()
-        .saturating_duration_since(from)
-        .as_secs_f64()
-        .max(1e-3);
-    // At a rate, waiting for the last picks is no time in which more were due.
-    let counted_s = match asked.load {
-        Load::Streams(_) => span_s,
-        Load::Rate(_) => span_s.min(asked.counted.as_secs_f64()),
+    let meters = tokio::spawn(meters(window, asked.process));
+    let seen = match asked.load {
+        Load::Streams(streams) => closed(&asking, streams, window, stop).await?,
+        Load::Rate(rate) => open(&asking, rate, (begun, window), stop).await?,
     };
-    let (picker_before, own_before) = if stop.is_cancelled() {
+    if stop.is_cancelled() {
         meters.abort();
-        (None, Duration::ZERO)
-    } else {
-        meters.await.context("reading the processor time")?
+        return Ok(None);
+    }
+    let meters = meters.await.context("reading the processor time")?;
+    Ok(Some(picks_of(seen, &meters)))
+}
+
+/// The processor time of the picker and of this process at each border of the counted time.
+async fn meters(window: Window, process: Option<u32>) -> Vec<(Option<Duration>, Duration)> {
+    let mut read = Vec::new();
+    for part in 0..=PARTS {
+        tokio::time::sleep_until(window.border(part).into()).await;
+        read.push((cpu_of(process), own_cpu()));
+    }
+    read
+}
+
+fn picks_of(mut seen: Seen, meters: &[(Option<Duration>, Duration)]) -> Picks {
+    let window_s = seen.window.counted.as_secs_f64();
+    let ended: u64 = seen.ended.iter().sum();
+    let picks_per_s = ended as f64 / window_s;
+    let parts: Vec<f64> = seen.ended.iter().map(|count| *count as f64).collect();
+    let (first, last) = (meters.first(), meters.last());
+    let used_s = |of: fn(&(Option<Duration>, Duration)) -> Option<Duration>| {
+        let used = of(last?)?.saturating_sub(of(first?)?);
+        Some(used.as_secs_f64())
     };
-    let picks = seen.latency_us.len();
+    let picker_s = used_s(|read| read.0);
+    let own_s = used_s(|read| Some(read.1)).unwrap_or(0.0);
+    let per_pick_us = |seconds: f64| seconds * 1e6 / ended.max(1) as f64;
+    let picker_us = picker_s.map(per_pick_us);
+    let of_parts = meters.windows(2).zip(&parts).map(|(pair, count)| {
+        let used = pair[1].0?.saturating_sub(pair[0].0?);
+        (*count > 0.0).then(|| used.as_secs_f64() / count)
+    });
+    let of_parts: Option<Vec<f64>> = of_parts.collect();
     let failures = seen.failed.values().sum();
-    let latency = PERCENTILES
-        .iter()
-        .filter_map(|p| percentile(&seen.latency_us, failures, *p));
-    let picker = cpu_of(asked.process)
-        .zip(picker_before)
-        .map(|(after, before)| after.saturating_sub(before).as_secs_f64());
-    let own_s = own_cpu().saturating_sub(own_before).as_secs_f64();
-    let per_pick_us = |seconds: f64| seconds * 1e6 / picks.max(1) as f64;
-    Ok(Picks {
-        picks,
-        picks_per_s: picks as f64 / counted_s,
-        latency: latency.collect(),
+    let latency = times_of(&seen.latency_us, failures).map(|times| Times {
+        histogram_us: values_of(&seen.latency_us),
+        ..times
+    });
+    Picks {
+        picks: seen.latency_us.len(),
+        picks_per_s,
+        picks_per_s_interval: around(picks_per_s, &parts),
         failed: std::mem::take(&mut seen.failed),
+        latency,
         endpoints_named: seen.endpoints.len(),
-        picker_cpu_us_per_pick: picker.map(per_pick_us),
-        picker_cores: picker.map(|seconds| seconds / span_s),
+        picker_cpu_us_per_pick: picker_us,
+        picker_cpu_us_interval: picker_us
+            .zip(of_parts)
+            .and_then(|(us, parts)| around(us, &parts)),
+        picker_cores: picker_s.map(|seconds| seconds / window_s),
         own_cpu_us_per_pick: per_pick_us(own_s),
-        own_cores: own_s / span_s,
-    })
+        own_cores: own_s / window_s,
+    }
+}
+
+/// The interval of a figure, as wide as that of the mean of its parts.
+fn around(figure: f64, parts: &[f64]) -> Option<(f64, f64)> {
+    let mean = interval::mean(parts).filter(|mean| mean.value > 0.0)?;
+    let (low, high) = mean.interval;
+    let scaled = |end: f64| (figure * end / mean.value).max(0.0);
+    Some((scaled(low), scaled(high)))
 }
 
 /// What all requests share.
@@ -236,21 +273,19 @@ impl Asking {
 async fn closed(
     asking: &Arc<Asking>,
     streams: usize,
-    (from, until): (Instant, Instant),
+    window: Window,
     stop: &CancellationToken,
 ) -> Result<Seen> {
     let mut tasks = JoinSet::new();
     for _ in 0..streams {
         let (asking, stop) = (asking.clone(), stop.clone());
         tasks.spawn(async move {
-            let mut seen = Seen::new()?;
-            while Instant::now() < until && !stop.is_cancelled() {
+            let mut seen = Seen::new(window)?;
+            while Instant::now() < window.until() && !stop.is_cancelled() {
                 let since = Instant::now();
                 let picked = asking.one().await;
                 let has_failed = picked.is_err();
-                if since >= from {
-                    seen.take(since, picked);
-                }
+                seen.take(since, Instant::now(), picked);
                 if has_failed {
                     // A picker that refuses at once must not be flooded.
                     tokio::task::yield_now().await;
@@ -259,7 +294,7 @@ async fn closed(
             anyhow::Ok(seen)
         });
     }
-    let mut all = Seen::new()?;
+    let mut all = Seen::new(window)?;
     while let Some(seen) = tasks.join_next().await {
         all.merge(seen.context("a stream")??);
     }
@@ -269,57 +304,38 @@ async fn closed(
 async fn open(
     asking: &Arc<Asking>,
     rate_per_s: f64,
-    (begun, from, until): (Instant, Instant, Instant),
+    (begun, window): (Instant, Window),
     stop: &CancellationToken,
 ) -> Result<Seen> {
     let mut tasks = JoinSet::new();
-    let mut all = Seen::new()?;
+    let mut all = Seen::new(window)?;
     for number in 0_u64.. {
         let due = begun + Duration::from_secs_f64(number as f64 / rate_per_s);
-        if due >= until || stop.is_cancelled() {
+        if due >= window.until() || stop.is_cancelled() {
             break;
         }
         tokio::time::sleep_until(due.into()).await;
         while let Some(ended) = tasks.try_join_next() {
-            let (since, picked) = ended.context("a pick")?;
-            if since >= from {
-                all.take_at(since, picked);
-            }
+            let (since, at, picked) = ended.context("a pick")?;
+            all.take(since, at, picked);
         }
         if tasks.len() >= IN_FLIGHT_MAX {
-            *all.failed
-                .entry(format!("{IN_FLIGHT_MAX} picks in flight"))
-                .or_default() += u64::from(due >= from);
+            let refused = Err(format!("{IN_FLIGHT_MAX} picks in flight"));
+            all.take(due, due, refused);
             continue;
         }
         let asking = asking.clone();
         tasks.spawn(async move {
             let picked = asking.one().await;
             // From when it was due: a late start of the task is part of the wait.
-            (due, picked.map(|endpoint| (endpoint, Instant::now())))
+            (due, Instant::now(), picked)
         });
     }
     while let Some(ended) = tasks.join_next().await {
-        let (since, picked) = ended.context("a pick")?;
-        if since >= from {
-            all.take_at(since, picked);
-        }
+        let (since, at, picked) = ended.context("a pick")?;
+        all.take(since, at, picked);
     }
     Ok(all)
-}
-
-impl Seen {
-    /// Takes a pick that ended at a time of its own.
-    fn take_at(&mut self, since: Instant, picked: Result<(String, Instant), String>) {
-        match picked {
-            Ok((endpoint, at)) => {
-                let latency = at.saturating_duration_since(since);
-                let _ = self.latency_us.record(latency.as_micros() as u64);
-                self.endpoints.insert(endpoint);
-            }
-            Err(reason) => self.take(since, Err(reason)),
-        }
-    }
 }
 
 /// The processor time of a process on this machine (POSIX, clock_getcpuclockid(3)).

@@ -9,7 +9,6 @@ mod plan;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::Error;
 use super::engine::Snapshot;
@@ -221,18 +220,13 @@ impl Sweep<'_> {
             .check()
             .map_err(|error| Error::Usage(error.context(format!("step of the sweep: {load}"))))?;
         watch(Progress::Begun(kind, load));
-        let end_s = workload.end_s(None);
-        let mut pace = Pace::new(workload.warm_up_s, end_s);
-        let begun = Instant::now();
-        let mut progress = |now: &Snapshot| {
-            pace.see(begun.elapsed().as_secs_f64(), now);
-            watch(Progress::Sending(now));
-        };
+        let mut progress = |now: &Snapshot| watch(Progress::Sending(now));
         let record = self.send(&workload, &mut progress).await?;
         if self.runner.interrupted() {
             return Ok(None);
         }
-        let step = step_of(kind, load, record, &pace);
+        let counted = (workload.warm_up_s, workload.end_s(None));
+        let step = step_of(kind, load, record, counted);
         watch(Progress::Ended(&step));
         self.steps.push(step);
         Ok(Some(self.steps.len() - 1))
@@ -310,22 +304,27 @@ fn far_beyond(step: &Step, idle: Idle) -> Option<String> {
     ))
 }
 
-fn step_of(kind: Kind, load: Load, record: Record, pace: &Pace) -> Step {
+/// The step of a run whose requests counted between these offsets, in seconds.
+fn step_of(kind: Kind, load: Load, record: Record, counted: (f64, f64)) -> Step {
     let total = &record.total;
-    let seen = pace.seen();
+    let windows = record.over_time.as_ref();
+    let pace = windows.and_then(|it| Pace::of(&it.windows, counted));
     let e2e = total.times.get(Series::E2e.name());
     let mean_s = e2e.map(|times| times.mean_ms / 1000.0);
     let mean_s = mean_s.filter(|mean_s| *mean_s > 0.0 && total.failures() == 0);
     // Little's law, L = X * R (Little 1961): users without pauses are the mean number in flight. A count within a short window would
     // depend on how many waves of them it happens to hold.
     let by_users = load.users().zip(mean_s);
-    let answered_per_s = match (by_users, seen) {
+    let answered_per_s = match (by_users, pace) {
         (Some((users, mean_s)), _) => users as f64 / mean_s,
-        (None, Some(seen)) => seen.answered_per_s,
+        (None, Some(pace)) => pace.answered_per_s,
         (None, None) => total.answered_per_s,
     };
     let tokens = total.output_tokens as f64 / total.answered.max(1) as f64;
-    let mut step = Step {
+    // A step that is too short for windows has Little's law.
+    let by_law = mean_s.map(|mean_s| answered_per_s * mean_s);
+    let in_flight = pace.map(|pace| pace.in_flight).or(by_law);
+    Step {
         kind,
         offered_per_s: load.rate_per_s().map(|planned| {
             // A random process has its own number of arrivals, which is what the server got.
@@ -336,16 +335,11 @@ fn step_of(kind: Kind, load: Load, record: Record, pace: &Pace) -> Step {
         window_s: record.window_s,
         answered_per_s,
         output_tokens_per_s: tokens * answered_per_s,
-        in_flight: seen.map_or(0.0, |seen| seen.in_flight),
-        in_flight_max: seen.map_or(0, |seen| seen.in_flight_max),
+        in_flight: in_flight.unwrap_or(0.0),
+        in_flight_max: pace.map_or(0, |pace| pace.in_flight_max.round() as u64),
         requests: record.total,
         doubts: record.doubts,
-    };
-    // The same law where the server keeps up. Samples once a second would meet arrivals at even intervals always at one point.
-    if let (Some(mean_s), false) = (mean_s, step.falls_behind()) {
-        step.in_flight = step.answered_per_s * mean_s;
     }
-    step
 }
 
 /// The error of a workload that cannot be swept.

@@ -6,6 +6,7 @@ mod judged;
 pub mod over_time;
 pub mod overhead;
 pub mod percentile;
+pub mod picker;
 pub mod search;
 mod snapshot;
 mod spread;
@@ -297,9 +298,9 @@ impl Record {
         file::read_as(path, SCHEMA)
     }
 
-    /// Saves the record.
+    /// Saves the record, and keeps the last one beside it.
     pub fn save(&self, path: &Path) -> Result<()> {
-        file::save(self, path)
+        file::save_and_keep_last(self, path)
     }
 
     /// Whether no request was answered, though this machine could send: no doubt about its speed changes that.

@@ -1,5 +1,6 @@
 //! Compares two runs: verdicts, then figures, and figures over many runs. Anything that cannot be compared is listed with the reason.
 
+pub mod beside;
 pub mod drift;
 pub mod figure;
 pub mod gate;
@@ -10,6 +11,10 @@ mod verdicts;
 use serde::Serialize;
 
 use figure::Compared;
+use poolproof_model::component::Component;
+use poolproof_model::target::Target;
+use poolproof_records::load;
+use poolproof_records::run::Record;
 use records::Records;
 use verdicts::VerdictChange;
 
@@ -17,7 +22,7 @@ use verdicts::VerdictChange;
 pub const MARGIN_PERCENT: f64 = 5.0;
 
 /// The result of comparing two runs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Comparison {
     /// Reasons why some or all of it cannot be compared.
     pub refused: Vec<String>,
@@ -52,7 +57,11 @@ pub fn compare(baseline: &Records, run: &Records, margin: f64) -> Comparison {
     let (figures, refused) = figure::compare_all(baseline, run, margin);
     comparison.figures = figures;
     comparison.refused.extend(refused);
-    let kinds = |it: &Records| [it.run.is_some(), it.load.is_some(), it.overhead.is_some()];
+    let kinds = |it: &Records| {
+        let cases = it.run.is_some();
+        let (load, overhead) = (it.load.is_some(), it.overhead.is_some());
+        [cases, load, overhead, it.picker.is_some()]
+    };
     for ((kind, before), now) in records::FILES.iter().zip(kinds(baseline)).zip(kinds(run)) {
         if before != now && baseline.peer.is_none() && run.peer.is_none() {
             let whose = if before { "the baseline" } else { "the run" };
@@ -75,21 +84,22 @@ fn notes(baseline: &Records, run: &Records) -> Vec<String> {
             notes.push(format!("{what}: {before}, now {now}"));
         }
     };
-    if let (Some(before), Some(now)) = (&baseline.run, &run.run) {
-        differ("stack", before.stack.clone(), now.stack.clone());
+    if let Some((before, now)) = Facts::of_both(baseline, run) {
+        differ("stack", before.stack.to_owned(), now.stack.to_owned());
+        differ("url", before.url(), now.url());
         differ(
             "poolproof",
-            before.tool_version.clone(),
-            now.tool_version.clone(),
+            before.tool_version.to_owned(),
+            now.tool_version.to_owned(),
         );
         differ(
             "processors",
-            before.client_cores.to_string(),
-            now.client_cores.to_string(),
+            before.cores.to_string(),
+            now.cores.to_string(),
         );
-        let flaw = |it: &Option<String>| it.as_ref().map_or("none".to_owned(), Clone::clone);
-        differ("flaw", flaw(&before.flaw), flaw(&now.flaw));
-        for now in &now.components {
+        let flaw = |it: Option<&str>| it.unwrap_or("none").to_owned();
+        differ("flaw", flaw(before.flaw), flaw(now.flaw));
+        for now in now.components {
             let before = before
                 .components
                 .iter()
@@ -98,5 +108,62 @@ fn notes(baseline: &Records, run: &Records) -> Vec<String> {
             differ(&now.role, before.to_owned(), now.version.clone());
         }
     }
+    if let (Some(before), Some(now)) = (&baseline.picker, &run.picker) {
+        differ("picker", before.picker.clone(), now.picker.clone());
+        let flaw = |it: &Option<String>| it.as_ref().map_or("none".to_owned(), Clone::clone);
+        differ("flaw of the picker", flaw(&before.flaw), flaw(&now.flaw));
+    }
     notes
+}
+
+/// What a record knows of its stack and its machine.
+struct Facts<'a> {
+    stack: &'a str,
+    target: &'a Target,
+    tool_version: &'a str,
+    cores: usize,
+    flaw: Option<&'a str>,
+    components: &'a [Component],
+}
+
+impl<'a> Facts<'a> {
+    /// Those of the cases, or else of the load run, if both have it.
+    fn of_both(baseline: &'a Records, run: &'a Records) -> Option<(Self, Self)> {
+        if let (Some(before), Some(now)) = (&baseline.run, &run.run) {
+            return Some((Self::of_run(before), Self::of_run(now)));
+        }
+        let (before, now) = baseline.load.as_ref().zip(run.load.as_ref())?;
+        Some((Self::of_load(before), Self::of_load(now)))
+    }
+
+    fn of_run(record: &'a Record) -> Self {
+        Self {
+            stack: &record.stack,
+            target: &record.target,
+            tool_version: &record.tool_version,
+            cores: record.client_cores,
+            flaw: record.flaw.as_deref(),
+            components: &record.components,
+        }
+    }
+
+    fn of_load(record: &'a load::Record) -> Self {
+        Self {
+            stack: &record.stack,
+            target: &record.target,
+            tool_version: &record.tool_version,
+            cores: record.client.cores,
+            flaw: record.flaw.as_deref(),
+            components: &record.components,
+        }
+    }
+
+    /// The address of the gateway, if poolproof has not started it: the ports of one that it starts differ each time.
+    fn url(&self) -> String {
+        if self.components.is_empty() {
+            self.target.url.to_string()
+        } else {
+            String::new()
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The records in a run's folder: cases, load run, comparison with round robin.
+//! The records in a run's folder: cases, load run, comparison with round robin, load on a picker.
 
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use poolproof_records::any::AnyRecord;
 use poolproof_records::file::Kind;
 use poolproof_records::load;
 use poolproof_records::load::overhead::Overhead;
+use poolproof_records::load::picker::PickerLoad;
 use poolproof_records::run::Record;
 
 /// The file names of the records.
-pub const FILES: [&str; 3] = ["run.json", "load.json", "overhead.json"];
+pub const FILES: [&str; 4] = ["run.json", "load.json", "overhead.json", "picker.json"];
 
 /// The records in one folder, at least one.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Records {
     pub load: Option<load::Record>,
     /// The comparison of the gateway with round robin.
     pub overhead: Option<Overhead>,
+    /// The load on a picker by itself.
+    pub picker: Option<PickerLoad>,
     /// The result of another load generator, instead of the others.
     pub peer: Option<Peer>,
 }
@@ -43,6 +46,9 @@ impl Records {
                 .transpose()?,
             overhead: find(FILES[2])
                 .map(|path| Overhead::read(&path))
+                .transpose()?,
+            picker: find(FILES[3])
+                .map(|path| PickerLoad::read(&path))
                 .transpose()?,
             peer: None,
         };
@@ -79,6 +85,7 @@ impl Records {
             AnyRecord::Run(run) => records.run = Some(*run),
             AnyRecord::Load(load) => records.load = Some(*load),
             AnyRecord::Overhead(overhead) => records.overhead = Some(*overhead),
+            AnyRecord::Picker(picker) => records.picker = Some(*picker),
             _ => return None,
         }
         Some(records)
@@ -89,6 +96,7 @@ impl Records {
         self.run = self.run.filter(|_| kind == Kind::Run);
         self.load = self.load.filter(|_| kind == Kind::Load);
         self.overhead = self.overhead.filter(|_| kind == Kind::Overhead);
+        self.picker = self.picker.filter(|_| kind == Kind::Picker);
         self
     }
 
@@ -115,6 +123,8 @@ impl Records {
         let run = self.run.as_ref().map(|record| record.started);
         let load = self.load.as_ref().map(|record| record.started);
         let overhead = self.overhead.as_ref().map(|record| record.started);
-        [run, load, overhead].into_iter().flatten().min()
+        let picker = self.picker.as_ref().map(|record| record.started);
+        let all = [run, load, overhead, picker];
+        all.into_iter().flatten().min()
     }
 }

@@ -4,28 +4,25 @@ use maud::{Markup, html};
 
 use super::super::clipped;
 use super::super::compare::Comparison;
+use super::super::compare::beside::Beside;
 use super::super::compare::figure::{Compared, Says};
 use super::number::{figure, percent};
-use super::part::{verdict, wide};
+use super::part::{Section, verdict, wide};
 
-/// The heading of the section.
-pub(super) const TITLE: &str = "Compared with the run before";
+/// The section of a page that shows a comparison, if there is one.
+pub(super) fn section(beside: Option<&Beside>) -> Option<Section> {
+    beside.and_then(|beside| Section::new("compared", beside.title(), body(beside)))
+}
 
 /// Changed verdicts and figures, and what could not be compared.
-pub(super) fn body(comparison: &Comparison) -> Markup {
-    let changed = |says: Says| {
-        comparison
-            .figures
-            .iter()
-            .filter(|it| it.says == says)
-            .count()
-    };
-    let (worse, better) = (changed(Says::Worse), changed(Says::Better));
+fn body(beside: &Beside) -> Markup {
+    let (comparison, date) = (&beside.comparison, beside.date());
     html! {
+        @if !date.is_empty() { p.note { "That run was started at " (date) "." } }
         @if comparison.verdicts_compared && comparison.verdicts.is_empty() { p { "No verdict has changed." } }
         @if !comparison.verdicts.is_empty() { (verdicts(comparison)) }
-        @if !comparison.figures.is_empty() {
-            p { (worse) " of " (comparison.figures.len()) " figures are worse, " (better) " are better." }
+        @if let Some(words) = comparison.in_words() {
+            p { (words) "." }
             (figures(&comparison.figures))
         }
         @for line in &comparison.refused { p.note { "Not compared: " bdi { (clipped(line)) } } }
@@ -115,6 +112,7 @@ fn mark(class: &str, word: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::compare::beside::Earlier;
     use super::*;
 
     #[test]
@@ -128,15 +126,20 @@ mod tests {
             interval: (1.2, f64::INFINITY),
             says: Says::Worse,
         };
-        let comparison = Comparison {
-            refused: vec!["overhead: <i>x".to_owned()],
-            notes: vec!["stack: a, now b".to_owned()],
-            verdicts_compared: true,
-            verdicts: vec![],
-            figures: vec![compared],
+        let beside = Beside {
+            earlier: Earlier::Last,
+            started: Some(jiff::Timestamp::UNIX_EPOCH),
+            comparison: Comparison {
+                refused: vec!["overhead: <i>x".to_owned()],
+                notes: vec!["stack: a, now b".to_owned()],
+                verdicts_compared: true,
+                verdicts: vec![],
+                figures: vec![compared],
+            },
         };
-        let body = body(&comparison).into_string();
+        let body = body(&beside).into_string();
         for shown in [
+            "started at 1970-01-01 00:00:00 UTC",
             "No verdict has changed",
             "1 of 1 figures are worse",
             ">never<",

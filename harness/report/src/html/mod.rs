@@ -10,21 +10,23 @@ mod load;
 mod number;
 mod overhead;
 mod part;
+mod picker;
 mod run;
 mod search;
 mod sweep;
 
-use super::compare::Comparison;
+use super::compare::beside::Beside;
 use poolproof_records::any::AnyRecord;
 
 pub use load::render as render_load;
 pub use overhead::render as render_overhead;
+pub use picker::render as render_picker;
 pub use run::render;
 pub use search::render as render_search;
 pub use sweep::render as render_sweep;
 
 /// Renders a run or a load run beside its comparison with an earlier one. `None` for other kinds of records, which are not compared on a page.
-pub fn render_compared(record: &AnyRecord, with: &Comparison) -> Option<String> {
+pub fn render_compared(record: &AnyRecord, with: &Beside) -> Option<String> {
     match record {
         AnyRecord::Run(record) => Some(run::render_compared(record, Some(with))),
         AnyRecord::Load(record) => Some(load::render_compared(record, Some(with))),

@@ -2,12 +2,48 @@
 
 use super::super::clipped;
 use super::super::compare::Comparison;
+use super::super::compare::beside::Beside;
 use super::super::compare::drift::Drift;
 use super::super::compare::figure::Says;
 use super::super::compare::gate::Ruled;
 use super::table;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::judged::Judged;
+
+/// Renders a comparison below its record.
+pub fn beside(beside: &Beside) -> String {
+    format!(
+        "\n{}\n{}\n",
+        heading(beside),
+        differences(&beside.comparison)
+    )
+}
+
+/// Renders a comparison below its record, as Markdown.
+pub fn markdown(beside: &Beside) -> String {
+    format!(
+        "\n\n### {}\n\n```text\n{}\n```",
+        heading(beside),
+        differences(&beside.comparison)
+    )
+}
+
+/// What is compared, and the result in words.
+fn heading(beside: &Beside) -> String {
+    let mut text = beside.title().to_owned();
+    let date = beside.date();
+    if !date.is_empty() {
+        text += &format!(", of {date}");
+    }
+    if let Some(words) = beside.comparison.in_words() {
+        text += &format!(": {words}");
+    }
+    text
+}
+
+fn differences(comparison: &Comparison) -> String {
+    render(comparison, &[], &[])
+}
 
 /// Renders the differences, then the results of the gate.
 pub fn render(found: &Comparison, moved: &[Drift], ruled: &[Ruled]) -> String {

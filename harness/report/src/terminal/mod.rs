@@ -5,6 +5,7 @@ pub mod list;
 pub mod load;
 mod over_time;
 pub mod overhead;
+pub mod picker;
 pub mod plan;
 pub mod run;
 pub mod search;

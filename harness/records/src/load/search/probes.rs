@@ -4,11 +4,12 @@
 //! same seed: their schedules are one schedule, compressed or stretched, so a higher rate is never an easier load.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::load::{Conclusion, Record};
 use poolproof_model::verdict::Verdict;
 use poolproof_model::workload::Series;
+use poolproof_stats::interval;
 
 /// The result of a probe at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,10 +24,21 @@ pub struct Probe {
     pub doubts: Vec<String>,
     /// The counted requests.
     pub requests: u64,
-    /// TTFT p95 in milliseconds, if the sample supports it. The inner `None` is a failure.
+    /// TTFT p95 in milliseconds: `null` if it is that of a failure, absent if the sample does not support it. Older records have `null` in
+    /// both cases.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub ttft_p95_ms: Option<Option<f64>>,
     /// Response tokens per second.
     pub output_tokens_per_s: f64,
+}
+
+/// A value that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<f64>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 impl Probe {
@@ -64,9 +76,14 @@ impl Probe {
     pub fn ttft_p95(&self) -> String {
         match self.ttft_p95_ms {
             Some(Some(ms)) => format!("{ms:.1}"),
-            Some(None) => "never".to_owned(),
-            None => "-".to_owned(),
+            Some(None) if self.supports_p95() => "never".to_owned(),
+            Some(None) | None => "-".to_owned(),
         }
+    }
+
+    /// Whether there are enough requests for a p95. In an older record `null` means that there are not.
+    fn supports_p95(&self) -> bool {
+        interval::ranks(self.requests, 0.95).is_some()
     }
 
     /// The missed or undecided objectives, and the reasons to doubt the measurement.
@@ -181,6 +198,33 @@ mod tests {
             );
             assert!(search.probes.len() < 20, "{}", search.probes.len());
         }
+    }
+
+    #[test]
+    fn a_p95_of_a_failure_and_one_that_the_sample_lacks_are_told_apart_after_reading() {
+        let probe = |requests, ttft_p95_ms| Probe {
+            rate_per_s: 1.0,
+            verdict: Verdict::Fail,
+            broke: vec![],
+            doubts: vec![],
+            requests,
+            ttft_p95_ms,
+            output_tokens_per_s: 0.0,
+        };
+        let read = |text: String| serde_json::from_str::<Probe>(&text).ok();
+        for (probe, words) in [
+            (probe(400, Some(None)), "never"),
+            (probe(400, Some(Some(5.0))), "5.0"),
+            (probe(100, None), "-"),
+        ] {
+            let text = serde_json::to_string(&probe).unwrap_or_default();
+            assert_eq!(read(text).as_ref(), Some(&probe));
+            assert_eq!(probe.ttft_p95(), words);
+        }
+        // An older record.
+        let text = serde_json::to_string(&probe(100, Some(None))).unwrap_or_default();
+        let old = read(text).map(|old| old.ttft_p95());
+        assert_eq!(old.as_deref(), Some("-"));
     }
 
     #[test]

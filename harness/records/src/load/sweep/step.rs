@@ -24,10 +24,9 @@ pub struct Step {
     pub answered_per_s: f64,
     /// Response tokens per second: the tokens of a mean response, at this pace.
     pub output_tokens_per_s: f64,
-    /// Requests in flight, the mean over the window: responses per second * mean E2E (Little 1961), or the mean of samples once a second
-    /// if the server falls behind or requests fail.
+    /// Requests in flight, the mean over the window. Of a step of about a second: responses per second * mean E2E (Little 1961).
     pub in_flight: f64,
-    /// Requests in flight, the most that were seen at one time in the window.
+    /// Requests in flight, the highest mean of a second, or of a sixtieth of a longer step.
     pub in_flight_max: u64,
     /// The counted requests: failures by kind, tokens and times.
     pub requests: Group,

@@ -17,6 +17,7 @@ use poolproof_records::load::Record;
 use poolproof_records::load::overhead::Overhead;
 use poolproof_stats::interval::CONFIDENCE;
 
+mod picker;
 mod spread;
 
 pub(super) use spread::{Spread, draws};
@@ -80,10 +81,7 @@ pub(super) fn compare_all(
             if let Some(reason) = reason {
                 return refused.push(format!("{kind}: {reason}"));
             }
-            for before in &before {
-                let now = now.iter().find(|figure| figure.name == before.name);
-                compared.extend(now.map(|now| compare_one(before, now, margin)));
-            }
+            compared.extend(pairs(&before, &now, margin));
         };
     if let (Some(before), Some(now)) = peers::both(baseline, run) {
         compare("load", None, before.figures(), now.figures());
@@ -96,7 +94,43 @@ pub(super) fn compare_all(
         let reason = incomparable_overhead(before, now);
         compare("overhead", reason, of_overhead(before), of_overhead(now));
     }
+    if let (Some(before), Some(now)) = (&baseline.picker, &run.picker) {
+        let reason = picker::incomparable(before, now);
+        compare(
+            "picker",
+            reason,
+            picker::figures(before),
+            picker::figures(now),
+        );
+    }
     (compared, refused)
+}
+
+/// Compares the figures of a load run with those of the last one. On the same machine neither needs a calibration, since the error of
+/// the client is in both. Returns the reason if they cannot be compared.
+pub(super) fn compare_with_last(
+    last: &Record,
+    now: &Record,
+    margin: f64,
+) -> Result<Vec<Compared>, String> {
+    let whose = [("the last run", last), ("this run", now)];
+    let moved = last.client.cores != now.client.cores;
+    let reason = unfinished(whose)
+        .or_else(|| other_stack(last, now))
+        .or_else(|| moved.then(|| uncalibrated(whose)).flatten())
+        .or_else(|| other_requests(last, now));
+    if let Some(reason) = reason {
+        return Err(reason);
+    }
+    Ok(pairs(&of_load(last), &of_load(now), margin))
+}
+
+fn pairs(before: &[Figure<'_>], now: &[Figure<'_>], margin: f64) -> Vec<Compared> {
+    let pairs = before.iter().filter_map(|before| {
+        let now = now.iter().find(|figure| figure.name == before.name)?;
+        Some(compare_one(before, now, margin))
+    });
+    pairs.collect()
 }
 
 /// The figures of a run that can be compared with those of another run.
@@ -112,23 +146,48 @@ pub fn comparable<'a>(run: &'a Records, with: &Records) -> Vec<Figure<'a>> {
     {
         figures.extend(of_overhead(overhead));
     }
+    if let (Some(picker), Some(other)) = (&run.picker, &with.picker)
+        && picker::incomparable(picker, other).is_none()
+    {
+        figures.extend(picker::figures(picker));
+    }
     figures
 }
 
 fn incomparable_load(before: &Record, now: &Record) -> Option<String> {
-    for (whose, record) in [("the baseline", before), ("the run", now)] {
-        if record.interrupted {
-            return Some(format!("{whose} was interrupted"));
-        }
-        if let Some(doubt) = record.doubts.first() {
-            return Some(format!("{whose} is invalid: {doubt}"));
-        }
-        if record.client.calibration.is_none() {
-            return Some(format!(
-                "{whose} ran on a machine without calibration; run `poolproof load calibrate` first"
-            ));
-        }
-    }
+    let whose = [("the baseline", before), ("the run", now)];
+    unfinished(whose)
+        .or_else(|| uncalibrated(whose))
+        .or_else(|| other_requests(before, now))
+}
+
+fn unfinished(runs: [(&str, &Record); 2]) -> Option<String> {
+    runs.into_iter().find_map(|(whose, record)| {
+        let doubt = record.doubts.first();
+        let doubtful = doubt.map(|doubt| format!("{whose} is invalid: {doubt}"));
+        let interrupted = record
+            .interrupted
+            .then(|| format!("{whose} was interrupted"));
+        interrupted.or(doubtful)
+    })
+}
+
+fn uncalibrated(runs: [(&str, &Record); 2]) -> Option<String> {
+    let mut runs = runs.into_iter();
+    let (whose, _) = runs.find(|(_, record)| record.client.calibration.is_none())?;
+    Some(format!(
+        "{whose} ran on a machine without calibration; run `poolproof load calibrate` first"
+    ))
+}
+
+/// A stack of another kind. Those that poolproof has not started are all of one kind.
+fn other_stack(before: &Record, now: &Record) -> Option<String> {
+    let is_found = |record: &Record| record.components.is_empty();
+    let is_other = before.stack != now.stack && !(is_found(before) && is_found(now));
+    is_other.then(|| format!("the stacks differ: {}, now {}", before.stack, now.stack))
+}
+
+fn other_requests(before: &Record, now: &Record) -> Option<String> {
     if before.workload != now.workload {
         return Some("the workloads differ".to_owned());
     }

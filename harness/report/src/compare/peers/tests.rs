@@ -79,6 +79,7 @@ fn failed_requests_are_infinitely_late_and_a_rate_alone_decides_nothing() {
         run: None,
         load: None,
         overhead: None,
+        picker: None,
         peer: Some(read("aiperf.json")),
     };
     let now = Records {

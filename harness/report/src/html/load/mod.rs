@@ -9,7 +9,7 @@ mod served;
 mod servers;
 mod verdict;
 
-use super::super::compare::Comparison;
+use super::super::compare::beside::Beside;
 use super::compared;
 use super::part::{Section, page};
 pub(super) use figures::cell;
@@ -21,14 +21,14 @@ pub fn render(record: &Record) -> String {
 }
 
 /// Renders the record, beside its comparison with an earlier run if there is one.
-pub(super) fn render_compared(record: &Record, with: Option<&Comparison>) -> String {
+pub(super) fn render_compared(record: &Record, with: Option<&Beside>) -> String {
     let sections = vec![
         Section::new("objectives", "Objectives", objectives::body(record)),
         Section::new("failures", "Failures", failures::body(record)),
         Section::new("figures", "How fast", figures::body(record)),
         Section::new("over-time", "Over time", over_time::body(record)),
         Section::new("served", "Who served", served::body(record)),
-        with.and_then(|with| Section::new("compared", compared::TITLE, compared::body(with))),
+        compared::section(with),
         Section::new("method", "How it was measured", method::body(record)),
     ];
     page(&verdict::head(record), sections)

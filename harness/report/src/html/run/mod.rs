@@ -5,7 +5,7 @@ mod lists;
 mod method;
 mod verdict;
 
-use super::super::compare::Comparison;
+use super::super::compare::beside::Beside;
 use super::compared;
 use super::part::{Section, page};
 use poolproof_records::judged::Judged;
@@ -20,7 +20,7 @@ pub fn render(record: &Record) -> String {
 }
 
 /// Renders the record, beside its comparison with an earlier run if there is one.
-pub(super) fn render_compared(record: &Record, with: Option<&Comparison>) -> String {
+pub(super) fn render_compared(record: &Record, with: Option<&Beside>) -> String {
     let of = |is: &dyn Fn(Judged) -> bool| {
         let cases = record.cases.iter().enumerate();
         let cases = cases.filter(|(_, case)| is(case.judged()));
@@ -48,7 +48,7 @@ pub(super) fn render_compared(record: &Record, with: Option<&Comparison>) -> Str
         ),
         Section::new("undecided", "Not decided", lists::in_full(&undecided)),
         Section::new("known", "Known failures", lists::known(&known)),
-        with.and_then(|with| Section::new("compared", compared::TITLE, compared::body(with))),
+        compared::section(with),
         Section::new("passed", "Passed", lists::passed(record)),
         Section::new("skipped", "Skipped", lists::skipped(&skipped)),
         Section::new("method", "Stack and method", method::body(record)),
