@@ -16,6 +16,7 @@ import zlib
 SENT_MAX = 10 << 30
 BLOCK = 1 << 18
 MODEL = "model-a"
+POD = "x-inference-pod"
 CHUNK = json.dumps({"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]})
 END = "".join(f"data: {data}\n\n" for data in (
     CHUNK, json.dumps({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}), "[DONE]"))
@@ -59,7 +60,9 @@ class Peer:
 
 
 def head(kind, more="", status="200 OK"):
-    return f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{more}\r\n"
+    # An answer that names its endpoint is one that cases judge.
+    pod = "" if POD in more else f"{POD}: e-0\r\n"
+    return f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{pod}{more}\r\n"
 
 
 def sized(body, kind="application/json", more="", status="200 OK"):
@@ -263,7 +266,7 @@ def own_names(peer, request):
     """Each answer is of another endpoint, with a name of 60 KB that would clear a terminal."""
     own_names.count += 1
     name = f"\x1b[2J{own_names.count}" + "n" * 60_000
-    more = f"x-inference-pod: {name}\r\n"
+    more = f"{POD}: {name}\r\n"
     peer.send(sized(END, SSE, more) if request.streams else sized(WHOLE, more=more))
 
 
@@ -313,7 +316,7 @@ def literal(name, value):
 
 
 OPEN = frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0)
-EVENTS = literal(b"content-type", SSE.encode())
+EVENTS = literal(b"content-type", SSE.encode()) + literal(POD.encode(), b"e-0")
 
 
 def http2(mode):
