@@ -225,6 +225,7 @@ fn read_kubeconfig() -> Result<(Kubeconfig, PathBuf)> {
             PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".kube/config")
         }
     };
+    anyhow::ensure!(path.exists(), "there is no file {}", path.display());
     let kubeconfig = Kubeconfig::read_from(&path)
         .with_context(|| format!("reading kubeconfig {}", path.display()))?;
     Ok((kubeconfig, path))
