@@ -1,21 +1,24 @@
 //! The arguments that select a stack, shared by all commands that need one.
 
+use std::ffi::OsStr;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::{Args, Parser};
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
 use super::access::AccessArgs;
+use poolproof_model::build::{Build, Builds, Choice};
 use poolproof_model::parts::{
     Asked, EndpointPicker, Gateway, KubeApi, ModelServer, Named, StackKind,
 };
 use poolproof_model::target::Target;
 use poolproof_model::topology::Topology;
-use poolproof_stack::parts::choose;
 use poolproof_stack::parts::flaws::topology_showing;
+use poolproof_stack::parts::{builds, choose};
 use poolproof_stack::{ClusterOptions, KindOptions, Options, ProcessOptions};
 
 /// The stack and its parts.
@@ -56,19 +59,20 @@ pub(super) struct StackArgs {
     #[arg(help_heading = "Stack", long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// The gateway [default: envoy for stack `local`, agentgateway for containers and clusters]
-    #[arg(help_heading = "Parts", long, value_parser = named::<Gateway>(), env = "POOLPROOF_GATEWAY")]
-    gateway: Option<Gateway>,
+    #[arg(help_heading = "Parts", long, value_name = "NAME[@VERSION]", value_parser = Built::<Gateway>::new(), env = "POOLPROOF_GATEWAY")]
+    gateway: Option<Choice<Gateway>>,
     /// The endpoint picker of each pool [default: gie, except on stack `embedded`]
-    #[arg(help_heading = "Parts", long, value_parser = named::<EndpointPicker>(), env = "POOLPROOF_EPP")]
-    epp: Option<EndpointPicker>,
+    #[arg(help_heading = "Parts", long, value_name = "NAME[@VERSION]", value_parser = Built::<EndpointPicker>::new(), env = "POOLPROOF_EPP")]
+    epp: Option<Choice<EndpointPicker>>,
     /// The model servers [default: poolproof for stack `local`, llm-d-inference-sim for containers and clusters]
     #[arg(
         help_heading = "Parts",
         long,
-        value_parser = named::<ModelServer>(),
+        value_name = "NAME[@VERSION]",
+        value_parser = Built::<ModelServer>::new(),
         env = "POOLPROOF_MODEL_SERVER"
     )]
-    model_server: Option<ModelServer>,
+    model_server: Option<Choice<ModelServer>>,
     /// Stacks `local` and `containers`: the Kubernetes API that endpoint pickers watch [default: stand-in for `local`, real for `containers`]
     #[arg(help_heading = "Parts", long, value_parser = named::<KubeApi>(), env = "POOLPROOF_KUBE_API")]
     kube_api: Option<KubeApi>,
@@ -177,9 +181,15 @@ impl StackArgs {
             (None, None) => topology_showing(self.flaw),
         };
         let asked = Asked {
-            gateway: self.gateway,
-            epp: self.epp,
-            model_server: self.model_server,
+            gateway: self.gateway.as_ref().map(|choice| choice.part),
+            epp: self.epp.as_ref().map(|choice| choice.part),
+            model_server: self.model_server.as_ref().map(|choice| choice.part),
+        };
+        let parts = choose(kind, &asked)?;
+        let asked = Builds {
+            gateway: build_of(&self.gateway),
+            epp: build_of(&self.epp),
+            model_server: build_of(&self.model_server),
         };
         Ok(Options {
             kind,
@@ -191,7 +201,8 @@ impl StackArgs {
             seed: self.seed,
             access: self.access.read()?,
             wait_ready: self.access.wait_ready(),
-            parts: choose(kind, &asked)?,
+            parts,
+            builds: builds(kind, parts, &asked)?,
             program: std::env::current_exe().context("finding the poolproof program")?,
             artifacts: self.artifacts.clone(),
             processes: ProcessOptions {
@@ -232,6 +243,41 @@ pub(super) fn of_existing_cluster(
         own_image: None,
     };
     Ok(options)
+}
+
+fn build_of<T>(choice: &Option<Choice<T>>) -> Build {
+    let build = choice.as_ref().map(|choice| choice.build.clone());
+    build.unwrap_or_default()
+}
+
+/// Parses `NAME`, `NAME@VERSION` or `NAME@file:PATH`; help lists all names.
+#[derive(Clone)]
+struct Built<T>(PhantomData<T>);
+
+impl<T> Built<T> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Named + Send + Sync> TypedValueParser for Built<T> {
+    type Value = Choice<T>;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Choice<T>, clap::Error> {
+        let parser = StringValueParser::new().try_map(|text| text.parse::<Choice<T>>());
+        parser.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values = T::ALL.iter();
+        let values = values.map(|value| PossibleValue::new(value.name()).help(value.summary()));
+        Some(Box::new(values))
+    }
 }
 
 /// Parses a value by name; help lists all values.

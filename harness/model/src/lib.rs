@@ -38,6 +38,7 @@
 //! ```
 
 pub mod api;
+pub mod build;
 pub mod change;
 pub mod component;
 pub mod coverage;

@@ -89,6 +89,8 @@ named! {
     /// The endpoint picker of each pool.
     EndpointPicker, "endpoint picker";
     Gie "gie" "The endpoint picker of the Gateway API Inference Extension";
+    GieLight "gie-light" "Its light endpoint picker, since v1.6: round robin";
+    LlmDRouter "llm-d-router" "The endpoint picker of llm-d-router";
     Poolproof "poolproof" "The reference endpoint picker of poolproof";
 }
 

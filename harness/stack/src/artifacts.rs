@@ -13,8 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::process::ProcessGroup;
 use super::tools::Missing;
+use crate::options::Options;
 use crate::versions::{Published, Versions};
 use poolproof_client as client;
+use poolproof_model::build::Builds;
 
 /// vLLM's image has ten gigabytes.
 const PULL_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -35,6 +37,8 @@ pub(super) struct Wanted {
 pub struct Artifacts {
     folder: PathBuf,
     may_pull: bool,
+    /// Whether a part has another version than the default one.
+    chosen: bool,
     versions: Versions,
 }
 
@@ -51,6 +55,7 @@ impl Artifacts {
         }
         Ok(Self {
             may_pull: folder.is_none(),
+            chosen: false,
             folder: match folder {
                 Some(folder) => folder.to_owned(),
                 None => poolproof_records::folders::cache()?.join("artifacts"),
@@ -59,10 +64,21 @@ impl Artifacts {
         })
     }
 
+    /// Those of a stack with these options, in the versions that it is asked for.
+    pub(crate) fn of(options: &Options) -> Result<Self> {
+        let versions = Versions::with(options.parts, &options.builds)?;
+        Ok(Self {
+            chosen: options.builds != Builds::default(),
+            versions,
+            ..Self::open(options.artifacts.as_deref())?
+        })
+    }
+
     /// A folder to fill.
     pub fn fill(folder: &Path) -> Result<Self> {
         Ok(Self {
             may_pull: true,
+            chosen: false,
             folder: folder.to_owned(),
             versions: Versions::load()?,
         })
@@ -170,6 +186,9 @@ impl Artifacts {
 
     /// How to fill the folder.
     fn remedy(&self) -> String {
+        if self.chosen {
+            return "a run without --artifacts, on a machine with a network,".to_owned();
+        }
         let folder = self.folder.display();
         format!("`poolproof artifacts pull {folder}` on a machine with a network")
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use poolproof_fixtures::flaw::Flaw;
 use url::Url;
 
+use poolproof_model::build::Builds;
 use poolproof_model::parts::{KubeApi, Parts, StackKind};
 use poolproof_model::target::{Access, Secret, Target};
 use poolproof_model::topology::Topology;
@@ -34,6 +35,8 @@ pub struct Options {
     pub wait_ready: Option<Duration>,
     /// The parts.
     pub parts: Parts,
+    /// Their builds, checked by [`builds`](crate::parts::builds).
+    pub builds: Builds,
     /// The poolproof program, which serves its own parts as processes or in containers.
     pub program: PathBuf,
     /// The only folder that charts, definitions and images are taken from; `None`: the cache, which is filled on

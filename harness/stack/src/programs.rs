@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::artifacts::{Artifacts, Wanted};
 use super::containers::{self, Image};
 use super::own_image;
 use super::process::{Launch, ProcessGroup};
 use super::tools::{self, Missing};
-use crate::versions;
+use crate::options::Options;
+use crate::{parts, versions};
+use poolproof_model::build::Build;
 use poolproof_records::folders;
 
 /// The CRDs of the Gateway API Inference Extension, by their name in `kind/versions.toml`.
@@ -24,6 +26,7 @@ pub(crate) enum Programs {
     Files {
         own: PathBuf,
         bin_dir: Option<PathBuf>,
+        chosen: Chosen,
     },
     /// Images, by the names of their programs.
     Images {
@@ -32,27 +35,30 @@ pub(crate) enum Programs {
     },
 }
 
+/// The builds of programs that are not of the default version, by the name of the program: the name of the part, and the build.
+pub(crate) type Chosen = BTreeMap<&'static str, (&'static str, Build)>;
+
 impl Programs {
-    /// Local files. Fails if needed ones are missing, with a remedy for each.
-    pub(crate) fn files(own: &Path, bin_dir: Option<&Path>, needed: &[Program]) -> Result<Self> {
-        tools::none_missing("the local stack", &missing(bin_dir, needed))?;
+    /// Local files of a stack with these options. Fails if needed ones are missing, with a remedy for each.
+    pub(crate) fn files(options: &Options, needed: &[Program]) -> Result<Self> {
+        tools::none_missing("the local stack", &missing(options, needed))?;
         Ok(Self::Files {
-            own: own.to_owned(),
-            bin_dir: bin_dir.map(Path::to_owned),
+            own: options.program.clone(),
+            bin_dir: options.processes.bin_dir.clone(),
+            chosen: parts::chosen(options.parts, &options.builds),
         })
     }
 
     /// Images of the needed programs; those that the engine lacks are loaded.
     pub(crate) async fn images(
         group: &ProcessGroup,
-        own: &Path,
-        artifacts: Option<&Path>,
+        options: &Options,
         needed: &[Program],
     ) -> Result<Self> {
         let docker = tools::missing(&[tools::DOCKER]).await;
         tools::none_missing("stack containers", &docker)?;
         containers::remove_strays().await?;
-        let artifacts = Artifacts::open(artifacts)?;
+        let artifacts = Artifacts::of(options)?;
         let mut names: Vec<_> = needed.iter().map(|program| program.name).collect();
         let (mut definitions, mut wanted) = (Vec::new(), Wanted::default());
         if let Some(place) = names.iter().position(|name| *name == CRDS.name) {
@@ -65,7 +71,8 @@ impl Programs {
             definitions.push(artifacts.crds(name).await?);
         }
         let mut images = containers::load(group, &artifacts, &names).await?;
-        images.insert(OWN.name, containers::load_own(group, own).await?);
+        let own = containers::load_own(group, &options.program).await?;
+        images.insert(OWN.name, own);
         Ok(Self::Images {
             images,
             definitions,
@@ -77,7 +84,9 @@ impl Programs {
         let name = program.name;
         let (image, path) = match self {
             Self::Files { own, .. } if name == OWN.name => (None, own.clone()),
-            Self::Files { bin_dir, .. } => (None, find(bin_dir.as_deref(), name)?),
+            Self::Files {
+                bin_dir, chosen, ..
+            } => (None, file(bin_dir.as_deref(), chosen, name)?),
             Self::Images { images, .. } => {
                 let image = images.get(name);
                 let image = image.with_context(|| format!("no image of {name}"))?;
@@ -102,10 +111,27 @@ impl Programs {
         Ok(format!(" {}", output.trim()))
     }
 
-    /// The image of a program, as a suffix of its description; empty for local files.
+    /// The wanted version of a part that does not report its own; `None` for a file of the user.
+    pub(crate) fn wanted(&self, part: &str, program: &Program) -> Result<Option<String>> {
+        if let Self::Files { chosen, .. } = self
+            && let Some((_, build)) = chosen.get(program.name)
+        {
+            match build {
+                Build::File(_) => return Ok(None),
+                Build::Version(version) => return Ok(Some(version.clone())),
+                Build::Default => {}
+            }
+        }
+        Ok(versions::part(part)?.map(|part| part.version))
+    }
+
+    /// The image of a program, as a suffix of its description; empty for local files that are not the user's own.
     pub(crate) fn origin(&self, program: &Program) -> String {
         match self {
-            Self::Files { .. } => String::new(),
+            Self::Files { chosen, .. } => match chosen.get(program.name) {
+                Some((_, Build::File(_))) => " (a file of the user)".to_owned(),
+                _ => String::new(),
+            },
             Self::Images { images, .. } => match images.get(program.name) {
                 Some(image) => format!(" in {} ({})", image.name, image.digest),
                 None => String::new(),
@@ -161,34 +187,69 @@ pub(crate) const CRDS: Program = Program {
     get: Get::By("ci/upstream/build --kube-api, or --kube-api stand-in"),
 };
 
-/// The missing ones among the needed programs.
-pub(crate) fn missing(bin_dir: Option<&Path>, needed: &[Program]) -> Vec<Missing> {
+/// The missing ones among the programs that a stack with these options needs.
+pub(crate) fn missing(options: &Options, needed: &[Program]) -> Vec<Missing> {
+    let bin_dir = options.processes.bin_dir.as_deref();
+    let chosen = parts::chosen(options.parts, &options.builds);
     let missing = needed.iter();
-    let missing = missing.filter(|program| find(bin_dir, program.name).is_err());
-    missing.map(Program::missing).collect()
+    let missing = missing.filter(|program| file(bin_dir, &chosen, program.name).is_err());
+    missing
+        .map(|program| program.missing(chosen.get(program.name)))
+        .collect()
 }
 
 impl Program {
-    pub(crate) fn missing(&self) -> Missing {
-        let how = match self.get {
-            Get::By(words) => words.to_owned(),
-            Get::BuildOr(words) => {
-                let from = match versions::source(self.name) {
-                    Ok(source) => format!("{} at {}", source.repository, source.version),
-                    Err(_) => "its public sources".to_owned(),
+    fn missing(&self, chosen: Option<&(&str, Build)>) -> Missing {
+        let (name, how) = match (chosen, self.get) {
+            (Some((_, Build::File(path))), _) => (
+                path.display().to_string(),
+                "give the path of a program that exists".to_owned(),
+            ),
+            (Some((part, Build::Version(version))), Get::By(_)) => (
+                format!("{}@{version}", self.name),
+                format!("ci/upstream/build {part}@{version}"),
+            ),
+            (_, Get::By(words)) => (self.name.to_owned(), words.to_owned()),
+            (chosen, Get::BuildOr(words)) => {
+                let version = match chosen {
+                    Some((_, Build::Version(version))) => Some(version.as_str()),
+                    _ => None,
                 };
-                format!(
-                    "build it from {from} and put it into the folder of --bin-dir or into PATH; or {words}"
-                )
+                let name = version.map_or_else(
+                    || self.name.to_owned(),
+                    |version| format!("{}@{version}", self.name),
+                );
+                let part = versions::part(self.name).ok().flatten();
+                let from = part.and_then(|part| {
+                    let version = version.unwrap_or(&part.version);
+                    Some(format!("{} at {version}", part.repository.as_ref()?))
+                });
+                let from = from.unwrap_or_else(|| "its public sources".to_owned());
+                let how = format!(
+                    "build it from {from} and put it as {name} into the folder of --bin-dir or into PATH; or {words}"
+                );
+                (name, how)
             }
         };
         let (mend, _) = how.split_once(", or ").unwrap_or((&how, ""));
         Missing {
-            name: self.name.into(),
+            name: name.into(),
             why: self.needed_for.to_owned(),
             mend: mend.to_owned(),
             how,
         }
+    }
+}
+
+/// The path of a program: of its chosen build, otherwise of the default version.
+fn file(bin_dir: Option<&Path>, chosen: &Chosen, name: &str) -> Result<PathBuf> {
+    match chosen.get(name) {
+        Some((_, Build::File(path))) => {
+            ensure!(path.is_file(), "{} is missing", path.display());
+            Ok(std::path::absolute(path)?)
+        }
+        Some((_, Build::Version(version))) => find(bin_dir, &format!("{name}@{version}")),
+        Some((_, Build::Default)) | None => find(bin_dir, name),
     }
 }
 
@@ -266,11 +327,35 @@ mod tests {
                 get: Get::BuildOr("tests"),
                 ..EPP
             };
-            let how = program.missing().how;
+            let how = program.missing(None).how;
             assert!(
                 how.contains("https://github.com/") && how.contains(" at v"),
                 "{how}"
             );
+            let chosen = Build::Version("v9".to_owned());
+            let missing = program.missing(Some(&(name, chosen)));
+            assert!(missing.how.contains(" at v9 "), "{}", missing.how);
+            assert_eq!(missing.name, format!("{name}@v9"));
         }
+    }
+
+    #[test]
+    fn a_chosen_build_is_never_taken_from_a_program_without_a_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        let path = |build| {
+            let chosen = [("epp", ("gie", build))].into();
+            file(Some(folder.path()), &chosen, "epp")
+        };
+        there("epp");
+        let chosen = || Build::Version("v9".to_owned());
+        assert!(path(chosen()).is_err());
+        assert_eq!(path(Build::Default).unwrap(), folder.path().join("epp"));
+        there("epp@v9");
+        assert_eq!(path(chosen()).unwrap(), folder.path().join("epp@v9"));
+        let own = folder.path().join("own");
+        assert!(path(Build::File(own.clone())).is_err());
+        there("own");
+        assert_eq!(path(Build::File(own.clone())).unwrap(), own);
     }
 }

@@ -86,6 +86,48 @@ fn doctor_prints_a_command_for_each_stack() {
 }
 
 #[test]
+fn an_unknown_version_is_2_and_names_those_known() {
+    let folder = TempDir::new().unwrap();
+    for (flag, value, words) in [
+        ("--gateway", "envoy@1.2.3", "1.39.3 (default)"),
+        ("--epp", "llm-d-router@v9", "v0.10.0 (default)"),
+        ("--gateway", "poolproof@1", "no builds"),
+        ("--gateway", "nginx@1", "agentgateway, envoy, poolproof"),
+        ("--epp", "gie@", "gie@VERSION"),
+    ] {
+        let (code, _, error) = run(&folder, &["run", "--stack", "local", flag, value]);
+        assert_eq!(code, 2, "{value}: {error}");
+        assert!(error.contains(words), "{value}: {error}");
+    }
+    let file = ["run", "--stack", "kind", "--gateway", "envoy@file:x"];
+    let (code, _, error) = run(&folder, &file);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("use --stack local"), "{error}");
+}
+
+#[test]
+fn a_version_that_is_missing_here_is_named_with_the_command_that_gets_it() {
+    let folder = TempDir::new().unwrap();
+    for name in ["epp", "bbr", "envoy"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    for (gateway, words) in [
+        ("envoy@1.40.0", "ci/upstream/build envoy@1.40.0"),
+        ("envoy@file:no-such-file", "no-such-file"),
+    ] {
+        let arguments = ["doctor", "--stack", "local", "--gateway", gateway];
+        let output = poolproof(&folder, &arguments)
+            .env("PATH", "")
+            .env("POOLPROOF_BIN_DIR", folder.path())
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{shown}");
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_writes_what_is_known() {
     let folder = TempDir::new().unwrap();
     let mut child = poolproof(&folder, &["run", "routing/unknown-model", "distribution"])

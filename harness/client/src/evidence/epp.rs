@@ -1,6 +1,7 @@
 //! The metrics of an endpoint picker, from its `/metrics`.
 //!
-//! Source: GIE v1.5.0, pkg/epp/metrics/metrics.go.
+//! Source: GIE v1.5.0, pkg/epp/metrics/metrics.go; llm-d-router v0.10.0, pkg/epp/metrics. llm-d-router exports GIE's names beside its own, so
+//! that only one family of a page counts.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,57 @@ use anyhow::{Context, Result};
 use super::{metrics, prometheus};
 use poolproof_model::target::Pool;
 
-/// The prefixes of the metric names of endpoint pickers.
-const FAMILIES: [&str; 3] = [
-    "inference_extension_",
-    "inference_objective_",
-    "inference_pool_",
-];
+/// The names of an endpoint picker's metrics.
+struct Names {
+    /// The prefixes of all its names.
+    prefixes: &'static [&'static str],
+    attempts: &'static str,
+    /// The label of `attempts` with the endpoint.
+    endpoint: &'static str,
+    refused: &'static str,
+    held: &'static str,
+    saturation: &'static str,
+    /// One sample for each endpoint.
+    queues: &'static str,
+}
+
+const LLM_D_ROUTER: Names = Names {
+    prefixes: &["llm_d_epp_"],
+    attempts: "llm_d_epp_scheduler_attempts_total",
+    endpoint: "endpoint_name",
+    refused: "llm_d_epp_request_error_total",
+    held: "llm_d_epp_flow_control_queue_size",
+    saturation: "llm_d_epp_flow_control_pool_saturation",
+    queues: "llm_d_epp_per_endpoint_queue_size",
+};
+
+const GIE: Names = Names {
+    prefixes: &[
+        "inference_extension_",
+        "inference_objective_",
+        "inference_pool_",
+    ],
+    attempts: "inference_extension_scheduler_attempts_total",
+    endpoint: "pod_name",
+    refused: "inference_objective_request_error_total",
+    held: "inference_extension_flow_control_queue_size",
+    saturation: "inference_extension_flow_control_pool_saturation",
+    queues: "inference_pool_per_pod_queue_size",
+};
+
+impl Names {
+    /// Those that count on a page; `None` if it is not that of an endpoint picker.
+    fn of(text: &str) -> Option<&'static Self> {
+        const ALL: [&Names; 2] = [&LLM_D_ROUTER, &GIE];
+        ALL.into_iter().find(|names| {
+            let mut samples = prometheus::parse(text);
+            samples.any(|sample| {
+                let mut prefixes = names.prefixes.iter();
+                prefixes.any(|prefix| sample.name.starts_with(prefix))
+            })
+        })
+    }
+}
 
 /// One reading of an endpoint picker.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,27 +99,25 @@ pub async fn read(http: &reqwest::Client, pool: &Pool) -> Result<Option<Reading>
 
 fn parse(text: &str, pool: &Pool) -> Reading {
     let mut reading = Reading::default();
+    let Some(names) = Names::of(text) else {
+        return reading;
+    };
+    reading.is_picker = true;
     for sample in prometheus::parse(text) {
         let count = sample.value.max(0.0) as u64;
-        reading.is_picker |= FAMILIES.iter().any(|start| sample.name.starts_with(start));
-        match sample.name {
-            "inference_extension_scheduler_attempts_total"
-                if sample.label("status") == "success" =>
-            {
-                let name = endpoint_name(sample.label("pod_name"), pool);
-                *reading.picks.entry(name).or_default() += count;
+        if sample.name == names.attempts && sample.label("status") == "success" {
+            let name = endpoint_name(sample.label(names.endpoint), pool);
+            *reading.picks.entry(name).or_default() += count;
+        } else if sample.name == names.attempts {
+            reading.failed_total += count;
+        } else if sample.name == names.refused {
+            reading.refused_total += count;
+        } else if sample.name == names.held {
+            if let Ok(priority) = sample.label("priority").parse() {
+                *reading.held.entry(priority).or_default() += count;
             }
-            "inference_extension_scheduler_attempts_total" => reading.failed_total += count,
-            "inference_objective_request_error_total" => reading.refused_total += count,
-            "inference_extension_flow_control_queue_size" => {
-                if let Ok(priority) = sample.label("priority").parse() {
-                    *reading.held.entry(priority).or_default() += count;
-                }
-            }
-            "inference_extension_flow_control_pool_saturation" => {
-                reading.saturation = Some(sample.value);
-            }
-            _ => {}
+        } else if sample.name == names.saturation {
+            reading.saturation = Some(sample.value);
         }
     }
     reading
@@ -82,9 +126,11 @@ fn parse(text: &str, pool: &Pool) -> Reading {
 /// The number of endpoints of a pool that an endpoint picker has metrics of, from its own metrics. Its health check is
 /// weaker: GIE v1.5.0 is SERVING without any pod.
 pub fn endpoints_known(text: &str, pool: &str) -> usize {
+    let Some(names) = Names::of(text) else {
+        return 0;
+    };
     prometheus::parse(text)
-        .filter(|sample| sample.name == "inference_pool_per_pod_queue_size")
-        .filter(|sample| sample.label("name") == pool)
+        .filter(|sample| sample.name == names.queues && sample.label("name") == pool)
         .count()
 }
 
@@ -120,12 +166,25 @@ mod tests {
                     inference_extension_scheduler_attempts_total{status=\"failure\",pod_name=\"\"} 2\n\
                     inference_extension_flow_control_queue_size{priority=\"-10\",model_name=\"m\"} 60\n\
                     inference_extension_flow_control_queue_size{priority=\"10\"} 30\n\
+                    inference_objective_request_error_total{error_code=\"x\"} 5\n\
+                    inference_pool_per_pod_queue_size{name=\"p\",model_server_pod=\"p-0\"} 0\n\
+                    inference_pool_per_pod_queue_size{name=\"p\",model_server_pod=\"p-1\"} 0\n\
+                    inference_pool_per_pod_queue_size{name=\"q\",model_server_pod=\"q-0\"} 0\n\
                     inference_extension_flow_control_pool_saturation 1.2\n";
-        let reading = parse(text, &pool);
-        assert_eq!(reading.picks, BTreeMap::from([("p-0".to_owned(), 7)]));
-        assert_eq!(reading.held, BTreeMap::from([(-10, 60), (10, 30)]));
-        assert_eq!(reading.saturation, Some(1.2));
-        assert_eq!(reading.failed_total, 2);
-        assert!(reading.is_picker && !parse("up 1\n", &pool).is_picker);
+        let llm_d = text
+            .replace("inference_extension_", "llm_d_epp_")
+            .replace("inference_objective_", "llm_d_epp_")
+            .replace("inference_pool_per_pod", "llm_d_epp_per_endpoint")
+            .replace("pod_name", "endpoint_name");
+        // llm-d-router exports both, of which one counts.
+        for text in [text, &llm_d, &(text.to_owned() + &llm_d)] {
+            let reading = parse(text, &pool);
+            assert_eq!(reading.picks, BTreeMap::from([("p-0".to_owned(), 7)]));
+            assert_eq!(reading.held, BTreeMap::from([(-10, 60), (10, 30)]));
+            assert_eq!(reading.saturation, Some(1.2));
+            assert_eq!((reading.failed_total, reading.refused_total), (2, 5));
+            assert!(reading.is_picker && !parse("up 1\n", &pool).is_picker);
+            assert_eq!(endpoints_known(text, "p"), 2);
+        }
     }
 }

@@ -21,11 +21,8 @@ pub(crate) const OBJECTIVE: (&str, &str) = (
     "inference.networking.x-k8s.io/v1alpha2",
     "InferenceObjective",
 );
-/// The InferenceModelRewrite of GIE v1.5.0.
-pub(crate) const MODEL_REWRITE: (&str, &str) = (
-    "inference.networking.x-k8s.io/v1alpha2",
-    "InferenceModelRewrite",
-);
+/// The version of InferenceObjectives and InferenceModelRewrites, in the group of GIE and in that of llm-d.
+pub(crate) const OBJECTS_VERSION: &str = "v1alpha2";
 /// The label of everything that poolproof creates.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 

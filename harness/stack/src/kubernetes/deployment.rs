@@ -90,6 +90,7 @@ pub(crate) struct Asked {
     pub(crate) topology: Topology,
     pub(crate) parts: Parts,
     pub(crate) own_image: String,
+    pub(crate) versions: Versions,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) seed: u64,
     pub(crate) namespace: String,
@@ -102,7 +103,7 @@ pub(crate) struct Asked {
 
 impl Deployment {
     /// Computes all names. `picker_labels` maps the name of an endpoint picker to the labels of its pod.
-    pub(crate) fn new(asked: Asked, picker_labels: impl Fn(&str) -> String) -> Result<Self> {
+    pub(crate) fn new(asked: Asked, picker_labels: impl Fn(&str) -> String) -> Self {
         let mut pools = BTreeMap::new();
         for model in &asked.topology.models {
             for pool in &model.pools {
@@ -124,19 +125,19 @@ impl Deployment {
                 pools.insert(pool.name.clone(), names);
             }
         }
-        Ok(Self {
+        Self {
             topology: asked.topology,
             parts: asked.parts,
             own_image: asked.own_image,
             flaw: asked.flaw,
             seed: asked.seed,
-            versions: Versions::load()?,
+            versions: asked.versions,
             namespace: asked.namespace,
             gateway_node_port: asked.gateway_node_port,
             gateway_pod: asked.gateway_pod,
             picker_tls: asked.picker_tls,
             pools,
-        })
+        }
     }
 
     /// Fails if names of the topology are invalid as object names.

@@ -54,7 +54,8 @@ fn gateway(gateway: Gateway, kind: StackKind) -> Shows {
 fn picker(picker: EndpointPicker) -> Shows {
     match picker {
         // Through its configuration or its objectives.
-        EndpointPicker::Gie => Shows::Only(&[
+        EndpointPicker::GieLight => Shows::Only(&[]),
+        EndpointPicker::Gie | EndpointPicker::LlmDRouter => Shows::Only(&[
             Flaw::Random,
             Flaw::KvIgnored,
             Flaw::PriorityIgnored,

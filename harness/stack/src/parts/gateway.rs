@@ -31,7 +31,7 @@ pub(crate) trait GatewayPart: Sync {
         false
     }
 
-    /// Its programs.
+    /// Its programs. The last one is the part itself, whose build can be chosen.
     fn programs(&self) -> &'static [Program];
 
     /// Starts its processes, and waits until they serve.

@@ -19,16 +19,20 @@ mod poolproof_model_server;
 mod poolproof_picker;
 mod vllm;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use gateway::GatewayPart;
 use model_server::ModelServerPart;
 use picker::PickerPart;
+use poolproof_model::build::{Build, Builds};
 use poolproof_model::parts::{
     Asked, EndpointPicker, Gateway, ModelServer, Named, Parts, StackKind,
 };
-use poolproof_model::target::{Target, Urls};
+use poolproof_model::target::{Pool, Target, Urls};
 use poolproof_model::topology::Topology;
+
+use crate::programs::Chosen;
+use crate::versions;
 
 pub(crate) use flawed::priority;
 
@@ -44,7 +48,9 @@ pub(crate) fn gateway(which: Gateway) -> &'static dyn GatewayPart {
 /// The endpoint picker of this name.
 pub(crate) fn picker(which: EndpointPicker) -> &'static dyn PickerPart {
     match which {
-        EndpointPicker::Gie => &gie::Gie,
+        EndpointPicker::Gie => &gie::GIE,
+        EndpointPicker::GieLight => &gie::LIGHT,
+        EndpointPicker::LlmDRouter => &gie::LLM_D_ROUTER,
         EndpointPicker::Poolproof => &poolproof_picker::PoolproofPicker,
     }
 }
@@ -92,6 +98,51 @@ pub fn choose(kind: StackKind, asked: &Asked) -> Result<Parts> {
     )
 }
 
+/// The builds of these parts that a stack of this kind is asked for. Fails for an unknown version, with those known, and for a file where
+/// no files run.
+pub fn builds(kind: StackKind, parts: Parts, asked: &Builds) -> Result<Builds> {
+    let known = |flag: &str, name: &str, build: &Build| {
+        let build = versions::known(flag, name, build)?;
+        ensure!(
+            kind == StackKind::Local || !matches!(build, Build::File(_)),
+            "{flag} {name}@file:PATH is not available on --stack {kind}: use --stack local"
+        );
+        Ok(build)
+    };
+    Ok(Builds {
+        gateway: known("--gateway", parts.gateway.name(), &asked.gateway)?,
+        epp: known("--epp", parts.epp.name(), &asked.epp)?,
+        model_server: known(
+            "--model-server",
+            parts.model_server.name(),
+            &asked.model_server,
+        )?,
+    })
+}
+
+/// The builds of the programs that these parts are, except those of the default version.
+pub(crate) fn chosen(parts: Parts, builds: &Builds) -> Chosen {
+    let of_parts = [
+        (
+            parts.gateway.name(),
+            gateway(parts.gateway).programs(),
+            &builds.gateway,
+        ),
+        (parts.epp.name(), picker(parts.epp).programs(), &builds.epp),
+        (
+            parts.model_server.name(),
+            model_server(parts.model_server).programs(),
+            &builds.model_server,
+        ),
+    ];
+    let of_parts = of_parts
+        .into_iter()
+        .filter(|(_, _, build)| **build != Build::Default);
+    of_parts
+        .filter_map(|(name, programs, build)| Some((programs.last()?.name, (name, build.clone()))))
+        .collect()
+}
+
 /// The target of a stack with these parts and addresses. The place sets its name.
 pub(crate) fn target(topology: &Topology, parts: Parts, urls: Urls) -> Result<Target> {
     let mut target = Target::of_topology(
@@ -100,9 +151,29 @@ pub(crate) fn target(topology: &Topology, parts: Parts, urls: Urls) -> Result<Ta
         gateway(parts.gateway).body_limit_bytes(),
         model_server(parts.model_server).control_path(),
     )?;
-    if !picker(parts.epp).keeps_sessions() {
-        let pools = target.models.iter_mut().flat_map(|model| &mut model.pools);
-        pools.for_each(|pool| pool.session_header = None);
+    let picker = picker(parts.epp);
+    picker
+        .objective_header()
+        .clone_into(&mut target.objective_header);
+    let pools = target.models.iter_mut().flat_map(|model| &mut model.pools);
+    for pool in pools {
+        if !picker.keeps_sessions() {
+            pool.session_header = None;
+        }
+        if !picker.schedules() {
+            *pool = Pool {
+                name: std::mem::take(&mut pool.name),
+                weight: pool.weight,
+                endpoints: std::mem::take(&mut pool.endpoints),
+                flow_control: Some(false),
+                fair_flows: Some(false),
+                prefix_affinity: Some(false),
+                ..Pool::default()
+            };
+        }
+    }
+    if !picker.schedules() {
+        target.objectives.clear();
     }
     Ok(target)
 }

@@ -28,7 +28,7 @@ pub(crate) trait ModelServerPart: Sync {
         None
     }
 
-    /// Its programs.
+    /// Its programs. The last one is the part itself, whose build can be chosen.
     fn programs(&self) -> &'static [Program];
 
     /// How to start the process of an endpoint.

@@ -7,12 +7,14 @@ use anyhow::Result;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::Value;
 
+use super::gie;
 use crate::kubernetes::Deployment;
 use crate::ports::Ports;
 use crate::process::{Launch, ProcessGroup};
 use crate::programs::{Program, Programs};
 use poolproof_model::change::Kind;
 use poolproof_model::parts::StackKind;
+use poolproof_model::target::GIE_OBJECTIVE_HEADER;
 use poolproof_model::topology::{Pool, Topology};
 
 /// An endpoint picker: its processes, and its objects in a cluster.
@@ -30,8 +32,23 @@ pub(crate) trait PickerPart: Sync {
         false
     }
 
-    /// Its programs.
-    fn programs(&self) -> &'static [Program];
+    /// Whether it looks at load, prefixes and priorities, and exports metrics of its picks and endpoints.
+    fn schedules(&self) -> bool {
+        true
+    }
+
+    /// The header that names the InferenceObjective of a request.
+    fn objective_header(&self) -> &'static str {
+        GIE_OBJECTIVE_HEADER
+    }
+
+    /// The API group of its InferenceObjectives and InferenceModelRewrites.
+    fn group(&self) -> &'static str {
+        gie::GROUP
+    }
+
+    /// Its programs. The last one is the part itself, whose build can be chosen.
+    fn programs(&self) -> &[Program];
 
     /// How to start the process of a pool's picker.
     fn launch(&self, start: &Start<'_>) -> Result<Launch>;
@@ -43,7 +60,7 @@ pub(crate) trait PickerPart: Sync {
     fn images(&self) -> &'static [&'static str];
 
     /// The charts that it needs in a cluster, by their names in `kind/versions.toml`.
-    fn charts(&self) -> &'static [&'static str] {
+    fn charts(&self) -> &[&'static str] {
         &[]
     }
 

@@ -6,7 +6,7 @@ use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
 use crate::hash::fnv;
-use crate::kubernetes::api::{MODEL_REWRITE, labels, metadata, value};
+use crate::kubernetes::api::{OBJECTS_VERSION, labels, metadata, value};
 use poolproof_model::topology::{Model, Pool, Topology};
 
 /// A busy machine exceeds GIE's default of 200 ms, and then the pool counts as saturated.
@@ -29,9 +29,17 @@ pub(crate) fn scrape_interval(pool: &Pool) -> &'static str {
     if pool.flow_control { "10ms" } else { "50ms" }
 }
 
+/// The API of an EndpointPickerConfig.
+pub(super) struct Api {
+    /// Its `apiVersion`.
+    pub(super) version: &'static str,
+    /// Whether the saturation detector belongs to `flowControl`.
+    pub(super) detector_in_flow_control: bool,
+}
+
 /// An EndpointPickerConfig with GIE's default scorers and thresholds, and flow control if the topology has it. Flaws
 /// that are possible in a configuration omit scorers.
-pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
+pub(super) fn config(api: &Api, topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Value {
     let mut scorers = vec![
         ("queue-scorer", 2),
         ("kv-cache-utilization-scorer", 2),
@@ -72,11 +80,10 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
     let mut profile = vec![json!({"pluginRef": "max-score-picker"})];
     profile.extend(scorers.map(|(name, weight)| json!({"pluginRef": name, "weight": weight})));
     let mut config = json!({
-        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
+        "apiVersion": api.version,
         "kind": "EndpointPickerConfig",
         "plugins": plugins,
         "schedulingProfiles": [{"name": "default", "plugins": profile}],
-        "saturationDetector": {"pluginRef": detector},
     });
     if pool.flow_control {
         let mut priorities: Vec<i32> = topology.objectives.values().copied().collect();
@@ -101,6 +108,12 @@ pub(crate) fn config(topology: &Topology, pool: &Pool, flaw: Option<Flaw>) -> Va
             "defaultPriorityBand": {"fairnessPolicyRef": FAIRNESS},
             "priorityBands": bands,
         });
+    }
+    let detector = json!({"pluginRef": detector});
+    if api.detector_in_flow_control {
+        config["flowControl"]["saturationDetector"] = detector;
+    } else {
+        config["saturationDetector"] = detector;
     }
     config
 }
@@ -127,14 +140,14 @@ pub(crate) fn known_model(model: &Model, namespace: &str, flaw: Option<Flaw>) ->
     })
 }
 
-/// The InferenceModelRewrites of a pool of the model.
-pub(crate) fn rewrites(model: &Model, pool: &Pool, namespace: &str) -> Vec<Value> {
+/// The InferenceModelRewrites of a pool of the model, in this API group.
+pub(crate) fn rewrites(model: &Model, pool: &Pool, namespace: &str, group: &str) -> Vec<Value> {
     let rewrites = model.rewrites.iter().map(|(name, served)| {
         let targets = served.iter();
         let targets = targets.map(|(name, weight)| json!({"modelRewrite": name, "weight": weight}));
         json!({
-            "apiVersion": MODEL_REWRITE.0,
-            "kind": MODEL_REWRITE.1,
+            "apiVersion": format!("{group}/{OBJECTS_VERSION}"),
+            "kind": "InferenceModelRewrite",
             // A model name may contain characters that are invalid in object names.
             "metadata": metadata(&format!("rewrite-{:x}", fnv(name)), namespace),
             "spec": {
@@ -158,7 +171,13 @@ mod tests {
     fn held_requests_are_limited_as_the_topology_says() {
         let topology = Topology::default();
         let pool = &topology.models[0].pools[0];
-        let flow_control = &config(&topology, pool, None)["flowControl"];
+        let api = Api {
+            version: "a/v1",
+            detector_in_flow_control: true,
+        };
+        let flow_control = &config(&api, &topology, pool, None)["flowControl"];
+        let detector = &flow_control["saturationDetector"]["pluginRef"];
+        assert_eq!(detector, "utilization-detector");
         assert_eq!(flow_control["defaultRequestTTL"], "60000ms");
         let bands = flow_control["priorityBands"].as_array().unwrap();
         let limits = bands.iter().map(|band| band["maxRequests"].as_str());

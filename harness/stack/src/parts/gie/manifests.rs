@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::config;
+use super::config::{self, Api};
 use crate::kubernetes::Deployment;
 use crate::kubernetes::deployment::MODEL_SERVER_PORT;
 use poolproof_model::topology::Pool;
 
 /// Values of GIE's chart `inferencepool` for a pool: the configuration of every stack's endpoint picker, FailClose, and
 /// the small resource requests it needs.
-pub(super) fn values(deployment: &Deployment, pool: &Pool) -> Value {
-    let config = config::config(&deployment.topology, pool, deployment.flaw);
+pub(super) fn values(api: &Api, deployment: &Deployment, pool: &Pool) -> Value {
+    let config = config::config(api, &deployment.topology, pool, deployment.flaw);
     json!({
         "inferenceExtension": {
             "image": {"pullPolicy": "IfNotPresent"},

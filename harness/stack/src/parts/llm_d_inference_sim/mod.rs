@@ -15,7 +15,6 @@ use crate::kubernetes::Deployment;
 use crate::kubernetes::deployment::MODEL_SERVER_PORT;
 use crate::process::Launch;
 use crate::programs::{Get, Program, Programs};
-use crate::versions;
 use poolproof_model::topology::Model;
 
 const PROGRAM: Program = Program {
@@ -45,11 +44,10 @@ impl ModelServerPart for LlmDInferenceSim {
     /// It does not report its version, so the requested one is named.
     fn version(&self, programs: &Programs) -> Result<String> {
         let name = PROGRAM.name;
-        let wanted = versions::source(name)?.version;
+        let wanted = programs.wanted(name, &PROGRAM)?;
+        let wanted = wanted.map_or_else(String::new, |wanted| format!("; {wanted} is wanted"));
         let origin = programs.origin(&PROGRAM);
-        Ok(format!(
-            "{name} (does not say its version; {wanted} is wanted){origin}"
-        ))
+        Ok(format!("{name} (does not say its version{wanted}){origin}"))
     }
 
     fn images(&self) -> &'static [&'static str] {

@@ -142,7 +142,7 @@ async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started
     }
 
     let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
-    let artifacts = Artifacts::open(options.artifacts.as_deref())?;
+    let artifacts = Artifacts::of(options)?;
     let deployment = plan(options)?;
     // Leftovers of a killed run.
     remove(&cluster, &deployment.namespace).await?;

@@ -28,6 +28,7 @@ pub(crate) fn options(gateway: Gateway) -> Options {
             gateway,
             ..Parts::default_of(StackKind::Kind)
         },
+        builds: Default::default(),
         program: "poolproof".into(),
         artifacts: None,
         processes: ProcessOptions {

@@ -50,7 +50,7 @@ pub(super) fn of(deployment: &Deployment) -> Result<Objects> {
             pools.extend(objectives(deployment, pool));
             let names = deployment.names(pool);
             if names.has_objectives {
-                pools.extend(rewrites(model, pool, &names.namespace));
+                pools.extend(rewrites(model, pool, &names.namespace, picker.group()));
             }
             pools.extend(picker.objects(deployment, pool));
         }

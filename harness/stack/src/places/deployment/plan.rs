@@ -6,6 +6,7 @@ use crate::kubernetes::Deployment;
 use crate::kubernetes::deployment::{Asked, GATEWAY_NODE_PORT};
 use crate::options::Options;
 use crate::parts::{self, flaws};
+use crate::versions::Versions;
 use poolproof_model::parts::StackKind;
 
 /// The deployment of these options: names, namespaces, ports and labels.
@@ -13,11 +14,12 @@ pub(crate) fn plan(options: &Options, namespace: &str, own_image: String) -> Res
     let parts = options.parts;
     let (gateway, picker) = (parts::gateway(parts.gateway), parts::picker(parts.epp));
     let node_port = (options.kind == StackKind::Kind).then_some(GATEWAY_NODE_PORT);
-    Deployment::new(
+    Ok(Deployment::new(
         Asked {
             topology: options.topology.clone(),
             parts,
             own_image,
+            versions: Versions::with(parts, &options.builds)?,
             flaw: options.flaw,
             seed: options.seed,
             namespace: namespace.to_owned(),
@@ -27,7 +29,7 @@ pub(crate) fn plan(options: &Options, namespace: &str, own_image: String) -> Res
             picker_tls: picker.tls(),
         },
         |name| picker.labels(name),
-    )
+    ))
 }
 
 /// Fails if a deployment is impossible because of its names, its parts or its flaw.

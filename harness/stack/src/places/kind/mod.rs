@@ -116,7 +116,7 @@ impl Running for Kind {
 /// Missing programs, and missing files of the user's artifacts folder.
 pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
     let mut missing = tools::missing(&TOOLS).await;
-    let artifacts = Artifacts::open(options.artifacts.as_deref())?;
+    let artifacts = Artifacts::of(options)?;
     let wanted = Wanted {
         crds: deployment::DEFINITIONS.to_vec(),
         charts: parts::charts(options.parts),
@@ -130,7 +130,7 @@ pub async fn missing(options: &Options) -> Result<Vec<Missing>> {
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
     let lock = Lock::take()?;
     let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
-    let artifacts = Artifacts::open(options.artifacts.as_deref())?;
+    let artifacts = Artifacts::of(options)?;
     tools::none_missing("stack kind", &missing(options).await?)?;
 
     let image = options.kind_cluster.node_image.as_deref();

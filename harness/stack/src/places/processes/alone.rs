@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::kube::{self, Kube};
 use super::objects::{self, Standing};
 use super::picker::Picker;
+use crate::parts::picker::PickerPart;
 use crate::parts::{self, picker};
 use crate::ports::Ports;
 use crate::process::{Folder, ProcessGroup};
@@ -66,8 +67,7 @@ async fn start(options: &Options, endpoints: usize) -> Result<PickerAlone> {
     );
     let which = options.parts.epp;
     let part = parts::picker(which);
-    let bin_dir = options.processes.bin_dir.as_deref();
-    let programs = Programs::files(&options.program, bin_dir, part.programs())?;
+    let programs = Programs::files(options, part.programs())?;
     let (group, folder) = ProcessGroup::in_new_folder(options.program.clone())?;
     let mut ports = Ports::new();
     let http = client::http(usize::MAX)?;
@@ -93,8 +93,8 @@ async fn start(options: &Options, endpoints: usize) -> Result<PickerAlone> {
     let addresses: Vec<(String, SocketAddr)> = addresses.collect();
     let kube = kube::start(KubeApi::StandIn, &programs, &group, &mut ports).await?;
     let ports = picker::PickerPorts::take(&mut ports)?;
-    kube.apply(objects_of(&topology, pool, &addresses, ports.grpc.port()))
-        .await?;
+    let objects = objects_of(&topology, pool, &addresses, ports.grpc.port(), part);
+    kube.apply(objects).await?;
     let start = picker::Start {
         name: "epp",
         programs: &programs,
@@ -162,8 +162,9 @@ fn objects_of(
     pool: &Pool,
     endpoints: &[(String, SocketAddr)],
     epp_port: u16,
+    part: &dyn PickerPart,
 ) -> Vec<Value> {
-    let mut all = objects::of_pool(topology, pool, &[], epp_port, None);
+    let mut all = objects::of_pool(topology, pool, &[], epp_port, part, None);
     let port = endpoints.first().map_or(0, |(_, address)| address.port());
     for object in all.iter_mut().filter(|it| it["kind"] == "InferencePool") {
         object["spec"]["targetPorts"] = json!([{"number": port}]);
@@ -179,6 +180,7 @@ fn objects_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use poolproof_model::parts::EndpointPicker;
 
     #[test]
     fn every_endpoint_has_an_address_of_its_own_and_the_pool_one_port() {
@@ -192,7 +194,8 @@ mod tests {
             .enumerate()
             .map(|(number, name)| (name, SocketAddr::from((address(number), 8000))))
             .collect();
-        let objects = objects_of(&topology, pools[0], &endpoints, 9002);
+        let part = parts::picker(EndpointPicker::Gie);
+        let objects = objects_of(&topology, pools[0], &endpoints, 9002, part);
         let pods = objects.iter().filter(|object| object["kind"] == "Pod");
         assert_eq!(pods.count(), 100);
         assert_eq!(objects[0]["spec"]["targetPorts"], json!([{"number": 8000}]));

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::options::Options;
-use crate::parts::{self, flaws};
+use crate::parts::{self, flaws, gie};
 use crate::place::{self, Started};
 use crate::programs::{self, Program};
 use crate::progress::Progress;
@@ -31,6 +31,13 @@ pub(super) struct Place;
 impl place::Place for Place {
     fn check(&self, options: &Options) -> Result<()> {
         flaws::check(options.kind, options.parts, options.flaw)?;
+        let epp = options.parts.epp;
+        ensure!(
+            options.processes.kube_api == KubeApi::StandIn
+                || parts::picker(epp).group() == gie::GROUP,
+            "--kube-api real has no definitions of {} for --epp {epp}: use --kube-api stand-in",
+            parts::picker(epp).group()
+        );
         for pool in options.topology.pools() {
             ensure!(
                 pool.endpoints <= objects::ENDPOINTS_MAX,
@@ -87,6 +94,5 @@ fn needed(options: &Options) -> Vec<Program> {
 
 /// The missing ones among the programs that a stack with these options needs.
 pub fn missing(options: &Options) -> Vec<Missing> {
-    let bin_dir = options.processes.bin_dir.as_deref();
-    programs::missing(bin_dir, &needed(options))
+    programs::missing(options, &needed(options))
 }

@@ -11,9 +11,10 @@ use k8s_openapi::jiff::Timestamp;
 use poolproof_fixtures::flaw::Flaw;
 use serde_json::{Value, json};
 
-use crate::kubernetes::api::{labels, value};
+use crate::kubernetes::api::{OBJECTS_VERSION, labels, value};
 use crate::parts;
 use crate::parts::gie::config::rewrites;
+use crate::parts::picker::PickerPart;
 use poolproof_model::topology::{Pool, Topology};
 
 /// The maximum number of ports of an InferencePool, and so of endpoints that can share one address.
@@ -38,6 +39,7 @@ pub(super) fn of_pool(
     pool: &Pool,
     endpoints: &[(String, SocketAddr)],
     epp_port: u16,
+    picker: &dyn PickerPart,
     flaw: Option<Flaw>,
 ) -> Vec<Value> {
     let namespace = namespace(pool);
@@ -53,10 +55,13 @@ pub(super) fn of_pool(
     objects.extend(
         model
             .iter()
-            .flat_map(|model| rewrites(model, pool, namespace)),
+            .flat_map(|model| rewrites(model, pool, namespace, picker.group())),
     );
     let objectives = topology.objectives.iter();
-    objects.extend(objectives.map(|(name, priority)| objective(pool, name, *priority, flaw)));
+    objects.extend(objectives.map(|(name, priority)| {
+        let named = (name.as_str(), *priority);
+        objective(pool, named, picker.group(), flaw)
+    }));
     objects
 }
 
@@ -81,10 +86,15 @@ pub(super) fn inference_pool(
     })
 }
 
-/// An InferenceObjective of a pool.
-pub(super) fn objective(pool: &Pool, name: &str, priority: i32, flaw: Option<Flaw>) -> Value {
+/// An InferenceObjective of a pool, by name and priority, in this API group.
+pub(super) fn objective(
+    pool: &Pool,
+    (name, priority): (&str, i32),
+    group: &str,
+    flaw: Option<Flaw>,
+) -> Value {
     json!({
-        "apiVersion": "inference.networking.x-k8s.io/v1alpha2",
+        "apiVersion": format!("{group}/{OBJECTS_VERSION}"),
         "kind": "InferenceObjective",
         "metadata": {"name": name, "namespace": namespace(pool)},
         "spec": {
@@ -163,6 +173,7 @@ pub(super) fn pod(pool: &Pool, name: &str, address: SocketAddr, standing: Standi
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use poolproof_model::parts::EndpointPicker;
 
     #[test]
     fn pods_that_share_an_address_have_a_port_of_the_pool_each() {
@@ -173,7 +184,8 @@ mod tests {
             .zip(8001..)
             .map(|(name, port)| (name, SocketAddr::from(([127, 0, 0, 1], port))))
             .collect();
-        let objects = of_pool(&topology, pool, &endpoints, 9002, None);
+        let picker = parts::picker(EndpointPicker::Gie);
+        let objects = of_pool(&topology, pool, &endpoints, 9002, picker, None);
         let of_kind = |kind: &str| {
             objects
                 .iter()

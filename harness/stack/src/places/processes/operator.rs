@@ -15,6 +15,7 @@ use super::kube::Kube;
 use super::objects::{self, Standing};
 use super::running::Local;
 use super::{kinds_of_changes, model_server};
+use crate::parts;
 use crate::parts::gateway::Control;
 use crate::place;
 use crate::process::ProcessGroup;
@@ -126,7 +127,9 @@ impl Local {
                     changing.topology.objectives.contains_key(&objective),
                     "there is no objective {objective:?}"
                 );
-                let edited = |pool| objects::objective(pool, &objective, priority, changing.flaw);
+                let group = parts::picker(changing.parts.epp).group();
+                let named = (objective.as_str(), priority);
+                let edited = |pool| objects::objective(pool, named, group, changing.flaw);
                 let kube = self.kube.as_ref().context("the stack is stopped")?;
                 kube.apply(changing.topology.pools().map(edited).collect())
                     .await

@@ -23,6 +23,8 @@ pub(super) struct Picker {
     pub(super) pool: String,
     name: String,
     endpoints: usize,
+    /// Whether its metrics show its endpoints.
+    shows_endpoints: bool,
     launch: Launch,
     /// `None` while it is down.
     process: Option<Process>,
@@ -31,13 +33,15 @@ pub(super) struct Picker {
 impl Picker {
     /// The endpoint picker of a pool, not started yet; see [`Picker::start`].
     pub(super) fn new(which: EndpointPicker, start: &part::Start<'_>) -> Result<Self> {
+        let part = parts::picker(which);
         Ok(Self {
             address: start.ports.grpc,
             metrics: format!("http://{}/metrics", start.ports.metrics).parse()?,
             pool: start.pool.name.clone(),
             name: start.name.to_owned(),
             endpoints: start.pool.endpoints,
-            launch: parts::picker(which).launch(start)?,
+            shows_endpoints: part.schedules(),
+            launch: part.launch(start)?,
             process: None,
         })
     }
@@ -66,10 +70,17 @@ impl Picker {
     }
 
     /// Waits until it has metrics of all endpoints. Its health check is not enough: GIE v1.5.0 reports SERVING without
-    /// any pod.
+    /// any pod. If its metrics do not show endpoints, waits until it listens.
     pub(super) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
         let (metrics, pool, endpoints) = (&self.metrics, &self.pool, self.endpoints);
+        let (shows, address) = (self.shows_endpoints, self.address);
         let known = || async move {
+            if !shows {
+                return tokio::net::TcpStream::connect(address)
+                    .await
+                    .map(|_| ())
+                    .ok();
+            }
             let text = evidence::get(http, metrics).await.ok()?;
             (evidence::epp::endpoints_known(&text, pool) == endpoints).then_some(())
         };

@@ -55,11 +55,9 @@ impl Local {
         self.folder = Some(folder);
         let needed = needed(options);
         let programs = &if options.kind == StackKind::Containers {
-            let artifacts = options.artifacts.as_deref();
-            Programs::images(&group, &options.program, artifacts, &needed).await?
+            Programs::images(&group, options, &needed).await?
         } else {
-            let bin_dir = options.processes.bin_dir.as_deref();
-            Programs::files(&options.program, bin_dir, &needed)?
+            Programs::files(options, &needed)?
         };
         if options.kind == StackKind::Containers {
             self.containers = Some(Containers::of(&group)?);
@@ -88,6 +86,7 @@ impl Local {
                 pool,
                 of_pool,
                 port,
+                parts::picker(options.parts.epp),
                 options.flaw,
             ))
             .await?;
