@@ -49,6 +49,15 @@ impl Programs {
         })
     }
 
+    /// This program alone: parts of poolproof's own need no other.
+    pub(crate) fn own(program: &Path) -> Self {
+        Self::Files {
+            own: program.to_owned(),
+            bin_dir: None,
+            chosen: Chosen::new(),
+        }
+    }
+
     /// Images of the needed programs; those that the engine lacks are loaded.
     pub(crate) async fn images(
         group: &ProcessGroup,
@@ -314,7 +323,7 @@ mod tests {
             get: Get::By("ci/get it, or --without it"),
             ..EPP
         };
-        let missing = program.missing();
+        let missing = program.missing(None);
         assert_eq!(missing.mend, "ci/get it");
         assert_eq!(missing.how, "ci/get it, or --without it");
     }

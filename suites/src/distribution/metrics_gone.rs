@@ -74,7 +74,12 @@ async fn metrics_gone(ctx: &Context) -> Result<Outcome> {
     });
     tokio::time::sleep(ctx.timeouts.metrics_settle).await;
     set_metrics_fault(ctx, silent, "status-404").await?;
-    failed_scrapes(ctx, silent).await?;
+    if !failed_scrapes(ctx, silent).await? {
+        return Ok(Outcome::skip(format!(
+            "nothing read the metrics of {} within {:?}, so that they mislead nobody",
+            silent.name, ctx.timeouts.fill
+        )));
+    }
 
     let mut ballast = Vec::new();
     for endpoint in others {
@@ -121,8 +126,9 @@ async fn set_metrics_fault(ctx: &Context, endpoint: &Endpoint, fault: &str) -> R
     control::change_settings(&ctx.http, endpoint, &json!({ "metrics_fault": fault })).await
 }
 
-/// Waits until the picker has met the fault often enough, and for longer than pickers take figures to be fresh.
-async fn failed_scrapes(ctx: &Context, endpoint: &Endpoint) -> Result<()> {
+/// Waits until the picker has met the fault often enough, and for longer than pickers take figures to be fresh. Returns `false` if nothing
+/// reads the metrics.
+async fn failed_scrapes(ctx: &Context, endpoint: &Endpoint) -> Result<bool> {
     let since_us = scrapes::now_us();
     let what = format!(
         "endpoint {} is scraped {FAILED_SCRAPES} times and after {STALE_AFTER:?} without metrics",
@@ -132,7 +138,15 @@ async fn failed_scrapes(ctx: &Context, endpoint: &Endpoint) -> Result<()> {
         let scrapes = control::scrapes_us(&ctx.http, endpoint, since_us);
         have_failed(&scrapes.await.ok()?, since_us).then_some(())
     });
-    Ok(scraped.await?)
+    if let Err(late) = scraped.await {
+        let scrapes = control::scrapes_us(&ctx.http, endpoint, since_us).await?;
+        return if scrapes.is_empty() {
+            Ok(false)
+        } else {
+            Err(late.into())
+        };
+    }
+    Ok(true)
 }
 
 /// Whether scrapes that all failed are enough for a picker to take the figures before them for stale.

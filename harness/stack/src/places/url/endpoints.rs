@@ -105,7 +105,7 @@ impl Endpoints {
 
     /// Starts one for each endpoint of a target, and waits until all serve. Returns their component.
     pub(super) async fn start(&mut self, target: &Target, seed: u64) -> Result<Component> {
-        let programs = Programs::files(&self.group.program, None, part().programs())?;
+        let programs = Programs::own(&self.group.program);
         let mut seeds = seed..;
         for model in &target.models {
             let served = Model::served_by(model);
