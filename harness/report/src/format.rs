@@ -42,12 +42,13 @@ pub struct Format {
     sweep: Option<Render<RateSweep>>,
     picker: Option<Render<PickerLoad>>,
     /// Makes a rendering with a comparison of a record and its rendering without; `None` for kinds that are not compared.
-    compared: Option<fn(&AnyRecord, String, &Beside) -> Option<String>>,
+    compared: Option<Compared>,
     /// The files of this format that commands write next to a record, by kind.
     written: &'static [(Kind, &'static str)],
 }
 
 type Render<R> = fn(&R, TableStyle) -> Result<Rendering>;
+type Compared = fn(&AnyRecord, String, &Beside) -> Option<String>;
 
 const NONE: Format = Format {
     name: "",
