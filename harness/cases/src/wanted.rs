@@ -1,21 +1,22 @@
 //! What a target file lacks for the cases that it skips.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::Case;
 use crate::need::SERVED_BY;
 use poolproof_model::target::Target;
 
-/// Fields of a target file, and how many cases they would let run.
+/// Fields of a target file, and how many more cases they would let run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The fields that the target lacks, all of which these cases need.
+    /// The fields that the target lacks, beside those of the steps before.
     pub fields: Vec<&'static str>,
-    /// The number of cases.
+    /// The number of cases that they would let run, together with the fields of the steps before.
     pub cases: usize,
 }
 
-/// The skipped cases, grouped by the fields that they need: the fewest fields first, then the most cases.
+/// What to add to a target, step by step, for the skipped cases: in each step the fields with the most cases for each field.
 pub fn wanted(cases: &[&Case], target: &Target) -> Vec<Wanted> {
     let mut groups: BTreeMap<Vec<&'static str>, usize> = BTreeMap::new();
     for case in cases {
@@ -31,15 +32,41 @@ pub fn wanted(cases: &[&Case], target: &Target) -> Vec<Wanted> {
             *groups.entry(fields).or_default() += 1;
         }
     }
-    let groups = groups.into_iter();
-    let mut wanted: Vec<Wanted> = groups
-        .map(|(fields, cases)| Wanted { fields, cases })
-        .collect();
-    wanted.sort_by_key(|wanted| (wanted.fields.len(), std::cmp::Reverse(wanted.cases)));
-    wanted
+    let mut steps = Vec::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    while let Some(step) = best_step(&groups, &known) {
+        known.extend(&step.fields);
+        groups.retain(|fields, _| fields.iter().any(|field| !known.contains(field)));
+        steps.push(step);
+    }
+    steps
 }
 
-/// The groups in words, a line for each; `None` if no case lacks a field.
+/// The fields of a group, without the known ones, that have the most cases for each field. `None` without a group.
+fn best_step(
+    groups: &BTreeMap<Vec<&'static str>, usize>,
+    known: &BTreeSet<&str>,
+) -> Option<Wanted> {
+    let steps = groups.keys().map(|group| {
+        let new = group.iter().filter(|field| !known.contains(*field));
+        let fields: Vec<&str> = new.copied().collect();
+        let runs = |other: &&Vec<&'static str>| {
+            let mut needed = other.iter();
+            needed.all(|field| known.contains(field) || fields.contains(field))
+        };
+        let cases = groups.keys().filter(runs).map(|group| groups[group]).sum();
+        Wanted { fields, cases }
+    });
+    // The first of several equal ones.
+    steps.min_by(|a, b| {
+        // Cases for each field, without division.
+        let (left, right) = (a.cases * b.fields.len(), b.cases * a.fields.len());
+        let of = |step: &Wanted| Reverse(step.cases);
+        right.cmp(&left).then(of(a).cmp(&of(b)))
+    })
+}
+
+/// The steps in words, a line for each; `None` if no case lacks a field.
 pub fn in_words(wanted: &[Wanted]) -> Option<String> {
     let all: usize = wanted.iter().map(|wanted| wanted.cases).sum();
     let lines = wanted.iter().map(|wanted| {
@@ -52,7 +79,7 @@ pub fn in_words(wanted: &[Wanted]) -> Option<String> {
     });
     (all > 0).then(|| {
         format!(
-            "{all} cases were left out, because the target does not describe what they need. In a target file, which `poolproof init` writes:{}",
+            "{all} cases were left out, because the target does not describe what they need. In a target file, which `poolproof init` writes, each line together with those above it:{}",
             lines.collect::<String>()
         )
     })
@@ -66,7 +93,7 @@ mod tests {
     use poolproof_model::topology::Topology;
 
     #[test]
-    fn skipped_cases_are_grouped_by_the_fields_that_the_target_lacks() {
+    fn fields_that_the_target_lacks_are_named_in_steps_that_let_the_most_cases_run() {
         let case = |needs| Case {
             needs,
             ..Case::plain("a/b")
@@ -89,11 +116,11 @@ mod tests {
         let found = wanted(&cases, &target);
         let counts: Vec<(usize, usize)> =
             found.iter().map(|it| (it.fields.len(), it.cases)).collect();
-        // Adapters, the names of endpoints, and twice names with urls.
-        assert_eq!(counts, [(1, 1), (1, 1), (2, 2)], "{found:?}");
+        // Names and urls of endpoints, then adapters.
+        assert_eq!(counts, [(2, 3), (1, 1)], "{found:?}");
         let text = in_words(&found).unwrap();
         assert!(
-            text.starts_with("4 cases") && text.contains("to run 2 more cases"),
+            text.starts_with("4 cases") && text.contains("to run 3 more cases"),
             "{text}"
         );
         assert!(!text.contains("served_by_header"), "{text}");

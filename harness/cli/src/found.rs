@@ -48,6 +48,10 @@ pub(super) async fn find(question: Question<'_>) -> Result<Target, Failure> {
     let access = access.read().map_err(Failure::usage)?;
     target.access = target.access.with(&access);
     let listed = discover::models(&target).await?;
+    let is_unlisted = match (&listed, model) {
+        (Listed::Models(models), Some(name)) => !models.iter().any(|model| serves(model, name)),
+        _ => false,
+    };
     target.models = match (listed, model) {
         (Listed::Unreachable(why), _) => {
             return Err(Failure {
@@ -56,20 +60,42 @@ pub(super) async fn find(question: Question<'_>) -> Result<Target, Failure> {
             });
         }
         (Listed::Models(models), model) => chosen(models, model),
-        (Listed::Nothing(_), Some(model)) => vec![discover::of_name(model)],
-        (Listed::Nothing(what), None) => {
+        (Listed::Nothing(..), Some(model)) => vec![discover::of_name(model)],
+        (Listed::Nothing(status, what), None) => {
+            let has_key = !target.access.headers(&target.url, true).is_empty();
+            let why = no_list(status, has_key);
             return Err(Failure::usage(anyhow!(
-                "{}/v1/models does not list models, so that the model has to be named with --model NAME; the answer was {what}",
+                "{}/v1/models {why}; the answer was {what}",
                 target.name
             )));
         }
     };
-    eprintln!("{}", in_words(&target));
+    eprintln!("{}", in_words(&target, is_unlisted));
     if may_chat && let Some(model) = target.models.first() {
         let header = discover::served_by_header(&target, &model.name).await?;
         target.served_by_header = header;
     }
     Ok(target)
+}
+
+/// Why there is no list of models, and what to do.
+fn no_list(status: Option<u16>, has_key: bool) -> &'static str {
+    match (status, has_key) {
+        (Some(401 | 403), false) => {
+            "asks for a key: --api-key-env NAME or --api-key-file FILE sends one"
+        }
+        (Some(401 | 403), true) => "refuses the key or the headers that were sent",
+        (Some(500..), false) => {
+            "failed; some gateways fail so without a key: --api-key-env NAME sends one, and --model NAME names a model without asking"
+        }
+        (Some(500..), true) => "failed: --model NAME names a model without asking",
+        _ => "does not list models, so that the model has to be named with --model NAME",
+    }
+}
+
+/// Whether a name is that of a model or of one of its adapters.
+fn serves(model: &Model, name: &str) -> bool {
+    model.name == name || model.adapters.iter().any(|adapter| adapter == name)
 }
 
 /// The models with the named one first. One that is not listed may be served nevertheless: a gateway may list those of one pool.
@@ -89,7 +115,7 @@ fn chosen(mut models: Vec<Model>, name: Option<&str>) -> Vec<Model> {
 }
 
 /// The model that is used, and the others, in one line.
-fn in_words(target: &Target) -> String {
+fn in_words(target: &Target, is_unlisted: bool) -> String {
     const NAMED_MAX: usize = 8;
     let names: Vec<&str> = target
         .models
@@ -100,6 +126,9 @@ fn in_words(target: &Target) -> String {
         return String::new();
     };
     let mut text = format!("{}: model {first}", target.name);
+    if is_unlisted {
+        text += ", which /v1/models does not list";
+    }
     if !others.is_empty() {
         let named = others[..others.len().min(NAMED_MAX)].join(", ");
         let more = others.len().saturating_sub(NAMED_MAX);
@@ -143,12 +172,31 @@ mod tests {
         target.models = (0..10)
             .map(|number| discover::of_name(&format!("m{number}")))
             .collect();
-        let line = in_words(&target);
+        let line = in_words(&target, false);
         assert!(
             line.starts_with("http://h:1: model m0; --model chooses another: m1, "),
             "{line}"
         );
         assert!(line.ends_with("m8 and 1 more"), "{line}");
+        let line = in_words(&target, true);
+        assert!(
+            line.contains("model m0, which /v1/models does not list; "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_asks_for_a_key_only_where_none_was_sent() {
+        assert!(no_list(Some(401), false).contains("--api-key-env"));
+        assert!(no_list(Some(403), true).starts_with("refuses the key"));
+        assert!(no_list(Some(500), false).contains("--api-key-env"));
+        assert!(!no_list(Some(503), true).contains("--api-key-env"));
+        for status in [Some(200), Some(404), None] {
+            assert!(no_list(status, false).ends_with("--model NAME"));
+        }
+        let mut model = discover::of_name("m");
+        model.adapters = vec!["lora".to_owned()];
+        assert!(serves(&model, "lora") && serves(&model, "m") && !serves(&model, "n"));
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub enum Listed {
     Models(Vec<Model>),
     /// No server answers: why.
     Unreachable(String),
-    /// A server answers, with something else than a list: what.
-    Nothing(String),
+    /// A server answers, with something else than a list: its status, and what.
+    Nothing(Option<u16>, String),
 }
 
 /// Asks `/v1/models` of a target whose models are not known. Fails only if no client can be set up.
@@ -49,9 +49,10 @@ pub async fn models(target: &Target) -> Result<Listed> {
     let listed = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
     let models = of_list(&listed);
     Ok(if answer.status != Some(200) {
-        Listed::Nothing(answer.describe())
+        Listed::Nothing(answer.status, answer.describe())
     } else if models.is_empty() {
-        Listed::Nothing(format!("it lists no model: {}", answer.describe()))
+        let what = format!("it lists no model: {}", answer.describe());
+        Listed::Nothing(answer.status, what)
     } else {
         Listed::Models(models)
     })

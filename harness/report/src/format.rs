@@ -41,14 +41,14 @@ pub struct Format {
     overhead: Option<Render<Overhead>>,
     sweep: Option<Render<RateSweep>>,
     picker: Option<Render<PickerLoad>>,
-    compared: Option<Compare>,
+    /// Makes a rendering with a comparison of a record and its rendering without; `None` for kinds that are not compared.
+    compared: Option<Compared>,
     /// The files of this format that commands write next to a record, by kind.
     written: &'static [(Kind, &'static str)],
 }
 
 type Render<R> = fn(&R, TableStyle) -> Result<Rendering>;
-/// Makes a rendering with a comparison of a record and its rendering without; `None` for kinds that are not compared.
-type Compare = fn(&AnyRecord, String, &Beside) -> Option<String>;
+type Compared = fn(&AnyRecord, String, &Beside) -> Option<String>;
 
 const NONE: Format = Format {
     name: "",

@@ -93,7 +93,10 @@ fn a_run_is_compared_with_the_last_one_in_its_folder_unless_another_is_named() {
     let named = "Compared with the baseline";
     assert!(other.contains(named) && !other.contains(heading), "{other}");
     let (_, slower, _) = run(&folder, &["load", "chat.toml", "--rate", "45"]);
-    assert!(slower.contains("not compared: load: "), "{slower}");
+    assert!(
+        slower.contains("not compared: load: the workloads differ"),
+        "{slower}"
+    );
     let (code, _, error) = run(&folder, &["load", "chat.toml", "--baseline", "gone"]);
     assert!(code == 2 && error.contains("--baseline: gone: "), "{error}");
 }

@@ -106,11 +106,13 @@ impl Comparison {
     pub fn in_words(&self) -> Option<String> {
         let count = |says: Says| self.figures.iter().filter(|it| it.says == says).count();
         let all = self.figures.len();
+        let are = |count: usize| if count == 1 { "is" } else { "are" };
+        let (worse, better) = (count(Says::Worse), count(Says::Better));
         (all > 0).then(|| {
             format!(
-                "{} of {all} figures are worse, {} are better",
-                count(Says::Worse),
-                count(Says::Better)
+                "{worse} of {all} figures {} worse, {better} {} better",
+                are(worse),
+                are(better)
             )
         })
     }

@@ -141,7 +141,7 @@ mod tests {
         for shown in [
             "started at 1970-01-01 00:00:00 UTC",
             "No verdict has changed",
-            "1 of 1 figures are worse",
+            "1 of 1 figures is worse",
             ">never<",
             "+20.0 % to without end",
             "Not compared: <bdi>overhead: &lt;i&gt;x",

@@ -74,7 +74,10 @@ pub fn render(found: &Comparison, moved: &[Drift], ruled: &[Ruled]) -> String {
         text += "every case has the verdict that it had\n";
     }
     if !found.figures.is_empty() {
-        let percent = |it: f64| format!("{:+.1} %", (it - 1.0) * 100.0);
+        let percent = |it: f64| match it {
+            f64::INFINITY => "without end".to_owned(),
+            it => format!("{:+.1} %", (it - 1.0) * 100.0),
+        };
         let rows = found.figures.iter().map(|it| {
             vec![
                 clipped(&it.figure).into_owned(),

@@ -115,10 +115,10 @@ pub(super) fn compare_with_last(
 ) -> Result<Vec<Compared>, String> {
     let whose = [("the last run", last), ("this run", now)];
     let moved = last.client.cores != now.client.cores;
-    let reason = unfinished(whose)
-        .or_else(|| other_stack(last, now))
-        .or_else(|| moved.then(|| uncalibrated(whose)).flatten())
-        .or_else(|| other_requests(last, now));
+    let reason = other_stack(last, now)
+        .or_else(|| other_requests(last, now))
+        .or_else(|| unfinished(whose))
+        .or_else(|| moved.then(|| uncalibrated(whose)).flatten());
     if let Some(reason) = reason {
         return Err(reason);
     }
