@@ -44,7 +44,7 @@ pub async fn models(target: &Target) -> Result<Listed> {
         let long = answer.body.len();
         let why =
             format!("its list has {long} bytes or more, and {LIST_LIMIT_BYTES} at most are read");
-        return Ok(Listed::Nothing(why));
+        return Ok(Listed::Nothing(answer.status, why));
     }
     let listed = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
     let models = of_list(&listed);
