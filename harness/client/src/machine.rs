@@ -89,11 +89,17 @@ pub fn lacks() -> u64 {
 pub fn note(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(is_lack) {
+        let io_error = error.downcast_ref::<io::Error>();
+        if io_error.is_some_and(is_lack) {
             LACKS.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        cause = error.source();
+        // The source of an `io::Error` is that of the error within, and not that error.
+        let within = io_error.and_then(io::Error::get_ref);
+        cause = match within {
+            Some(within) => Some(within),
+            None => error.source(),
+        };
     }
     false
 }
