@@ -89,11 +89,16 @@ pub fn lacks() -> u64 {
 pub fn note(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(is_lack) {
+        let system = error.downcast_ref::<io::Error>();
+        if system.is_some_and(is_lack) {
             LACKS.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        cause = error.source();
+        // The source of an error of I/O is that of the error in it.
+        cause = match system.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     false
 }

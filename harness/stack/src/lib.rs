@@ -46,6 +46,7 @@ pub mod workers;
 
 pub use cluster_view::ClusterView;
 pub use options::{ClusterOptions, KindOptions, Options, ProcessOptions};
+pub use places::embedded::OPEN_FILES as EMBEDDED_OPEN_FILES;
 pub use places::processes::{PICKER_MODEL, PickerAlone};
 pub use process::{PrivateGateway, exec_child, is_poolproof};
 pub use progress::{Progress, StartError};
