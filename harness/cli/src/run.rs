@@ -33,7 +33,7 @@ use poolproof_records::expect::Expectations;
 use poolproof_records::limits;
 use poolproof_records::run::{Conclusion, Record, StackUnderTest};
 use poolproof_report::{self as report, format, markdown, openmetrics, terminal};
-use poolproof_stack::{Options, Stack, StartError};
+use poolproof_stack::{EMBEDDED_OPEN_FILES, Options, Stack, StartError};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -366,8 +366,11 @@ fn jobs(args: &Args, options: &Options, cases: usize) -> anyhow::Result<usize> {
         );
         return Ok(1);
     }
-    let jobs = asked.unwrap_or_else(|| limits::cores().min(JOBS_MAX));
-    Ok(jobs.min(cases))
+    let files = limits::files_max().unwrap_or(u64::MAX);
+    let stacks = usize::try_from(files / EMBEDDED_OPEN_FILES).unwrap_or(usize::MAX);
+    let jobs = asked.unwrap_or_else(|| limits::cores().min(JOBS_MAX).min(stacks));
+    // One stack that cannot have its files states so when it starts.
+    Ok(jobs.min(cases).max(1))
 }
 
 fn in_cluster(options: &Options) -> bool {

@@ -33,6 +33,22 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Fails if this process cannot have this many open files, which `what` needs. The error proposes a remedy.
+pub fn check_files(files: u64, what: &str) -> Result<()> {
+    if let Some(hard) = files_max() {
+        ensure!(
+            files <= hard,
+            "{what} needs up to {files} open files, but this process may have only {hard}: raise `ulimit -Hn`"
+        );
+    }
+    Ok(())
+}
+
+/// The most open files of this process. `None` if unknown.
+pub fn files_max() -> Option<u64> {
+    open_files().map(usable)
+}
+
 /// Descriptors that a process uses besides its connections: files, timers and runtimes.
 const OTHER_FILES: u64 = 64;
 
@@ -80,6 +96,16 @@ pub fn ephemeral_ports() -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lack_of_open_files_is_an_error_with_both_numbers() {
+        assert!(check_files(1, "this test").is_ok());
+        if let Some(max) = files_max().filter(|max| *max < u64::MAX) {
+            let error = check_files(max + 1, "this test").err();
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(&format!("only {max}: raise")), "{error}");
+        }
+    }
 
     #[test]
     fn an_infinite_hard_limit_leaves_the_soft_limit_in_effect() {

@@ -47,6 +47,7 @@ pub mod workers;
 
 pub use cluster_view::ClusterView;
 pub use options::{ClusterOptions, KindOptions, Options, Private, ProcessOptions};
+pub use places::embedded::OPEN_FILES as EMBEDDED_OPEN_FILES;
 pub use places::processes::{PICKER_MODEL, PickerAlone};
 pub use process::{exec_child, is_poolproof, kill_private_gateways};
 pub use progress::{Progress, StartError};

@@ -265,8 +265,8 @@ impl Revealed {
     }
 }
 
-/// The value of `Authorization` for the login of a url (RFC 7617).
-fn login_of(url: &Url) -> Option<Secret> {
+/// The value of `Authorization`, or of `Proxy-Authorization`, for the login of a url (RFC 7617). What servers repeat of it is hidden.
+pub(super) fn login_of(url: &Url) -> Option<Secret> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use url::{Host, Url};
 
-use super::Secret;
+use super::access::login_of;
+use super::secret::Secret;
 
 /// The proxies of a target. Their urls may have passwords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,7 @@ fn parse(proxy: &Secret) -> Result<Url> {
         format!("http://{text}")
     };
     let url = Url::parse(&url).ok().context("a proxy is not a url")?;
+    login_of(&url);
     ensure!(
         url.scheme() == "http" && url.has_host(),
         "a proxy has scheme {:?}: only http:// proxies are supported",

@@ -2,7 +2,7 @@
 
 pub mod cluster;
 pub(crate) mod deployment;
-mod embedded;
+pub(crate) mod embedded;
 pub mod kind;
 pub mod processes;
 mod url;

@@ -37,6 +37,9 @@ use poolproof_records::limits;
 
 use operator::Operator;
 
+/// The open files of a stack and its client: cases that hold hundreds of requests have 965 at most, a socket at every hop. With fewer, a
+/// stand-in would refuse connections, and look like a gateway that fails.
+pub const OPEN_FILES: u64 = 1_280;
 /// Picks follow a change of load within a few of these intervals; cases wait for four.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(20);
 /// The GatewayClass of the stand-in controller.
@@ -126,6 +129,7 @@ impl<S> State<S> {
 
 /// Starts all servers.
 async fn start(options: &Options, progress: &mut Progress<'_>) -> Result<Started> {
+    limits::check_files(OPEN_FILES, "an embedded stack")?;
     // The client gets the other half. With one thread per processor, threads are woken more often than requests are
     // served.
     let threads = limits::cores().div_ceil(2);
