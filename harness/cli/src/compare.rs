@@ -11,6 +11,7 @@ use poolproof_report::compare::gate::Gate;
 use poolproof_report::compare::records::Records;
 use poolproof_report::compare::{MARGIN_PERCENT, compare as compare_records};
 use poolproof_report::github as annotations;
+use poolproof_report::markdown::fenced;
 use poolproof_report::terminal::compare::render;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -73,7 +74,7 @@ pub(super) fn compare(args: &Args) -> Result<Exit, Failure> {
     let errors: String = missed
         .map(|rule| annotations::error(&rule.rule, &rule.why))
         .collect();
-    github::publish(&format!("```text\n{text}\n```"), &errors);
+    github::publish(&fenced(&text), &errors);
     let some = |verdict| ruled.iter().any(|rule| rule.verdict == verdict);
     Ok(match (some(Verdict::Fail), some(Verdict::Inconclusive)) {
         (true, _) => Exit::Failed,

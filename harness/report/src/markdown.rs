@@ -60,6 +60,14 @@ fn details(text: &mut String, case: &CaseRecord) {
     }
 }
 
+/// A text as a block of code. The fence is longer than any in the text, which cannot end the block so (CommonMark 0.31, section 4.5).
+pub fn fenced(text: &str) -> String {
+    let ticks = text.split(|c| c != '`').map(str::len).max();
+    let fence = "`".repeat(ticks.unwrap_or(0).max(2) + 1);
+    let text = text.trim_end_matches('\n');
+    format!("{fence}text\n{text}\n{fence}")
+}
+
 /// Escapes untrusted text to one line without markup.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
@@ -84,6 +92,12 @@ mod tests {
     use poolproof_model::verdict::Level;
     use poolproof_model::verdict::{Outcome, Verdict};
     use poolproof_records::samples::record;
+
+    #[test]
+    fn no_text_ends_the_block_of_code_that_it_is_in() {
+        assert_eq!(fenced("a\n"), "```text\na\n```");
+        assert_eq!(fenced("a\n```\n# b"), "````text\na\n```\n# b\n````");
+    }
 
     #[test]
     fn failed_cases_are_shown_in_full_and_their_texts_are_escaped() {

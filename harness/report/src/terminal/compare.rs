@@ -6,6 +6,7 @@ use super::super::compare::beside::Beside;
 use super::super::compare::drift::Drift;
 use super::super::compare::figure::Says;
 use super::super::compare::gate::Ruled;
+use super::super::markdown::{escaped, fenced};
 use super::table;
 use poolproof_model::verdict::Verdict;
 use poolproof_records::judged::Judged;
@@ -22,9 +23,9 @@ pub fn beside(beside: &Beside) -> String {
 /// Renders a comparison below its record, as Markdown.
 pub fn markdown(beside: &Beside) -> String {
     format!(
-        "\n\n### {}\n\n```text\n{}\n```",
-        heading(beside),
-        differences(&beside.comparison)
+        "\n\n### {}\n\n{}",
+        escaped(&heading(beside)),
+        fenced(&differences(&beside.comparison))
     )
 }
 

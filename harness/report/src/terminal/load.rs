@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::super::markdown::fenced;
 use super::super::{clipped, conclusion_of_load};
 use super::over_time;
 use poolproof_model::remark::Remark;
@@ -102,7 +103,7 @@ pub fn render(record: &Record) -> String {
 
 /// Renders the record as Markdown.
 pub fn markdown(record: &Record) -> String {
-    format!("```text\n{}```", render(record))
+    fenced(&render(record))
 }
 
 fn requests(record: &Record) -> String {

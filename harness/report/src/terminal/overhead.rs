@@ -1,5 +1,6 @@
 //! The comparison of the gateway with round robin.
 
+use super::super::markdown::fenced;
 use super::super::{better, clipped};
 use super::table;
 use poolproof_records::load::overhead::Overhead;
@@ -31,7 +32,7 @@ pub fn render(record: &Overhead) -> String {
 
 /// Renders the comparison as Markdown.
 pub fn markdown(record: &Overhead) -> String {
-    format!("```text\n{}\n```", render(record))
+    fenced(&render(record))
 }
 
 fn row(compared: &Compared) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Load on an endpoint picker by itself, for the terminal.
 
 use super::super::clipped;
+use super::super::markdown::fenced;
 use super::table;
 use poolproof_records::load::picker::{PickerLoad, Row};
 
@@ -48,7 +49,7 @@ pub fn render(record: &PickerLoad) -> String {
 
 /// Renders the record as Markdown.
 pub fn markdown(record: &PickerLoad) -> String {
-    format!("```text\n{}\n```", render(record))
+    fenced(&render(record))
 }
 
 fn row(row: &Row) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! The record of a sweep: a table with a row per step, and a chart of latency over answers per second.
 
 use super::super::clipped;
+use super::super::markdown::{escaped, fenced};
 use super::{TableStyle, table};
 use poolproof_model::workload::Series;
 use poolproof_records::load::sweep::{Kind, RateSweep, Step};
@@ -36,9 +37,9 @@ pub fn render(record: &RateSweep, style: TableStyle) -> String {
 /// Renders the table, the chart and the knee as Markdown.
 pub fn markdown(record: &RateSweep) -> String {
     let mut lines = vec![
-        format!("### {} on {}", clipped(&record.name), clipped(&record.stack)),
+        format!("### {} on {}", escaped(&record.name), escaped(&record.stack)),
         String::new(),
-        clipped(&record.conclusion()).into_owned(),
+        escaped(&record.conclusion()),
         String::new(),
         "| load | answers/s | tokens/s | failed | TTFT p50 | p95 | p99 | TPOT p50 | p95 | E2E p50 | p95 | p99 | in flight |".to_owned(),
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|".to_owned(),
@@ -46,11 +47,7 @@ pub fn markdown(record: &RateSweep) -> String {
     let rows = record.curve().into_iter().map(row);
     lines.extend(rows.map(|row| format!("| {} |", row.join(" | "))));
     lines.push(String::new());
-    lines.push(format!(
-        "```text\n{}{}\n```",
-        chart(record, CHART_COLUMNS),
-        text(record)
-    ));
+    lines.push(fenced(&(chart(record, CHART_COLUMNS) + &text(record))));
     lines.join("\n")
 }
 
@@ -216,6 +213,15 @@ mod tests {
         width: 160,
         colour: false,
     };
+
+    #[test]
+    fn names_are_no_markup_of_the_heading() {
+        let mut record = rate_sweep();
+        record.name = "<script>\n# [x](y)".to_owned();
+        let text = markdown(&record);
+        let wanted = "### &lt;script> \\# \\[x\\](y) on ";
+        assert!(text.starts_with(wanted), "{text}");
+    }
 
     #[test]
     fn a_knee_beyond_all_steps_is_shown_at_the_edge() {
