@@ -1,6 +1,6 @@
 //! The withdrawal of ballast: waits until endpoints are idle again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use poolproof_client::evidence::control;
 use poolproof_client::evidence::endpoint::{self, Reading};
+use poolproof_client::lock::lock;
 use poolproof_client::poll;
 use poolproof_model::target::Endpoint;
 
@@ -95,11 +96,6 @@ fn counts(read: &Result<Reading>) -> String {
         Ok(reading) => format!("{} running, {} waiting", reading.running, reading.waiting),
         Err(error) => format!("{error:#}"),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panic while the lock was held cannot leave the value half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -62,13 +62,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use exit::Exit;
-use output::{make_out_folder, print_line, printable, save};
+use output::{harmless, make_out_folder, print_line, save};
 
 use poolproof_cases::case::Suite;
 use poolproof_cases::context::Timeouts;
 use poolproof_model::coverage::Document;
 use poolproof_model::parts::StackKind;
-use poolproof_model::target::conceal;
 use poolproof_report::terminal::TableStyle;
 use poolproof_stack::StartError;
 
@@ -221,7 +220,7 @@ pub fn main(app: App, version: &'static str) -> ExitCode {
         .init();
     let mut exit = dispatch(app, arguments).unwrap_or_else(|failure| {
         let text = format!("error: {:#}", failure.error);
-        eprintln!("{}", printable(&conceal(&text)));
+        eprintln!("{}", harmless(&text));
         failure.exit
     });
     if let Some(error) = output::unprinted() {

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Exit, Failure};
+use poolproof_client::lock::lock;
+use poolproof_model::target::conceal;
 use poolproof_records::file;
 
 /// The first error of standard output.
@@ -61,21 +63,22 @@ pub(super) fn print_line(text: &str) {
     if let Err(error) = printed
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        let mut first = UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(error);
+        lock(&UNPRINTED).get_or_insert(error);
     }
 }
 
 /// The first error of standard output, if there was one.
 pub(super) fn unprinted() -> Option<io::Error> {
-    UNPRINTED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take()
+    lock(&UNPRINTED).take()
+}
+
+/// A text that may repeat what a server sent, without secrets and controls of the terminal.
+pub(super) fn harmless(text: &str) -> String {
+    printable(&conceal(text)).into_owned()
 }
 
 /// A text without controls of a terminal, but for colours, which tables have.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
+fn printable(text: &str) -> Cow<'_, str> {
     let is_unsafe = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !text.contains(is_unsafe) {
         return text.into();

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::printable;
-use poolproof_model::target::conceal;
+use super::output::harmless;
 
 /// Progress on a terminal; nothing in a pipe.
 #[derive(Clone)]
@@ -81,9 +80,4 @@ impl Progress {
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
-}
-
-/// A line that may repeat what a server sent, without secrets and controls of the terminal.
-fn harmless(line: &str) -> String {
-    printable(&conceal(line)).into_owned()
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use poolproof_client::prompt::{Words, common_words};
+use poolproof_records::digest::hex;
 use poolproof_records::load::TokenizerFile;
 
 /// The words of a tokenizer.
@@ -33,10 +34,9 @@ impl Vocabulary {
             .map_err(|error| anyhow!(error).context("not a tokenizer.json of Hugging Face"));
         let (words, leading_space) = tokenizer.and_then(choose).with_context(what)?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
         Ok(Self {
             tokenizer: TokenizerFile {
-                sha256: digits.collect(),
+                sha256: hex(digest.as_ref()),
                 file,
             },
             words: Words {

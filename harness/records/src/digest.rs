@@ -33,8 +33,12 @@ fn of_value(record: &Value) -> String {
     let mut text = String::new();
     canonical(record, true, &mut text);
     let hash = digest(&SHA256, text.as_bytes());
-    let hex = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    PREFIX.to_owned() + &hex.collect::<String>()
+    PREFIX.to_owned() + &hex(hash.as_ref())
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Appends JSON without spaces, with the keys of each object in byte order.

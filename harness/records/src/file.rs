@@ -92,8 +92,7 @@ pub(crate) fn read_as<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<
 
 /// Saves a record atomically, as [`save_text`] does.
 pub fn save(record: &impl Serialize, path: &Path) -> Result<()> {
-    let partial = write_partial(record, path)?;
-    fs::rename(&partial, path).map_err(|error| without(&partial, path, error))
+    save_text(&as_json(record)?, path)
 }
 
 /// Saves a record as [`save`] does, and keeps the one that it replaces beside it, as [`last_of`] its path. The one that was kept
@@ -105,7 +104,7 @@ pub fn save_and_keep_last(record: &impl Serialize, path: &Path) -> Result<()> {
     if !path.is_file() || (last.is_file() && was_interrupted(path)) {
         return save(record, path);
     }
-    let partial = write_partial(record, path)?;
+    let partial = write_partial(&as_json(record)?, path)?;
     let renamed = fs::rename(path, &last).and_then(|()| fs::rename(&partial, path));
     renamed.with_context(|| {
         format!(
@@ -141,18 +140,17 @@ fn was_interrupted(path: &Path) -> bool {
 /// Saves a text atomically: readers find the complete old or new file, even after a crash or on a full disk. The text is written to a
 /// temporary file in the same folder, synced, and renamed.
 pub fn save_text(text: &str, path: &Path) -> Result<()> {
-    let partial = write_text_partial(text, path)?;
+    let partial = write_partial(text, path)?;
     fs::rename(&partial, path).map_err(|error| without(&partial, path, error))
 }
 
-/// Writes a record as [`write_text_partial`] does.
-fn write_partial(record: &impl Serialize, path: &Path) -> Result<PathBuf> {
+fn as_json(record: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(record).context("writing a record as JSON")?;
-    write_text_partial(&(text + "\n"), path)
+    Ok(text + "\n")
 }
 
 /// Writes a text to the temporary file beside its path, and syncs it. Returns the path of that file.
-fn write_text_partial(text: &str, path: &Path) -> Result<PathBuf> {
+fn write_partial(text: &str, path: &Path) -> Result<PathBuf> {
     let partial = partial_of(path);
     let written = File::create(&partial).and_then(|mut file| {
         file.write_all(text.as_bytes())?;

@@ -152,6 +152,11 @@ pub(crate) fn clipped(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// A moment, to the second.
+pub(crate) fn moment(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Whether a character changes the order in which others are shown (Unicode Standard Annex #9, section 2), so that a text can look like
 /// another one.
 fn reorders(c: char) -> bool {

@@ -11,6 +11,7 @@ use ring::digest::{Context as Hash, SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::tools::go_name;
+use poolproof_records::digest::hex;
 
 /// What an image holds, and how it is started.
 #[derive(Clone, Debug)]
@@ -121,10 +122,6 @@ fn header(bytes: u64, mode: u32) -> tar::Header {
     header.set_mode(mode);
     header.set_mtime(0);
     header
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hashes what is written through it.

@@ -145,7 +145,7 @@ impl<'de> Object<'de> for Document<'de> {
             "id" => said.id = Some(raw(map)?).filter(|id| *id != "null" && *id != "\"\""),
             "choices" => said.choices = map.next_value::<Listed<Choice<'de>>>()?.0,
             "error" | "errors" => said.error = some(raw(map)?).or(said.error),
-            "usage" => said.usage = usage(map)?,
+            "usage" => said.usage = lenient::filled(map)?,
             "object" | "type" => self.is_error |= raw(map)?.eq_ignore_ascii_case("\"error\""),
             "detail" => self.detail = some(raw(map)?).is_some(),
             "message" => self.message = is_text(raw(map)?),
@@ -313,14 +313,11 @@ pub(super) fn number(json: &str) -> Option<(u64, bool)> {
     (number >= 0.0).then(|| (number.round() as u64, false))
 }
 
-#[derive(Default)]
-struct Counts(Usage);
-
-impl<'de> Object<'de> for Counts {
+impl<'de> Object<'de> for Usage {
     fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         let count = match key {
-            "prompt_tokens" | "input_tokens" => &mut self.0.prompt,
-            "completion_tokens" | "output_tokens" => &mut self.0.completion,
+            "prompt_tokens" | "input_tokens" => &mut self.prompt,
+            "completion_tokens" | "output_tokens" => &mut self.completion,
             _ => {
                 map.next_value::<IgnoredAny>()?;
                 return Ok(());
@@ -328,15 +325,9 @@ impl<'de> Object<'de> for Counts {
         };
         let found = number(raw(map)?);
         *count = found.map(|(number, _)| number);
-        self.0.odd |= !found.is_some_and(|(_, is_whole)| is_whole);
+        self.odd |= !found.is_some_and(|(_, is_whole)| is_whole);
         Ok(())
     }
-}
-
-/// The counts of a usage, the value of a key; `None` if it has none.
-pub(super) fn usage<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Usage>, A::Error> {
-    let Lenient(Counts(usage)) = map.next_value()?;
-    Ok((usage != Usage::default()).then_some(usage))
 }
 
 #[cfg(test)]

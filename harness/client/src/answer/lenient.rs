@@ -24,6 +24,16 @@ pub(super) fn object<'de, T: Object<'de>>(document: &'de str) -> Option<T> {
     Some(object)
 }
 
+/// The object that is the value of a key; `None` if nothing of it was taken.
+pub(super) fn filled<'de, T, A>(map: &mut A) -> Result<Option<T>, A::Error>
+where
+    T: Object<'de> + PartialEq,
+    A: MapAccess<'de>,
+{
+    let Lenient(object) = map.next_value::<Lenient<T>>()?;
+    Ok((object != T::default()).then_some(object))
+}
+
 /// A list; any other value reads as `None`.
 pub(super) struct Listed<T>(pub(super) Option<List<T>>);
 

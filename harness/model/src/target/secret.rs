@@ -21,17 +21,9 @@ static KNOWN: RwLock<Vec<String>> = RwLock::new(Vec::new());
 /// Has [`conceal`] hide a value that is sent, and each long word of it: `Bearer KEY` is known again by the key alone.
 pub fn remember(value: &str) {
     let words = value.split_ascii_whitespace().chain([value]);
-    let mut words: Vec<&str> = words.filter(|word| word.len() >= KNOWN_MIN_BYTES).collect();
-    let is_new = |known: &[String], word: &str| known.iter().all(|known| known != word);
-    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    words.retain(|word| is_new(&known, word));
-    drop(known);
-    if words.is_empty() {
-        return;
-    }
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    for word in words {
-        if is_new(&known, word) {
+    for word in words.filter(|word| word.len() >= KNOWN_MIN_BYTES) {
+        if known.iter().all(|known| known != word) {
             known.push(word.to_owned());
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::super::moment;
 use super::figure::{self, Says};
 use super::records::Records;
 use super::{Comparison, MARGIN_PERCENT, compare, notes};
@@ -94,10 +95,7 @@ impl Beside {
 
     /// The date of the earlier run; empty if it is not known.
     pub fn date(&self) -> String {
-        let started = self.started;
-        started.map_or_else(String::new, |started| {
-            started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-        })
+        self.started.map(moment).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::super::clipped;
+use super::super::{clipped, moment};
 use super::chart::Ink;
 use jiff::Timestamp;
 use poolproof_model::component::Component;
@@ -185,9 +185,8 @@ pub(super) struct Method<'a> {
 impl Method<'_> {
     /// The list of these facts.
     pub(super) fn facts(self) -> Markup {
-        let started = self.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
         let mut about = vec![
-            ("started", started),
+            ("started", moment(self.started)),
             ("sent", self.workload.outline().replace('\n', "; ")),
         ];
         about.extend(self.own);

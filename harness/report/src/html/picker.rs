@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::super::clipped;
 use super::super::terminal::picker::PERCENTILES;
+use super::super::{clipped, moment};
 use super::chart::{Chart, Line, Range};
 use super::number::{count, figure};
 use super::part::{Head, Section, State, facts, page, wide};
@@ -148,9 +148,8 @@ fn failures(record: &PickerLoad) -> Markup {
 }
 
 fn method(record: &PickerLoad) -> Markup {
-    let started = record.started.strftime("%Y-%m-%d %H:%M:%S UTC");
     facts(&[
-        ("started", started.to_string()),
+        ("started", moment(record.started)),
         (
             "asked",
             format!("{}, model {}", record.load.in_words(), record.model),

@@ -3,7 +3,7 @@
 //! `kube::runtime::wait::await_condition` watches one object. The waits here need more: pods beside their Deployment,
 //! several objects, answers of other servers, and on a timeout a message about what was missing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::cluster::{Cluster, selector};
+use poolproof_client::lock::lock;
 use poolproof_client::poll;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -51,14 +52,14 @@ pub(crate) async fn wait<'a>(
         match look().await {
             Ok(State::Ready) => Some(Ok(())),
             Ok(State::NotYet(now)) => {
-                *missing.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                *lock(&missing) = now;
                 None
             }
             Err(error) => Some(Err(error)),
         }
     });
     looked.await.unwrap_or_else(|_| {
-        let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = lock(&missing);
         bail!("{what}: not ready within {timeout:?}: {missing}")
     })
 }

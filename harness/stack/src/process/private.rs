@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use poolproof_client::lock::lock;
 
 use super::child::Child;
 use super::group::{ProcessGroup, STOP_TIMEOUT};
@@ -21,9 +22,7 @@ static GROUPS: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
 
 /// Kills the commands of all private gateways with their groups, for an exit that drops nothing.
 pub fn kill_private_gateways() {
-    // A thread that panicked has left a list that is whole.
-    let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
-    for group in groups.iter() {
+    for group in lock(&GROUPS).iter() {
         // It may have ended by itself.
         let _ = kill(*group, Signal::SIGKILL);
     }
@@ -46,8 +45,7 @@ impl PrivateGateway {
         };
         let child = processes.start("gateway", command)?;
         let group = Pid::from_raw(-(child.id() as i32));
-        let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.insert(group);
+        lock(&GROUPS).insert(group);
         Ok(Self {
             child: Some(child),
             group,
@@ -93,7 +91,6 @@ impl PrivateGateway {
 impl Drop for PrivateGateway {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
-        let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.remove(&self.group);
+        lock(&GROUPS).remove(&self.group);
     }
 }

@@ -36,7 +36,7 @@ impl<'de> Object<'de> for Said<'de> {
             "delta" => self.delta = map.next_value::<Lenient<Block<'de>>>()?.0,
             "content_block" => self.block = map.next_value::<Lenient<Block<'de>>>()?.0,
             "message" => self.message = map.next_value::<Lenient<Message<'de>>>()?.0,
-            "usage" => self.usage = counts(raw(map)?),
+            "usage" => self.usage = lenient::filled(map)?,
             _ => {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -100,7 +100,7 @@ impl<'de> Object<'de> for Message<'de> {
             "error" => self.error = some(raw(map)?),
             "content" => self.content = map.next_value::<Listed<Block<'de>>>()?.0,
             "stop_reason" => self.stop = Some(raw(map)?).filter(|it| *it != "null"),
-            "usage" => self.usage = counts(raw(map)?),
+            "usage" => self.usage = lenient::filled(map)?,
             _ => {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -124,7 +124,8 @@ impl<'de> Object<'de> for Counts {
         let found = number(json);
         match key {
             "input_tokens" => {
-                self.input = Some(self.input.unwrap_or(0) + found.map_or(0, |it| it.0))
+                let own = found.map_or(0, |it| it.0);
+                self.input = Some(self.input.unwrap_or(0).saturating_add(own));
             }
             "cache_creation_input_tokens" | "cache_read_input_tokens" => {
                 let cached = found.map_or(0, |it| it.0);
@@ -139,12 +140,6 @@ impl<'de> Object<'de> for Counts {
         self.odd |= !found.is_some_and(|(_, is_whole)| is_whole);
         Ok(())
     }
-}
-
-/// The counts of a usage; `None` if it has none.
-fn counts(json: &str) -> Option<Counts> {
-    let counts = lenient::object(json)?;
-    (counts != Counts::default()).then_some(counts)
 }
 
 /// Reads a message; `None` if it is no JSON object.
@@ -274,5 +269,18 @@ impl State {
         let text = block.text.or(block.thinking).map(inside);
         let text = text.unwrap_or(std::str::from_utf8(data).unwrap_or_default());
         self.token((token, text), is_content, data, at, gap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    #[test]
+    fn counts_beyond_every_number_stay_the_largest_one() {
+        let usage = r#"{"cache_read_input_tokens":5,"input_tokens":18446744073709551615}"#;
+        let message = format!(r#"{{"type":"message","content":[],"usage":{usage}}}"#);
+        let read = whole(message.as_bytes()).and_then(|message| message.usage);
+        assert_eq!(read.and_then(|usage| usage.prompt), Some(u64::MAX));
     }
 }

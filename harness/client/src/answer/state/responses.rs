@@ -123,7 +123,7 @@ impl<'de> Object<'de> for Document<'de> {
             "status" => self.status = some(raw(map)?),
             "incomplete_details" => self.reason = map.next_value::<Lenient<Details<'de>>>()?.0.0,
             "error" => self.error = some(raw(map)?),
-            "usage" => self.usage = chunk::usage(map)?,
+            "usage" => self.usage = lenient::filled(map)?,
             "output" => self.output = map.next_value::<Listed<Item<'de>>>()?.0,
             _ => {
                 map.next_value::<IgnoredAny>()?;

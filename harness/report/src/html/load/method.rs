@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::super::super::clipped;
 use super::super::super::terminal::load::{client, worker};
+use super::super::super::{clipped, moment};
 use super::super::number::{count, duration};
 use super::super::part::{facts, machine, wide};
 use poolproof_records::load::Record;
@@ -13,10 +13,7 @@ use poolproof_records::load::calibration::Calibration;
 pub(super) fn body(record: &Record) -> Markup {
     let outline = record.workload.outline();
     let mut all = vec![
-        (
-            "started",
-            record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        ),
+        ("started", moment(record.started)),
         (
             "counted",
             format!(

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::super::clipped;
+use super::super::super::{clipped, moment};
 use super::super::number::{figure, percent};
 use super::super::part::{facts, machine, wide};
 use poolproof_model::target::Pool;
@@ -15,10 +15,7 @@ pub(super) fn body(record: &Record) -> Markup {
         steps.map(|step| format!("{} {} s", step.name, figure(step.took_ms as f64 / 1000.0)));
     let took_s = record.saved.duration_since(record.started).as_secs_f64();
     let mut all = vec![
-        (
-            "started",
-            record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        ),
+        ("started", moment(record.started)),
         ("took", super::super::number::duration(took_s.max(0.0))),
         (
             "poolproof",

@@ -37,10 +37,19 @@ pub(super) struct Epp {
     /// The metric with its build, if it has one.
     info: Option<&'static str>,
     /// Its flags, besides those of its pool and its ports.
-    flags: &'static [&'static str],
+    flags: &'static [&'static [&'static str]],
     /// The chart of an InferencePool with the picker, by its name in `kind/versions.toml`; `None`: it runs on this machine only.
     chart: Option<&'static str>,
 }
+
+/// The flags of pickers that look at load.
+const FLAGS: &[&str] = &[
+    "--secure-serving=false",
+    "--metrics-endpoint-auth=false",
+    "--tracing=false",
+    "--enable-pprof=false",
+    "--v=1",
+];
 
 /// GIE's endpoint picker.
 pub(super) static GIE: Epp = Epp {
@@ -58,13 +67,7 @@ pub(super) static GIE: Epp = Epp {
     group: GROUP,
     objective_header: GIE_OBJECTIVE_HEADER,
     info: Some("inference_extension_info"),
-    flags: &[
-        "--secure-serving=false",
-        "--metrics-endpoint-auth=false",
-        "--tracing=false",
-        "--enable-pprof=false",
-        "--v=1",
-    ],
+    flags: &[FLAGS],
     chart: Some("inferencepool"),
 };
 
@@ -82,7 +85,7 @@ pub(super) static LIGHT: Epp = Epp {
     objective_header: GIE_OBJECTIVE_HEADER,
     info: None,
     // It logs each message of each request.
-    flags: &["--secure-serving=false", "--zap-log-level=error"],
+    flags: &[&["--secure-serving=false", "--zap-log-level=error"]],
     chart: None,
 };
 
@@ -102,15 +105,8 @@ pub(super) static LLM_D_ROUTER: Epp = Epp {
     group: "llm-d.ai",
     objective_header: "x-llm-d-inference-objective",
     info: Some("llm_d_epp_info"),
-    flags: &[
-        "--secure-serving=false",
-        "--metrics-endpoint-auth=false",
-        "--tracing=false",
-        "--enable-pprof=false",
-        "--v=1",
-        // By default it serves for 30 s after SIGTERM.
-        "--drain-timeout=0s",
-    ],
+    // By default it serves for 30 s after SIGTERM.
+    flags: &[FLAGS, &["--drain-timeout=0s"]],
     chart: None,
 };
 
@@ -168,7 +164,7 @@ impl PickerPart for Epp {
             .args(["--pool-name", &pool.name])
             .args(["--pool-namespace", start.namespace])
             .args(start.ports.flags())
-            .args(self.flags);
+            .args(self.flags.concat());
         if let Some(api) = &self.api {
             let config_file = start.group.logs.join(format!("{}.yaml", start.name));
             let config = config::config(api, start.topology, pool, start.flaw);

@@ -23,7 +23,7 @@ pub(super) async fn knows_its_endpoints(
     let what = format!("endpoint picker of pool {}", pool.name);
     let knows_all = || {
         async {
-            let known = match evidence::get(http, metrics).await {
+            let known = match evidence::metrics(http, metrics).await {
                 Ok(text) => evidence::epp::endpoints_known(&text, &pool.name),
                 Err(error) => return Ok(State::NotYet(format!("{error:#}"))),
             };

@@ -81,7 +81,7 @@ impl Picker {
                     .map(|_| ())
                     .ok();
             }
-            let text = evidence::get(http, metrics).await.ok()?;
+            let text = evidence::metrics(http, metrics).await.ok()?;
             (evidence::epp::endpoints_known(&text, pool) == endpoints).then_some(())
         };
         let process = self
@@ -100,7 +100,9 @@ impl Picker {
         programs: &Programs,
         http: &reqwest::Client,
     ) -> String {
-        let metrics = evidence::get(http, &self.metrics).await.unwrap_or_default();
+        let metrics = evidence::metrics(http, &self.metrics)
+            .await
+            .unwrap_or_default();
         parts::picker(which).version(programs, &metrics)
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn read(
         .await?;
     let metrics: Url = format!("{url}/metrics").parse()?;
     // Authentication is on by default, and then metrics need a token.
-    let readable = evidence::get(http, &metrics).await.is_ok();
+    let readable = evidence::metrics(http, &metrics).await.is_ok();
     let (mut flow_control, mut fair_flows, mut prefix_affinity) = (None, None, None);
     if let Some(file) = configuration(spec) {
         let volumes = spec.volumes.iter().flatten();
