@@ -41,7 +41,10 @@ pub fn sse(data: &[u8]) {
     let now = Instant::now();
     let mut whole = Parser::default();
     let frames = whole.feed(data, now);
-    let kept: usize = frames.iter().map(|frame| frame.data.len() + frame.name.len()).sum();
+    let kept: usize = frames
+        .iter()
+        .map(|frame| frame.data.len() + frame.name.len())
+        .sum();
     // A byte that is no text becomes three.
     assert!(kept <= 3 * data.len());
     let mut split = Parser::default();
@@ -69,7 +72,11 @@ pub fn stream(data: &[u8]) {
 
 pub fn document(data: &[u8]) {
     if let Some((asked, _, body)) = asked(data) {
-        let kind = [Some(&b"application/json"[..]), None, Some(b"text/event-stream")];
+        let kind = [
+            Some(&b"application/json"[..]),
+            None,
+            Some(b"text/event-stream"),
+        ];
         let _ = judged(body, kind[data.len() % 3], asked);
     }
 }

@@ -41,7 +41,10 @@ pub fn topology(data: &[u8]) {
 }
 
 pub fn workload(data: &[u8]) {
-    if data.windows(4).any(|four| four == b"file" || four == b"fold") {
+    if data
+        .windows(4)
+        .any(|four| four == b"file" || four == b"fold")
+    {
         return;
     }
     if let Ok((workload, _)) = Workload::load(&file("workload.toml", data).display().to_string()) {

@@ -38,7 +38,8 @@ static WHOLE: LazyLock<Vec<Value>> = LazyLock::new(|| {
         serde_json::to_value(samples::rate_sweep()),
     ];
     let all = made.into_iter().chain(committed);
-    all.map(|record| record.unwrap_or_else(|error| panic!("a record: {error}"))).collect()
+    all.map(|record| record.unwrap_or_else(|error| panic!("a record: {error}")))
+        .collect()
 });
 
 /// Renders a record in every format, and compares it with itself.
@@ -51,7 +52,11 @@ fn read(data: &[u8]) {
     for format in FORMATS {
         if let Some(Ok(rendered)) = format.render(&record, STYLE) {
             // A page is some times as long as its record, but not without end.
-            assert!(rendered.text.len() < (8 << 20) + 64 * data.len(), "{}", format.name);
+            assert!(
+                rendered.text.len() < (8 << 20) + 64 * data.len(),
+                "{}",
+                format.name
+            );
         }
     }
     if let Some(records) = Records::of(record) {
@@ -81,16 +86,20 @@ pub fn damaged(data: &[u8]) {
     read(record.to_string().as_bytes());
 }
 
-/// All values of a record, lists and objects included.
+/// All values of a record that hold no others.
 fn collect<'a>(value: &'a mut Value, leaves: &mut Vec<&'a mut Value>) {
+    let holds_others = match &*value {
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => false,
+    };
+    if !holds_others {
+        return leaves.push(value);
+    }
     match value {
-        Value::Array(values) if !values.is_empty() => {
-            values.iter_mut().for_each(|value| collect(value, leaves));
-        }
-        Value::Object(fields) if !fields.is_empty() => {
-            fields.values_mut().for_each(|value| collect(value, leaves));
-        }
-        leaf => leaves.push(leaf),
+        Value::Array(values) => values.iter_mut().for_each(|value| collect(value, leaves)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| collect(value, leaves)),
+        _ => {}
     }
 }
 
